@@ -1,0 +1,149 @@
+"""One builder of rows for training and decoding alike: prompt; answer and one end-of-turn token; filler; hidden tail.
+
+A row is the prompt and, anchored at its end, a *canvas* cut into blocks of the decoder's size. In training the canvas
+holds the answer (which ends with its end-of-turn token), then end-of-text filler up to the block boundary, then a tail
+of further blocks so that the length of the canvas does not give the length of the answer away. In decoding the canvas
+is all there is to fill: ``max_new_tokens`` columns.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+from jaxtyping import Bool, Int, Shaped
+from torch import Tensor
+
+from unmask.attention import PAD, AttentionRule, Bidirectional, Columns
+from unmask.types import Query, SoftTokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One prompt and its answer as tokens.
+
+    Args:
+        prompt: clean context; never corrupted.
+        answer: what the model learns to write, with its end-of-turn token; empty in decoding.
+        order: position in the global order of the run; the key of this example's random numbers.
+        canvas: columns reserved for the answer, filler and tail.
+    """
+
+    prompt: Sequence[int]
+    answer: Sequence[int]
+    order: int
+    canvas: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Clean text of E examples laid out in B rows of L columns. Padding is known by ``owner``, never by token.
+
+    Args:
+        ids: prompt, answer, then filler through the whole canvas.
+        position: index within the example.
+        owner: which example a column belongs to; ``PAD`` for padding.
+        offset: column of the canvas, counted from the first answer token; -1 elsewhere.
+        order: position of each example in the global order.
+        text_length: answer tokens, the end-of-turn token included.
+        filled_length: ``text_length`` rounded up to the block boundary, at most the canvas.
+        canvas_length: columns of the canvas.
+        block_size: the decoder's grid, anchored at the first answer token.
+    """
+
+    ids: Int[Tensor, "B L"]
+    position: Int[Tensor, "B L"]
+    owner: Int[Tensor, "B L"]
+    offset: Int[Tensor, "B L"]
+    order: Int[Tensor, "E"]
+    text_length: Int[Tensor, "E"]
+    filled_length: Int[Tensor, "E"]
+    canvas_length: Int[Tensor, "E"]
+    block_size: int
+
+    def spread(self, values: Shaped[Tensor, "E"]) -> Shaped[Tensor, "B L"]:
+        """Give every column the value of its example (padding gets that of example 0: mask it)."""
+        return values[self.owner.clamp(min=0)]
+
+    @property
+    def is_pad(self) -> Bool[Tensor, "B L"]:
+        """Columns that belong to no example."""
+        return self.owner == PAD
+
+    @property
+    def is_canvas(self) -> Bool[Tensor, "B L"]:
+        """Columns that decoding would have to fill."""
+        return self.offset >= 0
+
+    @property
+    def is_text(self) -> Bool[Tensor, "B L"]:
+        """Answer tokens with their end-of-turn token."""
+        return self.is_canvas & (self.offset < self.spread(self.text_length))
+
+    @property
+    def is_filled(self) -> Bool[Tensor, "B L"]:
+        """Answer, end-of-turn token and filler up to the block boundary."""
+        return self.is_canvas & (self.offset < self.spread(self.filled_length))
+
+    @property
+    def block(self) -> Int[Tensor, "B L"]:
+        """Block of each canvas column; -1 in the prompt."""
+        return torch.where(self.is_canvas, self.offset // self.block_size, -1)
+
+    def query(
+        self, ids: Int[Tensor, "B L"], rule: AttentionRule | None = None, soft: SoftTokens | None = None
+    ) -> Query:
+        """Ask about these rows with some tokens replaced. Training and decoding both read text through here."""
+        columns = Columns(
+            position=self.position, segment=self.owner, block=self.block, stream=torch.zeros_like(self.position)
+        )
+        return Query(ids=ids, columns=columns, rule=rule or Bidirectional(), soft=soft)
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """Move every tensor."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: v.to(device) for k, v in moved.items() if isinstance(v, Tensor)})
+
+
+def fill_to_block(length: int, block_size: int) -> int:
+    """Round up to the block boundary.
+
+    >>> fill_to_block(9, 4)
+    12
+    """
+    return math.ceil(length / block_size) * block_size
+
+
+def lay_out(examples: Sequence[Example], *, block_size: int, filler_id: int) -> Batch:
+    """Lay examples out left-aligned, one a row, padded on the right.
+
+    Args:
+        examples: their canvases must hold their answers.
+        block_size: the decoder's grid.
+        filler_id: end-of-text token after the end-of-turn token, also put under padding (where nobody sees it).
+    """
+    rows = len(examples)
+    columns = max(len(e.prompt) + e.canvas for e in examples)
+    ids = torch.full((rows, columns), filler_id)
+    position = torch.zeros((rows, columns), dtype=torch.int64)
+    owner = torch.full((rows, columns), PAD)
+    offset = torch.full((rows, columns), -1)
+    for row, e in enumerate(examples):
+        start, text, end = len(e.prompt), len(e.prompt) + len(e.answer), len(e.prompt) + e.canvas
+        if text > end:
+            raise ValueError(f"an answer of {len(e.answer)} tokens does not fit a canvas of {e.canvas}")
+        ids[row, :text] = torch.tensor([*e.prompt, *e.answer], dtype=torch.int64)
+        position[row, :end] = torch.arange(end)
+        owner[row, :end] = row
+        offset[row, start:end] = torch.arange(e.canvas)
+    return Batch(
+        ids=ids,
+        position=position,
+        owner=owner,
+        offset=offset,
+        order=torch.tensor([e.order for e in examples]),
+        text_length=torch.tensor([len(e.answer) for e in examples]),
+        filled_length=torch.tensor([min(fill_to_block(len(e.answer), block_size), e.canvas) for e in examples]),
+        canvas_length=torch.tensor([e.canvas for e in examples]),
+        block_size=block_size,
+    )

@@ -1,0 +1,21 @@
+"""Errors that a user can mend: one line that says what was expected, what was found and what to write instead."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """The user's mistake. The command line prints its message without a traceback and exits with code 2."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Say which known name is nearest to ``name``, or list them all.
+
+    >>> did_you_mean("blokwise", ["vanilla", "blockwise"])
+    "did you mean 'blockwise'?"
+    >>> did_you_mean("x", ["vanilla", "blockwise"])
+    'known: blockwise, vanilla'
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names)}"

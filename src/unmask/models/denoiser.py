@@ -1,0 +1,135 @@
+"""A loaded model behind the ``Denoiser`` seam: attention masks, asked rows and the logit shift live here."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  # torch's own convention
+
+from unmask.attention import PAD, Bidirectional, may_attend
+from unmask.models.facts import Facts
+from unmask.models.meter import Meter
+from unmask.types import Query, Scored, Want
+
+
+@dataclass(kw_only=True)
+class LoadedModel:
+    """A stock transformers model, its tokenizer, and the facts that make it a diffusion language model.
+
+    Args:
+        model: a plain transformers module with an LM head (or its PEFT wrapper).
+        tokenizer: a transformers tokenizer, or None where only token ids are used.
+        facts: mask token, end tokens, shift, attention, block size.
+        source: what it was loaded from.
+    """
+
+    model: nn.Module
+    tokenizer: Any
+    facts: Facts
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        self.meter = Meter.of(self.model)
+        self._forward: Callable[..., Any] = self.model
+
+    @property
+    def mask_id(self) -> int:
+        """Token that stands for "hidden"."""
+        return self.facts.mask_id
+
+    @property
+    def eos_ids(self) -> tuple[int, ...]:
+        """Tokens that end an answer."""
+        return self.facts.eos_ids
+
+    @property
+    def filler_id(self) -> int:
+        """End-of-text token that fills the canvas after the end of an answer."""
+        return self.facts.filler_id
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the LM head."""
+        return self.facts.vocab_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    @contextmanager
+    def through(self, wrapped: nn.Module) -> Iterator[None]:
+        """Send forward passes through a wrapper of the model (DDP, FSDP), so that gradients synchronise."""
+        self._forward, before = wrapped, self._forward
+        try:
+            yield
+        finally:
+            self._forward = before
+
+    def logits(self, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
+        """Predict the tokens at the asked positions; the LM head runs on those rows only.
+
+        A model with shifted logits predicts column c from its state at column c - 1 (column 0 from itself).
+        """
+        column = (at[:, 1] - 1).clamp(min=0) if self.facts.shift else at[:, 1]
+        read = torch.zeros_like(query.ids, dtype=torch.bool)
+        read[at[:, 0], column] = True
+        out = self._forward(
+            **self._inputs(query),
+            attention_mask=self._attention(query),
+            position_ids=query.columns.position,
+            logits_to_keep=read,
+            use_cache=False,
+        ).logits.reshape(-1, self.vocab_size)
+        self.meter.count(query.ids.numel(), query.ids.shape[1], out.shape[0], training=out.requires_grad)
+        rank = read.flatten().cumsum(0) - 1
+        place = rank[at[:, 0] * query.ids.shape[1] + column]
+        in_order = out.shape[0] == place.shape[0] and bool((place[1:] > place[:-1]).all())
+        return out if in_order else out[place]
+
+    def score(
+        self, query: Query, at: Int[Tensor, "K 2"], targets: Int[Tensor, "K"], want: Sequence[Want] = ()
+    ) -> Scored:
+        """Score the targets; softmax over the whole vocabulary in at least float32."""
+        logits = self.logits(query, at)
+        logits = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
+        nll = F.cross_entropy(logits, targets, reduction="none")
+        if not want:
+            return Scored(nll=nll)
+        log_p = logits.log_softmax(-1)
+        top = log_p.max(-1)
+        return Scored(
+            nll=nll,
+            entropy=-(log_p.exp() * log_p).sum(-1) if "entropy" in want else None,
+            is_top=top.indices == targets if "is_top" in want else None,
+            confidence=top.values.exp() if "confidence" in want else None,
+        )
+
+    def _inputs(self, query: Query) -> dict[str, Tensor]:
+        if query.soft is None:
+            return {"input_ids": query.ids}
+        embed = self.model.get_input_embeddings()
+        soft = query.soft
+        blended = (embed(soft.ids) * soft.weights[..., None]).sum(1)
+        embeddings = embed(query.ids).index_put((soft.at[:, 0], soft.at[:, 1]), blended)
+        return {"inputs_embeds": embeddings}
+
+    def _attention(self, query: Query) -> Tensor | None:
+        """Materialise the rule: nothing or a 2-D padding mask where the model's own bidirectional form will do."""
+        segment = query.columns.segment
+        is_pad = segment == PAD
+        one_document = bool(((segment == segment[:, :1]) | is_pad).all())
+        if isinstance(query.rule, Bidirectional) and one_document and self.facts.native_bidirectional:
+            return (~is_pad).long() if bool(is_pad.any()) else None
+        return self._dense(may_attend(query.rule, query.columns, query.columns))
+
+    def _dense(self, allowed: Bool[Tensor, "R Q K"]) -> Tensor:
+        """Give SDPA a boolean 4-D mask and eager attention an additive one (it would add 0 and 1 to the scores)."""
+        if self.model.config._attn_implementation == "sdpa":
+            return allowed[:, None]
+        dtype = next(self.model.parameters()).dtype
+        return torch.where(allowed, 0.0, torch.finfo(dtype).min).to(dtype)[:, None]

@@ -1,0 +1,96 @@
+"""Random numbers that belong to an example, not to a batch.
+
+A draw is a pure function of (seed, name of the draw, position of the example in the global order, further keys such as
+the token's offset in its canvas). So the noise does not depend on batch shape, padding, packing, accumulation, ranks,
+restarts or device, and a test can put recorded numbers in place of drawn ones.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float64, Int
+from torch import Tensor
+
+GOLDEN = 0.6180339887498949  # (sqrt(5) - 1) / 2: the additive recurrence of lowest discrepancy
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >= (1 << 63) else value
+
+
+_STEP, _MULTIPLY_1, _MULTIPLY_2 = (
+    _signed(c) for c in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+)
+
+
+def _shift_right(x: Tensor, bits: int) -> Tensor:
+    """Shift logically: torch's ``>>`` on int64 copies the sign."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _mix(x: Tensor) -> Tensor:
+    """Finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): every input bit moves every output bit."""
+    x = (x ^ _shift_right(x, 30)) * _MULTIPLY_1
+    x = (x ^ _shift_right(x, 27)) * _MULTIPLY_2
+    return x ^ _shift_right(x, 31)
+
+
+def _hash_name(seed: int, name: str) -> int:
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+    return _signed(int.from_bytes(digest, "little"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draws:
+    """The source of all randomness in objectives and decoders.
+
+    Args:
+        seed: two sources with the same seed give the same numbers.
+    """
+
+    seed: int
+
+    def uniform(self, name: str, *keys: Int[Tensor, "..."]) -> Float64[Tensor, "..."]:
+        """Draw from U[0, 1), one number for each element of the broadcast keys.
+
+        Args:
+            name: which draw of the method this is (``"mask"``, ``"block"``); other names are independent.
+            keys: integers that identify the draw, by convention the example's global position first.
+        """
+        shape = torch.broadcast_shapes(*(key.shape for key in keys))
+        state = torch.full(shape, _hash_name(self.seed, name), dtype=torch.int64, device=keys[0].device)
+        for key in keys:
+            state = _mix(state + (key.to(torch.int64) + 1) * _STEP)
+        return _shift_right(_mix(state), 11).to(torch.float64) * 2.0**-53
+
+    def stratified(self, name: str, order: Int[Tensor, "E"]) -> Float64[Tensor, "E"]:
+        """Draw from U[0, 1) so that any run of neighbouring positions covers the interval evenly.
+
+        The additive recurrence frac(u + order * golden ratio): each position is uniform over seeds, while n
+        neighbours leave no gap much wider than 1/n. It lowers the variance of the noise level without a batch.
+        """
+        start = int.from_bytes(hashlib.blake2b(f"{self.seed}/{name}".encode(), digest_size=6).digest(), "little")
+        return torch.frac(order.to(torch.float64) * GOLDEN + math.ldexp(start, -48))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedDraws(Draws):
+    """Draws whose named numbers were recorded elsewhere; names without a record are drawn as usual.
+
+    Args:
+        seed: for the names that are not recorded.
+        values: name of the draw -> the numbers to return, in the shape that the method asks for.
+    """
+
+    values: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def uniform(self, name: str, *keys: Int[Tensor, "..."]) -> Float64[Tensor, "..."]:
+        """Return the record of ``name``, or draw."""
+        return self.values[name].to(torch.float64) if name in self.values else super().uniform(name, *keys)
+
+    def stratified(self, name: str, order: Int[Tensor, "E"]) -> Float64[Tensor, "E"]:
+        """Return the record of ``name``, or draw."""
+        return self.values[name].to(torch.float64) if name in self.values else super().stratified(name, order)
