@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -61,6 +62,12 @@ class LoadedModel:
         """Where the weights are."""
         return next(self.model.parameters()).device
 
+    def save(self, folder: str | Path) -> Path:
+        """Write the model, its tokenizer and its facts; ``load`` reads the folder back without flags."""
+        from unmask.models.save import save
+
+        return save(self, folder)
+
     @contextmanager
     def through(self, wrapped: nn.Module) -> Iterator[None]:
         """Send forward passes through a wrapper of the model (DDP, FSDP), so that gradients synchronise."""
@@ -92,7 +99,7 @@ class LoadedModel:
         return out if in_order else out[place]
 
     def score(
-        self, query: Query, at: Int[Tensor, "K 2"], targets: Int[Tensor, "K"], want: Sequence[Want] = ()
+        self, query: Query, at: Int[Tensor, "K 2"], targets: Int[Tensor, " K"], want: Sequence[Want] = ()
     ) -> Scored:
         """Score the targets; softmax over the whole vocabulary in at least float32."""
         logits = self.logits(query, at)

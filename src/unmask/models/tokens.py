@@ -1,0 +1,166 @@
+"""Finds or adds the tokens that a diffusion language model needs: mask, ends of an answer, filler."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from unmask.errors import UserError
+
+ADDED_MASK = "<|mask|>"
+KNOWN_MASKS = ("<|mdm_mask|>", "<|mask|>", "<|MASK|>", "[MASK]", "<mask>", "<M>")
+END_OF_TEXT = ("<|endoftext|>", "<|end_of_text|>", "<eos>", "</s>")
+_PROBE_ANSWER = "zqx"  # a marker that no chat template contains
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ends:
+    """Tokens that end an answer.
+
+    Args:
+        eos_ids: all of them; the first is the one that training puts at the end of an answer.
+        filler_id: end-of-text token that fills the canvas after it.
+    """
+
+    eos_ids: tuple[int, ...]
+    filler_id: int
+
+
+def find_mask(config: dict[str, Any], tokenizer: Any, *, token: str | None, id_: int | None) -> int | None:
+    """Return the mask token's id, or None if the checkpoint has none.
+
+    Args:
+        config: the checkpoint's ``config.json``.
+        tokenizer: None where there is none.
+        token: the user's choice of a token, which must be in the vocabulary to be found.
+        id_: the user's choice of an id.
+    """
+    added = {} if tokenizer is None else tokenizer.get_vocab()
+    if token is not None:
+        if tokenizer is None:
+            raise UserError(
+                f"mask_token={token!r} needs a tokenizer, but the checkpoint has none; write mask_id instead"
+            )
+        found = added.get(token)
+        if id_ is not None and found != id_:
+            raise UserError(f"mask_token={token!r} has the id {found} but mask_id={id_}; write one of the two")
+        return found
+    if id_ is not None:
+        return id_
+    for written in (config.get("unmask", {}).get("mask_id"), config.get("mask_token_id")):
+        if written is not None:
+            return int(written)
+    if tokenizer is None:
+        return None
+    if tokenizer.mask_token_id is not None:
+        return int(tokenizer.mask_token_id)
+    special = tokenizer.get_added_vocab()  # an ordinary word may be spelt "[MASK]"
+    return next((special[name] for name in KNOWN_MASKS if name in special), None)
+
+
+def add_mask(model: nn.Module, tokenizer: Any, token: str | None) -> tuple[int, int]:
+    """Give a model a mask token: the first spare row of its embedding, or a new row.
+
+    Returns:
+        The token's id, and how many embedding rows were added.
+    """
+    if tokenizer is None:
+        raise UserError("found no mask token in config.json and no tokenizer to add one to; write mask_id=…")
+    tokenizer.add_special_tokens({"mask_token": token or ADDED_MASK})
+    mask_id = int(tokenizer.mask_token_id)
+    rows = model.get_input_embeddings().weight.shape[0]
+    added = max(0, mask_id + 1 - rows)
+    if added:
+        resize(model, rows + added)
+    start_row(model, mask_id, known=min(mask_id, rows))
+    return mask_id, added
+
+
+def resize(model: nn.Module, rows: int) -> None:
+    """Grow the embedding and the LM head without touching the global random state."""
+    with torch.random.fork_rng(devices=[]):
+        model.resize_token_embeddings(rows, mean_resizing=False)
+
+
+@torch.no_grad()
+def start_row(model: nn.Module, row: int, *, known: int) -> None:
+    """Start a token as the mean of the known ones plus noise of a tenth of their spread, in embedding and head.
+
+    Args:
+        model: has the row already.
+        row: of the new token.
+        known: rows below this one belong to tokens that were trained.
+    """
+    generator = torch.Generator().manual_seed(row)
+    tables = [model.get_input_embeddings().weight]
+    head = model.get_output_embeddings()
+    if head is not None and head.weight is not tables[0]:
+        tables.append(head.weight)
+    for weight in tables:
+        mean = weight[:known].mean(0, dtype=torch.float32)
+        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+        weight[row] = (mean + 0.1 * weight[:known].float().std() * noise).to(weight.dtype)
+
+
+def find_ends(config: dict[str, Any], generation: dict[str, Any], tokenizer: Any) -> Ends:
+    """Collect the ends of an answer from the configuration, the tokenizer and its chat template.
+
+    Args:
+        config: the checkpoint's ``config.json``.
+        generation: its ``generation_config.json``, may be empty.
+        tokenizer: None where there is none.
+    """
+    written = [*_as_list(generation.get("eos_token_id")), *_as_list(config.get("eos_token_id"))]
+    turn_end = None
+    if tokenizer is not None:
+        turn_end = _turn_end(tokenizer)
+        written = [*_as_list(turn_end), *_as_list(tokenizer.eos_token_id), *written]
+    if not written:
+        raise UserError(
+            "found no end-of-text token in config.json, generation_config.json or the tokenizer; name one there"
+        )
+    filler = _filler(config, tokenizer, written, turn_end)
+    return Ends(eos_ids=tuple(dict.fromkeys([*written, filler])), filler_id=filler)
+
+
+def _filler(config: dict[str, Any], tokenizer: Any, ends: list[int], turn_end: int | None) -> int:
+    candidates = [e for e in ends if e != turn_end]
+    if tokenizer is not None:
+        vocabulary = tokenizer.get_vocab()
+        eos = tokenizer.eos_token_id
+        named = [vocabulary[name] for name in END_OF_TEXT if name in vocabulary]
+        padding = [] if tokenizer.pad_token_id in (None, turn_end) else [tokenizer.pad_token_id]
+        candidates = [*([eos] if eos is not None and eos != turn_end else []), *named, *padding, *candidates]
+    return int([*candidates, *_as_list(config.get("pad_token_id")), *ends][0])
+
+
+def _turn_end(tokenizer: Any) -> int | None:
+    """Read off the chat template which special token follows an assistant's words."""
+    if not tokenizer.chat_template:
+        return None
+    chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": _PROBE_ANSWER}]
+    try:
+        text = tokenizer.apply_chat_template(chat, tokenize=False)
+    except Exception:  # a template may raise whatever it likes; the eos token remains
+        return None
+    after = tokenizer(text.rpartition(_PROBE_ANSWER)[2], add_special_tokens=False)["input_ids"]
+    special = {*tokenizer.get_added_vocab().values(), *tokenizer.all_special_ids}
+    return next((token for token in after if token in special), None)
+
+
+def _as_list(value: Any) -> list[int]:
+    if value is None:
+        return []
+    return [int(v) for v in value] if isinstance(value, (list, tuple)) else [int(value)]
+
+
+def check_mask(mask_id: int, *, rows: int, ends: Ends, pad_id: int | None) -> None:
+    """Refuse a mask token that the model cannot embed or that means something else."""
+    if not 0 <= mask_id < rows:
+        raise UserError(
+            f"the mask token's id must be below the embedding's {rows} rows, found {mask_id}; write mask_id=…"
+        )
+    clash = {**dict.fromkeys(ends.eos_ids, "end-of-text"), pad_id: "padding"}.get(mask_id)
+    if clash:
+        raise UserError(f"the mask token's id {mask_id} is also the {clash} token; write mask_id=… or mask_token=…")
