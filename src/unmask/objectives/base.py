@@ -1,6 +1,5 @@
 """What every objective shares: its registry, the default loss, and how hidden tokens become a question."""
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -8,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unmask.canvas import Batch
+from unmask.config import part
 from unmask.registry import Registry
 from unmask.seeds import Draws
 from unmask.types import Denoiser, Noised, Objective, Scored, Want
@@ -15,7 +15,7 @@ from unmask.types import Denoiser, Noised, Objective, Scored, Want
 OBJECTIVES = Registry[Objective]("objective")
 
 
-@dataclass(frozen=True, kw_only=True)
+@part
 class WeightedLikelihood:
     """The loss of nearly every method: the weighted sum of negative log-likelihoods. Subclasses bring ``noise``."""
 

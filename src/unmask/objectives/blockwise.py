@@ -1,6 +1,5 @@
 """Blockwise SFT: supervise one block, keep what comes before clean, hide what comes after."""
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
@@ -9,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unmask.canvas import Batch
+from unmask.config import part
 from unmask.losses import Normaliser, normalise
 from unmask.objectives.base import OBJECTIVES, WeightedLikelihood, bernoulli, hide, indices, noise_level
 from unmask.seeds import Draws
@@ -16,7 +16,7 @@ from unmask.types import Denoiser, Noised
 
 
 @OBJECTIVES.register("blockwise")
-@dataclass(frozen=True, kw_only=True)
+@part
 class Blockwise(WeightedLikelihood):
     """Train the very conditional that block decoding uses (Blockwise SFT, arXiv 2508.19529).
 

@@ -1,11 +1,11 @@
 """Vanilla masked-diffusion fine-tuning: hide answer tokens anywhere, restore them."""
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from unmask.canvas import Batch
+from unmask.config import part
 from unmask.losses import Normaliser, normalise
 from unmask.objectives.base import OBJECTIVES, WeightedLikelihood, bernoulli, hide, indices, noise_level
 from unmask.seeds import Draws
@@ -13,7 +13,7 @@ from unmask.types import Denoiser, Noised
 
 
 @OBJECTIVES.register("vanilla")
-@dataclass(frozen=True, kw_only=True)
+@part
 class Vanilla(WeightedLikelihood):
     """Hide each answer token with probability t; weigh its loss by 1/t (LLaDA, arXiv 2502.09992, Eq. 5).
 

@@ -1,0 +1,170 @@
+"""The parts of a decoder: their registries, what they see, and what a step leaves behind."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from unmask.canvas import Batch
+from unmask.registry import Registry
+from unmask.seeds import Draws
+from unmask.types import Denoiser, Query
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """Where decoding stands. Rows are independent: each has its own block and its own end.
+
+    Args:
+        batch: the layout; its canvas columns are what is decoded.
+        ids: tokens so far, the mask token where open.
+        is_open: canvas columns that are not written yet.
+        block_start: canvas offset at which the row's active block begins.
+        block_end: canvas offset at which it ends.
+        block_open: open columns of the active block when it became active.
+        block_steps: forwards spent on the active block so far.
+        is_done: rows that are finished.
+    """
+
+    batch: Batch
+    ids: Int[Tensor, "B L"]
+    is_open: Bool[Tensor, "B L"]
+    block_start: Int[Tensor, "B"]
+    block_end: Int[Tensor, "B"]
+    block_open: Int[Tensor, "B"]
+    block_steps: Int[Tensor, "B"]
+    is_done: Bool[Tensor, "B"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """The active blocks of the live rows, side by side; W is the widest block.
+
+    Args:
+        rows: which rows of the state are live.
+        columns: column of the state behind each place; clamped where a block is narrower than W.
+        is_open: places that may be written now.
+        token: proposed token.
+        score: how sure the proposal is; -inf where not open.
+        block_open: open places when the block became active.
+        block_steps: forwards spent on the block before this one.
+    """
+
+    rows: Int[Tensor, "R"]
+    columns: Int[Tensor, "R W"]
+    is_open: Bool[Tensor, "R W"]
+    token: Int[Tensor, "R W"]
+    score: Float[Tensor, "R W"]
+    block_open: Int[Tensor, "R"]
+    block_steps: Int[Tensor, "R"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One forward and what it wrote; the live view, the metrics and the tests read this trace.
+
+    Args:
+        index: forwards before this one.
+        at: (row, canvas offset) of each committed token.
+        tokens: what was written there.
+        scores: its score by the selection's measure.
+        taken_back: (row, canvas offset) of each token that was hidden again.
+        live: rows that this forward read.
+        state: after the step.
+    """
+
+    index: int
+    at: Int[Tensor, "M 2"]
+    tokens: Int[Tensor, "M"]
+    scores: Float[Tensor, "M"]
+    taken_back: Int[Tensor, "D 2"]
+    live: Int[Tensor, "R"]
+    state: State
+
+
+class View(Protocol):
+    """What the model reads of a state, and how its answers are read back."""
+
+    def query(self, state: State, rows: Int[Tensor, "R"], at: Int[Tensor, "K 2"]) -> tuple[Query, Int[Tensor, "K2 2"]]:
+        """Ask about (live row, column) positions."""
+        ...
+
+    def read(self, logits: Float[Tensor, "K2 V"]) -> Float[Tensor, "K V"]:
+        """Reduce the model's answers to one row for each asked position."""
+        ...
+
+
+class Proposal(Protocol):
+    """Logits to tokens."""
+
+    def propose(
+        self, logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, "K"]]
+    ) -> Int[Tensor, "K"]:
+        """Choose a token for each row; ``keys`` identify the row's random numbers."""
+        ...
+
+
+class Selection(Protocol):
+    """Which open places are written now."""
+
+    score: str
+
+    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+        """Return a subset of the open places, at least one in every row. ``steps``: forwards a block may take."""
+        ...
+
+
+class BlockRule(Protocol):
+    """Which part of the canvas is in play."""
+
+    def end(self, start: Int[Tensor, "R"], canvas: Int[Tensor, "R"]) -> Int[Tensor, "R"]:
+        """Return where blocks that start at these offsets end."""
+        ...
+
+    def blocks(self, canvas: int) -> int:
+        """Count the blocks of a canvas, to share out a total number of steps."""
+        ...
+
+
+class Revision(Protocol):
+    """Which written tokens are taken back or replaced."""
+
+    def revise(self, state: State, candidates: Candidates) -> Bool[Tensor, "B L"]:
+        """Return columns to hide again; never a prompt column."""
+        ...
+
+
+class Stop(Protocol):
+    """When a row is finished before its canvas is full."""
+
+    def is_finished(self, state: State, eos_ids: Sequence[int]) -> Bool[Tensor, "B"]:
+        """Decide for every row; never look at prompt columns."""
+        ...
+
+
+class CachePolicy(Protocol):
+    """How the model is called; exact caches append, approximate ones refresh."""
+
+    def logits(self, model: Denoiser, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
+        """Answer a query."""
+        ...
+
+
+VIEWS = Registry[View]("view")
+PROPOSALS = Registry[Proposal]("proposal")
+SELECTIONS = Registry[Selection]("selection")
+BLOCK_RULES = Registry[BlockRule]("block rule")
+REVISIONS = Registry[Revision]("revision")
+STOPS = Registry[Stop]("stop")
+CACHES = Registry[CachePolicy]("cache")
+
+
+def top(score: Float[Tensor, "R W"], is_open: Bool[Tensor, "R W"], quota: Int[Tensor, "R"]) -> Bool[Tensor, "R W"]:
+    """Pick the ``quota`` best open places of each row; ties go to the lowest index (``topk`` promises no order)."""
+    by_score = score.argsort(dim=-1, descending=True, stable=True)
+    open_first = is_open.gather(1, by_score).long().argsort(dim=-1, descending=True, stable=True)
+    rank = by_score.gather(1, open_first).argsort(dim=-1)
+    return is_open & (rank < quota[:, None])

@@ -1,0 +1,110 @@
+"""A decoder is a value: a choice of parts."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from unmask.config import choose, part, resolver
+from unmask.decoding.base import (
+    BLOCK_RULES,
+    CACHES,
+    PROPOSALS,
+    REVISIONS,
+    SELECTIONS,
+    STOPS,
+    VIEWS,
+    Selection,
+)
+from unmask.errors import UserError
+
+
+@part
+class Decoder:
+    """How a canvas is filled. Each part is a value, a name, or ``{name: …, fields}``.
+
+    Args:
+        block_size: S of the ``fixed`` block rule; None takes the size that the model was trained with, else 32.
+        steps: forwards for the whole canvas under ``quota`` selection; None is one token a step.
+        threshold: of the ``threshold`` selection; giving it selects that selection.
+        temperature: 0 is greedy; above, Gumbel sampling.
+        selection: which open places are written now; default ``quota``, or ``threshold`` if one is given.
+        proposal: logits to tokens; default by ``temperature``.
+        blocks: which part of the canvas is in play: ``fixed`` or ``whole``.
+        revision: which written tokens are taken back.
+        stop: ``eos`` or ``never``.
+        cache: how the model is called.
+        view: what the model reads.
+    """
+
+    block_size: Annotated[int, Field(ge=1)] | None = None
+    steps: Annotated[int, Field(ge=1)] | None = None
+    threshold: float | None = None
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    selection: Annotated[Any, BeforeValidator(resolver(SELECTIONS))] = None
+    proposal: Annotated[Any, BeforeValidator(resolver(PROPOSALS))] = None
+    blocks: Annotated[Any, BeforeValidator(resolver(BLOCK_RULES))] = "fixed"
+    revision: Annotated[Any, BeforeValidator(resolver(REVISIONS))] = "none"
+    stop: Annotated[Any, BeforeValidator(resolver(STOPS))] = "eos"
+    cache: Annotated[Any, BeforeValidator(resolver(CACHES))] = "none"
+    view: Annotated[Any, BeforeValidator(resolver(VIEWS))] = "canvas"
+
+    def parts(self, *, trained_block_size: int | None = None) -> "Parts":
+        """Resolve names and defaults into the parts that the loop runs."""
+        size = self.block_size or trained_block_size or 32
+        blocks = choose(BLOCK_RULES, self.blocks)
+        if getattr(blocks, "name", "") == "fixed" and (self.block_size or isinstance(self.blocks, str)):
+            blocks = choose(BLOCK_RULES, {"name": "fixed", "block_size": size})
+        return Parts(
+            block_size=size,
+            steps=self.steps,
+            selection=self._selection(),
+            proposal=self.proposal or choose(PROPOSALS, {"name": "gumbel", "temperature": self.temperature}),
+            blocks=blocks,
+            revision=choose(REVISIONS, self.revision),
+            stop=choose(STOPS, self.stop),
+            cache=choose(CACHES, self.cache),
+            view=choose(VIEWS, self.view),
+        )
+
+    def _selection(self) -> Selection:
+        if self.threshold is None:
+            return choose(SELECTIONS, self.selection or "quota")
+        if self.selection is None or getattr(self.selection, "name", "") == "threshold":
+            score = getattr(self.selection, "score", "low_confidence")
+            return choose(SELECTIONS, {"name": "threshold", "threshold": self.threshold, "score": score})
+        raise UserError(
+            f"threshold={self.threshold} needs the selection 'threshold', found '{self.selection.name}'; leave one out"
+        )
+
+
+@part
+class Parts:
+    """A decoder with every part resolved; see ``Decoder`` for what they are."""
+
+    block_size: int
+    steps: int | None
+    selection: Any
+    proposal: Any
+    blocks: Any
+    revision: Any
+    stop: Any
+    cache: Any
+    view: Any
+
+    def steps_per_block(self, canvas: int) -> int | None:
+        """Share the total number of steps out over the blocks of a canvas.
+
+        Raises:
+            UserError: it does not divide, or there are more blocks than steps.
+        """
+        if self.steps is None:
+            return None
+        blocks: int = self.blocks.blocks(canvas)
+        if self.steps % blocks:
+            near = max(1, round(self.steps / blocks)) * blocks
+            raise UserError(
+                f"steps={self.steps}: expected a multiple of the {blocks} blocks of a canvas of {canvas}; "
+                f"write steps={near}"
+            )
+        return self.steps // blocks
+

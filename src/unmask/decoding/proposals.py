@@ -1,0 +1,52 @@
+"""Proposals: from logits to tokens. The loop has already banned the mask token."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import Field
+from torch import Tensor
+
+from unmask.config import part
+from unmask.decoding.base import PROPOSALS
+from unmask.seeds import Draws
+
+
+@PROPOSALS.register("greedy")
+@part
+class Greedy:
+    """The most likely token."""
+
+    def propose(
+        self, logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, "K"]]
+    ) -> Int[Tensor, "K"]:
+        """Take the argmax."""
+        del draws, keys
+        return logits.argmax(-1)
+
+
+@PROPOSALS.register("gumbel")
+@part
+class Gumbel:
+    """An exact sample from softmax(logits / temperature): argmax of logits + temperature * Gumbel noise.
+
+    Drawn in float64: low precision lowers the effective temperature (arXiv 2409.02908). The noise is keyed by
+    (row, forward, offset, token), so a row's text does not depend on its neighbours.
+
+    Args:
+        temperature: 0 is greedy.
+    """
+
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+
+    def propose(
+        self, logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, "K"]]
+    ) -> Int[Tensor, "K"]:
+        """Add noise, take the argmax."""
+        if self.temperature == 0:
+            return logits.argmax(-1)
+        vocabulary = torch.arange(logits.shape[-1], device=logits.device)
+        uniform = draws.uniform("gumbel", *(key[:, None] for key in keys), vocabulary[None, :])
+        noise = -torch.log(-torch.log(uniform.clamp(min=2.0**-54)))
+        return (logits.double() + self.temperature * noise).argmax(-1)

@@ -1,0 +1,61 @@
+"""How sure a proposal is. Computed from the un-noised, un-tempered logits over the whole vocabulary (LLaDA)."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from unmask.errors import UserError, did_you_mean
+from unmask.seeds import Draws
+
+Score = Callable[..., Tensor]
+
+
+def low_confidence(
+    logits: Float[Tensor, "K V"], token: Int[Tensor, "K"], draws: Draws, keys: Sequence[Tensor]
+) -> Float[Tensor, "K"]:
+    """Probability of the proposed token: the least sure stay hidden (LLaDA's low-confidence remasking)."""
+    del draws, keys
+    return logits.softmax(-1).gather(-1, token[:, None]).squeeze(-1)
+
+
+def negative_entropy(
+    logits: Float[Tensor, "K V"], token: Int[Tensor, "K"], draws: Draws, keys: Sequence[Tensor]
+) -> Float[Tensor, "K"]:
+    """Sum of p log p: higher is surer."""
+    del token, draws, keys
+    log_p = logits.log_softmax(-1)
+    return (log_p.exp() * log_p.clamp(min=torch.finfo(log_p.dtype).min)).sum(-1)
+
+
+def margin(
+    logits: Float[Tensor, "K V"], token: Int[Tensor, "K"], draws: Draws, keys: Sequence[Tensor]
+) -> Float[Tensor, "K"]:
+    """Probability of the best token minus that of the second best."""
+    del token, draws, keys
+    best = logits.softmax(-1).topk(2, dim=-1).values
+    return best[:, 0] - best[:, 1]
+
+
+def random(
+    logits: Float[Tensor, "K V"], token: Int[Tensor, "K"], draws: Draws, keys: Sequence[Tensor]
+) -> Float[Tensor, "K"]:
+    """U(0, 1): any order."""
+    del token
+    return draws.uniform("score", *keys).to(logits.dtype)
+
+
+SCORES: dict[str, Score] = {
+    "low_confidence": low_confidence,
+    "entropy": negative_entropy,
+    "margin": margin,
+    "random": random,
+}
+
+
+def check_score(name: str) -> str:
+    """Refuse an unknown score with the nearest name."""
+    if name not in SCORES:
+        raise UserError(f"unknown score '{name}'; {did_you_mean(name, SCORES)}")
+    return name

@@ -1,0 +1,37 @@
+"""A fixed number of tokens a step: LLaDA's semi-autoregressive sampler."""
+
+from typing import Annotated
+
+import torch
+from jaxtyping import Bool
+from pydantic import AfterValidator
+from torch import Tensor
+
+from unmask.config import part
+from unmask.decoding.base import SELECTIONS, Candidates, top
+from unmask.decoding.scores import check_score
+
+
+@SELECTIONS.register("quota")
+@part
+class Quota:
+    """Write the quota's surest tokens (LLaDA, arXiv 2502.09992, Algorithm 5 and its generate.py).
+
+    A block with n open places and s steps writes n // s tokens a step, one more in each of the first n mod s steps.
+
+    Args:
+        score: ``low_confidence``, ``entropy``, ``margin`` or ``random``.
+
+    Differs from the paper: steps whose quota is 0 (s > n) are not run; ties go to the leftmost place; the mask token is
+    never proposed.
+    """
+
+    score: Annotated[str, AfterValidator(check_score)] = "low_confidence"
+
+    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+        """Pick the quota's best places."""
+        opened = candidates.block_open
+        planned = opened if steps is None else opened.clamp(max=steps)
+        planned = planned.clamp(min=1)
+        quota = opened // planned + (candidates.block_steps < opened % planned).long()
+        return top(candidates.score, candidates.is_open, torch.clamp(quota, min=1))

@@ -1,0 +1,38 @@
+"""Every token that is sure enough: Fast-dLLM's confidence threshold."""
+
+from typing import Annotated
+
+import torch
+from jaxtyping import Bool
+from pydantic import AfterValidator
+from torch import Tensor
+
+from unmask.config import part
+from unmask.decoding.base import SELECTIONS, Candidates, top
+from unmask.decoding.scores import check_score
+
+
+@SELECTIONS.register("threshold")
+@part
+class Threshold:
+    """Write every place with score >= threshold, at least the best one (Fast-dLLM, arXiv 2505.22618, Algorithm 1).
+
+    A threshold above 1 writes one token a step; 0 writes the whole block at once. (1 is not "one a step": a
+    probability often rounds to exactly 1.)
+
+    Args:
+        threshold: smallest score that is written.
+        score: ``low_confidence``, ``entropy`` (negative), ``margin`` or ``random``.
+
+    Differs from the paper: nothing but the tie rule (leftmost) of the best one.
+    """
+
+    threshold: float = 0.9
+    score: Annotated[str, AfterValidator(check_score)] = "low_confidence"
+
+    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+        """Pick all that pass, and the best."""
+        del steps
+        one = torch.ones_like(candidates.block_open)
+        best = top(candidates.score, candidates.is_open, one)
+        return best | (candidates.is_open & (candidates.score >= self.threshold))

@@ -1,0 +1,7 @@
+"""Training: one run, one trainer, checkpoints that survive."""
+
+from unmask.train.api import TrainResult, train
+from unmask.train.held_out import held_out_loss
+from unmask.train.run import TrainRun
+
+__all__ = ["TrainResult", "TrainRun", "held_out_loss", "train"]

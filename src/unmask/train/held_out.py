@@ -1,0 +1,54 @@
+"""The loss on held-out examples, under noise that is the same at every evaluation and for every model."""
+
+from collections.abc import Sequence
+
+import torch
+
+from unmask.data import Collator, Encoded
+from unmask.models import LoadedModel
+from unmask.seeds import Draws
+from unmask.types import Objective
+
+NOISE_SEED = 0x5EED
+
+
+@torch.no_grad()
+def held_out_loss(
+    lm: LoadedModel,
+    objective: Objective,
+    examples: Sequence[Encoded],
+    collator: Collator,
+    *,
+    batch_size: int,
+    passes: int = 1,
+) -> float:
+    """Average the objective's own loss over held-out examples, nats.
+
+    The noise is keyed by (pass, example) under a fixed seed, with noise levels stratified over the set, so that two
+    checkpoints differ by the model only. Exact whatever the batch size: sums are divided once, by the summed counts.
+
+    Args:
+        lm: the model; its training mode is put back.
+        objective: the method whose loss is meant; progress counts as finished.
+        examples: held-out examples.
+        collator: lays them out.
+        batch_size: rows per forward.
+        passes: noise draws per example.
+    """
+    draws = Draws(seed=NOISE_SEED)
+    was_training = lm.model.training
+    lm.model.eval()
+    total, count = 0.0, 0.0
+    items = [
+        {"prompt": e.prompt, "answer": e.answer, "order": n * len(examples) + i, "place": e.place}
+        for n in range(passes)
+        for i, e in enumerate(examples)
+    ]
+    for begin in range(0, len(items), batch_size):
+        batch = collator(items[begin : begin + batch_size]).to(lm.device)
+        noised = objective.noise(batch, model=lm, draws=draws, progress=1.0)
+        scored = lm.score(noised.query, noised.at, noised.targets, want=objective.want)
+        total += float(objective.loss(scored, noised))
+        count += float(noised.count)
+    lm.model.train(was_training)
+    return total / max(count, 1.0)

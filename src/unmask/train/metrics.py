@@ -1,0 +1,35 @@
+"""``metrics.jsonl``: one JSON object a line, with a fixed set of keys and the units in their names."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+class MetricsFile:
+    """Appends lines; a resumed run drops the lines that its checkpoint does not know of.
+
+    Args:
+        path: the file.
+        from_step: lines of later steps are removed; 0 starts afresh.
+    """
+
+    def __init__(self, path: Path, from_step: int = 0) -> None:
+        self.path = path
+        kept = [line for line in self.read(path) if line["step"] <= from_step] if from_step else []
+        path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+    def write(self, values: dict[str, Any]) -> None:
+        """Append a line."""
+        with self.path.open("a") as stream:
+            stream.write(json.dumps(values) + "\n")
+
+    @staticmethod
+    def read(path: Path) -> list[dict[str, Any]]:
+        """Read a file back, leaving out a last line that a kill cut short."""
+        lines = []
+        for line in path.read_text().splitlines() if path.exists() else []:
+            try:
+                lines.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return lines

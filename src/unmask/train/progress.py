@@ -1,0 +1,108 @@
+"""What a run shows and records: the progress bar on stderr, and a line of metrics for each logged step."""
+
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from transformers import TrainerCallback
+
+from unmask.train.metrics import MetricsFile
+from unmask.train.run import TrainRun
+from unmask.train.totals import Totals
+
+Evaluate = Callable[[], dict[str, float]]
+
+
+class Reporter(TrainerCallback):
+    """Evaluates, records and shows.
+
+    Args:
+        run: how often.
+        totals: kept by the trainer.
+        metrics: where lines go; None on ranks that do not write.
+        evaluate: returns named values of the current model; run on every rank.
+        show: whether to draw the progress bar.
+    """
+
+    def __init__(
+        self, run: TrainRun, totals: Totals, metrics: MetricsFile | None, evaluate: Evaluate | None, *, show: bool
+    ) -> None:
+        self.run, self.totals, self.metrics, self.evaluate = run, totals, metrics, evaluate
+        self.trainer: Any = None
+        self._bar = _progress_bar(show)
+        self._task: TaskID | None = None
+        self._rate: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the clock and the bar; a fresh run is evaluated before its first step."""
+        del args, control
+        self.totals.tick()
+        if state.global_step == 0:
+            self._record({"step": 0} | self._evaluated(0))
+        self._bar.start()
+        self._task = self._bar.add_task("train", total=state.max_steps, completed=state.global_step, text="")
+        self._mark()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Record and show a step."""
+        del args, control
+        step, trainer = state.global_step, self.trainer
+        self.totals.tick()
+        values = {
+            "step": step,
+            "loss": trainer.window_loss,
+            "lr": trainer.lr_scheduler.get_last_lr()[0],
+            "grad_norm": float(trainer.grad_norm or 0.0),
+            **self._rates(),
+        }
+        self._show(values)
+        values |= self._evaluated(step)
+        if step % self.run.log_every == 0 or step == self.run.steps or len(values) > 6:
+            self._record(values)
+        self._mark()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Take the bar down."""
+        del args, state, control
+        self._bar.stop()
+
+    def _evaluated(self, step: int) -> dict[str, float]:
+        due = step in (0, self.run.steps) or (self.run.eval_every is not None and step % self.run.eval_every == 0)
+        return self.evaluate() if self.evaluate and due else {}
+
+    def _record(self, values: dict[str, Any]) -> None:
+        self.totals.tick()
+        if self.metrics:
+            self.metrics.write(values | self.totals.values())
+
+    def _mark(self) -> None:
+        self.totals.tick()
+        self._rate = (self.totals.seconds, self.totals.forward_tokens, self.totals.supervised_tokens)
+
+    def _rates(self) -> dict[str, float]:
+        seconds = max(self.totals.seconds - self._rate[0], 1e-9)
+        return {
+            "tokens_per_second": (self.totals.forward_tokens - self._rate[1]) / seconds,
+            "supervised_tokens_per_second": (self.totals.supervised_tokens - self._rate[2]) / seconds,
+        }
+
+    def _show(self, values: dict[str, Any]) -> None:
+        if self._task is not None:
+            text = (
+                f"loss {values['loss']:.4f} · {values['tokens_per_second']:,.0f} tok/s · "
+                f"{values['supervised_tokens_per_second']:,.0f} supervised tok/s"
+            )
+            self._bar.update(self._task, completed=values["step"], text=text)
+
+
+def _progress_bar(show: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[text]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not show,
+    )

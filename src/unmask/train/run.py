@@ -1,0 +1,59 @@
+"""What a training run is: the objective and how long, how fast, how often."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from unmask.config import part, resolver
+from unmask.objectives import OBJECTIVES
+
+Count = Annotated[int, Field(ge=1)]
+
+
+@part
+class TrainRun:
+    """Settings of a training run.
+
+    Args:
+        objective: the method: a value, a name, or ``{name: …, fields}``.
+        steps: optimiser steps.
+        batch_size: rows per device and forward.
+        accumulate: forwards per optimiser step.
+        lr: peak learning rate (AdamW).
+        schedule: after warm-up: ``cosine`` or ``linear`` to ``final_lr`` of the peak, or ``constant``.
+        warmup: share of the steps spent warming up.
+        final_lr: share of the peak learning rate at the end.
+        weight_decay: of AdamW.
+        betas: of AdamW.
+        max_grad_norm: gradients are clipped to this norm; 0 never.
+        seed: of shuffling, noise and dropout.
+        eval_every: steps between evaluations on held-out examples; None: at the start and the end.
+        eval_passes: noise draws per held-out example; more is steadier.
+        save_every: steps between checkpoints; None: at the end.
+        keep: checkpoints to keep.
+        log_every: steps between lines in ``metrics.jsonl``.
+        bf16: autocast; None: on CUDA devices that have it.
+        gradient_checkpointing: recompute activations in the backward to save memory.
+        report_to: experiment trackers of transformers (``wandb``, ``tensorboard`` …), if installed.
+    """
+
+    objective: Annotated[Any, BeforeValidator(resolver(OBJECTIVES))] = Field(default="vanilla", validate_default=True)
+    steps: Count = 1000
+    batch_size: Count = 8
+    accumulate: Count = 1
+    lr: Annotated[float, Field(gt=0)] = 1e-5
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: Annotated[float, Field(ge=0, le=1)] = 0.03
+    final_lr: Annotated[float, Field(ge=0, le=1)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    betas: tuple[float, float] = (0.9, 0.99)
+    max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
+    seed: int = 0
+    eval_every: Count | None = None
+    eval_passes: Count = 1
+    save_every: Count | None = None
+    keep: Count = 2
+    log_every: Count = 1
+    bf16: bool | None = None
+    gradient_checkpointing: bool = False
+    report_to: tuple[str, ...] = ()

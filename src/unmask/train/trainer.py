@@ -1,0 +1,159 @@
+"""The one Trainer: asks the objective, scores once, and divides the summed loss once by the summed count."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import SequentialSampler
+from transformers import Trainer, TrainingArguments
+
+from unmask.canvas import Batch
+from unmask.errors import UserError
+from unmask.models import LoadedModel
+from unmask.seeds import Draws
+from unmask.train import checkpoints
+from unmask.train.totals import Totals
+from unmask.types import Noised, Objective, Scored
+
+
+class NonFiniteLossError(UserError):
+    """The loss became NaN or infinite; nothing after the last good checkpoint is kept."""
+
+
+class DiffusionTrainer(Trainer):
+    """Trains a loaded model with any objective.
+
+    The loss of a window (all micro-batches of an optimiser step, on all ranks) is sum(losses) / sum(counts). The
+    micro-batches' sums are back-propagated as they are; when the window is complete the gradients are scaled once. So
+    4 x 1 rows and 1 x 4 accumulated rows give the same step, and no normaliser has to know of accumulation or ranks.
+
+    Args:
+        lm: what is trained.
+        objective: the method.
+        draws: noise, keyed by each example's global position.
+        keep: checkpoints to keep.
+        arguments: transformers' own; ``output_dir`` is the folder of checkpoints.
+        rest: passed to ``transformers.Trainer``.
+    """
+
+    def __init__(
+        self,
+        lm: LoadedModel,
+        objective: Objective,
+        *,
+        draws: Draws,
+        keep: int,
+        arguments: TrainingArguments,
+        **rest: Any,
+    ) -> None:
+        arguments._n_gpu = min(arguments.n_gpu, 1)  # never nn.DataParallel: it would split an already laid-out batch
+        super().__init__(model=lm.model, args=arguments, **rest)
+        self.model_accepts_loss_kwargs = False  # our loss is summed; nobody else may rescale it
+        self.lm, self.objective, self.draws, self.keep = lm, objective, draws, keep
+        self.totals = Totals()
+        self.window_loss = float("nan")
+        self.grad_norm: float | None = None
+        self._window = torch.zeros(6, dtype=torch.float64)
+        if self.is_deepspeed_enabled:
+            raise UserError("DeepSpeed rescales gradients out of our reach; use DDP or FSDP2 through accelerate")
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """Back-propagate one micro-batch; at the end of the window scale the gradients. Returns the window's loss."""
+        del num_items_in_batch
+        model.train()
+        batch: Batch = inputs["batch"].to(self.args.device)
+        before = (self.lm.meter.tokens, self.lm.meter.flops)
+        with self.compute_loss_context_manager(), self.lm.through(model):
+            noised = self.objective.noise(batch, model=self.lm, draws=self.draws, progress=self._progress())
+            scored = self.lm.score(noised.query, noised.at, noised.targets, want=self.objective.want)
+            loss = self.objective.loss(scored, noised)
+        self._refuse_non_finite(loss, scored, noised, inputs["places"])
+        self.accelerator.backward(loss)
+        read = self.lm.meter.tokens - before[0], self.lm.meter.flops - before[1]
+        self._window += torch.tensor(
+            [float(loss), float(noised.count), len(batch.order), len(noised.at), *read], dtype=torch.float64
+        )
+        if not self.accelerator.sync_gradients:
+            return torch.zeros((), device=self.args.device)
+        return self._close_window(model)
+
+    def _progress(self) -> float:
+        return self.state.global_step / max(self.state.max_steps, 1)
+
+    def _close_window(self, model: nn.Module) -> Tensor:
+        """Sum over ranks, scale gradients by 1 / count (DDP has averaged them over ranks: undo that), add up totals."""
+        total = self.accelerator.reduce(self._window.to(self.args.device, torch.float32), "sum").double().cpu()
+        loss, count, examples, supervised, tokens, flops = total.tolist()
+        self._window.zero_()
+        scale = self.accelerator.num_processes / max(count, 1.0)
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(scale)
+        self.window_loss = loss / max(count, 1.0)
+        self.totals.examples += round(examples)
+        self.totals.supervised_tokens += round(supervised)
+        self.totals.forward_tokens += round(tokens)
+        self.totals.flops += flops
+        return torch.tensor(self.window_loss, device=self.args.device)
+
+    def _refuse_non_finite(self, loss: Tensor, scored: Scored, noised: Noised, places: list[str]) -> None:
+        if bool(torch.isfinite(loss)):
+            return
+        bad = noised.example[~torch.isfinite(scored.nll)].unique().tolist()
+        names = [places[i] for i in bad] or places
+        last = checkpoints.newest(Path(self.args.output_dir))
+        raise NonFiniteLossError(
+            f"the loss is {float(loss)} at step {self.state.global_step + 1}, on {', '.join(map(str, names[:8]))}; "
+            f"last good checkpoint: {last or 'none'}; lower run.lr or look at these examples"
+        )
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        self.grad_norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        return self.grad_norm
+
+    def _get_train_sampler(self, *_: Any) -> SequentialSampler:
+        """The order of the run is inside the data set; reading it in sequence makes noise and resume exact."""
+        return SequentialSampler(self.train_dataset)
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Nothing: the meter of the loaded model counts."""
+        del inputs
+        return 0
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Save through the loaded model, so that a checkpoint carries its facts and loads like any saved model."""
+        self.lm.save(output_dir or self.args.output_dir, **({"state_dict": state_dict} if state_dict else {}))
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Write the checkpoint aside, then publish it in one rename; see ``unmask.train.checkpoints``."""
+        root = Path(self.args.output_dir)
+        name = f"{checkpoints.PREFIX}{self.state.global_step}"
+        with self._staging(root) as staging:
+            super()._save_checkpoint(model, trial)
+            if self.args.should_save:
+                self.totals.tick()
+                self.totals.save(staging / name)
+                checkpoints.publish(staging / name, root / name)
+                checkpoints.rotate(root, self.keep)
+        self.accelerator.wait_for_everyone()
+
+    @contextlib.contextmanager
+    def _staging(self, root: Path) -> Iterator[Path]:
+        staging = root / checkpoints.STAGING
+        if self.args.should_save:
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir(parents=True)
+        self._staged = str(staging)
+        try:
+            yield staging
+        finally:
+            del self._staged
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return getattr(self, "_staged", None) or super()._get_output_dir(trial)
