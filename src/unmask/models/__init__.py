@@ -1,8 +1,10 @@
-"""Checkpoints of all kinds behind one seam: load them, make them, describe them, save them."""
+"""Checkpoints of all kinds behind one seam: load them, make them, adapt them, describe them, save them."""
 
 from unmask.models.denoiser import LoadedModel
 from unmask.models.facts import Facts
+from unmask.models.inspect import describe
 from unmask.models.load import load
+from unmask.models.lora import LoraSpec, add_lora, merge
 from unmask.models.scratch import ScratchSpec, from_scratch
 
-__all__ = ["Facts", "LoadedModel", "ScratchSpec", "from_scratch", "load"]
+__all__ = ["Facts", "LoadedModel", "LoraSpec", "ScratchSpec", "add_lora", "describe", "from_scratch", "load", "merge"]

@@ -1,5 +1,6 @@
 """A loaded model behind the ``Denoiser`` seam: attention masks, asked rows and the logit shift live here."""
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # torch's own convention
 
 from unmask.attention import PAD, Bidirectional, may_attend
-from unmask.models.facts import Facts
+from unmask.errors import UserError
+from unmask.models.facts import AdapterBase, Facts
 from unmask.models.meter import Meter
 from unmask.types import Query, Scored, Want
 
@@ -25,17 +27,23 @@ class LoadedModel:
         model: a plain transformers module with an LM head (or its PEFT wrapper).
         tokenizer: a transformers tokenizer, or None where only token ids are used.
         facts: mask token, end tokens, shift, attention, block size.
-        source: what it was loaded from.
+        source: what it was loaded from; empty or ``from_scratch`` where it is on no disk.
+        family: kind of checkpoint it was loaded from, for people.
+        adapter: where the model is a PEFT wrapper, what its base was.
     """
 
     model: nn.Module
     tokenizer: Any
     facts: Facts
     source: str = ""
+    family: str = ""
+    adapter: AdapterBase | None = None
 
     def __post_init__(self) -> None:
         self.meter = Meter.of(self.model)
         self._forward: Callable[..., Any] = self.model
+        stock = self.model.get_base_model() if self.adapter else self.model
+        self._accepts = frozenset(inspect.signature(stock.forward).parameters)
 
     @property
     def mask_id(self) -> int:
@@ -85,13 +93,7 @@ class LoadedModel:
         column = (at[:, 1] - 1).clamp(min=0) if self.facts.shift else at[:, 1]
         read = torch.zeros_like(query.ids, dtype=torch.bool)
         read[at[:, 0], column] = True
-        out = self._forward(
-            **self._inputs(query),
-            attention_mask=self._attention(query),
-            position_ids=query.columns.position,
-            logits_to_keep=read,
-            use_cache=False,
-        ).logits.reshape(-1, self.vocab_size)
+        out = self._read(query, read)
         self.meter.count(query.ids.numel(), query.ids.shape[1], out.shape[0], training=out.requires_grad)
         rank = read.flatten().cumsum(0) - 1
         place = rank[at[:, 0] * query.ids.shape[1] + column]
@@ -116,6 +118,14 @@ class LoadedModel:
             confidence=top.values.exp() if "confidence" in want else None,
         )
 
+    def _read(self, query: Query, read: Bool[Tensor, "R N"]) -> Float[Tensor, "M V"]:
+        """Return the logits of the columns that are read, in row-major order."""
+        options = {"position_ids": query.columns.position, "logits_to_keep": read, "use_cache": False}
+        accepted = {name: value for name, value in options.items() if name in self._accepts}
+        logits = self._forward(**self._inputs(query), attention_mask=self._attention(query), **accepted).logits
+        # Masked language models run their head on every column.
+        return logits.reshape(-1, self.vocab_size) if "logits_to_keep" in accepted else logits[read]
+
     def _inputs(self, query: Query) -> dict[str, Tensor]:
         if query.soft is None:
             return {"input_ids": query.ids}
@@ -136,7 +146,12 @@ class LoadedModel:
 
     def _dense(self, allowed: Bool[Tensor, "R Q K"]) -> Tensor:
         """Give SDPA a boolean 4-D mask and eager attention an additive one (it would add 0 and 1 to the scores)."""
-        if self.model.config._attn_implementation == "sdpa":
+        kind = self.model.config._attn_implementation
+        if kind == "sdpa":
             return allowed[:, None]
+        if kind != "eager":
+            raise UserError(
+                f"attention rules need attention 'sdpa' or 'eager', found '{kind}'; load the model with sdpa"
+            )
         dtype = next(self.model.parameters()).dtype
         return torch.where(allowed, 0.0, torch.finfo(dtype).min).to(dtype)[:, None]

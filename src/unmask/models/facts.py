@@ -1,7 +1,9 @@
 """What a checkpoint must tell so that training, decoding and serving agree; written to ``config.unmask``."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
+
+from unmask.errors import UserError, did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -10,7 +12,8 @@ class Facts:
 
     Args:
         mask_id: token that stands for "hidden".
-        eos_ids: tokens that end an answer; decoding stops a row at the first of them.
+        eos_ids: tokens that end an answer; decoding stops a row at any of them. The first is the one that training puts
+            at the end of an answer: the chat template's end of turn, if there is one.
         filler_id: end-of-text token that fills the canvas after the end of an answer.
         vocab_size: rows of the LM head.
         shift: whether the state at column c - 1 predicts column c (models adapted from autoregressive ones).
@@ -37,4 +40,26 @@ class Facts:
     @classmethod
     def from_config(cls, written: dict[str, Any]) -> "Facts":
         """Read ``config.unmask`` back."""
-        return cls(**{**written, "eos_ids": tuple(written["eos_ids"])})
+        known = {f.name for f in fields(cls)}
+        for name in written:
+            if name not in known:
+                raise UserError(f"unknown key config.unmask.{name}; {did_you_mean(name, known)}")
+        try:
+            return cls(**{**written, "eos_ids": tuple(written["eos_ids"])})
+        except (KeyError, TypeError) as error:
+            raise UserError(f"config.unmask must name mask_id, eos_ids, filler_id and vocab_size: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterBase:
+    """What an adapter rests on.
+
+    Args:
+        source: folder, file or hub name of the base.
+        fingerprint: of its weights; see ``unmask.models.adapter``.
+        dtype: that its weights had when the fingerprint was taken.
+    """
+
+    source: str
+    fingerprint: str
+    dtype: str

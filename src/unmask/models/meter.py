@@ -10,43 +10,55 @@ class Meter:
     """Running totals of one loaded model.
 
     A forward of R rows and N columns costs 2 FLOPs per weight of the body and token, 4 N d per layer and token for
-    attention, and 2 V d per asked row for the LM head. A backward costs twice that again (once, if no weight of the
-    body is trained).
+    attention, and 2 V d per asked row for the LM head. A backward costs that again for the gradients that flow through
+    (twice for attention, whose operands both need one), and 2 FLOPs per token for each weight that is trained.
 
     Args:
         body: weights of all matrices but the embedding and the LM head.
         head: weights of the LM head.
-        attention: sum over layers of 4 x hidden size, FLOPs per token and key.
-        trains_body: whether a backward also makes weight gradients in the body.
+        attention: sum over layers of 4 x width of the heads, FLOPs per token and key.
+        trained_body: those of the body that get a gradient.
+        trained_head: those of the head that get a gradient.
     """
 
     body: int
     head: int
     attention: int
-    trains_body: bool = True
+    trained_body: int
+    trained_head: int
     forwards: int = 0
     tokens: int = 0
     flops: float = 0.0
 
     @classmethod
     def of(cls, model: nn.Module) -> "Meter":
-        """Read the sizes off a transformers model."""
-        config = model.config
-        head = config.vocab_size * config.hidden_size
-        matrices = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
-        matrices_size = sum(w.numel() for w in matrices)
+        """Read the sizes off a transformers model or its PEFT wrapper."""
+        config = model.config.get_text_config()
         output = model.get_output_embeddings()
-        inside = output is not None and any(w is output.weight for w in matrices)
+        # PEFT wraps the head of a tied model whose mask row is trained: what counts is inside.
+        in_head = set() if output is None else {id(module) for module in output.modules()}
+        matrices = [m for m in model.modules() if isinstance(m, nn.Linear)]
+        body = [m.weight for m in matrices if id(m) not in in_head]
+        head = [m.weight for m in matrices if id(m) in in_head]
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         return cls(
-            body=matrices_size - (head if inside else 0),
-            head=head,
-            attention=4 * config.hidden_size * config.num_hidden_layers,
-            trains_body=any(w.requires_grad for w in matrices),
+            body=sum(w.numel() for w in body),
+            head=sum(w.numel() for w in head),
+            attention=4 * width * config.num_attention_heads * config.num_hidden_layers,
+            trained_body=sum(w.numel() for w in body if w.requires_grad),
+            trained_head=sum(w.numel() for w in head if w.requires_grad),
         )
 
     def count(self, tokens: int, columns: int, asked: int, *, training: bool) -> None:
         """Add a forward over ``tokens`` = R x N tokens with ``asked`` rows through the head."""
         self.forwards += 1
         self.tokens += tokens
-        forward = tokens * (2.0 * self.body + self.attention * columns) + 2.0 * self.head * asked
-        self.flops += forward * ((3.0 if self.trains_body else 2.0) if training else 1.0)
+        scores = tokens * self.attention * columns
+        through = 2.0 * (tokens * self.body + asked * self.head)
+        self.flops += through + scores
+        if training:
+            self.flops += through + 2.0 * scores + 2.0 * (tokens * self.trained_body + asked * self.trained_head)
+
+    def reset(self) -> None:
+        """Start counting anew."""
+        self.forwards, self.tokens, self.flops = 0, 0, 0.0

@@ -8,10 +8,15 @@ if TYPE_CHECKING:
 
 
 def save(lm: "LoadedModel", folder: str | Path) -> Path:
-    """Write weights (safetensors), configuration and tokenizer into ``folder``."""
+    """Write weights (safetensors), configuration and tokenizer into ``folder``; of an adapter, its own weights only."""
     folder = Path(folder)
     write_facts(lm)
-    lm.model.save_pretrained(folder)
+    if lm.adapter is not None:
+        from unmask.models.adapter import save_adapter
+
+        save_adapter(lm, folder)
+    else:
+        lm.model.save_pretrained(folder)
     if lm.tokenizer is not None:
         lm.tokenizer.save_pretrained(folder)
     return folder
@@ -19,7 +24,5 @@ def save(lm: "LoadedModel", folder: str | Path) -> Path:
 
 def write_facts(lm: "LoadedModel") -> None:
     """Put the facts into the model's configuration."""
-    config = lm.model.config
-    config.unmask = lm.facts.as_config()
-    config.mask_token_id = lm.facts.mask_id
-    config.eos_token_id = list(lm.facts.eos_ids)
+    lm.model.config.unmask = lm.facts.as_config()
+    lm.model.config.mask_token_id = lm.facts.mask_id

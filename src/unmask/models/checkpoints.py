@@ -1,0 +1,142 @@
+"""Finds what a path names and reads it without running any of its code."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from unmask.errors import UserError
+from unmask.models.families import FAMILIES, Family
+
+ADAPTER_CONFIG = "adapter_config.json"
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer*", "*.model", "merges.txt", "vocab.txt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A checkpoint on this machine.
+
+    Args:
+        kind: how its weights are stored.
+        folder: where it lies.
+        file: name of the gguf file in it; empty for the other kinds.
+        source: how the user named it, or its absolute path.
+    """
+
+    kind: Literal["folder", "gguf", "adapter"]
+    folder: Path
+    file: str = ""
+    source: str
+
+
+def locate(path: str | Path, *, allow_pickle: bool = False) -> Checkpoint:
+    """Find a model or adapter folder, a run folder's model, a gguf file, or a model on the hub.
+
+    Args:
+        path: what the user wrote.
+        allow_pickle: whether ``.bin`` weights may be fetched.
+    """
+    local = Path(path).expanduser()
+    if local.is_file():
+        if local.suffix != ".gguf":
+            raise UserError(f"expected a model folder, a .gguf file or a hub name, found the file '{path}'")
+        return Checkpoint(kind="gguf", folder=local.parent, file=local.name, source=str(local.resolve()))
+    if local.is_dir():
+        return _in_folder(local)
+    if local.suffix == ".gguf" or not _HUB_NAME.fullmatch(str(path)):
+        raise UserError(f"found no model at '{path}'; write a model folder, a .gguf file or a hub name (owner/name)")
+    return Checkpoint(kind=_kind(fetched := _fetch(str(path), allow_pickle)), folder=fetched, source=str(path))
+
+
+def _in_folder(folder: Path) -> Checkpoint:
+    for candidate in (folder, folder / "model"):  # a run folder keeps its model in model/
+        if (candidate / ADAPTER_CONFIG).is_file() or (candidate / "config.json").is_file():
+            return Checkpoint(kind=_kind(candidate), folder=candidate, source=str(candidate.resolve()))
+    gguf = sorted(folder.glob("*.gguf"))
+    found = f"it holds {gguf[0].name}: write the path of that file" if gguf else "is it a model folder?"
+    raise UserError(f"expected config.json or {ADAPTER_CONFIG} in '{folder}', found neither; {found}")
+
+
+def _kind(folder: Path) -> Literal["folder", "adapter"]:
+    return "adapter" if (folder / ADAPTER_CONFIG).is_file() else "folder"
+
+
+def _fetch(name: str, allow_pickle: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    patterns = [*_HUB_FILES, *(["*.bin"] if allow_pickle else [])]
+    try:
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except (OSError, ValueError) as error:  # no network, no such repository, no such name: the hub's errors are these
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"'{name}' is neither a folder here nor a model that the hub gave us: {reason}") from error
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a JSON file; an absent one is empty."""
+    if not file.is_file():
+        return {}
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"expected a JSON object in '{file}': {error}") from error
+
+
+def weight_files(folder: Path, *, allow_pickle: bool) -> list[Path]:
+    """List the weight files of a folder: safetensors, or ``.bin`` if the user allows pickles."""
+    for suffix in ("safetensors", "bin"):
+        index = next(iter(sorted(folder.glob(f"*.{suffix}.index.json"))), None)
+        if index is not None:
+            files = [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
+        else:
+            files = sorted(f for f in folder.glob(f"*.{suffix}") if f.stem in ("model", "pytorch_model"))
+        if not files:
+            continue
+        if suffix == "bin" and not allow_pickle:
+            raise UserError(
+                f"'{folder}' has pickled weights only ({files[0].name}); write allow_pickle=True if you trust it"
+            )
+        absent = [f.name for f in files if not f.is_file()]
+        if absent:
+            raise UserError(f"{index.name if index else folder} names {absent[0]}, which is not in '{folder}'")
+        return files
+    raise UserError(f"expected model.safetensors in '{folder}', found no weights; was the download cut short?")
+
+
+def family_of(config: dict[str, Any]) -> Family | None:
+    """Return the family of a checkpoint, None for one that transformers knows by itself."""
+    from transformers import CONFIG_MAPPING
+
+    model_type = config.get("model_type")
+    if model_type in FAMILIES:
+        return FAMILIES[model_type]
+    if model_type in CONFIG_MAPPING:
+        return None
+    known = ", ".join(sorted(FAMILIES))
+    raise UserError(
+        f"config.json says model_type={model_type!r}, which neither transformers nor unmask ({known}) knows without "
+        f"running the checkpoint's own code"
+    )
+
+
+def parse_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
+    """Accept ``float32``, ``bfloat16``, ``float16``, a torch dtype, or None and ``auto`` for the checkpoint's own."""
+    if dtype is None or isinstance(dtype, torch.dtype) or dtype == "auto":
+        return None if dtype == "auto" else dtype
+    if dtype not in ("float32", "bfloat16", "float16"):
+        raise UserError(f"dtype must be float32, bfloat16, float16 or auto, found {dtype!r}")
+    return getattr(torch, dtype)
+
+
+def pick_device(device: torch.device | str | None) -> torch.device:
+    """Take the user's device, or a GPU if there is one."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise UserError(f"device must be cpu, cuda, cuda:0, mps or the like, found {device!r}") from error

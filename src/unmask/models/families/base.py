@@ -1,0 +1,103 @@
+"""What a checkpoint family must say so that its weights load strictly into a stock class."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from unmask.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """How released checkpoints of one kind map onto a stock transformers class.
+
+    Args:
+        name: for people.
+        model_type: what their ``config.json`` says.
+        convert: turns ``config.json`` into the stock class's model type and configuration fields; refuses what the
+            stock class would compute differently.
+        rename: gives a weight its stock name, or None if the family has no such weight.
+        shift: whether the state at column c - 1 predicts column c.
+        attention: what they were trained for.
+        block_size: their block size where ``config.json`` has no ``block_size``.
+        tokenizer_class: stock tokenizer for folders without ``tokenizer.json``.
+    """
+
+    name: str
+    model_type: str
+    convert: Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]
+    rename: Callable[[str], str | None]
+    shift: bool
+    attention: Literal["bidirectional", "block_causal"] = "bidirectional"
+    block_size: int | None = None
+    tokenizer_class: str | None = None
+
+
+def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype: torch.dtype | None) -> nn.Module:
+    """Build the stock model and fill it with the renamed weights; nothing may be missing or left over.
+
+    Tensors are read and converted one at a time, so memory holds the model once.
+
+    Args:
+        family: of the checkpoint.
+        config: its ``config.json``.
+        files: its weight files.
+        dtype: of the weights; the checkpoint's own if None.
+    """
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+    model_type, fields = family.convert(config)
+    stock = CONFIG_MAPPING[model_type](**fields)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(stock)
+    expected = dict(model.state_dict())
+    weights: dict[str, Tensor] = {}
+    unexpected = []
+    for name, tensor in read_weights(files):
+        renamed = family.rename(name)
+        if renamed not in expected:
+            unexpected.append(name)
+            continue
+        if tensor.shape != expected[renamed].shape:
+            found, wanted = tuple(tensor.shape), tuple(expected[renamed].shape)
+            raise UserError(f"config.json asks for {renamed} of shape {wanted}, found '{name}' of shape {found}")
+        weights[renamed] = tensor.to(dtype or tensor.dtype)
+    head, embedding = "lm_head.weight", "model.embed_tokens.weight"
+    if stock.tie_word_embeddings and head not in weights and embedding in weights:
+        weights[head] = weights[embedding]
+    check_complete(family.name, missing=sorted(expected.keys() - weights.keys()), unexpected=unexpected)
+    model.load_state_dict(weights, strict=True, assign=True)
+    model.tie_weights()
+    # The rotary frequencies are the one thing that the state dict does not hold.
+    model.model.rotary_emb = type(model.model.rotary_emb)(stock)
+    model.config.dtype = model.get_input_embeddings().weight.dtype
+    return model
+
+
+def check_complete(name: str, *, missing: list[str], unexpected: list[str]) -> None:
+    """Refuse a checkpoint whose weights are not exactly those of the model."""
+    wrong = [f"{kind}: {_some(keys)}" for kind, keys in (("missing", missing), ("unexpected", unexpected)) if keys]
+    if wrong:
+        raise UserError(f"expected exactly the weights of a {name} model; {'; '.join(wrong)}; is the folder complete?")
+
+
+def _some(keys: list[str]) -> str:
+    shown = ", ".join(keys[:4])
+    return shown if len(keys) <= 4 else f"{shown} and {len(keys) - 4} more"
+
+
+def read_weights(files: list[Path]) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of safetensors or, without unpickling code, ``.bin`` files one at a time."""
+    from safetensors import safe_open
+
+    for file in files:
+        if file.suffix == ".safetensors":
+            with safe_open(file, framework="pt") as shard:
+                for name in shard.keys():  # noqa: SIM118  # not a dict: it has no iterator
+                    yield name, shard.get_tensor(name)
+        else:
+            yield from torch.load(file, map_location="cpu", weights_only=True, mmap=True).items()

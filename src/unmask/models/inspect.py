@@ -1,0 +1,46 @@
+"""What there is to know about a loaded model, for ``unmask inspect``."""
+
+from typing import Any
+
+from unmask.models.denoiser import LoadedModel
+
+
+def describe(lm: LoadedModel) -> dict[str, Any]:
+    """Return the facts of a model as JSON types.
+
+    Args:
+        lm: a loaded model.
+
+    Returns:
+        Where it came from, its size, its special tokens and how it is to be trained and decoded.
+    """
+    parameters = list(lm.model.parameters())
+    stock = lm.model.get_base_model() if lm.adapter else lm.model
+    tokenizer = lm.tokenizer
+    return {
+        "source": lm.source,
+        "family": lm.family,
+        "architecture": type(stock).__name__,
+        "adapter_of": lm.adapter.source if lm.adapter else None,
+        "parameters": sum(p.numel() for p in parameters),
+        "trainable": sum(p.numel() for p in parameters if p.requires_grad),
+        "dtype": str(stock.dtype).removeprefix("torch."),
+        "device": str(lm.device),
+        "vocab_size": lm.vocab_size,
+        "tied_embeddings": bool(stock.config.get_text_config().tie_word_embeddings),
+        "max_positions": getattr(stock.config.get_text_config(), "max_position_embeddings", None),
+        "mask": _named(tokenizer, lm.mask_id),
+        "eos": [_named(tokenizer, i) for i in lm.eos_ids],
+        "filler": _named(tokenizer, lm.filler_id),
+        "shift": lm.facts.shift,
+        "attention": lm.facts.attention,
+        "block_size": lm.facts.block_size,
+        "native_bidirectional": lm.facts.native_bidirectional,
+        "added_rows": lm.facts.added_rows,
+        "tokenizer": None if tokenizer is None else type(tokenizer).__name__,
+        "chat_template": bool(getattr(tokenizer, "chat_template", None)),
+    }
+
+
+def _named(tokenizer: Any, token: int) -> dict[str, Any]:
+    return {"id": token, "token": None if tokenizer is None else tokenizer.convert_ids_to_tokens(token)}

@@ -1,0 +1,141 @@
+"""Low-rank adapters (LoRA, arXiv 2106.09685) on exactly the layers that are named, and the mask token's row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from unmask.errors import UserError, did_you_mean
+from unmask.models.denoiser import LoadedModel
+from unmask.models.facts import AdapterBase
+
+NOWHERE = ("", "from_scratch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraSpec:
+    """What is trained instead of all weights.
+
+    Args:
+        rank: of each update.
+        alpha: the update is scaled by alpha / rank; twice the rank unless given.
+        dropout: of the adapters' inputs.
+        targets: names of linear layers, whole or their last parts (``q_proj``); ``all-linear`` is all but the LM head.
+        train_mask_row: whether the embedding of the mask token is trained too; a new one needs it.
+        seed: of the adapters' start.
+    """
+
+    rank: int = 16
+    alpha: float | None = None
+    dropout: float = 0.0
+    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    train_mask_row: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise UserError(f"lora.rank must be at least 1, found {self.rank}")
+        if not 0.0 <= self.dropout < 1.0:
+            raise UserError(f"lora.dropout must be in [0, 1), found {self.dropout}")
+        if isinstance(self.targets, str) and self.targets != "all-linear":
+            raise UserError(f"lora.targets must be 'all-linear' or a list of names, found {self.targets!r}")
+        if not self.targets:
+            raise UserError("lora.targets must name at least one layer, found none; write 'all-linear' for all")
+
+
+def add_lora(lm: LoadedModel, spec: LoraSpec) -> LoadedModel:
+    """Put adapters on a model; all else is frozen. The model is wrapped in place.
+
+    Args:
+        lm: loaded from a place where its adapter can find it again.
+        spec: which layers, how large.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    from unmask.models.adapter import fingerprint
+
+    if lm.adapter is not None:
+        raise UserError(f"'{lm.source}' already has adapters; merge them first, or train them on")
+    if lm.source in NOWHERE:
+        raise UserError(
+            "LoRA needs a base that can be loaded again, but this one was never saved; save and load it first"
+        )
+    targets = _resolve(lm.model, spec.targets)
+    wanted = _layers(lm.model, targets)
+    adapter = AdapterBase(source=lm.source, fingerprint=fingerprint(lm), dtype=str(_dtype(lm)).removeprefix("torch."))
+    config = LoraConfig(
+        r=spec.rank,
+        lora_alpha=2 * spec.rank if spec.alpha is None else spec.alpha,
+        lora_dropout=spec.dropout,
+        target_modules=list(targets),
+        # Training the whole embedding would untie the head; PEFT keeps the tie for single rows.
+        trainable_token_indices=[lm.mask_id] if spec.train_mask_row else None,
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=lm.source,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(spec.seed)
+        model = get_peft_model(lm.model, config, autocast_adapter_dtype=False)
+    touched = {name.removeprefix("base_model.model.") for name in adapted_layers(model)}
+    if touched != wanted:
+        raise RuntimeError(f"PEFT adapted other layers than asked: {sorted(touched ^ wanted)}")
+    model.eval()
+    return replace(lm, model=model, adapter=adapter)
+
+
+def merge(lm: LoadedModel) -> LoadedModel:
+    """Fold the adapters into the weights; the result is a plain transformers model. Works in place."""
+    if lm.adapter is None:
+        raise UserError(f"'{lm.source}' has no adapters to merge; it is a whole model already")
+    model: Any = lm.model
+    merged = model.merge_and_unload()
+    for weight in merged.parameters():
+        weight.requires_grad_(True)
+    merged.tie_weights()
+    return replace(lm, model=merged.eval(), adapter=None)
+
+
+def adapted_layers(model: nn.Module) -> list[str]:
+    """Name the layers of a PEFT model that have adapters."""
+    from peft.tuners.lora import LoraLayer
+
+    return [name for name, module in model.named_modules() if isinstance(module, LoraLayer)]
+
+
+def _dtype(lm: LoadedModel) -> torch.dtype:
+    return next(lm.model.parameters()).dtype
+
+
+def _linear_layers(model: nn.Module) -> dict[str, nn.Module]:
+    return {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+
+
+def _layers(model: nn.Module, targets: Sequence[str]) -> set[str]:
+    """Name the linear layers that the targets mean, as PEFT reads them."""
+    return {name for name in _linear_layers(model) if any(_means(target, name) for target in targets)}
+
+
+def _means(target: str, name: str) -> bool:
+    return name == target or name.endswith(f".{target}")
+
+
+def _resolve(model: nn.Module, targets: Literal["all-linear"] | Sequence[str]) -> tuple[str, ...]:
+    """Turn the targets into names that each match a linear layer."""
+    layers = _linear_layers(model)
+    head = {name for name, module in layers.items() if module is model.get_output_embeddings()}
+    parts = sorted({name.rpartition(".")[2] for name in layers if name not in head})
+    if isinstance(targets, str):
+        return tuple(parts)
+    for target in targets:
+        meant = {name for name in layers if _means(target, name)}
+        if not meant:
+            known = sorted({*parts, *head})
+            raise UserError(
+                f"lora.targets names '{target}', which is no linear layer of this model; {did_you_mean(target, known)}"
+                f" (all: {', '.join(known)})"
+            )
+        if meant & head and model.config.tie_word_embeddings:
+            raise UserError(f"lora.targets names '{target}', which is tied to the embedding: an adapter would untie it")
+    return tuple(targets)
