@@ -77,7 +77,7 @@ class DiffusionTrainer(Trainer):
         self.accelerator.backward(loss)
         read = self.lm.meter.tokens - before[0], self.lm.meter.flops - before[1]
         self._window += torch.tensor(
-            [float(loss), float(noised.count), len(batch.order), len(noised.at), *read], dtype=torch.float64
+            [float(loss.detach()), float(noised.count), len(batch.order), len(noised.at), *read], dtype=torch.float64
         )
         if not self.accelerator.sync_gradients:
             return torch.zeros((), device=self.args.device)

@@ -1,0 +1,30 @@
+"""``unmask convert``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unmask.cli.options import Json, Model
+
+
+def convert(
+    model: Model,
+    out: Annotated[Path, typer.Argument(help="New folder for the converted model.")],
+    shift: Annotated[bool | None, typer.Option(help="Logits are shifted (default: by the checkpoint).")] = None,
+    mask_token: Annotated[str | None, typer.Option(help="Spelling of the mask token.")] = None,
+    json: Json = False,
+) -> None:
+    """Turn a checkpoint into a plain transformers folder with its diffusion facts written down."""
+    from unmask.cli.present import emit, quiet, table
+    from unmask.errors import UserError
+    from unmask.models import describe, load
+    from unmask.recipe import resolve_path
+
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out}: is not empty; choose another folder")
+    quiet()
+    lm = load(str(resolve_path(model)), shift=shift, mask_token=mask_token)
+    lm.save(out)
+    facts = {**describe(lm), "folder": str(out)}
+    emit(facts) if json else table(facts)

@@ -1,0 +1,20 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps … (default: a GPU if there is one).")]
+Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
+Out = Annotated[Path, typer.Option(help="Folder to write to; must be new.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change the recipe: --set run.steps=100")
+]
+Model = Annotated[str, typer.Argument(help="Hub name, folder, adapter folder, .gguf file, or asset:quickstart/model.")]
+BlockSize = Annotated[int | None, typer.Option(help="Block size (default: what the model was trained with, else 32).")]
+Steps = Annotated[int | None, typer.Option(help="Forwards for the whole canvas (default: one token a step).")]
+Threshold = Annotated[float | None, typer.Option(help="Write every token at least this sure, at least one a step.")]
+Temperature = Annotated[float, typer.Option(help="0 is greedy.")]
+MaxNewTokens = Annotated[int, typer.Option(help="Columns of the canvas.")]

@@ -1,0 +1,1 @@
+"""Pictures: the terminal view of a denoising, and figures on disk."""

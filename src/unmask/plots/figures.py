@@ -1,0 +1,109 @@
+"""Pictures of a run: loss curves, accuracies, the order in which an answer was written."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from unmask.decoding import Step
+
+COLOURS = {"before": "#9aa0a6", "vanilla": "#4c78a8", "blockwise": "#e4572e"}
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(width, height), layout="constrained")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _save(figure: Any, path: Path) -> Path:
+    from matplotlib import pyplot
+
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)
+    return path
+
+
+def plot_losses(runs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> Path:
+    """Draw the training loss of each run (a running mean over 5 % of the steps) and the held-out losses.
+
+    Args:
+        runs: name -> lines of ``metrics.jsonl``.
+        path: ``.png`` or ``.svg``.
+    """
+    figure, axes = _figure(7, 4)
+    for name, lines in runs.items():
+        colour = COLOURS.get(name)
+        points = [(line["step"], line["loss"]) for line in lines if "loss" in line]
+        window = max(1, len(points) // 20)
+        smooth = [
+            sum(loss for _, loss in points[max(0, i - window + 1) : i + 1]) / len(points[max(0, i - window + 1) : i + 1])
+            for i in range(len(points))
+        ]
+        (drawn,) = axes.plot([step for step, _ in points], smooth, color=colour, label=f"{name}: training")
+        held = [(line["step"], line["held_out_loss"]) for line in lines if "held_out_loss" in line]
+        if held:
+            axes.plot(*zip(*held, strict=True), "o--", color=drawn.get_color(), label=f"{name}: held out")
+    axes.set(xlabel="optimiser step", ylabel="loss, nats (each method's own)")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    return _save(figure, path)
+
+
+def plot_denoising(steps: Sequence[Step], spelled: Sequence[str], path: Path, *, title: str = "") -> Path:
+    """Draw when each token of an answer was written (rows: forwards) and how sure it was (colour).
+
+    Args:
+        steps: the trace of one row.
+        spelled: the final tokens of its canvas.
+        path: ``.png`` or ``.svg``.
+        title: the prompt.
+    """
+    from matplotlib import colormaps
+    from matplotlib.patches import Rectangle
+
+    block_size = steps[0].state.batch.block_size
+    figure, axes = _figure(max(6.0, 0.32 * len(spelled)), max(3.0, 0.2 * len(steps)))
+    colours = colormaps["viridis"]
+    written: dict[int, tuple[int, float]] = {}
+    for number, step in enumerate(steps):
+        for (row, offset), score in zip(step.at.tolist(), step.scores.tolist(), strict=True):
+            if row == 0:
+                written[offset] = (number, score)
+    for offset, (number, score) in written.items():
+        shade = colours(min(max(score, 0.0), 1.0))
+        axes.add_patch(Rectangle((offset, number), 1, len(steps) - number, color=shade, alpha=0.35, lw=0))
+        axes.add_patch(Rectangle((offset, number), 1, 1, color=shade, lw=0))
+        axes.text(offset + 0.5, len(steps) + 0.6, spelled[offset], ha="center", va="center", family="monospace")
+    for edge in range(0, len(spelled) + 1, block_size):
+        axes.axvline(edge, color="black", lw=0.6)
+    axes.set(xlim=(0, len(spelled)), ylim=(len(steps) + 1.2, 0), ylabel="forward", title=title)
+    axes.set_xticks(range(0, len(spelled) + 1, block_size), range(0, len(spelled) + 1, block_size))
+    axes.set_xlabel("position in the answer; lines: block borders; bright: sure when written")
+    return _save(figure, path)
+
+
+def plot_accuracies(table: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -> Path:
+    """Draw accuracies with their intervals, a group of bars for each decoding.
+
+    Args:
+        table: model -> decoding -> ``Evaluation.summary()``.
+        path: ``.png`` or ``.svg``.
+    """
+    figure, axes = _figure(6, 4)
+    decodings = list(next(iter(table.values())))
+    for place, (name, results) in enumerate(table.items()):
+        for group, decoding in enumerate(decodings):
+            value = results[decoding]["accuracy"]
+            low, high = results[decoding]["interval"]
+            at = group + (place - (len(table) - 1) / 2) * 0.26
+            axes.bar(at, value, 0.24, color=COLOURS.get(name), label=name if group == 0 else None)
+            axes.errorbar(at, value, [[value - low], [high - value]], color="black", capsize=3, lw=1)
+    axes.set_xticks(range(len(decodings)), [d.replace("_", " ") for d in decodings])
+    axes.set(ylim=(0, 1), ylabel="accuracy, held-out problems")
+    axes.legend(frameon=False)
+    return _save(figure, path)

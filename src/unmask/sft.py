@@ -1,0 +1,34 @@
+"""A recipe to a trained model."""
+
+from pathlib import Path
+
+from unmask.recipe import Recipe, load_examples, load_model
+from unmask.train import TrainResult, train
+
+
+def run_recipe(recipe: Recipe, out: str | Path, *, resume: bool = False, show: bool = True) -> TrainResult:
+    """Load the model, encode the data, train, save.
+
+    Args:
+        recipe: checked.
+        out: folder of the run.
+        resume: go on from its newest whole checkpoint.
+        show: draw a progress bar.
+    """
+    run, data = recipe.run, recipe.data
+    lm = load_model(recipe.model)
+    size = run.objective.block_size or recipe.decoder.block_size or lm.facts.block_size or 32
+    examples, held_out = load_examples(data, lm, block_size=size)
+    return train(
+        lm,
+        examples,
+        run,
+        out=out,
+        held_out=held_out,
+        canvas=data.canvas,
+        tail_blocks=data.tail_blocks,
+        block_size=size,
+        max_length=data.max_length,
+        resume=resume,
+        show=show,
+    )
