@@ -2,9 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-Message = Mapping[str, str]
-"""``{"role": ..., "content": ...}``; further keys (``name``, ``thinking``) are left to the chat template."""
+Message = Mapping[str, Any]
+"""``{"role": ..., "content": ...}``; further keys (``reasoning_content``, ``name``) are left to the chat template."""
+
+
+class BadRow(Exception):
+    """A row, or one answer of it, that cannot be trained on. Readers raise it; the report counts it.
+
+    Args:
+        reason: what rows are counted by (``no response``).
+        detail: what was expected and what was found, for the first row of each reason.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,15 +28,19 @@ class Record:
 
     Args:
         messages: the turns of a conversation, oldest first; empty where ``prompt`` and ``completion`` are given.
+        first_answer: assistant turns before this index are context only (a prompt given as messages).
         prompt: text before the completion.
         completion: text that the model learns to write.
         place: where the row came from (``chats.jsonl:12``), for messages.
+        fault: why the row cannot be used. Such rows are kept so that they can be counted.
     """
 
     messages: tuple[Message, ...] = ()
+    first_answer: int = 0
     prompt: str = ""
     completion: str = ""
     place: str = ""
+    fault: BadRow | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +50,7 @@ class Encoded:
     Args:
         prompt: clean context, exactly what decoding would start from.
         answer: what the model learns to write; ends with one end-of-turn token (unless it was truncated).
-        place: where the row came from; ``chats.jsonl:12 turn 3`` in a conversation with several answers.
+        place: where the row came from; ``chats.jsonl:12 turn 4`` in a conversation with several answers.
     """
 
     prompt: Sequence[int]

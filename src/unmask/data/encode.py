@@ -1,0 +1,189 @@
+"""Records to examples: tokenised, fitted to the length, with an account of every row that was left out."""
+
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, overload
+
+from unmask.data.report import TOO_LONG, Report
+from unmask.data.rows import BadRow, Encoded, Record
+from unmask.data.templates import Piece, Text, text_of
+from unmask.data.tokens import tokenise
+from unmask.errors import UserError
+
+CHUNK = 1000  # examples tokenised in one call: enough to use the tokenizer's batching, little to hold at once
+
+
+class EncodedData(Sequence[Encoded]):
+    """Examples in the order of their rows, and the report on the rows.
+
+    The tokens lie in one array, four bytes each: a list of lists of Python integers takes ten times that.
+
+    Attributes:
+        report: what became of the rows.
+        end_id: the token that ends every answer that was not truncated.
+    """
+
+    def __init__(self, *, report: Report, end_id: int) -> None:
+        self.report = report
+        self.end_id = end_id
+        self._tokens = array("i")
+        self._answers = array("q")  # where each answer starts
+        self._ends = array("q", [0])  # where each example ends, after a leading zero
+        self._places: list[str] = []
+
+    def append(self, example: Encoded) -> None:
+        """Add an example."""
+        self._tokens.extend(example.prompt)
+        self._answers.append(len(self._tokens))
+        self._tokens.extend(example.answer)
+        self._ends.append(len(self._tokens))
+        self._places.append(example.place)
+        self.report.examples += 1
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> Encoded: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Encoded]: ...
+    def __getitem__(self, index: int | slice) -> Encoded | list[Encoded]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        start, answer, end = self._ends[index], self._answers[index], self._ends[index + 1]
+        return Encoded(
+            prompt=self._tokens[start:answer].tolist(),
+            answer=self._tokens[answer:end].tolist(),
+            place=self._places[index],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The room that a prompt and its canvas have.
+
+    Args:
+        max_length: columns of prompt and canvas together; None for no limit.
+        block_size: the grid of the canvas: a block needs room as a whole, also where the answer ends within it.
+        canvas: a fixed canvas, as in decoding; None where it is fitted to the answer.
+        truncate: cut answers that are too long instead of refusing them.
+    """
+
+    max_length: int | None
+    block_size: int
+    canvas: int | None
+    truncate: bool
+
+    def fit(self, prompt: Sequence[int], answer: Sequence[int]) -> Sequence[int]:
+        """Return the answer, cut if that is wanted, or raise ``BadRow``."""
+        room = self._room(len(prompt))
+        if room is None or len(answer) <= room:
+            return answer
+        if self.truncate:
+            return answer[:room]
+        raise BadRow(
+            TOO_LONG[1], f"expected at most {room} tokens after a prompt of {len(prompt)}, found {len(answer)}"
+        )
+
+    def _room(self, prompt: int) -> int | None:
+        if self.max_length is None:
+            return self.canvas
+        least = self.canvas or self.block_size
+        room = (self.max_length - prompt) // self.block_size * self.block_size
+        if self.max_length - prompt < least:
+            wanted = "canvas" if self.canvas else "block"
+            raise BadRow(
+                TOO_LONG[0],
+                f"expected a prompt that leaves room for a {wanted} of {least} in max_length={self.max_length}, "
+                f"found {prompt} tokens",
+            )
+        return self.canvas or room
+
+
+def encode(
+    records: Sequence[Record],
+    tokenizer: Any,
+    *,
+    max_length: int | None,
+    block_size: int | None = None,
+    canvas: int | None = None,
+    chat: bool | None = None,
+    end_ids: Sequence[int] = (),
+    mask_id: int | None = None,
+    on_bad: Literal["error", "skip"] = "error",
+    too_long: Literal["error", "skip", "truncate"] | None = None,
+) -> EncodedData:
+    """Encode a data set.
+
+    Args:
+        records: as read, defective ones included.
+        tokenizer: of the model.
+        max_length: columns that prompt and canvas (answer, end-of-turn token, filler to the block boundary) may take.
+        block_size: the decoder's grid; None counts answers by the token.
+        canvas: a fixed canvas that every answer must fit in.
+        chat: whether to use the chat template; see ``text_of``.
+        end_ids: tokens at which decoding stops, to check that the answers end with one of them.
+        mask_id: the model's mask token, to refuse text that contains it.
+        on_bad: whether rows that cannot be used are an error or left out. All of them left out is always an error.
+        too_long: the same for what does not fit, and ``truncate`` keeps the leftmost tokens of an answer, which then
+            has *no* end-of-turn token; by default as ``on_bad``. A prompt is never cut.
+
+    Raises:
+        UserError: counts what cannot be used by reason, with the first place of each.
+    """
+    if not records:
+        raise UserError("expected rows to train on, found none; check data.path and data.limit")
+    text = text_of(tokenizer, chat, end_ids)
+    if end_ids and text.end_id not in end_ids:
+        name, known = tokenizer.convert_ids_to_tokens(text.end_id), tokenizer.convert_ids_to_tokens(list(end_ids))
+        raise UserError(
+            f"expected answers that end with a token at which decoding stops ({', '.join(map(str, known))}), "
+            f"found that the tokenizer ends them with '{name}'; add {text.end_id} to the model's eos_ids"
+        )
+    limits = Limits(max_length=max_length, block_size=block_size or 1, canvas=canvas, truncate=too_long == "truncate")
+    data = EncodedData(report=Report(rows=len(records)), end_id=text.end_id)
+    forbidden = {text.end_id, *end_ids, *(i for i in (tokenizer.eos_token_id,) if i is not None)}
+    pieces = list(_pieces(records, text, data.report))
+    for start in range(0, len(pieces), CHUNK):
+        chunk = pieces[start : start + CHUNK]
+        for piece, (prompt, answer) in zip(chunk, tokenise(text, chunk), strict=True):
+            try:
+                _check(prompt, answer, forbidden, mask_id)
+                fitted = limits.fit(prompt, answer)
+            except BadRow as fault:
+                data.report.skip(piece.place, fault)
+                continue
+            data.report.truncated += len(fitted) < len(answer)
+            data.append(Encoded(prompt=prompt, answer=fitted, place=piece.place))
+    skip_long = too_long == "skip" or (too_long != "error" and on_bad == "skip")
+    data.report.check({"": on_bad == "skip", **dict.fromkeys(TOO_LONG, skip_long)})
+    return data
+
+
+def _pieces(records: Sequence[Record], text: Text, report: Report) -> Iterator[Piece]:
+    """Yield the text of every example that has one; count the rest."""
+    for record in records:
+        try:
+            if record.fault is not None:
+                raise record.fault
+            for found in text.pieces(record):
+                if isinstance(found, Piece):
+                    yield found
+                else:
+                    report.skip(record.place, found)
+        except BadRow as fault:
+            report.skip(record.place, fault)
+
+
+def _check(prompt: Sequence[int], answer: Sequence[int], forbidden: set[int], mask_id: int | None) -> None:
+    """Refuse text that the tokenizer reads as one of the tokens that mean something else here."""
+    if len(answer) < 2:
+        raise BadRow("empty response", "expected a response, found one without tokens")
+    if not forbidden.isdisjoint(answer[:-1]):
+        raise BadRow(
+            "end-of-turn token in the text", "expected an end token only at the end of a response, found another"
+        )
+    if mask_id is not None and (mask_id in prompt or mask_id in answer):
+        raise BadRow("mask token in the text", f"expected text without the mask token {mask_id}, found it")

@@ -1,0 +1,66 @@
+"""Any data set to records: JSON Lines, CSV, Parquet, or a name on the hub; every known shape of row."""
+
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from unmask.data.files import rows_of
+from unmask.data.rows import BadRow, Record
+from unmask.data.shapes import Shape, check_mapping, describe_shapes, shape_of
+from unmask.errors import UserError
+
+
+def read(
+    path_or_name: str | Path,
+    *,
+    split: str = "train",
+    limit: int | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> list[Record]:
+    """Read a data set.
+
+    Rows that cannot be used come back with their ``fault``, so that ``encode`` counts them all and decides once.
+
+    Args:
+        path_or_name: a ``.jsonl``, ``.json``, ``.csv``, ``.tsv`` (each also ``.gz``) or ``.parquet`` file; or the name
+            of a hub data set, ``owner/name`` or ``owner/name:config``.
+        split: of a hub data set.
+        limit: read at most so many rows.
+        columns: what this project calls a column -> what the data set calls it: ``{"prompt": "question",
+            "completion": "answer"}``. Without it the shape is recognised by the columns.
+
+    Raises:
+        UserError: the file as a whole cannot be read, or no known shape fits its columns.
+    """
+    source = str(path_or_name)
+    rows = list(islice(rows_of(path_or_name, split), limit))
+    if not rows:
+        raise UserError(f"{source}: expected rows, found none")
+    found = list(dict.fromkeys(column for _, row in rows if isinstance(row, dict) for column in row))
+    if found and columns is not None:
+        check_mapping(columns, found, source)
+        found = list(columns)
+    usual = shape_of(found)
+    if found and usual is None:
+        raise UserError(
+            f"{source}: expected the columns of a known shape ({describe_shapes()}), "
+            f"found {', '.join(map(str, found[:12]))}; write data.columns={{prompt: ..., completion: ...}}"
+        )
+    return [_record(place, row, columns, usual) for place, row in rows]
+
+
+def _record(place: str, row: Any, columns: Mapping[str, str] | None, usual: Shape | None) -> Record:
+    """Read one row in its own shape, or as a defective row of the usual one."""
+    try:
+        if isinstance(row, BadRow):
+            raise row
+        if columns is not None:
+            row = {our: row[their] for our, their in columns.items() if their in row}
+        shape = shape_of(row) or usual
+        if shape is None:  # only an object without keys gets here
+            raise BadRow("no prompt", "expected columns, found an empty object")
+        record = shape.record(row)
+    except BadRow as fault:
+        return Record(place=place, fault=fault)
+    return Record(**{**vars(record), "place": place})

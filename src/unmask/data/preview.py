@@ -1,0 +1,246 @@
+"""What training will see, for the eye: prompt, response by blocks, end of turn, filler and tail, each in its colour."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Literal
+
+from unmask.canvas import Batch
+from unmask.data.collate import Collator
+from unmask.data.rows import Encoded
+from unmask.seeds import Draws
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.text import Text
+
+Kind = Literal["prompt", "response", "end", "filler", "tail"]
+
+# Two shades of a kind alternate from block to block. Dark text on a light ground reads on light and dark terminals.
+STYLES: dict[str, tuple[str, str]] = {
+    "prompt": ("grey58", "grey58"),
+    "response": ("black on #b5dfae", "black on #93c9e3"),
+    "end": ("bold white on #b3261e", "bold white on #b3261e"),
+    "filler": ("black on #ecd28b", "black on #e0bc5a"),
+    "tail": ("#b9a8d0 on #4a3f63", "#b9a8d0 on #5d5179"),
+}
+LEGEND: dict[str, str] = {
+    "prompt": "prompt",
+    "response": "response, by blocks",
+    "end": "end of turn",
+    "filler": "filler to the end of the block",
+    "tail": "tail of hidden blocks",
+}
+HIDDEN = "░"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A run of tokens of one kind within one block.
+
+    Args:
+        kind: what they are.
+        block: block of the canvas; -1 in the prompt.
+        text: decoded, special tokens included; of filler and tail, one token's.
+        tokens: how many.
+    """
+
+    kind: Kind
+    block: int
+    text: str
+    tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """One example of a preview.
+
+    Args:
+        place: where the row came from.
+        block_size: the grid.
+        segments: the whole row, in order.
+    """
+
+    place: str
+    block_size: int
+    segments: tuple[Segment, ...]
+
+    def tokens(self, *kinds: Kind) -> int:
+        """Count the tokens of some kinds."""
+        return sum(segment.tokens for segment in self.segments if segment.kind in kinds)
+
+    @property
+    def title(self) -> str:
+        """Place and sizes in one line."""
+        blocks = 1 + max(segment.block for segment in self.segments)
+        sizes = [f"prompt {self.tokens('prompt')}", f"response {self.tokens('response', 'end')}"]
+        sizes += [f"{kind} {n}" for kind in ("filler", "tail") if (n := self.tokens(kind))]
+        return f"{self.place or 'example'}: {', '.join(sizes)} tokens; {blocks} blocks of {self.block_size}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """Examples to print with rich, as plain text, or as JSON."""
+
+    examples: tuple[Shown, ...]
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        """Print in colours, or with marks where the terminal has none."""
+        from rich.rule import Rule
+        from rich.text import Text
+
+        if console.no_color or console.color_system is None:
+            yield Text(self.as_text())
+            return
+        yield _legend()
+        for shown in self.examples:
+            yield Rule(Text(shown.title), align="left", style="grey50")
+            yield _coloured(shown)
+
+    def as_text(self) -> str:
+        """Mark the parts without colours."""
+        lines = [
+            "Legend: [prompt] text, |0| text of block 0, {end: its token}, {filler: token x count}, {tail: x count}"
+        ]
+        for shown in self.examples:
+            parts, block = ["[prompt] "], -1
+            for segment in shown.segments:
+                if segment.block != block:
+                    parts.append(f"\n|{segment.block}| ")
+                    block = segment.block
+                parts.append(_marked(segment))
+            lines += ["", f"--- {shown.title}", "".join(parts)]
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON types only."""
+        return {
+            "examples": [
+                {"place": e.place, "block_size": e.block_size, "segments": [asdict(s) for s in e.segments]}
+                for e in self.examples
+            ]
+        }
+
+
+def preview(
+    encoded: Sequence[Encoded],
+    tokenizer: Any,
+    *,
+    block_size: int,
+    filler_id: int,
+    count: int = 3,
+    canvas: int | None = None,
+    tail_blocks: int = 0,
+    max_length: int | None = None,
+    end_id: int | None = None,
+    seed: int = 0,
+) -> Preview:
+    """Lay out the first examples as training will, and name the parts.
+
+    Args:
+        encoded: examples.
+        tokenizer: to decode them.
+        block_size: the decoder's grid.
+        filler_id: end-of-text token after the end of an answer.
+        count: how many examples.
+        canvas: see ``Collator``.
+        tail_blocks: see ``Collator``.
+        max_length: see ``Collator``.
+        end_id: the end-of-turn token, by default that of ``encoded``; to tell answers that were truncated.
+        seed: of the tails.
+    """
+    collate = Collator(
+        block_size=block_size,
+        filler_id=filler_id,
+        canvas=canvas,
+        tail_blocks=tail_blocks,
+        max_length=max_length,
+        draws=Draws(seed=seed),
+    )
+    end_id = getattr(encoded, "end_id", None) if end_id is None else end_id
+    shown = []
+    for order, example in enumerate(encoded[:count]):
+        batch = collate([{**vars(example), "order": order}])
+        segments = tuple(_segments(batch, tokenizer, end_id))
+        shown.append(Shown(place=example.place, block_size=block_size, segments=segments))
+    return Preview(examples=tuple(shown))
+
+
+def _segments(batch: Batch, tokenizer: Any, end_id: int | None) -> Iterator[Segment]:
+    """Cut the one row of a batch where its kind or its block changes."""
+    ids, blocks = batch.ids[0].tolist(), batch.block[0].tolist()
+    end = int(batch.is_text[0].nonzero().max())
+    layers = (batch.is_text[0].tolist(), batch.is_filled[0].tolist(), batch.is_canvas[0].tolist())
+    kinds: list[Kind] = [
+        "response" if text else "filler" if filled else "tail" if canvas else "prompt"
+        for text, filled, canvas in zip(*layers, strict=True)
+    ]
+    if end_id is None or ids[end] == end_id:
+        kinds[end] = "end"
+    decoded = _Decoded(tokenizer, ids)
+    for (kind, block), run in groupby(range(len(ids)), key=lambda column: (kinds[column], blocks[column])):
+        columns = list(run)
+        if kind in ("prompt", "response"):
+            text = decoded.until(columns[-1] + 1, final=columns[-1] + 1 == end + (kinds[end] != "end"))
+        else:
+            text = HIDDEN if kind == "tail" else decoded.of(ids[columns[0]])
+        yield Segment(kind=kind, block=block, text=text, tokens=len(columns))
+
+
+class _Decoded:
+    """Decodes a row piece by piece: a piece alone would lose its spaces, and a letter may straddle two blocks."""
+
+    def __init__(self, tokenizer: Any, ids: Sequence[int]) -> None:
+        self._decode = lambda tokens: tokenizer.decode(
+            tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+        self._ids = ids
+        self._shown = 0
+
+    def until(self, column: int, *, final: bool) -> str:
+        text = self._decode(self._ids[:column])
+        if not final:
+            text = text.rstrip("\ufffd")  # an unfinished letter waits for its last token
+        piece, self._shown = text[self._shown :], max(len(text), self._shown)
+        return piece
+
+    def of(self, token: int) -> str:
+        return self._decode([token])
+
+
+def _coloured(shown: Shown) -> "Text":
+    from rich.text import Text
+
+    line = Text()
+    for segment in shown.segments:
+        text = segment.text
+        if segment.kind == "response":
+            text = text.replace("\n", "↵\n")
+        elif segment.kind == "filler" and segment.tokens > 1:
+            text = f"{text}×{segment.tokens}"
+        elif segment.kind == "tail":
+            text = text * segment.tokens
+        line.append(text, STYLES[segment.kind][segment.block % 2])
+    return line
+
+
+def _legend() -> "Text":
+    from rich.text import Text
+
+    line = Text()
+    for kind, name in LEGEND.items():
+        if kind == "response":
+            half = len(name) // 2
+            line.append(f" {name[:half]}", STYLES[kind][0]).append(f"{name[half:]} ", STYLES[kind][1])
+        else:
+            line.append(f" {name} ", STYLES[kind][0])
+        line.append("  ")
+    return line
+
+
+def _marked(segment: Segment) -> str:
+    if segment.kind == "end":
+        return f" {{end: {segment.text}}}"
+    if segment.kind == "filler":
+        return f" {{filler: {segment.text} x {segment.tokens}}}"
+    return f"{{tail: x {segment.tokens}}}" if segment.kind == "tail" else segment.text

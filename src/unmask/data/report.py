@@ -1,0 +1,84 @@
+"""What became of the rows: how many were used, and why the others were not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from unmask.data.rows import BadRow
+from unmask.errors import UserError
+
+TOO_LONG = ("prompt too long", "answer too long")
+"""Reasons that ``too_long`` decides about, where all others are ``on_bad``'s."""
+
+
+@dataclass(kw_only=True)
+class Skipped:
+    """Rows or answers left out for one reason.
+
+    Args:
+        count: how many.
+        place: of the first.
+        detail: what was expected and found there.
+    """
+
+    count: int
+    place: str
+    detail: str
+
+
+@dataclass(kw_only=True)
+class Report:
+    """Counts of one encoding.
+
+    Args:
+        rows: read.
+        examples: answers that can be trained on; a conversation may give several.
+        skipped: reason -> what was left out for it. Counted in answers, or in rows where no answer could be told.
+        truncated: examples whose answer was cut, and which therefore do not show where an answer ends.
+    """
+
+    rows: int = 0
+    examples: int = 0
+    skipped: dict[str, Skipped] = field(default_factory=dict)
+    truncated: int = 0
+
+    def skip(self, place: str, fault: BadRow) -> None:
+        """Count one."""
+        entry = self.skipped.setdefault(fault.reason, Skipped(count=0, place=place, detail=fault.detail))
+        entry.count += 1
+
+    def check(self, tolerated: Mapping[str, bool]) -> None:
+        """Raise if there is nothing left, or something left out for a reason that is not tolerated.
+
+        Args:
+            tolerated: reason -> whether such rows may be left out; the key ``""`` stands for all other reasons.
+        """
+        wrong = {r: s for r, s in self.skipped.items() if not tolerated.get(r, tolerated[""])}
+        if not wrong and self.examples:
+            return
+        remedy = "mend them, or write data.on_bad=skip to leave them out" if self.examples else "no usable row is left"
+        if not wrong.keys().isdisjoint(TOO_LONG):
+            remedy = f"raise data.max_length, {remedy}"
+        raise UserError(f"{self._why(wrong or self.skipped)}; {remedy}")
+
+    def summary(self) -> str:
+        """Say in one line what became of the rows."""
+        line = f"{self.rows} rows, {self.examples} examples"
+        if self.truncated:
+            line += f", {self.truncated} truncated (they show no end of an answer)"
+        return f"{line}; left out: {self._why(self.skipped)}" if self.skipped else line
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON types only."""
+        return {
+            "rows": self.rows,
+            "examples": self.examples,
+            "truncated": self.truncated,
+            "skipped": {reason: vars(entry) for reason, entry in self.skipped.items()},
+        }
+
+    def _why(self, skipped: Mapping[str, Skipped]) -> str:
+        """Name the first place of each reason and how often it occurs."""
+        total = self.examples + sum(entry.count for entry in self.skipped.values())
+        parts = [f"{s.place}: {s.detail} ({reason}: {s.count} of {total})" for reason, s in skipped.items()]
+        return "; ".join(parts)

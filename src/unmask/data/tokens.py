@@ -1,0 +1,51 @@
+"""The text of prompts and answers to tokens; decoding makes its prompts here too.
+
+A prompt is always tokenised alone, because that is all decoding has. An answer gets the tokens that follow the prompt
+when both are tokenised together, if the prompt's own tokens come out unchanged, and is tokenised alone otherwise. For
+byte-level tokenizers the two agree after a turn's header; for SentencePiece ones only the first is right, as a text
+alone would get a space in front.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from unmask.data.rows import BadRow, Message
+from unmask.data.templates import Piece, Text, text_of
+from unmask.errors import UserError
+
+
+def prompt_ids(tokenizer: Any, prompt: str | Sequence[Message], *, chat: bool | None = None) -> list[int]:
+    """Return the tokens that decoding starts from: the same that training gave the same history.
+
+    Args:
+        tokenizer: of the model.
+        prompt: text, or the turns so far.
+        chat: see ``text_of``.
+    """
+    text = text_of(tokenizer, chat)
+    try:
+        return [*text.start, *_tokens(tokenizer, [text.prompt(prompt)])[0]]
+    except BadRow as fault:
+        raise UserError(f"prompt: {fault.detail}") from fault
+
+
+def end_of_turn(tokenizer: Any, *, chat: bool | None = None) -> int:
+    """Return the token that ends every answer; decoding must stop at it."""
+    return text_of(tokenizer, chat).end_id
+
+
+def tokenise(text: Text, pieces: Sequence[Piece]) -> list[tuple[list[int], list[int]]]:
+    """Return prompt and answer tokens of each piece, the answers with their end (see the head of this module)."""
+    prompts = _tokens(text.tokenizer, [piece.prompt for piece in pieces])
+    joints = _tokens(text.tokenizer, [piece.prompt + piece.answer for piece in pieces])
+    tokens = []
+    for piece, prompt, joint in zip(pieces, prompts, joints, strict=True):
+        aligned = joint[: len(prompt)] == prompt
+        answer = joint[len(prompt) :] if aligned else _tokens(text.tokenizer, [piece.answer])[0]
+        tokens.append(([*text.start, *prompt], [*answer, text.end_id]))
+    return tokens
+
+
+def _tokens(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+    """Tokenise without adding special tokens; quietly, since texts longer than the model are dealt with later."""
+    return tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
