@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Literal, overload
 
@@ -31,6 +32,7 @@ class EncodedData(Sequence[Encoded]):
         self._answers = array("q")  # where each answer starts
         self._ends = array("q", [0])  # where each example ends, after a leading zero
         self._places: list[str] = []
+        self._view: range | None = None  # which examples a slice shows; all of them in the whole
 
     def append(self, example: Encoded) -> None:
         """Add an example."""
@@ -42,16 +44,20 @@ class EncodedData(Sequence[Encoded]):
         self.report.examples += 1
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._places) if self._view is None else len(self._view)
 
     @overload
     def __getitem__(self, index: int) -> Encoded: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Encoded]: ...
-    def __getitem__(self, index: int | slice) -> Encoded | list[Encoded]:
+    def __getitem__(self, index: slice) -> "EncodedData": ...
+    def __getitem__(self, index: int | slice) -> "Encoded | EncodedData":
+        """Return one example, or a view of several that shares the tokens."""
+        view = range(len(self._places)) if self._view is None else self._view
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        index = range(len(self))[index]
+            part = copy(self)
+            part._view = view[index]
+            return part
+        index = view[index]
         start, answer, end = self._ends[index], self._answers[index], self._ends[index + 1]
         return Encoded(
             prompt=self._tokens[start:answer].tolist(),

@@ -10,8 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
+from unmask.data.fields import kind
 from unmask.data.rows import BadRow
-from unmask.data.shapes import kind
 from unmask.errors import UserError
 
 Rows = Iterator[tuple[str, Any]]

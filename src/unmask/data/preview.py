@@ -12,25 +12,9 @@ from unmask.seeds import Draws
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
-    from rich.text import Text
 
 Kind = Literal["prompt", "response", "end", "filler", "tail"]
 
-# Two shades of a kind alternate from block to block. Dark text on a light ground reads on light and dark terminals.
-STYLES: dict[str, tuple[str, str]] = {
-    "prompt": ("grey58", "grey58"),
-    "response": ("black on #b5dfae", "black on #93c9e3"),
-    "end": ("bold white on #b3261e", "bold white on #b3261e"),
-    "filler": ("black on #ecd28b", "black on #e0bc5a"),
-    "tail": ("#b9a8d0 on #4a3f63", "#b9a8d0 on #5d5179"),
-}
-LEGEND: dict[str, str] = {
-    "prompt": "prompt",
-    "response": "response, by blocks",
-    "end": "end of turn",
-    "filler": "filler to the end of the block",
-    "tail": "tail of hidden blocks",
-}
 HIDDEN = "░"
 
 
@@ -86,31 +70,18 @@ class Preview:
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
         """Print in colours, or with marks where the terminal has none."""
-        from rich.rule import Rule
         from rich.text import Text
 
-        if console.no_color or console.color_system is None:
-            yield Text(self.as_text())
-            return
-        yield _legend()
-        for shown in self.examples:
-            yield Rule(Text(shown.title), align="left", style="grey50")
-            yield _coloured(shown)
+        from unmask.data.paint import coloured, marked
+
+        plain = console.no_color or console.color_system is None
+        yield from [Text(marked(self.examples))] if plain else coloured(self.examples)
 
     def as_text(self) -> str:
         """Mark the parts without colours."""
-        lines = [
-            "Legend: [prompt] text, |0| text of block 0, {end: its token}, {filler: token x count}, {tail: x count}"
-        ]
-        for shown in self.examples:
-            parts, block = ["[prompt] "], -1
-            for segment in shown.segments:
-                if segment.block != block:
-                    parts.append(f"\n|{segment.block}| ")
-                    block = segment.block
-                parts.append(_marked(segment))
-            lines += ["", f"--- {shown.title}", "".join(parts)]
-        return "\n".join(lines)
+        from unmask.data.paint import marked
+
+        return marked(self.examples)
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON types only."""
@@ -206,41 +177,3 @@ class _Decoded:
 
     def of(self, token: int) -> str:
         return self._decode([token])
-
-
-def _coloured(shown: Shown) -> "Text":
-    from rich.text import Text
-
-    line = Text()
-    for segment in shown.segments:
-        text = segment.text
-        if segment.kind == "response":
-            text = text.replace("\n", "↵\n")
-        elif segment.kind == "filler" and segment.tokens > 1:
-            text = f"{text}×{segment.tokens}"
-        elif segment.kind == "tail":
-            text = text * segment.tokens
-        line.append(text, STYLES[segment.kind][segment.block % 2])
-    return line
-
-
-def _legend() -> "Text":
-    from rich.text import Text
-
-    line = Text()
-    for kind, name in LEGEND.items():
-        if kind == "response":
-            half = len(name) // 2
-            line.append(f" {name[:half]}", STYLES[kind][0]).append(f"{name[half:]} ", STYLES[kind][1])
-        else:
-            line.append(f" {name} ", STYLES[kind][0])
-        line.append("  ")
-    return line
-
-
-def _marked(segment: Segment) -> str:
-    if segment.kind == "end":
-        return f" {{end: {segment.text}}}"
-    if segment.kind == "filler":
-        return f" {{filler: {segment.text} x {segment.tokens}}}"
-    return f"{{tail: x {segment.tokens}}}" if segment.kind == "tail" else segment.text

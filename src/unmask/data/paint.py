@@ -1,0 +1,78 @@
+"""The preview on a terminal: in colours, or with marks."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.rule import Rule
+from rich.text import Text
+
+from unmask.data.preview import Segment, Shown
+
+# Two shades of a kind alternate from block to block. Dark text on a light ground reads on light and dark terminals.
+STYLES: dict[str, tuple[str, str]] = {
+    "prompt": ("grey58", "grey58"),
+    "response": ("#1b1b1b on #b5dfae", "#1b1b1b on #93c9e3"),
+    "end": ("bold white on #b3261e", "bold white on #b3261e"),
+    "filler": ("#1b1b1b on #ecd28b", "#1b1b1b on #e0bc5a"),
+    "tail": ("#b9a8d0 on #4a3f63", "#b9a8d0 on #5d5179"),
+}
+LEGEND: dict[str, str] = {
+    "prompt": "prompt",
+    "response": "response, by blocks",
+    "end": "end of turn",
+    "filler": "filler to the end of the block",
+    "tail": "tail of hidden blocks",
+}
+
+
+def coloured(examples: Sequence[Shown]) -> Iterator[Rule | Text]:
+    """Yield a legend, then each example under its title."""
+    yield _legend()
+    for shown in examples:
+        yield Rule(Text(shown.title), align="left", style="grey50")
+        yield _colour(shown)
+
+
+def marked(examples: Sequence[Shown]) -> str:
+    """Write the examples with their parts marked."""
+    lines = ["Legend: [prompt] text, |0| text of block 0, {end: its token}, {filler: token x count}, {tail: x count}"]
+    for shown in examples:
+        parts, block = ["[prompt] "], -1
+        for segment in shown.segments:
+            if segment.block != block:
+                parts.append(f"\n|{segment.block}| ")
+                block = segment.block
+            parts.append(_mark(segment))
+        lines += ["", f"--- {shown.title}", "".join(parts)]
+    return "\n".join(lines)
+
+
+def _colour(shown: Shown) -> Text:
+    line = Text()
+    for segment in shown.segments:
+        text = segment.text
+        if segment.kind == "response":
+            text = text.replace("\n", "↵\n")
+        elif segment.kind in ("filler", "tail") and segment.tokens > 1:
+            text = f"{text}×{segment.tokens}"
+        line.append(text, STYLES[segment.kind][segment.block % 2])
+    return line
+
+
+def _legend() -> Text:
+    line = Text()
+    for kind, name in LEGEND.items():
+        if kind == "response":
+            half = len(name) // 2
+            line.append(f" {name[:half]}", STYLES[kind][0]).append(f"{name[half:]} ", STYLES[kind][1])
+        else:
+            line.append(f" {name} ", STYLES[kind][0])
+        line.append("  ")
+    return line
+
+
+def _mark(segment: Segment) -> str:
+    if segment.kind == "end":
+        return f" {{end: {segment.text}}}"
+    if segment.kind == "filler":
+        return f" {{filler: {segment.text} x {segment.tokens}}}"
+    return f"{{tail: x {segment.tokens}}}" if segment.kind == "tail" else segment.text
