@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ def _evaluate(lm: Any, recipe: Any, decoding: str, problems: int) -> tuple[dict[
     found = evaluate(
         lm, task, task.problems("test", problems, 0), decoder=decoder, max_new_tokens=recipe.data.canvas, batch_size=100
     )
-    return found.summary(), [vars(answer) for answer in found.answers]
+    return found.summary(), [asdict(answer) for answer in found.answers]
 
 
 def _follow(futures: Mapping[str, Any], out: Path, progress: Progress | None) -> None:

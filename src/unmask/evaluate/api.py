@@ -1,8 +1,10 @@
 """``evaluate``: decode a task's problems and judge the answers."""
 
+import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from unmask.decoding import Decoder
@@ -48,6 +50,10 @@ class Evaluation:
     def accuracy(self) -> float:
         """Share of right answers."""
         return self.right / len(self.answers)
+
+    def write(self, path: Path) -> None:
+        """Write the answers as JSON Lines."""
+        path.write_text("".join(json.dumps(asdict(answer), ensure_ascii=False) + "\n" for answer in self.answers))
 
     def summary(self) -> dict[str, Any]:
         """Return JSON types: accuracy, its 95 % Wilson interval, cost."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -26,6 +26,7 @@ class Arithmetic:
     terms: Annotated[int, Field(ge=2)] = 3
     largest: Annotated[int, Field(ge=9)] = 99
     chat: bool | None = False
+    default_problems: ClassVar[int | None] = 400
 
     @model_validator(mode="after")
     def _enough(self) -> "Arithmetic":

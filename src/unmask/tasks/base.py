@@ -3,8 +3,11 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
+import yaml
+
+from unmask.config import choose
 from unmask.data import Record
 from unmask.registry import Registry
 
@@ -37,10 +40,14 @@ class Problem:
 
 
 class Task(Protocol):
-    """Where problems come from and when an answer is right."""
+    """Where problems come from and when an answer is right.
 
-    name: str
+    ``chat`` is how prompts are put to the model; ``default_problems`` how many there are, None for all.
+    """
+
+    name: ClassVar[str]
     chat: bool | None
+    default_problems: ClassVar[int | None]
 
     def problems(self, split: str, size: int | None, seed: int) -> Sequence[Problem]:
         """Return problems of the ``train`` or ``test`` split; the same arguments give the same problems."""
@@ -52,3 +59,8 @@ class Task(Protocol):
 
 
 TASKS = Registry[Task]("task")
+
+
+def choose_task(text: str) -> Task:
+    """Read a task from the command line: its name, or YAML such as ``{name: gsm8k, path: data/gsm8k}``."""
+    return choose(TASKS, yaml.safe_load(text), "task")

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import ClassVar
 
 from unmask.config import part
 from unmask.data import read
@@ -25,6 +26,7 @@ class GSM8K:
 
     path: str | None = None
     chat: bool | None = None
+    default_problems: ClassVar[int | None] = None
 
     def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:
         """Read the first ``size`` problems of a split; the seed is not used."""

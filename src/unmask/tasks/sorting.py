@@ -2,14 +2,12 @@
 
 import hashlib
 import random
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from unmask.config import part
 from unmask.tasks.base import TASKS, Problem
-
-Split = Literal["train", "test"]
 
 
 @TASKS.register("sorting")
@@ -28,6 +26,7 @@ class Sorting:
     shortest: Annotated[int, Field(ge=2)] = 8
     longest: Annotated[int, Field(ge=2)] = 8
     chat: bool | None = False
+    default_problems: ClassVar[int | None] = 400
 
     def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:
         """Draw different problems; lengths are uniform."""

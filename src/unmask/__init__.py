@@ -1,0 +1,42 @@
+"""Fine-tune, decode and study masked diffusion language models, block by block.
+
+>>> import unmask
+>>> unmask.__version__
+'0.1.0'
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from unmask.decoding import Decoder
+    from unmask.errors import UserError
+    from unmask.evaluate import evaluate
+    from unmask.generate import generate, stream
+    from unmask.models import add_lora, from_scratch, load
+    from unmask.train import TrainRun, train
+
+_HOMES = {
+    "Decoder": "unmask.decoding",
+    "TrainRun": "unmask.train",
+    "UserError": "unmask.errors",
+    "add_lora": "unmask.models",
+    "evaluate": "unmask.evaluate",
+    "from_scratch": "unmask.models",
+    "generate": "unmask.generate",
+    "load": "unmask.models",
+    "stream": "unmask.generate",
+    "train": "unmask.train",
+}
+__all__ = ["Decoder", "TrainRun", "UserError", "add_lora", "evaluate", "from_scratch", "generate", "load", "stream", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when they are first used: ``import unmask`` and ``unmask --help`` stay quick."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'unmask' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,216 @@
+"""Properties of decoding (the test kit of the design), on toy models, over every registered selection and block rule."""
+
+import pytest
+import torch
+from toys import AlwaysMask, EndFirst, Hash, Saturated, Table
+
+from unmask.canvas import Example, lay_out
+from unmask.decoding import BLOCK_RULES, CACHES, PROPOSALS, REVISIONS, SELECTIONS, STOPS, Decoder, decode
+from unmask.decoding.scores import SCORES
+from unmask.seeds import Draws
+
+DECODERS = {
+    **{f"selection-{name}": {"selection": name} for name in SELECTIONS},
+    **{f"score-{name}": {"selection": {"name": "quota", "score": name}} for name in SCORES},
+    **{f"blocks-{name}": {"blocks": name} for name in BLOCK_RULES},
+    **{f"proposal-{name}": {"proposal": name} for name in PROPOSALS},
+    **{f"revision-{name}": {"revision": name} for name in REVISIONS},
+    **{f"stop-{name}": {"stop": name} for name in STOPS},
+    **{f"cache-{name}": {"cache": name} for name in CACHES},
+    "steps": {"steps": 8},
+    "threshold": {"threshold": 0.3},
+}
+every = pytest.mark.parametrize("fields", DECODERS.values(), ids=DECODERS)
+PROMPTS = [[1, 2, 3], [4], [5, 6, 7, 8, 1]]
+
+
+def canvas(prompts=PROMPTS, length=16, block=4, orders=None):
+    orders = orders or range(len(prompts))
+    examples = [
+        Example(prompt=p, answer=(), order=o, canvas=length) for p, o in zip(prompts, orders, strict=True)
+    ]
+    return lay_out(examples, block_size=block, filler_id=9)
+
+
+def run(model, fields=None, *, prompts=PROMPTS, length=16, seed=0, orders=None, is_open=None, **options):
+    decoder = Decoder(**{"block_size": 4, "stop": "never", **(fields or {}), **options})
+    batch = canvas(prompts, length, 4, orders)
+    steps = list(decode(model, batch, decoder.parts(), draws=Draws(seed=seed), is_open=is_open))
+    return batch, steps
+
+
+def text(batch, steps):
+    ids = steps[-1].state.ids
+    return [ids[row][batch.offset[row] >= 0].tolist() for row in range(len(batch.order))]
+
+
+@every
+def test_prompt_and_padding_stay_and_no_mask_is_left(fields):
+    model = Hash()
+    batch, steps = run(model, fields)
+    for step in steps:
+        outside = ~batch.is_canvas
+        assert torch.equal(step.state.ids[outside], batch.ids[outside])
+    final = steps[-1].state
+    assert (final.ids != model.mask_id).all()
+    assert not final.is_open.any()
+    assert final.is_done.all()
+    assert len(steps) == model.forwards
+
+
+@every
+def test_each_place_is_written_once_and_every_step_writes_in_every_live_row(fields):
+    _, steps = run(Hash(), fields)
+    seen = set()
+    for step in steps:
+        rows = set(step.at[:, 0].tolist())
+        assert rows == set(step.live.tolist())
+        for place, token in zip(map(tuple, step.at.tolist()), step.tokens.tolist(), strict=True):
+            assert place not in seen
+            seen.add(place)
+            assert step.state.ids[place[0], len(PROMPTS[place[0]]) + place[1]] == token
+    if fields.get("stop") != "eos":
+        assert len(seen) == 3 * 16
+
+
+@every
+def test_a_batch_of_uneven_prompts_equals_single_runs(fields):
+    batch, steps = run(Hash(), fields)
+    together = text(batch, steps)
+    for row, prompt in enumerate(PROMPTS):
+        assert text(*run(Hash(), fields, prompts=[prompt], orders=[row])) == [together[row]]
+
+
+@every
+def test_temperature_zero_is_seed_free_and_seeds_repeat(fields):
+    assert text(*run(Hash(), fields, seed=1)) == text(*run(Hash(), fields, seed=1))
+    if "random" not in str(fields) and "gumbel" not in str(fields):
+        assert text(*run(Hash(), fields, seed=1)) == text(*run(Hash(), fields, seed=2))
+
+
+@every
+def test_the_mask_token_is_never_proposed(fields):
+    model = AlwaysMask()
+    _, steps = run(model, fields)
+    assert (steps[-1].state.ids != model.mask_id).all()
+
+
+@every
+def test_early_stop_gives_the_full_run_up_to_its_first_end(fields):
+    if "stop" in fields:
+        pytest.skip("this case is about the stop itself")
+    batch, full = run(EndFirst(), fields)
+    _, stopped = run(EndFirst(), fields, stop="eos")
+    for whole, cut in zip(text(batch, full), text(batch, stopped), strict=True):
+        end = whole.index(9) + 1 if 9 in whole else len(whole)
+        assert cut[:end] == whole[:end]
+        assert set(cut[end:]) <= {9}
+    assert len(stopped) <= len(full)
+
+
+@every
+@pytest.mark.parametrize(("prompt", "length"), [([1], 3), ([1, 2], 16), ([], 5), ([1], 1), ([1, 2, 3], 6)])
+def test_lengths_that_do_not_divide(fields, prompt, length):
+    """Canvas shorter than a block, no multiple of it, one token; empty prompt."""
+    if "steps" in fields:
+        fields = {}
+    batch, steps = run(Hash(), fields, prompts=[prompt], length=length)
+    assert len(text(batch, steps)[0]) == length
+
+
+@every
+def test_a_row_without_anything_open_costs_nothing(fields):
+    model = Hash()
+    batch = canvas()
+    assert run(model, fields, is_open=torch.zeros_like(batch.is_canvas))[1] == []
+    assert model.forwards == 0
+
+
+def test_any_order_of_a_table_gives_the_same_text():
+    texts = {str(text(*run(Table(), fields))) for name, fields in DECODERS.items() if "gumbel" not in name}
+    assert len(texts) == 1 + ("stop-eos" in DECODERS and text(*run(Table(), {"stop": "eos"})) != text(*run(Table())))
+
+
+def test_quota_writes_exactly_its_quota():
+    """5 open places and 3 steps: 2, 2, 1."""
+    _, steps = run(Hash(), {"blocks": "whole", "steps": 3}, prompts=[[1]], length=5)
+    assert [len(step.at) for step in steps] == [2, 2, 1]
+
+
+def test_steps_beyond_the_tokens_are_not_run():
+    model = Hash()
+    run(model, {"steps": 64}, prompts=[[1]])
+    assert model.forwards == 16
+
+
+@pytest.mark.parametrize("length", [8, 16])
+def test_threshold_at_infinity_is_one_token_a_step(length):
+    batch, slow = run(Hash(), {"threshold": float("inf")}, length=length)
+    _, plain = run(Hash(), {}, length=length)
+    assert [s.at.tolist() for s in slow] == [s.at.tolist() for s in plain]
+    assert len(slow) == length
+
+
+def test_threshold_at_zero_is_one_forward_a_block():
+    model = Hash()
+    run(model, {"threshold": 0.0})
+    assert model.forwards == 4
+
+
+def test_blocks_of_one_go_left_to_right_and_whole_blocks_are_full_diffusion():
+    _, steps = run(Hash(), {"block_size": 1}, prompts=[[1]])
+    assert [s.at[0, 1].item() for s in steps] == list(range(16))
+    _, whole = run(Hash(), {"blocks": "whole"}, prompts=[[1]])
+    _, large = run(Hash(), {"block_size": 16}, prompts=[[1]])
+    assert [s.at.tolist() for s in whole] == [s.at.tolist() for s in large]
+
+
+def test_ties_go_to_the_leftmost_place():
+    _, steps = run(Saturated(), {"blocks": "whole"}, prompts=[[1]], length=6)
+    assert [s.at[0, 1].item() for s in steps] == list(range(6))
+
+
+def test_a_saturated_model_at_threshold_one_writes_the_block_at_once():
+    """Probabilities round to exactly 1: `1` does not mean one token a step."""
+    model = Saturated()
+    run(model, {"threshold": 1.0})
+    assert model.forwards == 4
+
+
+def test_only_open_places_of_the_active_block_are_asked_and_finished_rows_are_not_read():
+    model = EndFirst()
+    batch, steps = run(model, {"stop": "eos", "block_size": 4}, prompts=[[1, 2, 3], [4]])
+    assert max(model.asked) <= 8
+    assert model.rows[-1] <= 2
+    done_at = [next(i for i, s in enumerate(steps) if s.state.is_done[row]) for row in range(2)]
+    assert model.rows[min(done_at)] == 2
+    if min(done_at) != max(done_at):
+        assert model.rows[min(done_at) + 1] == 1
+    del batch
+
+
+def test_infilling_keeps_fixed_tokens():
+    batch = canvas([[1]], 8)
+    batch.ids[0, 4] = 7
+    is_open = batch.is_canvas.clone()
+    is_open[0, 4] = False
+    decoder = Decoder(block_size=4, stop="never")
+    steps = list(decode(Hash(), batch, decoder.parts(), draws=Draws(seed=0), is_open=is_open))
+    assert steps[-1].state.ids[0, 4] == 7
+    assert sum(len(s.at) for s in steps) == 7
+
+
+def test_gumbel_samples_the_softmax():
+    """Chi-square of one position against softmax(logits / T), and rows do not share noise."""
+    logits = torch.tensor([[0.0, 1.0, 2.0, -1.0]]).repeat(20_000, 1)
+    keys = (torch.arange(20_000), torch.zeros(20_000, dtype=torch.int64), torch.zeros(20_000, dtype=torch.int64))
+    token = PROPOSALS["gumbel"](temperature=0.7).propose(logits, Draws(seed=0), keys)
+    expected = (logits[0] / 0.7).softmax(-1) * 20_000
+    chi2 = ((torch.bincount(token, minlength=4) - expected) ** 2 / expected).sum()
+    assert chi2 < 16.3  # 3 degrees of freedom, p = 0.001
+    assert torch.equal(PROPOSALS["gumbel"](temperature=0.0).propose(logits[:3], Draws(seed=0), ()), torch.tensor([2] * 3))
+
+
+def test_steps_that_do_not_divide_are_refused():
+    with pytest.raises(Exception, match="steps=7: expected a multiple of the 4 blocks of a canvas of 16; write steps=8"):
+        run(Hash(), {"steps": 7})

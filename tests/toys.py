@@ -1,0 +1,99 @@
+"""Models without weights: the answers are functions of what is visible, so traces can be compared exactly."""
+
+from dataclasses import dataclass, field
+
+import torch
+
+from unmask.types import Scored
+
+
+@dataclass(kw_only=True)
+class Toy:
+    """Counts forwards and rows; subclasses say what is predicted at (row, column)."""
+
+    vocab_size: int = 11
+    mask_id: int = 10
+    eos_ids: tuple[int, ...] = (9,)
+    forwards: int = 0
+    asked: list[int] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+
+    def logits(self, query, at):
+        self.forwards += 1
+        self.asked.append(len(at))
+        self.rows.append(query.ids.shape[0])
+        return self.predict(query, at)
+
+    def predict(self, query, at):
+        raise AssertionError("a toy says what it predicts")
+
+    def score(self, query, at, targets, want=()):
+        log_p = self.logits(query, at).log_softmax(-1)
+        top = log_p.max(-1)
+        return Scored(
+            nll=-log_p.gather(-1, targets[:, None]).squeeze(-1),
+            entropy=-(log_p.exp() * log_p).sum(-1),
+            is_top=top.indices == targets,
+            confidence=top.values.exp(),
+        )
+
+
+def pseudo_random(keys, vocab_size):
+    """A fixed float in about [-3, 3] for every (key, token)."""
+    token = torch.arange(vocab_size)
+    x = (keys[:, None] * 2654435761 + token * 40503 + 12345) % 1000003
+    x = (x * x + 7 * x) % 1000003
+    return 6.0 * x.double() / 1000003 - 3.0
+
+
+class Table(Toy):
+    """Logits depend on the position in the text only: every order gives the same text."""
+
+    def predict(self, query, at):
+        position = query.columns.position[at[:, 0], at[:, 1]]
+        return pseudo_random(position, self.vocab_size)
+
+
+class Hash(Toy):
+    """Logits depend on every visible (position, token): any other order changes the text."""
+
+    def predict(self, query, at):
+        seen = (query.ids != self.mask_id) & (query.columns.segment >= 0)
+        code = ((query.columns.position + 1) * 7919 + query.ids * 104729) % 1000003
+        row = torch.where(seen, code, 0).sum(1)
+        return pseudo_random(row[at[:, 0]] * 31 + query.columns.position[at[:, 0], at[:, 1]], self.vocab_size)
+
+
+class Uniform(Toy):
+    """All logits zero: the oracle whose cross-entropy is ln V everywhere."""
+
+    def predict(self, query, at):
+        return torch.zeros(len(at), self.vocab_size, dtype=torch.float64)
+
+
+class Saturated(Toy):
+    """p = 1 everywhere for token 3."""
+
+    def predict(self, query, at):
+        out = torch.full((len(at), self.vocab_size), -1e9, dtype=torch.float64)
+        out[:, 3] = 1e9
+        return out
+
+
+class AlwaysMask(Toy):
+    """The argmax is the mask token, always."""
+
+    def predict(self, query, at):
+        out = pseudo_random(query.columns.position[at[:, 0], at[:, 1]], self.vocab_size)
+        out[:, self.mask_id] = 50.0
+        return out
+
+
+class EndFirst(Toy):
+    """The surest token is an end token at the far end of the canvas; digits elsewhere."""
+
+    def predict(self, query, at):
+        offset = query.columns.position[at[:, 0], at[:, 1]]
+        out = pseudo_random(offset, self.vocab_size)
+        out[:, 9] = -20.0 + 2.0 * offset
+        return out
