@@ -84,7 +84,11 @@ def load_adapter(
     if not source:
         raise UserError(f"the adapter '{where.source}' does not name its base; write base=…")
     given = {name: value for name, value in overrides.items() if value is not None}
+    if sidecar and (fixed := sorted({"mask_token", "mask_id"} & given.keys())):
+        raise UserError(f"the mask token of the adapter '{where.source}' was settled in training; leave out {fixed[0]}")
     lm = _load_base(load, where, source, sidecar, device=device, given=given)
+    if lm.adapter is not None:
+        raise UserError(f"the base of an adapter must be a whole model, but '{source}' is an adapter; merge it first")
     written = dict(sidecar.get("facts", {}))
     found = fingerprint(lm)
     if sidecar and found != sidecar["base_fingerprint"]:
@@ -99,9 +103,10 @@ def load_adapter(
         chosen = {key: given[key] for key in ("shift", "attention", "block_size") if key in given}
         lm = replace(lm, facts=Facts.from_config({**written, **settled, **chosen}))
     kept = AdapterBase(source=lm.source, fingerprint=found, dtype=str(lm.model.dtype).removeprefix("torch."))
-    model = PeftModel.from_pretrained(lm.model, where.folder, is_trainable=True, autocast_adapter_dtype=False)
     if (wanted := parse_dtype(dtype)) is not None:
-        model.to(wanted)
+        for weight in lm.model.parameters():  # model.to(dtype) would round the rotary frequencies too
+            weight.data = weight.data.to(wanted)
+    model = PeftModel.from_pretrained(lm.model, where.folder, is_trainable=True)
     tokenizer = read_tokenizer(where.folder) or lm.tokenizer
     return replace(lm, model=model.eval(), tokenizer=tokenizer, source=where.source, adapter=kept)
 

@@ -87,6 +87,8 @@ def load(
         parts = _read(where, parse_dtype(dtype), allow_pickle)
         chosen = {"shift": shift, "attention": attention, "block_size": block_size}
         facts = _settle(parts, mask_token=mask_token, mask_id=mask_id, chosen=chosen)
+    # The padding token is often also the filler, whose embedding must learn; padding is hidden by attention here.
+    parts.model.get_input_embeddings().padding_idx = None
     parts.model.config.get_text_config().is_causal = False
     parts.model.eval().to(pick_device(device))
     family = parts.family.name if parts.family else parts.model.config.model_type
@@ -149,20 +151,25 @@ def _read_stock(folder: Path, dtype: torch.dtype | None, *, masked: bool, pickle
 
 
 def _read_gguf(where: Checkpoint, dtype: torch.dtype) -> _Parts:
+    import transformers
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
         import gguf  # noqa: F401  # transformers' own message asks for a restart of "your runtime"
     except ImportError as error:
         raise UserError("reading a .gguf file needs the package gguf; run: pip install 'unmask[gguf]'") from error
+    # Newer transformers would keep the weights packed where it finds a kernel: nothing to train.
+    unpack = (
+        {"quantization_config": transformers.GgufConfig(dequantize=True)} if hasattr(transformers, "GgufConfig") else {}
+    )
     try:
-        model = AutoModelForCausalLM.from_pretrained(where.folder, gguf_file=where.file, dtype=dtype)
+        model = AutoModelForCausalLM.from_pretrained(where.folder, gguf_file=where.file, dtype=dtype, **unpack)
         tokenizer = AutoTokenizer.from_pretrained(where.folder, gguf_file=where.file)
     except (ValueError, KeyError, NotImplementedError) as error:
         raise UserError(f"transformers cannot read '{where.file}': {str(error).splitlines()[0]}") from error
-    # The weights are plain floats now; with this entry a saved copy would be taken for a quantised one.
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
+    quantizer = getattr(model, "hf_quantizer", None)
+    if quantizer is not None:  # the weights are plain floats now, but a model that says otherwise cannot be saved
+        quantizer.remove_quantization_config(model)
     return _Parts(
         model=model,
         tokenizer=tokenizer,

@@ -77,7 +77,7 @@ def add_lora(lm: LoadedModel, spec: LoraSpec) -> LoadedModel:
     )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(spec.seed)
-        model = get_peft_model(lm.model, config, autocast_adapter_dtype=False)
+        model = get_peft_model(lm.model, config)  # adapters are float32, whatever the base is
     touched = {name.removeprefix("base_model.model.") for name in adapted_layers(model)}
     if touched != wanted:
         raise RuntimeError(f"PEFT adapted other layers than asked: {sorted(touched ^ wanted)}")

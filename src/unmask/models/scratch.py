@@ -110,7 +110,7 @@ def _config(spec: ScratchSpec, facts: Facts) -> Any:
         initializer_range=spec.init_std,
         bos_token_id=None,
         eos_token_id=list(facts.eos_ids),
-        pad_token_id=facts.filler_id,
+        pad_token_id=None,  # its embedding would get no gradient, and the filler must learn
         is_causal=False,
         dtype="float32",
         mask_token_id=facts.mask_id,
