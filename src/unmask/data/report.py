@@ -56,7 +56,11 @@ class Report:
         wrong = {r: s for r, s in self.skipped.items() if not tolerated.get(r, tolerated[""])}
         if not wrong and self.examples:
             return
-        remedy = "mend them, or write data.on_bad=skip to leave them out" if self.examples else "no usable row is left"
+        remedy = (
+            "mend them, or write data.on_bad=skip to leave them out"
+            if self.examples
+            else "mend them: no usable row is left"
+        )
         if not wrong.keys().isdisjoint(TOO_LONG):
             remedy = f"raise data.max_length, {remedy}"
         raise UserError(f"{self._why(wrong or self.skipped)}; {remedy}")

@@ -132,7 +132,7 @@ class ChatText:
             try:
                 yield self._piece(messages[:index], messages[index], place)
             except BadRow as fault:
-                yield fault
+                yield BadRow(fault.reason, f"turn {index + 1}: {fault.detail}") if len(answers) > 1 else fault
 
     def _piece(self, history: Sequence[Message], turn: Message, place: str) -> Piece:
         _require(turn["content"])
@@ -148,6 +148,11 @@ class ChatText:
         end = answer.find(self.end_text) if self.end_text else len(answer.removesuffix(self.after))
         if end < 0:
             raise _lost(answer)
+        if _letters(answer[:end]) < _letters(turn["content"]):
+            raise BadRow(
+                "shortened by the chat template",
+                "expected the whole response, found that the template drops a part of it, such as its thinking",
+            )
         return Piece(prompt=prompt, answer=answer[:end], place=place)
 
     def _added(self, messages: Sequence[Message], prompt: str) -> str:
@@ -199,9 +204,8 @@ def _render(tokenizer: Any, messages: Sequence[Message], *, opened: bool = False
         return tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, add_generation_prompt=opened)
     except (TemplateError, TypeError, ValueError, LookupError) as error:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise BadRow(
-            "refused by the chat template", f"found a chat template that refuses {_roles(messages)}: {reason}"
-        ) from error
+        detail = f"expected turns that the chat template takes, found {_roles(messages)}: {reason}"
+        raise BadRow("refused by the chat template", detail) from error
 
 
 def _takes_system(tokenizer: Any, user: Message) -> bool:
@@ -231,8 +235,13 @@ def _require(completion: str) -> None:
         raise BadRow("empty response", "expected a response, found an empty one")
 
 
+def _letters(text: str) -> int:
+    """Count what is not space: templates trim, and set thinking in lines of its own."""
+    return sum(map(len, text.split()))
+
+
 def _roles(messages: Sequence[Message]) -> str:
-    return f"the turns {', '.join(str(m['role']) for m in messages)}" if messages else "no turns"
+    return ", ".join(str(message["role"]) for message in messages) or "no turns"
 
 
 def _lost(rendered: str) -> BadRow:
