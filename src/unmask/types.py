@@ -6,7 +6,7 @@ R x N what the model reads. R may exceed B (several views of an example), N may 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -122,7 +122,7 @@ class Objective(Protocol):
     want: ClassVar[tuple[Want, ...]]
 
     @property
-    def block_size(self) -> Any:
+    def block_size(self) -> int | None:
         """The decoder's block size that this method trains for, or None."""
         ...
 

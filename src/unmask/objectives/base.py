@@ -1,6 +1,6 @@
 """What every objective shares: its registry, the default loss, and how hidden tokens become a question."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,7 +21,11 @@ class WeightedLikelihood:
 
     name: ClassVar[str]
     want: ClassVar[tuple[Want, ...]] = ()
-    block_size: Any = None
+
+    @property
+    def block_size(self) -> int | None:
+        """No grid of its own: the canvas is cut by the decoder's."""
+        return None
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
         """Turn clean text into a question."""

@@ -109,7 +109,7 @@ class DiffusionTrainer(Trainer):
         names = [places[i] for i in bad] or places
         last = checkpoints.newest(Path(self.args.output_dir))
         raise NonFiniteLossError(
-            f"the loss is {float(loss)} at step {self.state.global_step + 1}, on {', '.join(map(str, names[:8]))}; "
+            f"the loss is {float(loss.detach())} at step {self.state.global_step + 1}, on {', '.join(map(str, names[:8]))}; "
             f"last good checkpoint: {last or 'none'}; lower run.lr or look at these examples"
         )
 
