@@ -42,8 +42,14 @@ class LoadedModel:
     def __post_init__(self) -> None:
         self.meter = Meter.of(self.model)
         self._forward: Callable[..., Any] = self.model
-        stock = self.model.get_base_model() if self.adapter else self.model
-        self._accepts = frozenset(inspect.signature(stock.forward).parameters)
+        self._accepts = frozenset(inspect.signature(self.stock.forward).parameters)
+        self._window = _window(self.stock.config.get_text_config())
+
+    @property
+    def stock(self) -> Any:
+        """The transformers model, below PEFT's wrapper if there is one."""
+        model: Any = self.model
+        return model.get_base_model() if self.adapter else model
 
     @property
     def mask_id(self) -> int:
@@ -75,6 +81,11 @@ class LoadedModel:
         from unmask.models.save import save
 
         return save(self, folder)
+
+    def checkpoint_gradients(self) -> None:
+        """Keep no activations in training but recompute them in the backward pass."""
+        # The reentrant form needs an input that requires a gradient, which a frozen embedding does not give.
+        self.stock.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
     @contextmanager
     def through(self, wrapped: nn.Module) -> Iterator[None]:
@@ -122,9 +133,18 @@ class LoadedModel:
         """Return the logits of the columns that are read, in row-major order."""
         options = {"position_ids": query.columns.position, "logits_to_keep": read, "use_cache": False}
         accepted = {name: value for name, value in options.items() if name in self._accepts}
+        if "position_ids" not in accepted:
+            self._check_counted(query.columns.position, query.columns.segment)
         logits = self._forward(**self._inputs(query), attention_mask=self._attention(query), **accepted).logits
         # Masked language models run their head on every column.
         return logits.reshape(-1, self.vocab_size) if "logits_to_keep" in accepted else logits[read]
+
+    def _check_counted(self, position: Int[Tensor, "R N"], segment: Int[Tensor, "R N"]) -> None:
+        counted = torch.arange(position.shape[1], device=position.device)
+        if not bool(((position == counted) | (segment == PAD)).all()):
+            raise UserError(
+                f"{type(self.stock).__name__} counts positions itself; it cannot read packed text or streams"
+            )
 
     def _inputs(self, query: Query) -> dict[str, Tensor]:
         if query.soft is None:
@@ -135,14 +155,19 @@ class LoadedModel:
         embeddings = embed(query.ids).index_put((soft.at[:, 0], soft.at[:, 1]), blended)
         return {"inputs_embeds": embeddings}
 
-    def _attention(self, query: Query) -> Tensor | None:
+    def _attention(self, query: Query) -> Tensor | dict[str, Tensor] | None:
         """Materialise the rule: nothing or a 2-D padding mask where the model's own bidirectional form will do."""
         segment = query.columns.segment
         is_pad = segment == PAD
         one_document = bool(((segment == segment[:, :1]) | is_pad).all())
         if isinstance(query.rule, Bidirectional) and one_document and self.facts.native_bidirectional:
             return (~is_pad).long() if bool(is_pad.any()) else None
-        return self._dense(may_attend(query.rule, query.columns, query.columns))
+        allowed = may_attend(query.rule, query.columns, query.columns)
+        if self._window is None:
+            return self._dense(allowed)
+        place = query.columns.position
+        near = (place[:, :, None] - place[:, None, :]).abs() <= self._window
+        return {"full_attention": self._dense(allowed), "sliding_attention": self._dense(allowed & near)}
 
     def _dense(self, allowed: Bool[Tensor, "R Q K"]) -> Tensor:
         """Give SDPA a boolean 4-D mask and eager attention an additive one (it would add 0 and 1 to the scores)."""
@@ -155,3 +180,13 @@ class LoadedModel:
             )
         dtype = next(self.model.parameters()).dtype
         return torch.where(allowed, 0.0, torch.finfo(dtype).min).to(dtype)[:, None]
+
+
+def _window(config: Any) -> int | None:
+    """Return how far the local layers of a masked language model (ModernBERT) see to either side.
+
+    None if there are none: decoders with local layers are refused on loading, unless the window holds the longest text.
+    """
+    window = getattr(config, "sliding_window", None)
+    has_local = "sliding_attention" in (getattr(config, "layer_types", None) or [])
+    return window if has_local and window < config.max_position_embeddings else None

@@ -15,7 +15,7 @@ def describe(lm: LoadedModel) -> dict[str, Any]:
         Where it came from, its size, its special tokens and how it is to be trained and decoded.
     """
     parameters = list(lm.model.parameters())
-    stock = lm.model.get_base_model() if lm.adapter else lm.model
+    stock = lm.stock
     tokenizer = lm.tokenizer
     return {
         "source": lm.source,

@@ -212,7 +212,7 @@ def _settle(parts: _Parts, *, mask_token: str | None, mask_id: int | None, chose
     if found is None:
         found, added = add_mask(model, tokenizer, mask_token)
     rows = model.get_input_embeddings().weight.shape[0]
-    ends = find_ends(config, parts.generation, tokenizer)
+    ends = find_ends(config, parts.generation, tokenizer, rows=rows)
     pad_id = config.get("pad_token_id") if tokenizer is None else tokenizer.pad_token_id
     implied: dict[str, Any] = {
         "eos_ids": ends.eos_ids,

@@ -1,12 +1,13 @@
 """Low-rank adapters (LoRA, arXiv 2106.09685) on exactly the layers that are named, and the mask token's row."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from unmask.config import part
 from unmask.errors import UserError, did_you_mean
 from unmask.models.denoiser import LoadedModel
 from unmask.models.facts import AdapterBase
@@ -14,7 +15,7 @@ from unmask.models.facts import AdapterBase
 NOWHERE = ("", "from_scratch")
 
 
-@dataclass(frozen=True, kw_only=True)
+@part
 class LoraSpec:
     """What is trained instead of all weights.
 
@@ -72,7 +73,7 @@ def add_lora(lm: LoadedModel, spec: LoraSpec) -> LoadedModel:
         target_modules=list(targets),
         # Training the whole embedding would untie the head; PEFT keeps the tie for single rows.
         trainable_token_indices=[lm.mask_id] if spec.train_mask_row else None,
-        task_type="CAUSAL_LM",
+        task_type="CAUSAL_LM" if hasattr(lm.model, "prepare_inputs_for_generation") else None,
         base_model_name_or_path=lm.source,
     )
     with torch.random.fork_rng(devices=[]):
@@ -136,6 +137,6 @@ def _resolve(model: nn.Module, targets: Literal["all-linear"] | Sequence[str]) -
                 f"lora.targets names '{target}', which is no linear layer of this model; {did_you_mean(target, known)}"
                 f" (all: {', '.join(known)})"
             )
-        if meant & head and model.config.tie_word_embeddings:
+        if meant & head and model.config.get_text_config().tie_word_embeddings:
             raise UserError(f"lora.targets names '{target}', which is tied to the embedding: an adapter would untie it")
     return tuple(targets)

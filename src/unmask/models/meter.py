@@ -1,8 +1,9 @@
 """Counts what a model was asked to compute: forwards, tokens read, floating-point operations."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 
 @dataclass(kw_only=True)
@@ -37,16 +38,20 @@ class Meter:
         output = model.get_output_embeddings()
         # PEFT wraps the head of a tied model whose mask row is trained: what counts is inside.
         in_head = set() if output is None else {id(module) for module in output.modules()}
-        matrices = [m for m in model.modules() if isinstance(m, nn.Linear)]
-        body = [m.weight for m in matrices if id(m) not in in_head]
-        head = [m.weight for m in matrices if id(m) in in_head]
-        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        matrices = [m for m in model.modules() if isinstance(m, nn.Linear) or type(m).__name__ == "Conv1D"]  # GPT-2's
+        body = [(m.weight, 1.0) for m in matrices if id(m) not in in_head]
+        head = [(m.weight, 1.0) for m in matrices if id(m) in in_head]
+        if experts := getattr(config, "num_experts", None) or getattr(config, "num_local_experts", None):
+            # Their matrices are stacked in one weight, and a token passes through a few of them.
+            body += [(w, config.num_experts_per_tok / experts) for w in model.parameters() if w.ndim == 3]
+        heads = getattr(config, "num_attention_heads", 0)
+        width = getattr(config, "head_dim", None) or config.hidden_size // max(heads, 1)
         return cls(
-            body=sum(w.numel() for w in body),
-            head=sum(w.numel() for w in head),
-            attention=4 * width * config.num_attention_heads * config.num_hidden_layers,
-            trained_body=sum(w.numel() for w in body if w.requires_grad),
-            trained_head=sum(w.numel() for w in head if w.requires_grad),
+            body=_size(body),
+            head=_size(head),
+            attention=4 * width * heads * config.num_hidden_layers,
+            trained_body=_size((w, share) for w, share in body if w.requires_grad),
+            trained_head=_size((w, share) for w, share in head if w.requires_grad),
         )
 
     def count(self, tokens: int, columns: int, asked: int, *, training: bool) -> None:
@@ -62,3 +67,7 @@ class Meter:
     def reset(self) -> None:
         """Start counting anew."""
         self.forwards, self.tokens, self.flops = 0, 0, 0.0
+
+
+def _size(weights: Iterable[tuple[Tensor, float]]) -> int:
+    return round(sum(weight.numel() * share for weight, share in weights))

@@ -32,7 +32,7 @@ def settle_attention(lm: LoadedModel) -> LoadedModel:
     Raises:
         UserError: it attends as it likes.
     """
-    reason = _local_layers(lm.model.config.get_text_config())
+    reason = _local_layers(lm.stock)
     if reason is None:
         for native in (True, False):
             tried = LoadedModel(
@@ -42,7 +42,12 @@ def settle_attention(lm: LoadedModel) -> LoadedModel:
                 source=lm.source,
                 family=lm.family,
             )
-            reason = _disobeys(tried)
+            try:
+                reason = _disobeys(tried)
+            except torch.OutOfMemoryError:
+                raise
+            except (TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
+                reason = f"its forward fails on a mask ({str(error).splitlines()[0]})"  # a foreign forward, any failure
             if reason is None:
                 tried.meter.reset()
                 return tried
@@ -51,17 +56,19 @@ def settle_attention(lm: LoadedModel) -> LoadedModel:
     )
 
 
-def _local_layers(config: Any) -> str | None:
+def _local_layers(stock: Any) -> str | None:
     """Say which layers do not attend to the whole text: a probe of six tokens would not notice a window."""
+    config = stock.config.get_text_config()
     window = getattr(config, "sliding_window", None)
-    wide = window is not None and window >= config.max_position_embeddings
+    harmless = window is not None and window >= config.max_position_embeddings
+    # Masked language models were trained to look both ways within their windows, and tell their layers apart.
+    by_layer = type(stock).__name__.endswith("ForMaskedLM")
     kinds = getattr(config, "layer_types", None)
     if kinds:
-        others = sorted(
-            {kind for kind in kinds if kind != "full_attention"} - ({"sliding_attention"} if wide else set())
-        )
+        fine = {"full_attention", *(["sliding_attention"] if harmless or by_layer else [])}
+        others = sorted({*kinds} - fine)
         return f"it has layers of {', '.join(others)}" if others else None
-    return f"it attends within a window of {window} tokens" if window is not None and not wide else None
+    return None if window is None or harmless else f"it attends within a window of {window} tokens"
 
 
 @torch.no_grad()

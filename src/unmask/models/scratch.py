@@ -1,11 +1,11 @@
 """Random models from a recipe, for runs that train from nothing."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from unmask.config import part
 from unmask.errors import UserError
 from unmask.models.denoiser import LoadedModel
 from unmask.models.facts import Facts
@@ -13,7 +13,7 @@ from unmask.models.tokenizers import builtin_tokenizer
 from unmask.models.tokens import check_mask, find_ends, find_mask
 
 
-@dataclass(frozen=True, kw_only=True)
+@part
 class ScratchSpec:
     """The shape of a model with random weights.
 
@@ -80,8 +80,8 @@ def from_scratch(
     mask_id = find_mask({}, tokenizer, token=None, id_=None)
     if mask_id is None:
         raise UserError("from_scratch needs a tokenizer with a mask token; set tokenizer.mask_token")
-    ends = find_ends({}, {}, tokenizer)
     rows = max(tokenizer.get_vocab().values()) + 1
+    ends = find_ends({}, {}, tokenizer, rows=rows)
     check_mask(mask_id, rows=rows, ends=ends, pad_id=tokenizer.pad_token_id)
     facts = Facts(
         mask_id=mask_id, vocab_size=rows, shift=shift, attention=attention, block_size=block_size,

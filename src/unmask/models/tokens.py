@@ -103,19 +103,22 @@ def start_row(model: nn.Module, row: int, *, known: int) -> None:
         weight[row] = (mean + 0.1 * weight[:known].float().std() * noise).to(weight.dtype)
 
 
-def find_ends(config: dict[str, Any], generation: dict[str, Any], tokenizer: Any) -> Ends:
+def find_ends(config: dict[str, Any], generation: dict[str, Any], tokenizer: Any, *, rows: int) -> Ends:
     """Collect the ends of an answer from the configuration, the tokenizer and its chat template.
 
     Args:
         config: the checkpoint's ``config.json``.
         generation: its ``generation_config.json``, may be empty.
         tokenizer: None where there is none.
+        rows: of the embedding; a configuration may name the default end of some other vocabulary.
     """
     written = [*_as_list(generation.get("eos_token_id")), *_as_list(config.get("eos_token_id"))]
     turn_end = None
     if tokenizer is not None:
         turn_end = _turn_end(tokenizer)
-        written = [*_as_list(turn_end), *_as_list(tokenizer.eos_token_id), *written]
+        eos = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+        written = [*_as_list(turn_end), *_as_list(eos), *written]
+    written = [token for token in written if token < rows]
     if not written:
         raise UserError(
             "found no end-of-text token in config.json, generation_config.json or the tokenizer; name one there"
@@ -132,7 +135,7 @@ def _filler(config: dict[str, Any], tokenizer: Any, ends: list[int], turn_end: i
         named = [vocabulary[name] for name in END_OF_TEXT if name in vocabulary]
         padding = [] if tokenizer.pad_token_id in (None, turn_end) else [tokenizer.pad_token_id]
         candidates = [*([eos] if eos is not None and eos != turn_end else []), *named, *padding, *candidates]
-    return int([*candidates, *_as_list(config.get("pad_token_id")), *ends][0])
+    return [*candidates, *_as_list(config.get("pad_token_id")), *ends][0]
 
 
 def _turn_end(tokenizer: Any) -> int | None:
