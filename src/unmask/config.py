@@ -51,6 +51,8 @@ def fill(cls: type[T], values: Any, path: str = "") -> T:
         raise InvalidConfigError(_problems(error, field_names(cls), path)) from None
     except InvalidConfigError as error:  # from a part inside this one, which knows only its own fields
         raise InvalidConfigError([f"{path}.{p}" if path else p for p in error.problems]) from None
+    except UserError as error:
+        raise InvalidConfigError([f"{path}: {error}" if path else str(error)]) from None
 
 
 def choose(registry: Registry[T], spec: Any, path: str = "") -> T:
