@@ -67,6 +67,16 @@ OPENED = (  # opens a thinking section for decoding, and drops thinking from eve
     "{{ '<|im_start|>' + m['role'] + '\n' + m['content'].split('</think>')[-1] + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n<think>\n' }}{% endif %}"
 )
+EMPTY = (  # writes an empty thinking section before an answer without one, but not before decoding it
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
+    "{% if loop.last and m['role'] == 'assistant' %}{{ '<think>\n\n</think>\n\n' }}{% endif %}"
+    "{{ m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+TWICE = (  # ends the turn and then the text, with the same token
+    "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + eos_token }}{% endfor %}"
+    "{{ 'assistant: ' if add_generation_prompt else eos_token }}"
+)
 
 ENDS = {  # the token that must end every answer
     "chatml": "<|im_end|>",
@@ -79,6 +89,8 @@ ENDS = {  # the token that must end every answer
     "deaf": "<|im_end|>",
     "thinking": "<|im_end|>",
     "opened": "<|im_end|>",
+    "empty": "<|im_end|>",
+    "twice": "</s>",
 }
 TEMPLATES = {name: globals()[name.upper()] for name in ENDS}
 SPECIAL = ["<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]
