@@ -23,11 +23,15 @@ HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w.-]+)?")
 def rows_of(path_or_name: str | Path, split: str) -> Rows:
     """Open a file by its extension, or a hub data set by its name (``owner/name`` or ``owner/name:config``)."""
     path, name = Path(path_or_name).expanduser(), str(path_or_name)
-    if path.is_dir():
+    try:
+        is_folder, exists = path.is_dir(), path.exists()
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise UserError(f"{name}: expected a data file, found: {error.strerror}") from error
+    if is_folder:
         inside = sorted(p.name for p in path.iterdir() if _reader(p.name))
         files = f"write one of its files: {', '.join(inside[:5])}" if inside else "it holds no file of a known kind"
         raise UserError(f"{name}: expected a data file, found a folder; {files}")
-    if path.exists():
+    if exists:
         return _file(path, name)
     if _reader(name) or not HUB_NAME.fullmatch(name) or isinstance(path_or_name, Path):
         raise UserError(f"{name}: expected a data file, found none; check the path{_nearby(path)}")
@@ -135,7 +139,7 @@ def _hub(name: str, split: str) -> Rows:
     except Exception as error:  # the hub client raises many kinds: not found, gated, offline, no such split
         raise UserError(
             f"{name}: expected a file or a hub data set (owner/name or owner/name:config) with a split '{split}', "
-            f"found neither: {_first_line(error)}"
+            f"found neither: {_first_line(error)}{_nearby(Path(name))}"
         ) from error
     for number, row in enumerate(table, 1):
         yield f"{name} {split} row {number}", row

@@ -289,6 +289,7 @@ def test_paths_that_are_no_data_file(tmp_path):
             str(tmp_path / "chat.jsonl"),
             r"expected a data file, found none; check the path \(did you mean '.*chats\.jsonl'",
         ),
+        ("x" * 300, r"expected a data file, found: File name too long"),
         ("./no-such-folder/a", r"expected a data file, found none; check the path$"),
     ]:
         with pytest.raises(UserError, match=message):
