@@ -30,7 +30,18 @@ _HOMES = {
     "stream": "unmask.generate",
     "train": "unmask.train",
 }
-__all__ = ["Decoder", "TrainRun", "UserError", "add_lora", "evaluate", "from_scratch", "generate", "load", "stream", "train"]
+__all__ = [
+    "Decoder",
+    "TrainRun",
+    "UserError",
+    "add_lora",
+    "evaluate",
+    "from_scratch",
+    "generate",
+    "load",
+    "stream",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,13 +9,14 @@ is all there is to fill: ``max_new_tokens`` columns.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 from unmask.attention import PAD, AttentionRule, Bidirectional, Columns
-from unmask.types import Query, SoftTokens
+from unmask.query import Query, SoftTokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +56,13 @@ class Batch:
     position: Int[Tensor, "B L"]
     owner: Int[Tensor, "B L"]
     offset: Int[Tensor, "B L"]
-    order: Int[Tensor, "E"]
-    text_length: Int[Tensor, "E"]
-    filled_length: Int[Tensor, "E"]
-    canvas_length: Int[Tensor, "E"]
+    order: Int[Tensor, " E"]
+    text_length: Int[Tensor, " E"]
+    filled_length: Int[Tensor, " E"]
+    canvas_length: Int[Tensor, " E"]
     block_size: int
 
-    def spread(self, values: Shaped[Tensor, "E"]) -> Shaped[Tensor, "B L"]:
+    def spread(self, values: Shaped[Tensor, " E"]) -> Shaped[Tensor, "B L"]:
         """Give every column the value of its example (padding gets that of example 0: mask it)."""
         return values[self.owner.clamp(min=0)]
 
@@ -101,8 +102,9 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """Move every tensor."""
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: v.to(device) for k, v in moved.items() if isinstance(v, Tensor)})
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {k: v.to(device) for k, v in values.items() if isinstance(v, Tensor)}
+        return replace(self, **moved)
 
 
 def fill_to_block(length: int, block_size: int) -> int:

@@ -1,7 +1,7 @@
 """Configuration is the objects themselves: frozen dataclasses whose fields YAML fills and never computes."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, TypeVar, cast, dataclass_transform
 
 import yaml
 from pydantic import ConfigDict, ValidationError
@@ -17,7 +17,7 @@ T = TypeVar("T")
 def part(cls: type[T]) -> type[T]:
     """Make a replaceable part: a frozen, keyword-only dataclass that checks its fields when it is made."""
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-    return pydantic_dataclass(frozen=True, kw_only=True, config=config)(cls)
+    return cast("type[T]", pydantic_dataclass(frozen=True, kw_only=True, config=config)(cls))
 
 
 class InvalidConfigError(UserError):

@@ -25,12 +25,12 @@ Normaliser = Literal["per_sequence", "per_token", "per_row", "fixed_length", "pe
 
 def normalise(
     normaliser: Normaliser,
-    weight: Float[Tensor, "K"],
-    example: Int[Tensor, "K"],
+    weight: Float[Tensor, " K"],
+    example: Int[Tensor, " K"],
     *,
-    response_length: Int[Tensor, "E"],
+    response_length: Int[Tensor, " E"],
     columns: int,
-) -> tuple[Float[Tensor, "K"], Float[Tensor, ""]]:
+) -> tuple[Float[Tensor, " K"], Float[Tensor, ""]]:
     """Turn the ELBO weights of masked tokens into (weights, count) so that the loss is sum(weight * nll) / sum(count).
 
     Args:

@@ -82,8 +82,8 @@ def _run_arm(job: dict[str, Any]) -> dict[str, Any]:
     """Evaluate the base under one decoding, fine-tune, evaluate under both. Runs in a process of its own."""
     import torch
 
-    from unmask.cli.present import quiet
     from unmask.models import load
+    from unmask.quiet import quiet
     from unmask.recipe import build, read_recipe
     from unmask.sft import run_recipe
 

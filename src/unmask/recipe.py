@@ -204,8 +204,8 @@ def load_examples(section: DataSection, lm: LoadedModel, *, block_size: int) -> 
         records = read(section.path, split=section.split, limit=section.size, columns=section.columns)
         chat = section.chat
     encoded = encode(
-        records, lm.tokenizer, end_ids=lm.eos_ids, mask_id=lm.mask_id, max_length=section.max_length, canvas=section.canvas,
-        block_size=block_size, chat=chat, on_bad=section.on_bad, too_long=section.too_long,
+        records, lm.tokenizer, end_ids=lm.eos_ids, mask_id=lm.mask_id, max_length=section.max_length,
+        canvas=section.canvas, block_size=block_size, chat=chat, on_bad=section.on_bad, too_long=section.too_long,
     )  # fmt: skip
     if section.held_out >= len(encoded):
         raise UserError(f"data.held_out={section.held_out}: expected fewer than the {len(encoded)} examples there are")

@@ -21,9 +21,7 @@ def _signed(value: int) -> int:
     return value - (1 << 64) if value >= (1 << 63) else value
 
 
-_STEP, _MULTIPLY_1, _MULTIPLY_2 = (
-    _signed(c) for c in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
-)
+_STEP, _MULTIPLY_1, _MULTIPLY_2 = (_signed(c) for c in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
 
 def _shift_right(x: Tensor, bits: int) -> Tensor:
@@ -60,13 +58,13 @@ class Draws:
             name: which draw of the method this is (``"mask"``, ``"block"``); other names are independent.
             keys: integers that identify the draw, by convention the example's global position first.
         """
-        shape = torch.broadcast_shapes(*(key.shape for key in keys))
+        shape = torch.broadcast_shapes(*(key.shape for key in keys))  # type: ignore[no-untyped-call]  # torch's own
         state = torch.full(shape, _hash_name(self.seed, name), dtype=torch.int64, device=keys[0].device)
         for key in keys:
             state = _mix(state + (key.to(torch.int64) + 1) * _STEP)
         return _shift_right(_mix(state), 11).to(torch.float64) * 2.0**-53
 
-    def stratified(self, name: str, order: Int[Tensor, "E"]) -> Float64[Tensor, "E"]:
+    def stratified(self, name: str, order: Int[Tensor, " E"]) -> Float64[Tensor, " E"]:
         """Draw from U[0, 1) so that any run of neighbouring positions covers the interval evenly.
 
         The additive recurrence frac(u + order * golden ratio): each position is uniform over seeds, while n
@@ -91,6 +89,6 @@ class RecordedDraws(Draws):
         """Return the record of ``name``, or draw."""
         return self.values[name].to(torch.float64) if name in self.values else super().uniform(name, *keys)
 
-    def stratified(self, name: str, order: Int[Tensor, "E"]) -> Float64[Tensor, "E"]:
+    def stratified(self, name: str, order: Int[Tensor, " E"]) -> Float64[Tensor, " E"]:
         """Return the record of ``name``, or draw."""
         return self.values[name].to(torch.float64) if name in self.values else super().stratified(name, order)

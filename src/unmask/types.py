@@ -6,50 +6,18 @@ R x N what the model reads. R may exceed B (several views of an example), N may 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unmask.attention import AttentionRule, Columns
+from unmask.canvas import Batch
+from unmask.query import Query, SoftTokens
 from unmask.seeds import Draws
 
-if TYPE_CHECKING:
-    from unmask.canvas import Batch
+__all__ = ["Denoiser", "Noised", "Objective", "Query", "Scored", "SoftTokens", "Want"]
 
 Want = Literal["entropy", "is_top", "confidence"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SoftTokens:
-    """Blended embeddings at some columns: the sum of ``weights`` times the embeddings of ``ids``, with gradient.
-
-    Args:
-        at: (row, column) of each blended column.
-        ids: tokens that are blended there.
-        weights: their shares.
-    """
-
-    at: Int[Tensor, "M 2"]
-    ids: Int[Tensor, "M J"]
-    weights: Float[Tensor, "M J"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Query:
-    """What the model reads.
-
-    Args:
-        ids: tokens.
-        columns: position, document, block and stream of each column.
-        rule: which columns attend to which.
-        soft: embeddings that replace those of ``ids`` at some columns.
-    """
-
-    ids: Int[Tensor, "R N"]
-    columns: Columns
-    rule: AttentionRule
-    soft: SoftTokens | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +37,11 @@ class Noised:
 
     query: Query
     at: Int[Tensor, "K 2"]
-    targets: Int[Tensor, "K"]
-    weight: Float[Tensor, "K"]
+    targets: Int[Tensor, " K"]
+    weight: Float[Tensor, " K"]
     count: Float[Tensor, ""]
-    example: Int[Tensor, "K"]
-    noise_level: Float[Tensor, "K"]
+    example: Int[Tensor, " K"]
+    noise_level: Float[Tensor, " K"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +55,10 @@ class Scored:
         confidence: probability of the most likely token; only if wanted.
     """
 
-    nll: Float[Tensor, "K"]
-    entropy: Float[Tensor, "K"] | None = None
-    is_top: Bool[Tensor, "K"] | None = None
-    confidence: Float[Tensor, "K"] | None = None
+    nll: Float[Tensor, " K"]
+    entropy: Float[Tensor, " K"] | None = None
+    is_top: Bool[Tensor, " K"] | None = None
+    confidence: Float[Tensor, " K"] | None = None
 
 
 class Denoiser(Protocol):
@@ -105,7 +73,7 @@ class Denoiser(Protocol):
         ...
 
     def score(
-        self, query: Query, at: Int[Tensor, "K 2"], targets: Int[Tensor, "K"], want: Sequence[Want] = ()
+        self, query: Query, at: Int[Tensor, "K 2"], targets: Int[Tensor, " K"], want: Sequence[Want] = ()
     ) -> Scored:
         """Score the targets without keeping a ``[K, V]`` tensor for the caller."""
         ...
@@ -126,7 +94,7 @@ class Objective(Protocol):
         """The decoder's block size that this method trains for, or None."""
         ...
 
-    def noise(self, batch: "Batch", *, model: Denoiser, draws: Draws, progress: float) -> Noised:
+    def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
         """Turn clean text into a question. ``progress`` in [0, 1] drives schedules over the run."""
         ...
 

@@ -15,18 +15,16 @@ def chat(
 ) -> None:
     """Talk with a model and watch it write. An empty line, or Ctrl-D, ends the chat."""
     from unmask.cli.decoding import decoder_fields
-    from unmask.cli.present import quiet
     from unmask.decoding import Decoder
     from unmask.generate import canvases, decode_text, stream
     from unmask.models import load
     from unmask.plots.terminal import watch
+    from unmask.quiet import quiet
     from unmask.recipe import resolve_path
 
     quiet()
     lm = load(str(resolve_path(model)), device=device)
-    decoder = Decoder(
-        **decoder_fields(block_size=block_size, steps=None, threshold=threshold, temperature=temperature)
-    )
+    decoder = Decoder(**decoder_fields(block_size=block_size, steps=None, threshold=threshold, temperature=temperature))
     has_template = bool(getattr(lm.tokenizer, "chat_template", None))
     history: list[dict[str, str]] = []
     while line := _ask():

@@ -8,9 +8,7 @@ import typer
 from unmask.cli.options import Json, Set
 
 
-def check(
-    recipe: Annotated[Path, typer.Argument(help="YAML file.")], set_: Set = None, json: Json = False
-) -> None:
+def check(recipe: Annotated[Path, typer.Argument(help="YAML file.")], set_: Set = None, json: Json = False) -> None:
     """Report every problem of a recipe at once, before any weight is loaded."""
     from unmask.cli.present import emit
     from unmask.config import InvalidConfigError

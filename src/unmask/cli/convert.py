@@ -16,9 +16,10 @@ def convert(
     json: Json = False,
 ) -> None:
     """Turn a checkpoint into a plain transformers folder with its diffusion facts written down."""
-    from unmask.cli.present import emit, quiet, table
+    from unmask.cli.present import emit, table
     from unmask.errors import UserError
     from unmask.models import describe, load
+    from unmask.quiet import quiet
     from unmask.recipe import resolve_path
 
     if out.exists() and any(out.iterdir()):

@@ -27,10 +27,11 @@ def evaluate(
 ) -> None:
     """Decode a task's problems: accuracy with its interval, forwards, tokens per forward."""
     from unmask.cli.decoding import decoder_fields
-    from unmask.cli.present import emit, quiet, table
+    from unmask.cli.present import emit, table
     from unmask.decoding import Decoder
     from unmask.evaluate import evaluate as run
     from unmask.models import load
+    from unmask.quiet import quiet
     from unmask.recipe import resolve_path
     from unmask.tasks import choose_task
 

@@ -34,10 +34,11 @@ def generate(
     """Answer prompts, block by block."""
     from unmask import generate as run
     from unmask.cli.decoding import decoder_fields
-    from unmask.cli.present import emit, quiet
+    from unmask.cli.present import emit
     from unmask.decoding import Decoder
     from unmask.errors import UserError
     from unmask.models import load
+    from unmask.quiet import quiet
     from unmask.recipe import resolve_path
 
     if live and (json or len(prompt) > 1):

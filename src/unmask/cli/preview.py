@@ -19,11 +19,11 @@ def preview(
     """Show examples as the model will see them: prompt, blocks of the answer, end of turn, filler."""
     from rich.console import Console
 
-    from unmask.cli.present import emit, quiet
+    from unmask.cli.present import emit
     from unmask.data import encode, read
     from unmask.data import preview as show
-    from unmask.data.preview import preview_json
     from unmask.models import load
+    from unmask.quiet import quiet
     from unmask.recipe import resolve_path
 
     quiet()
@@ -33,7 +33,8 @@ def preview(
         records, lm.tokenizer, max_length=max_length, block_size=block_size, end_ids=lm.eos_ids, mask_id=lm.mask_id
     )
     grid = {"block_size": block_size, "filler_id": lm.filler_id, "count": count}
+    shown = show(encoded, lm.tokenizer, **grid)
     if json:
-        emit(preview_json(encoded, lm.tokenizer, **grid))
+        emit(shown.as_dict())
         return
-    Console().print(show(encoded, lm.tokenizer, **grid))
+    Console().print(shown)

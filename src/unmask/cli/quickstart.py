@@ -18,8 +18,9 @@ def quickstart(
     """Fine-tune a tiny model in two ways and compare them, in about two minutes on two cores."""
     from rich.console import Console
 
-    from unmask.cli.present import emit, quiet
+    from unmask.cli.present import emit
     from unmask.quickstart import quickstart as run
+    from unmask.quiet import quiet
 
     console = Console(stderr=True)
     with console.status("starting") as status:

@@ -17,7 +17,8 @@ def sft(
     json: Json = False,
 ) -> None:
     """Fine-tune a model with any objective, as a recipe says."""
-    from unmask.cli.present import emit, quiet, table
+    from unmask.cli.present import emit, table
+    from unmask.quiet import quiet
     from unmask.recipe import build, read_recipe
     from unmask.sft import run_recipe
 

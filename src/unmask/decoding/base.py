@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -32,11 +31,11 @@ class State:
     batch: Batch
     ids: Int[Tensor, "B L"]
     is_open: Bool[Tensor, "B L"]
-    block_start: Int[Tensor, "B"]
-    block_end: Int[Tensor, "B"]
-    block_open: Int[Tensor, "B"]
-    block_steps: Int[Tensor, "B"]
-    is_done: Bool[Tensor, "B"]
+    block_start: Int[Tensor, " B"]
+    block_end: Int[Tensor, " B"]
+    block_open: Int[Tensor, " B"]
+    block_steps: Int[Tensor, " B"]
+    is_done: Bool[Tensor, " B"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +52,13 @@ class Candidates:
         block_steps: forwards spent on the block before this one.
     """
 
-    rows: Int[Tensor, "R"]
+    rows: Int[Tensor, " R"]
     columns: Int[Tensor, "R W"]
     is_open: Bool[Tensor, "R W"]
     token: Int[Tensor, "R W"]
     score: Float[Tensor, "R W"]
-    block_open: Int[Tensor, "R"]
-    block_steps: Int[Tensor, "R"]
+    block_open: Int[Tensor, " R"]
+    block_steps: Int[Tensor, " R"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,17 +77,17 @@ class Step:
 
     index: int
     at: Int[Tensor, "M 2"]
-    tokens: Int[Tensor, "M"]
-    scores: Float[Tensor, "M"]
+    tokens: Int[Tensor, " M"]
+    scores: Float[Tensor, " M"]
     taken_back: Int[Tensor, "D 2"]
-    live: Int[Tensor, "R"]
+    live: Int[Tensor, " R"]
     state: State
 
 
 class View(Protocol):
     """What the model reads of a state, and how its answers are read back."""
 
-    def query(self, state: State, rows: Int[Tensor, "R"], at: Int[Tensor, "K 2"]) -> tuple[Query, Int[Tensor, "K2 2"]]:
+    def query(self, state: State, rows: Int[Tensor, " R"], at: Int[Tensor, "K 2"]) -> tuple[Query, Int[Tensor, "K2 2"]]:
         """Ask about (live row, column) positions."""
         ...
 
@@ -101,8 +100,8 @@ class Proposal(Protocol):
     """Logits to tokens."""
 
     def propose(
-        self, logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, "K"]]
-    ) -> Int[Tensor, "K"]:
+        self, logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, " K"]]
+    ) -> Int[Tensor, " K"]:
         """Choose a token for each row; ``keys`` identify the row's random numbers."""
         ...
 
@@ -110,7 +109,10 @@ class Proposal(Protocol):
 class Selection(Protocol):
     """Which open places are written now."""
 
-    score: str
+    @property
+    def score(self) -> str:
+        """Name of the measure of sureness (``unmask.decoding.scores``) that it selects by."""
+        ...
 
     def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
         """Return a subset of the open places, at least one in every row. ``steps``: forwards a block may take."""
@@ -120,7 +122,7 @@ class Selection(Protocol):
 class BlockRule(Protocol):
     """Which part of the canvas is in play."""
 
-    def end(self, start: Int[Tensor, "R"], canvas: Int[Tensor, "R"]) -> Int[Tensor, "R"]:
+    def end(self, start: Int[Tensor, " R"], canvas: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
         """Return where blocks that start at these offsets end."""
         ...
 
@@ -140,7 +142,7 @@ class Revision(Protocol):
 class Stop(Protocol):
     """When a row is finished before its canvas is full."""
 
-    def is_finished(self, state: State, eos_ids: Sequence[int]) -> Bool[Tensor, "B"]:
+    def is_finished(self, state: State, eos_ids: Sequence[int]) -> Bool[Tensor, " B"]:
         """Decide for every row; never look at prompt columns."""
         ...
 
@@ -162,7 +164,7 @@ STOPS = Registry[Stop]("stop")
 CACHES = Registry[CachePolicy]("cache")
 
 
-def top(score: Float[Tensor, "R W"], is_open: Bool[Tensor, "R W"], quota: Int[Tensor, "R"]) -> Bool[Tensor, "R W"]:
+def top(score: Float[Tensor, "R W"], is_open: Bool[Tensor, "R W"], quota: Int[Tensor, " R"]) -> Bool[Tensor, "R W"]:
     """Pick the ``quota`` best open places of each row; ties go to the lowest index (``topk`` promises no order)."""
     by_score = score.argsort(dim=-1, descending=True, stable=True)
     open_first = is_open.gather(1, by_score).long().argsort(dim=-1, descending=True, stable=True)

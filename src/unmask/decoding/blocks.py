@@ -23,7 +23,7 @@ class Fixed:
 
     block_size: Annotated[int, Field(ge=1)] = 32
 
-    def end(self, start: Int[Tensor, "R"], canvas: Int[Tensor, "R"]) -> Int[Tensor, "R"]:
+    def end(self, start: Int[Tensor, " R"], canvas: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
         """S columns on, at most the canvas."""
         return torch.minimum(start + self.block_size, canvas)
 
@@ -37,7 +37,7 @@ class Fixed:
 class Whole:
     """The whole canvas at once: full diffusion."""
 
-    def end(self, start: Int[Tensor, "R"], canvas: Int[Tensor, "R"]) -> Int[Tensor, "R"]:
+    def end(self, start: Int[Tensor, " R"], canvas: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
         """Up to the end of the canvas."""
         del start
         return canvas

@@ -107,4 +107,3 @@ class Parts:
                 f"write steps={near}"
             )
         return self.steps // blocks
-

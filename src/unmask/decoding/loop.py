@@ -1,6 +1,6 @@
 """The decoding loop, written once. What varies is handed to it as the parts of a decoder.
 
-    advance blocks -> read -> propose -> score -> select -> write -> take back -> stop, until every row is done
+advance blocks -> read -> propose -> score -> select -> write -> take back -> stop, until every row is done
 """
 
 from collections.abc import Iterator
@@ -42,9 +42,7 @@ def decode(
         state, at, tokens, scores = _write(state, candidates, chosen)
         drop = parts.revision.revise(state, candidates) & batch.is_canvas
         if bool(drop.any()):
-            state = replace(
-                state, ids=torch.where(drop, model.mask_id, state.ids), is_open=state.is_open | drop
-            )
+            state = replace(state, ids=torch.where(drop, model.mask_id, state.ids), is_open=state.is_open | drop)
         ended = parts.stop.is_finished(state, model.eos_ids) & ~state.is_done
         state = advance(_finish(state, ended), parts)
         yield Step(
@@ -101,7 +99,7 @@ def advance(state: State, parts: Parts) -> State:
         is_open_now = torch.where(moving, (first >= begin) & (first < end), is_open_now)
 
 
-def _open_between(state: State, begin: Int[Tensor, "B"], end: Int[Tensor, "B"]) -> Bool[Tensor, "B"]:
+def _open_between(state: State, begin: Int[Tensor, " B"], end: Int[Tensor, " B"]) -> Bool[Tensor, " B"]:
     offset = state.batch.offset
     return (state.is_open & (offset >= begin[:, None]) & (offset < end[:, None])).any(1)
 
@@ -145,7 +143,7 @@ def _propose(model: Denoiser, state: State, parts: Parts, draws: Draws, index: i
 
 def _write(
     state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]
-) -> tuple[State, Int[Tensor, "M 2"], Int[Tensor, "M"], Tensor]:
+) -> tuple[State, Int[Tensor, "M 2"], Int[Tensor, " M"], Tensor]:
     """Commit the chosen proposals.
 
     Raises:
@@ -170,7 +168,7 @@ def _offsets(batch: Batch, at: Int[Tensor, "M 2"]) -> Int[Tensor, "M 2"]:
     return torch.stack([at[:, 0], batch.offset[at[:, 0], at[:, 1]]], dim=1)
 
 
-def _finish(state: State, ended: Bool[Tensor, "B"]) -> State:
+def _finish(state: State, ended: Bool[Tensor, " B"]) -> State:
     """Close rows that met their end; what was still open keeps the batch's filler."""
     left = state.is_open & ended[:, None]
     return replace(

@@ -1,4 +1,4 @@
-"""The neutral parts: read the canvas as it is, call the model as it is, take nothing back, stop at end of text or never."""
+"""The neutral parts: the canvas as it is, the model as it is, nothing taken back; stop at the end of text or never."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ from unmask.types import Denoiser, Query
 class CanvasView:
     """The model reads the live rows whole: prompt, written tokens, masks to the end of the canvas."""
 
-    def query(self, state: State, rows: Int[Tensor, "R"], at: Int[Tensor, "K 2"]) -> tuple[Query, Int[Tensor, "K 2"]]:
+    def query(self, state: State, rows: Int[Tensor, " R"], at: Int[Tensor, "K 2"]) -> tuple[Query, Int[Tensor, "K 2"]]:
         """Select the live rows."""
         whole = state.batch.query(state.ids, Bidirectional())
         return replace(whole, ids=whole.ids[rows], columns=whole.columns[rows]), at
@@ -54,7 +54,7 @@ class NoRevision:
 class Eos:
     """A row ends once an end token is written and no open place precedes it."""
 
-    def is_finished(self, state: State, eos_ids: Sequence[int]) -> Bool[Tensor, "B"]:
+    def is_finished(self, state: State, eos_ids: Sequence[int]) -> Bool[Tensor, " B"]:
         """Compare the first end token with the first open place, on the canvas only."""
         batch = state.batch
         is_eos = torch.isin(state.ids, torch.tensor(list(eos_ids), device=state.ids.device))
@@ -70,7 +70,7 @@ class Eos:
 class Never:
     """The whole canvas is filled."""
 
-    def is_finished(self, state: State, eos_ids: Sequence[int]) -> Bool[Tensor, "B"]:
+    def is_finished(self, state: State, eos_ids: Sequence[int]) -> Bool[Tensor, " B"]:
         """Not before it is full."""
         del eos_ids
         return torch.zeros_like(state.is_done)

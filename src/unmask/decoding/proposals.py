@@ -19,8 +19,8 @@ class Greedy:
     """The most likely token."""
 
     def propose(
-        self, logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, "K"]]
-    ) -> Int[Tensor, "K"]:
+        self, logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, " K"]]
+    ) -> Int[Tensor, " K"]:
         """Take the argmax."""
         del draws, keys
         return logits.argmax(-1)
@@ -41,8 +41,8 @@ class Gumbel:
     temperature: Annotated[float, Field(ge=0)] = 1.0
 
     def propose(
-        self, logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, "K"]]
-    ) -> Int[Tensor, "K"]:
+        self, logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, " K"]]
+    ) -> Int[Tensor, " K"]:
         """Add noise, take the argmax."""
         if self.temperature == 0:
             return logits.argmax(-1)

@@ -13,16 +13,16 @@ Score = Callable[..., Tensor]
 
 
 def low_confidence(
-    logits: Float[Tensor, "K V"], token: Int[Tensor, "K"], draws: Draws, keys: Sequence[Tensor]
-) -> Float[Tensor, "K"]:
+    logits: Float[Tensor, "K V"], token: Int[Tensor, " K"], draws: Draws, keys: Sequence[Tensor]
+) -> Float[Tensor, " K"]:
     """Probability of the proposed token: the least sure stay hidden (LLaDA's low-confidence remasking)."""
     del draws, keys
     return logits.softmax(-1).gather(-1, token[:, None]).squeeze(-1)
 
 
 def negative_entropy(
-    logits: Float[Tensor, "K V"], token: Int[Tensor, "K"], draws: Draws, keys: Sequence[Tensor]
-) -> Float[Tensor, "K"]:
+    logits: Float[Tensor, "K V"], token: Int[Tensor, " K"], draws: Draws, keys: Sequence[Tensor]
+) -> Float[Tensor, " K"]:
     """Sum of p log p: higher is surer."""
     del token, draws, keys
     log_p = logits.log_softmax(-1)
@@ -30,8 +30,8 @@ def negative_entropy(
 
 
 def margin(
-    logits: Float[Tensor, "K V"], token: Int[Tensor, "K"], draws: Draws, keys: Sequence[Tensor]
-) -> Float[Tensor, "K"]:
+    logits: Float[Tensor, "K V"], token: Int[Tensor, " K"], draws: Draws, keys: Sequence[Tensor]
+) -> Float[Tensor, " K"]:
     """Probability of the best token minus that of the second best."""
     del token, draws, keys
     best = logits.softmax(-1).topk(2, dim=-1).values
@@ -39,8 +39,8 @@ def margin(
 
 
 def random(
-    logits: Float[Tensor, "K V"], token: Int[Tensor, "K"], draws: Draws, keys: Sequence[Tensor]
-) -> Float[Tensor, "K"]:
+    logits: Float[Tensor, "K V"], token: Int[Tensor, " K"], draws: Draws, keys: Sequence[Tensor]
+) -> Float[Tensor, " K"]:
     """U(0, 1): any order."""
     del token
     return draws.uniform("score", *keys).to(logits.dtype)

@@ -29,6 +29,7 @@ class WeightedLikelihood:
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
         """Turn clean text into a question."""
+        del batch, model, draws, progress
         raise TypeError(f"{type(self).__name__} brings no noise()")
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
@@ -36,7 +37,7 @@ class WeightedLikelihood:
         return (noised.weight * scored.nll).sum()
 
 
-def noise_level(draws: Draws, order: Int[Tensor, "E"], *, eps: float, stratified: bool) -> Float[Tensor, "E"]:
+def noise_level(draws: Draws, order: Int[Tensor, " E"], *, eps: float, stratified: bool) -> Float[Tensor, " E"]:
     """Draw t ~ U(eps, 1) for each example: t = eps + (1 - eps) u, as in LLaDA's guideline."""
     uniform = draws.stratified("t", order) if stratified else draws.uniform("t", order)
     return eps + (1 - eps) * uniform

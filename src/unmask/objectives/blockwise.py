@@ -9,7 +9,7 @@ from torch import Tensor
 
 from unmask.canvas import Batch
 from unmask.config import part
-from unmask.losses import Normaliser, normalise
+from unmask.losses import normalise
 from unmask.objectives.base import OBJECTIVES, WeightedLikelihood, bernoulli, hide, indices, noise_level
 from unmask.seeds import Draws
 from unmask.types import Denoiser, Noised
@@ -90,8 +90,8 @@ class Blockwise(WeightedLikelihood):
         )
 
     def _choose_block(
-        self, draws: Draws, order: Int[Tensor, "E"], length: Int[Tensor, "E"]
-    ) -> tuple[Int[Tensor, "E"], Float[Tensor, "E"]]:
+        self, draws: Draws, order: Int[Tensor, " E"], length: Int[Tensor, " E"]
+    ) -> tuple[Int[Tensor, " E"], Float[Tensor, " E"]]:
         """Return the active block of each example and 1/q of it."""
         uniform = draws.uniform("block", order)
         blocks = torch.ceil(length / self.block_size).clamp(min=1)

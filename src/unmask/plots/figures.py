@@ -41,7 +41,8 @@ def plot_losses(runs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> 
         points = [(line["step"], line["loss"]) for line in lines if "loss" in line]
         window = max(1, len(points) // 20)
         smooth = [
-            sum(loss for _, loss in points[max(0, i - window + 1) : i + 1]) / len(points[max(0, i - window + 1) : i + 1])
+            sum(loss for _, loss in points[max(0, i - window + 1) : i + 1])
+            / len(points[max(0, i - window + 1) : i + 1])
             for i in range(len(points))
         ]
         (drawn,) = axes.plot([step for step, _ in points], smooth, color=colour, label=f"{name}: training")

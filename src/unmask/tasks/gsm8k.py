@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from unmask.config import part
-from unmask.data import read
+from unmask.data import Record, read
+from unmask.errors import UserError
 from unmask.tasks.base import TASKS, Problem
 
 _MARKS = re.compile(r"<<[^<>]*>>")
@@ -33,20 +34,21 @@ class GSM8K:
         del seed
         source = str(Path(self.path).expanduser() / f"{split}.jsonl") if self.path else "openai/gsm8k"
         columns = {"prompt": "question", "completion": "answer"}
-        return [
-            Problem(
-                prompt=record.prompt,
-                solution=_MARKS.sub("", record.completion),
-                answer=final_number(record.completion) or "",
-                place=record.place,
-            )
-            for record in read(source, split=split, limit=size, columns=columns)
-        ]
+        return [_problem(record) for record in read(source, split=split, limit=size, columns=columns)]
 
     def is_right(self, text: str, problem: Problem) -> bool:
         """Compare numbers by value."""
         found = final_number(text)
         return found is not None and float(found) == float(problem.answer)
+
+
+def _problem(record: Record) -> Problem:
+    if record.fault is not None:
+        raise UserError(f"{record.place}: {record.fault}")
+    answer = final_number(record.completion)
+    if answer is None:
+        raise UserError(f"{record.place}: expected an answer that ends with '#### number', found no number")
+    return Problem(prompt=record.prompt, solution=_MARKS.sub("", record.completion), answer=answer, place=record.place)
 
 
 def final_number(text: str) -> str | None:

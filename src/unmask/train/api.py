@@ -159,8 +159,11 @@ def _arguments(run: TrainRun, folder: Path, lm: LoadedModel) -> Any:
         max_grad_norm=run.max_grad_norm,
         seed=run.seed,
         bf16=run.bf16 if run.bf16 is not None else on_cuda and torch.cuda.is_bf16_supported(),
-        **({"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
-           if run.gradient_checkpointing else {}),
+        **(
+            {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
+            if run.gradient_checkpointing
+            else {}
+        ),
         use_cpu=lm.device.type == "cpu",
         save_strategy="steps",
         save_steps=run.save_every or run.steps,

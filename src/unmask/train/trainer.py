@@ -108,8 +108,9 @@ class DiffusionTrainer(Trainer):
         bad = noised.example[~torch.isfinite(scored.nll)].unique().tolist()
         names = [places[i] for i in bad] or places
         last = checkpoints.newest(Path(self.args.output_dir))
+        where = f"at step {self.state.global_step + 1}, on {', '.join(map(str, names[:8]))}"
         raise NonFiniteLossError(
-            f"the loss is {float(loss.detach())} at step {self.state.global_step + 1}, on {', '.join(map(str, names[:8]))}; "
+            f"the loss is {float(loss.detach())} {where}; "
             f"last good checkpoint: {last or 'none'}; lower run.lr or look at these examples"
         )
 
