@@ -1,9 +1,9 @@
-"""Properties of decoding (the test kit of the design), on toy models, over every registered selection and block rule."""
+"""Properties of decoding on toy models, over every registered part."""
 
 import pytest
 import torch
-from toys import AlwaysMask, EndFirst, Hash, Saturated, Table
 
+from toys import AlwaysMask, EndFirst, Hash, Saturated, Table
 from unmask.canvas import Example, lay_out
 from unmask.decoding import BLOCK_RULES, CACHES, PROPOSALS, REVISIONS, SELECTIONS, STOPS, Decoder, decode
 from unmask.decoding.scores import SCORES
@@ -26,9 +26,7 @@ PROMPTS = [[1, 2, 3], [4], [5, 6, 7, 8, 1]]
 
 def canvas(prompts=PROMPTS, length=16, block=4, orders=None):
     orders = orders or range(len(prompts))
-    examples = [
-        Example(prompt=p, answer=(), order=o, canvas=length) for p, o in zip(prompts, orders, strict=True)
-    ]
+    examples = [Example(prompt=p, answer=(), order=o, canvas=length) for p, o in zip(prompts, orders, strict=True)]
     return lay_out(examples, block_size=block, filler_id=9)
 
 
@@ -208,9 +206,13 @@ def test_gumbel_samples_the_softmax():
     expected = (logits[0] / 0.7).softmax(-1) * 20_000
     chi2 = ((torch.bincount(token, minlength=4) - expected) ** 2 / expected).sum()
     assert chi2 < 16.3  # 3 degrees of freedom, p = 0.001
-    assert torch.equal(PROPOSALS["gumbel"](temperature=0.0).propose(logits[:3], Draws(seed=0), ()), torch.tensor([2] * 3))
+    assert torch.equal(
+        PROPOSALS["gumbel"](temperature=0.0).propose(logits[:3], Draws(seed=0), ()), torch.tensor([2] * 3)
+    )
 
 
 def test_steps_that_do_not_divide_are_refused():
-    with pytest.raises(Exception, match="steps=7: expected a multiple of the 4 blocks of a canvas of 16; write steps=8"):
+    with pytest.raises(
+        Exception, match="steps=7: expected a multiple of the 4 blocks of a canvas of 16; write steps=8"
+    ):
         run(Hash(), {"steps": 7})

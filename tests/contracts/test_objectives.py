@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-from toys import Hash, Uniform
 
+from toys import Hash, Uniform
 from unmask.canvas import Example, lay_out
 from unmask.config import choose, field_names
 from unmask.objectives import OBJECTIVES
@@ -69,7 +69,7 @@ def test_same_draws_same_question_and_seeds_matter(objective):
 
 @every
 def test_noise_belongs_to_the_example_not_to_the_batch(objective):
-    """Alone, in company, in another order, padded further: the same hidden tokens and, per example, the same weights."""
+    """Alone, in company, padded further: the same hidden tokens and, per example, the same weights."""
     together = noise(objective, batch())
     everyone = batch()
     row = 3

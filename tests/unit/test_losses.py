@@ -32,9 +32,7 @@ def test_closed_forms(name, expected):
 )
 def test_nothing_masked_is_zero(name):
     none = torch.zeros(0)
-    weight, count = normalise(
-        name, none, none.long(), response_length=torch.tensor([4, 2]), columns=20
-    )
+    weight, count = normalise(name, none, none.long(), response_length=torch.tensor([4, 2]), columns=20)
     assert weight.shape == (0,)
     assert torch.isfinite(count)
 
@@ -42,7 +40,11 @@ def test_nothing_masked_is_zero(name):
 def test_a_duplicated_row_leaves_per_sequence_alone():
     once = normalise("per_sequence", WEIGHT[:2], EXAMPLE[:2], response_length=torch.tensor([4]), columns=8)
     twice = normalise(
-        "per_sequence", WEIGHT[[0, 1, 0, 1]], torch.tensor([0, 0, 1, 1]), response_length=torch.tensor([4, 4]), columns=16
+        "per_sequence",
+        WEIGHT[[0, 1, 0, 1]],
+        torch.tensor([0, 0, 1, 1]),
+        response_length=torch.tensor([4, 4]),
+        columns=16,
     )
     value = (once[0] * NLL[:2]).sum() / once[1]
     assert float(value) == pytest.approx(float((twice[0] * NLL[[0, 1, 0, 1]]).sum() / twice[1]))

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 import torch
-from toys import Hash
 
+from toys import Hash
 from unmask.canvas import Example, lay_out
 from unmask.objectives import Blockwise, Vanilla
 from unmask.seeds import Draws, RecordedDraws
@@ -92,7 +92,9 @@ def test_blocks_of_one_are_next_token_prediction_on_a_masked_canvas():
 def test_elbo_is_unbiased_by_enumeration(choose):
     """J = sum over blocks of E_t[(1/t) sum of masked CE]: every (block, pattern) on a grid of t, exactly weighted."""
     b = one(length=6, canvas=8, block=4)
-    objective = Blockwise(block_size=4, weighting="elbo", normaliser="per_token", eps=1e-12, choose=choose, padding="released")
+    objective = Blockwise(
+        block_size=4, weighting="elbo", normaliser="per_token", eps=1e-12, choose=choose, padding="released"
+    )
     grid = [(i + 0.5) / 8 for i in range(8)]
     length, estimate, target = 6, 0.0, 0.0
     for block, (start, end) in enumerate([(0, 4), (4, 6)]):

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from toys import Hash
 
+from toys import Hash
 from unmask.canvas import Example, lay_out
 from unmask.objectives import Vanilla
 from unmask.seeds import Draws, RecordedDraws

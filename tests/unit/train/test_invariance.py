@@ -12,8 +12,7 @@ from unmask.train import TrainRun, train
 from unmask.train.trainer import DiffusionTrainer
 
 OBJECTIVES = [
-    Vanilla(normaliser=name)
-    for name in ("per_sequence", "per_token", "per_row", "per_masked", "per_masked_row")
+    Vanilla(normaliser=name) for name in ("per_sequence", "per_token", "per_row", "per_masked", "per_masked_row")
 ] + [Blockwise(block_size=4), Blockwise(block_size=4, weighting="elbo", normaliser="per_token")]
 
 

@@ -24,7 +24,7 @@ RUN = TrainRun(
 
 
 def weights(folder):
-    return {n: p for n, p in load(str(folder)).model.named_parameters()}
+    return dict(load(str(folder)).model.named_parameters())
 
 
 def test_resume_is_bit_for_bit(tiny, sorting, tmp_path):
@@ -167,7 +167,9 @@ def test_nan_stops_and_names_the_step_and_the_rows(tiny, sorting, tmp_path, monk
         return scored
 
     monkeypatch.setattr(lm, "score", poisoned)
-    with pytest.raises(UserError, match=r"the loss is nan at step 7, on row \d+; last good checkpoint: .*checkpoint-5;"):
+    with pytest.raises(
+        UserError, match=r"the loss is nan at step 7, on row \d+; last good checkpoint: .*checkpoint-5;"
+    ):
         train(lm, sorting, RUN, out=tmp_path / "a", show=False)
     assert checkpoints.newest(tmp_path / "a/checkpoints").name == "checkpoint-5"
     assert not (tmp_path / "a/model").exists()
