@@ -72,8 +72,13 @@ def _fetch(name: str, allow_pickle: bool) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))
     except (OSError, ValueError) as error:  # no network, no such repository, no such name: the hub's errors are these
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"'{name}' is neither a folder here nor a model that the hub gave us: {reason}") from error
+        raise UserError(f"'{name}' is no folder here, and the hub did not give it: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """Return the start of a foreign error's message, for messages of one line."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from unmask.errors import UserError
 from unmask.models.checkpoints import (
     Checkpoint,
     family_of,
+    first_line,
     locate,
     parse_dtype,
     pick_device,
@@ -130,18 +131,26 @@ def _read(where: Checkpoint, dtype: torch.dtype | None, allow_pickle: bool) -> _
 
 def _read_stock(folder: Path, dtype: torch.dtype | None, *, masked: bool, pickled: bool) -> nn.Module:
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+    from transformers.utils import logging
 
     kind = AutoModelForMaskedLM if masked else AutoModelForCausalLM
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # its report of what does not match is our error
     try:
         model, report = kind.from_pretrained(
             folder,
             dtype=dtype or "auto",
             trust_remote_code=False,
             use_safetensors=not pickled,
+            ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
     except ValueError as error:
-        raise UserError(f"transformers has no language model for '{folder}': {str(error).splitlines()[0]}") from error
+        raise UserError(f"transformers has no language model for '{folder}': {first_line(error)}") from error
+    finally:
+        logging.set_verbosity(verbosity)
+    for name, found, wanted in sorted(report["mismatched_keys"]):
+        raise UserError(f"config.json asks for {name} of shape {tuple(wanted)}, found {tuple(found)} in '{folder}'")
     check_complete(
         model.config.model_type,
         missing=sorted(report["missing_keys"]),
@@ -165,8 +174,8 @@ def _read_gguf(where: Checkpoint, dtype: torch.dtype) -> _Parts:
     try:
         model = AutoModelForCausalLM.from_pretrained(where.folder, gguf_file=where.file, dtype=dtype, **unpack)
         tokenizer = AutoTokenizer.from_pretrained(where.folder, gguf_file=where.file)
-    except (ValueError, KeyError, NotImplementedError) as error:
-        raise UserError(f"transformers cannot read '{where.file}': {str(error).splitlines()[0]}") from error
+    except Exception as error:  # the readers of tensors and tokens raise bare exceptions
+        raise UserError(f"transformers cannot read '{where.file}': {first_line(error)}") from error
     quantizer = getattr(model, "hf_quantizer", None)
     if quantizer is not None:  # the weights are plain floats now, but a model that says otherwise cannot be saved
         quantizer.remove_quantization_config(model)
@@ -198,7 +207,7 @@ def read_tokenizer(folder: Path, family: Family | None = None) -> Any:
     except (ValueError, OSError) as error:
         if (folder / "tokenizer.json").is_file():  # its class is the checkpoint's own code, its content is not
             return PreTrainedTokenizerFast.from_pretrained(folder)
-        raise UserError(f"found no tokenizer that transformers can read in '{folder}': {str(error)[:200]!r}") from error
+        raise UserError(f"found no tokenizer that transformers can read in '{folder}': {first_line(error)}") from error
 
 
 def _written_dtype(config: dict[str, Any]) -> torch.dtype | None:
@@ -221,7 +230,7 @@ def _settle(parts: _Parts, *, mask_token: str | None, mask_id: int | None, chose
         "attention": family.attention if family else "bidirectional",
         "block_size": config.get("block_size", family.block_size) if family else None,
     }
-    written = config.get("unmask", {})
+    written = config.get("unmask") or {}
     given = {name: value for name, value in chosen.items() if value is not None}
     facts = Facts.from_config({**implied, **written, **given, "mask_id": found, "vocab_size": rows})
     facts = replace(facts, added_rows=facts.added_rows or added)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,7 +31,7 @@ class LoraSpec:
     rank: int = 16
     alpha: float | None = None
     dropout: float = 0.0
-    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    targets: str | tuple[str, ...] = "all-linear"
     train_mask_row: bool = True
     seed: int = 0
 
@@ -66,6 +66,7 @@ def add_lora(lm: LoadedModel, spec: LoraSpec) -> LoadedModel:
     targets = _resolve(lm.model, spec.targets)
     wanted = _layers(lm.model, targets)
     adapter = AdapterBase(source=lm.source, fingerprint=fingerprint(lm), dtype=str(_dtype(lm)).removeprefix("torch."))
+    lm.model.name_or_path = lm.source  # PEFT would write the folder that transformers read
     config = LoraConfig(
         r=spec.rank,
         lora_alpha=2 * spec.rank if spec.alpha is None else spec.alpha,
@@ -74,7 +75,6 @@ def add_lora(lm: LoadedModel, spec: LoraSpec) -> LoadedModel:
         # Training the whole embedding would untie the head; PEFT keeps the tie for single rows.
         trainable_token_indices=[lm.mask_id] if spec.train_mask_row else None,
         task_type="CAUSAL_LM" if hasattr(lm.model, "prepare_inputs_for_generation") else None,
-        base_model_name_or_path=lm.source,
     )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(spec.seed)
@@ -122,7 +122,7 @@ def _means(target: str, name: str) -> bool:
     return name == target or name.endswith(f".{target}")
 
 
-def _resolve(model: nn.Module, targets: Literal["all-linear"] | Sequence[str]) -> tuple[str, ...]:
+def _resolve(model: nn.Module, targets: str | Sequence[str]) -> tuple[str, ...]:
     """Turn the targets into names that each match a linear layer."""
     layers = _linear_layers(model)
     head = {name for name, module in layers.items() if module is model.get_output_embeddings()}

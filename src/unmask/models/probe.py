@@ -9,6 +9,7 @@ from torch import Tensor
 
 from unmask.attention import PAD, AttentionRule, Bidirectional, Causal, Columns
 from unmask.errors import UserError
+from unmask.models.checkpoints import first_line
 from unmask.models.denoiser import LoadedModel
 from unmask.types import Query
 
@@ -47,7 +48,7 @@ def settle_attention(lm: LoadedModel) -> LoadedModel:
             except torch.OutOfMemoryError:
                 raise
             except (TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
-                reason = f"its forward fails on a mask ({str(error).splitlines()[0]})"  # a foreign forward, any failure
+                reason = f"its forward fails on a mask ({first_line(error)})"  # a foreign forward, any failure
             if reason is None:
                 tried.meter.reset()
                 return tried

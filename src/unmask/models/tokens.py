@@ -48,7 +48,7 @@ def find_mask(config: dict[str, Any], tokenizer: Any, *, token: str | None, id_:
         return found
     if id_ is not None:
         return id_
-    for written in (config.get("unmask", {}).get("mask_id"), config.get("mask_token_id")):
+    for written in ((config.get("unmask") or {}).get("mask_id"), config.get("mask_token_id")):
         if written is not None:
             return int(written)
     if tokenizer is None:
@@ -164,6 +164,6 @@ def check_mask(mask_id: int, *, rows: int, ends: Ends, pad_id: int | None) -> No
         raise UserError(
             f"the mask token's id must be below the embedding's {rows} rows, found {mask_id}; write mask_id=…"
         )
-    clash = {**dict.fromkeys(ends.eos_ids, "end-of-text"), pad_id: "padding"}.get(mask_id)
+    clash = {pad_id: "padding", **dict.fromkeys(ends.eos_ids, "end-of-text")}.get(mask_id)
     if clash:
         raise UserError(f"the mask token's id {mask_id} is also the {clash} token; write mask_id=… or mask_token=…")

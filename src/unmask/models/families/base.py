@@ -50,7 +50,10 @@ def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype
     """
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
-    model_type, fields = family.convert(config)
+    try:
+        model_type, fields = family.convert(config)
+    except KeyError as error:
+        raise UserError(f"config.json of a {family.name} model must have {error}, found none") from error
     stock = CONFIG_MAPPING[model_type](**fields)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(stock)

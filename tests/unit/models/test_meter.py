@@ -1,0 +1,73 @@
+import pytest
+import torch
+from small_checkpoints import ar_folder, question, random_model
+from transformers import GPT2Config, Qwen3MoeConfig
+
+from unmask.models import LoraSpec, ScratchSpec, add_lora, from_scratch, load, merge
+from unmask.models.meter import Meter
+
+D, LAYERS, HIDDEN = 16, 2, 48
+BODY = LAYERS * (4 * D * D + 3 * D * HIDDEN)
+
+
+def scratch(**shape):
+    return from_scratch(ScratchSpec(hidden_size=D, layers=LAYERS, heads=2, intermediate_size=HIDDEN, **shape))
+
+
+@pytest.mark.parametrize("tie", [True, False])
+def test_sizes_by_hand(tie):
+    lm = scratch(tie=tie)
+    meter = lm.meter
+    assert (meter.body, meter.head) == (BODY, D * lm.vocab_size)
+    assert meter.attention == LAYERS * 4 * D
+    assert (meter.trained_body, meter.trained_head) == (BODY, D * lm.vocab_size)
+
+
+def test_a_forward_and_a_backward_by_hand():
+    meter = Meter(body=100, head=10, attention=4, trained_body=30, trained_head=0)
+    meter.count(tokens=6, columns=3, asked=2, training=False)
+    through, scores = 2 * (6 * 100 + 2 * 10), 6 * 4 * 3
+    assert meter.flops == through + scores
+    meter.count(tokens=6, columns=3, asked=2, training=True)
+    assert meter.flops == (through + scores) + (2 * through + 3 * scores + 2 * 6 * 30)
+    assert (meter.forwards, meter.tokens) == (2, 12)
+    meter.reset()
+    assert (meter.forwards, meter.tokens, meter.flops) == (0, 0, 0.0)
+
+
+@pytest.mark.parametrize("tie", [True, False])
+def test_the_profiler_agrees(tie):
+    """Matrix products as torch counts them; attention and norms are left out of its count here."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    lm = scratch(tie=tie)
+    lm.model.set_attn_implementation("eager")
+    query, at = question(lm)
+    lm.meter.reset()
+    with FlopCounterMode(display=False) as counter:
+        lm.score(query, at, torch.zeros(len(at), dtype=torch.int64)).nll.sum().backward()
+    assert lm.meter.flops == pytest.approx(counter.get_total_flops(), rel=0.02)
+
+
+def test_adapters_train_a_share_of_the_body(tmp_path):
+    base = load(ar_folder(tmp_path))
+    lm = add_lora(base, LoraSpec(rank=2, targets=("q_proj",)))
+    extra = 2 * (2 * 32 + 2 * 32)  # layers x (down and up)
+    assert lm.meter.body == base.meter.body + extra
+    assert lm.meter.head == base.meter.head == 32 * 19
+    assert (lm.meter.trained_body, lm.meter.trained_head) == (extra, 0)
+    merged = merge(lm).meter
+    assert (merged.body, merged.trained_body) == (base.meter.body, base.meter.body)
+
+
+def test_a_token_passes_through_some_experts():
+    shape = {"vocab_size": 18, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 8}
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 8, "num_key_value_heads": 2}
+    meter = Meter.of(random_model(Qwen3MoeConfig(**shape, **experts, pad_token_id=None)))
+    router = 16 * 4
+    assert meter.body - router in (4 * 16 * 16 + 2 * 3 * 16 * 8, 4 * 16 * 16 + 2 * 3 * 16 * 8 - router)
+
+
+def test_gpt2_has_matrices_of_its_own_kind():
+    model = random_model(GPT2Config(vocab_size=18, n_embd=16, n_layer=1, n_head=2, n_positions=32))
+    assert Meter.of(model).body == 12 * 16 * 16
