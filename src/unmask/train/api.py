@@ -1,25 +1,20 @@
 """``train``: one library function behind ``unmask sft``."""
 
-import json
-import platform
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from unmask.data import Collator, Encoded, OrderedExamples
-from unmask.errors import UserError
 from unmask.models import LoadedModel
 from unmask.seeds import Draws
 from unmask.train import checkpoints
+from unmask.train.folder import on_rank_zero, open_folder, settings_of
 from unmask.train.held_out import held_out_loss
 from unmask.train.metrics import MetricsFile
 from unmask.train.run import TrainRun
-
-RUN_FILE = "run.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +74,14 @@ def train(
 
     out = Path(out)
     size = run.objective.block_size or block_size or lm.facts.block_size or 32
-    start_from = _open_folder(out, _settings(run, lm, len(examples), size, canvas), resume=resume)
+    arguments = _arguments(run, out / "checkpoints", lm)  # starts the process group, if there is one
+    settings = settings_of(run, lm, len(examples), size, canvas)
+    start_from = on_rank_zero(lambda: open_folder(out, settings, resume=resume))
     draws = Draws(seed=run.seed)
     collator = Collator(
         block_size=size, filler_id=lm.filler_id, canvas=canvas, tail_blocks=tail_blocks, draws=draws,
         max_length=max_length,
     )  # fmt: skip
-    arguments = _arguments(run, out / "checkpoints", lm)
     trainer = DiffusionTrainer(
         lm,
         run.objective,
@@ -125,8 +121,6 @@ def train(
 
 def _save_final(lm: LoadedModel, out: Path, *, trained_block_size: int | None) -> None:
     """Write ``model/`` aside and rename it, with the block size that decoding should use."""
-    from dataclasses import replace
-
     if trained_block_size:
         lm.facts = replace(lm.facts, block_size=trained_block_size)
     staged = out / ".model"
@@ -176,34 +170,3 @@ def _arguments(run: TrainRun, folder: Path, lm: LoadedModel) -> Any:
         report_to=list(run.report_to),
         dataloader_pin_memory=on_cuda,
     )
-
-
-def _settings(run: TrainRun, lm: LoadedModel, examples: int, block_size: int, canvas: int | None) -> dict[str, Any]:
-    """Describe a run so that a resume can tell whether it is the same one."""
-    values = {f.name: getattr(run, f.name) for f in fields(run)}
-    objective = values.pop("objective")
-    values["objective"] = {"name": objective.name, **{f.name: getattr(objective, f.name) for f in fields(objective)}}
-    values |= {"model": lm.source, "examples": examples, "block_size": block_size, "canvas": canvas}
-    return json.loads(json.dumps(values, default=str))
-
-
-def _open_folder(out: Path, settings: dict[str, Any], *, resume: bool) -> Path | None:
-    """Claim the folder of a run, or find the checkpoint to go on from."""
-    written = out / RUN_FILE
-    if not resume:
-        if written.exists():
-            raise UserError(f"{out}: holds another run; write --resume to go on with it, or choose another --out")
-        if out.exists() and any(out.iterdir()):
-            raise UserError(f"{out}: is not empty and holds no run; choose another --out")
-        (out / "checkpoints").mkdir(parents=True)
-        versions = {"python": platform.python_version(), "torch": torch.__version__}
-        written.write_text(json.dumps({"settings": settings, "versions": versions, "command": sys.argv}, indent=1))
-        return None
-    if not written.exists():
-        raise UserError(f"{out}: no run to resume here; leave out --resume to start one")
-    before = json.loads(written.read_text())["settings"]
-    changed = sorted(k for k in settings.keys() | before.keys() if settings.get(k) != before.get(k))
-    if changed:
-        was = ", ".join(f"{k} was {before.get(k)!r} and is {settings.get(k)!r}" for k in changed)
-        raise UserError(f"{out}: not the run that it holds: {was}; resume with the recipe that it was started with")
-    return checkpoints.newest(out / "checkpoints")

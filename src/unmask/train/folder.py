@@ -1,0 +1,80 @@
+"""The folder of a run: claimed once, and resumed only by the run that it holds."""
+
+import json
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from unmask.errors import UserError
+from unmask.models import LoadedModel
+from unmask.train import checkpoints
+from unmask.train.run import TrainRun
+
+RUN_FILE = "run.json"
+T = TypeVar("T")
+
+
+def on_rank_zero(work: Callable[[], T]) -> T:
+    """Do something on one rank only and give its result, or its user error, to all."""
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return work()
+    shared: list[Any] = [None, None]
+    if distributed.get_rank() == 0:
+        try:
+            shared[0] = work()
+        except UserError as error:
+            shared[1] = str(error)
+    distributed.broadcast_object_list(shared)
+    if shared[1] is not None:
+        raise UserError(shared[1])
+    return shared[0]  # type: ignore[no-any-return]
+
+
+def settings_of(run: TrainRun, lm: LoadedModel, examples: int, block_size: int, canvas: int | None) -> dict[str, Any]:
+    """Describe a run so that a resume can tell whether it is the same one."""
+    values = {f.name: getattr(run, f.name) for f in fields(run)}
+    objective = values.pop("objective")
+    values["objective"] = {"name": objective.name, **{f.name: getattr(objective, f.name) for f in fields(objective)}}
+    values |= {"model": lm.source, "examples": examples, "block_size": block_size, "canvas": canvas}
+    return json.loads(json.dumps(values, default=str))
+
+
+def check_folder(out: Path, *, resume: bool) -> None:
+    """Refuse a folder that a run cannot start or go on in; cheap, so that it can be asked before anything is loaded."""
+    holds_run = (out / RUN_FILE).exists()
+    if resume and not holds_run:
+        raise UserError(f"{out}: no run to resume here; leave out --resume to start one")
+    if resume:
+        return
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: expected a folder, found a file; choose another --out")
+    if holds_run:
+        raise UserError(f"{out}: holds another run; write --resume to go on with it, or choose another --out")
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out}: is not empty and holds no run; choose another --out")
+
+
+def open_folder(out: Path, settings: dict[str, Any], *, resume: bool) -> Path | None:
+    """Claim the folder of a run, or find the checkpoint to go on from."""
+    check_folder(out, resume=resume)
+    written = out / RUN_FILE
+    if not resume:
+        try:
+            (out / "checkpoints").mkdir(parents=True)
+        except OSError as error:
+            raise UserError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
+        versions = {"python": platform.python_version(), "torch": torch.__version__}
+        written.write_text(json.dumps({"settings": settings, "versions": versions, "command": sys.argv}, indent=1))
+        return None
+    before = json.loads(written.read_text())["settings"]
+    changed = sorted(k for k in settings.keys() | before.keys() if settings.get(k) != before.get(k))
+    if changed:
+        was = ", ".join(f"{k} was {before.get(k)!r} and is {settings.get(k)!r}" for k in changed)
+        raise UserError(f"{out}: not the run that it holds: {was}; resume with the recipe that it was started with")
+    return checkpoints.newest(out / "checkpoints")
