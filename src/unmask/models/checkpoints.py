@@ -142,6 +142,10 @@ def pick_device(device: torch.device | str | None) -> torch.device:
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(device)
+        chosen = torch.device(device)
     except RuntimeError as error:
         raise UserError(f"device must be cpu, cuda, cuda:0, mps or the like, found {device!r}") from error
+    count = {"cuda": torch.cuda.device_count, "mps": lambda: int(torch.backends.mps.is_available())}.get(chosen.type)
+    if count is not None and (chosen.index or 0) >= count():
+        raise UserError(f"device {str(device)!r}: this machine has {count()} of that kind; write cpu, or leave it out")
+    return chosen

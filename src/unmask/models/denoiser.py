@@ -16,7 +16,8 @@ from unmask.attention import PAD, Bidirectional, may_attend
 from unmask.errors import UserError
 from unmask.models.facts import AdapterBase, Facts
 from unmask.models.meter import Meter
-from unmask.types import Query, Scored, Want
+from unmask.query import Query
+from unmask.types import Scored, Want
 
 
 @dataclass(kw_only=True)

@@ -63,7 +63,7 @@ def add_lora(lm: LoadedModel, spec: LoraSpec) -> LoadedModel:
         raise UserError(
             "LoRA needs a base that can be loaded again, but this one was never saved; save and load it first"
         )
-    targets = _resolve(lm.model, spec.targets)
+    targets = resolve_targets(lm.model, spec.targets)
     wanted = _layers(lm.model, targets)
     adapter = AdapterBase(source=lm.source, fingerprint=fingerprint(lm), dtype=str(_dtype(lm)).removeprefix("torch."))
     lm.model.name_or_path = lm.source  # PEFT would write the folder that transformers read
@@ -122,7 +122,7 @@ def _means(target: str, name: str) -> bool:
     return name == target or name.endswith(f".{target}")
 
 
-def _resolve(model: nn.Module, targets: str | Sequence[str]) -> tuple[str, ...]:
+def resolve_targets(model: nn.Module, targets: str | Sequence[str]) -> tuple[str, ...]:
     """Turn the targets into names that each match a linear layer."""
     layers = _linear_layers(model)
     head = {name for name, module in layers.items() if module is model.get_output_embeddings()}

@@ -11,7 +11,7 @@ from unmask.attention import PAD, AttentionRule, Bidirectional, Causal, Columns
 from unmask.errors import UserError
 from unmask.models.checkpoints import first_line
 from unmask.models.denoiser import LoadedModel
-from unmask.types import Query
+from unmask.query import Query
 
 _COLUMNS = 6
 
@@ -33,7 +33,7 @@ def settle_attention(lm: LoadedModel) -> LoadedModel:
     Raises:
         UserError: it attends as it likes.
     """
-    reason = _local_layers(lm.stock)
+    reason = local_layers(lm.stock)
     if reason is None:
         for native in (True, False):
             tried = LoadedModel(
@@ -57,7 +57,7 @@ def settle_attention(lm: LoadedModel) -> LoadedModel:
     )
 
 
-def _local_layers(stock: Any) -> str | None:
+def local_layers(stock: Any) -> str | None:
     """Say which layers do not attend to the whole text: a probe of six tokens would not notice a window."""
     config = stock.config.get_text_config()
     window = getattr(config, "sliding_window", None)

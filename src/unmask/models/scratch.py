@@ -76,7 +76,7 @@ def from_scratch(
     """
     from transformers import AutoModelForCausalLM
 
-    tokenizer = _tokenizer(tokenizer)
+    tokenizer = read_tokenizer(tokenizer)
     mask_id = find_mask({}, tokenizer, token=None, id_=None)
     if mask_id is None:
         raise UserError("from_scratch needs a tokenizer with a mask token; set tokenizer.mask_token")
@@ -118,7 +118,8 @@ def _config(spec: ScratchSpec, facts: Facts) -> Any:
     )
 
 
-def _tokenizer(given: Any) -> Any:
+def read_tokenizer(given: Any) -> Any:
+    """Take a tokenizer, or read one from a folder, or make the built-in one of that name."""
     if not isinstance(given, (str, Path)):
         return given
     if not Path(given).is_dir():

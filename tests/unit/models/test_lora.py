@@ -8,7 +8,7 @@ from small_checkpoints import answer, ar_folder, edit_json, plain_tokenizer, que
 from transformers import AutoModelForCausalLM, GPT2Config
 
 from unmask.errors import UserError
-from unmask.models import LoraSpec, ScratchSpec, add_lora, describe, from_scratch, load, merge
+from unmask.models import LoraSpec, ScratchSpec, add_lora, describe, from_scratch, load, merge, tokens
 from unmask.models.lora import adapted_layers
 
 ALL = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
@@ -156,6 +156,23 @@ def test_saved_and_reloaded_it_answers_the_same(tmp_path, tie, rows, train_mask_
     assert step(again).facts == lm.facts  # it can be trained on
     again.save(tmp_path / "second")
     assert torch.equal(answer(load(tmp_path / "second")), answer(again))
+
+
+@pytest.mark.parametrize("tie", [True, False])
+def test_the_start_of_the_mask_row_is_kept(tmp_path, tie, monkeypatch):
+    """Another machine's mean of the embedding may differ in its last bits."""
+    lm = adapted(ar_folder(tmp_path / "base", tie_word_embeddings=tie), lora={"train_mask_row": False})
+    lm.save(tmp_path / "adapter")
+    start_row = tokens.start_row
+
+    def differently(model, row, *, known):
+        start_row(model, row, known=known)
+        with torch.no_grad():
+            model.get_input_embeddings().weight[row] += 1.0
+            model.get_output_embeddings().weight[row] -= 3.0
+
+    monkeypatch.setattr(tokens, "start_row", differently)
+    assert torch.equal(answer(load(tmp_path / "adapter")), answer(lm))
 
 
 def test_the_folder_holds_no_weights_of_the_base(tmp_path):

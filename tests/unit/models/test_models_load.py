@@ -10,7 +10,7 @@ from unmask.attention import Causal
 from unmask.errors import UserError
 from unmask.models import ScratchSpec, describe, from_scratch, load
 from unmask.models.tokenizers import char_tokenizer
-from unmask.types import Query
+from unmask.query import Query
 
 
 def test_a_causal_model_is_shifted_and_reads_on_as_before(tmp_path):

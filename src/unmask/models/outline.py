@@ -1,0 +1,94 @@
+"""What can be told of a checkpoint without its weights: the shape of its model, its mask token, its tokenizer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from unmask.errors import UserError
+from unmask.models.checkpoints import Checkpoint, family_of, first_line, read_json, weight_files
+from unmask.models.load import read_tokenizer
+from unmask.models.lora import LoraSpec, resolve_targets
+from unmask.models.probe import local_layers
+from unmask.models.tokens import check_mask, find_ends, find_mask
+
+
+@dataclass(kw_only=True)
+class Outline:
+    """What was found out.
+
+    Args:
+        problems: why ``load`` would refuse it, a line each.
+        tokenizer: None where there is none, or it cannot be read.
+        mask_id: None where one would be added.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    tokenizer: Any = None
+    mask_id: int | None = None
+
+    def ask(self, question: Callable[[], Any]) -> Any:
+        """Return the answer, or note the problem."""
+        try:
+            return question()
+        except UserError as error:
+            self.problems.append(str(error))
+            return None
+
+
+def outline(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpec | None = None) -> Outline:
+    """Look at a model folder as ``load`` and ``add_lora`` would, on a model without memory.
+
+    Args:
+        where: a folder; of adapters and gguf files only the tokenizer is read.
+        mask_token: as for ``load``.
+        lora: adapters that are to be put on.
+    """
+    found = Outline()
+    if where.kind != "folder":
+        found.tokenizer = found.ask(lambda: read_tokenizer(where.folder)) if where.kind == "adapter" else None
+        return found
+    config = found.ask(lambda: read_json(where.folder / "config.json")) or {}
+    family = found.ask(lambda: family_of(config))
+    if found.problems:
+        return found
+    found.tokenizer = found.ask(lambda: read_tokenizer(where.folder, family))
+    found.ask(lambda: weight_files(where.folder, allow_pickle=False))
+    model = found.ask(lambda: _empty(where, config, family))
+    if model is None:
+        return found
+    if reason := local_layers(model):
+        found.problems.append(f"attention cannot be made bidirectional: {reason}; load a model with full attention")
+    if lora is not None:
+        found.ask(lambda: resolve_targets(model, lora.targets))
+    found.mask_id = found.ask(lambda: _mask(where, config, found.tokenizer, mask_token, model))
+    return found
+
+
+def _empty(where: Checkpoint, config: dict[str, Any], family: Any) -> Any:
+    from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
+
+    masked = family is None and any(name.endswith("ForMaskedLM") for name in config.get("architectures") or [])
+    kind = AutoModelForMaskedLM if masked else AutoModelForCausalLM
+    try:
+        if family is None:
+            stock = AutoConfig.from_pretrained(where.folder, trust_remote_code=False)
+        else:
+            model_type, values = family.convert(config)
+            stock = CONFIG_MAPPING[model_type](**values)
+        with torch.device("meta"):
+            return kind.from_config(stock)
+    except (ValueError, KeyError) as error:
+        raise UserError(f"transformers has no language model for '{where.source}': {first_line(error)}") from error
+
+
+def _mask(where: Checkpoint, config: dict[str, Any], tokenizer: Any, token: str | None, model: Any) -> int | None:
+    mask_id = find_mask(config, tokenizer, token=token, id_=None)
+    if mask_id is None:
+        return None
+    rows = model.get_input_embeddings().weight.shape[0]
+    ends = find_ends(config, read_json(where.folder / "generation_config.json"), tokenizer, rows=rows)
+    pad_id = config.get("pad_token_id") if tokenizer is None else tokenizer.pad_token_id
+    check_mask(mask_id, rows=rows, ends=ends, pad_id=pad_id)
+    return mask_id
