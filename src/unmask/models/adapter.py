@@ -77,7 +77,8 @@ def load_adapter(
     """
     from peft import PeftModel
 
-    from unmask.models.load import load, read_tokenizer
+    from unmask.models.load import load
+    from unmask.models.read import read_tokenizer
 
     sidecar = read_json(where.folder / SIDECAR)
     source = base or sidecar.get("base") or read_json(where.folder / ADAPTER_CONFIG).get("base_model_name_or_path")

@@ -72,7 +72,10 @@ def _fetch(name: str, allow_pickle: bool) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))
     except (OSError, ValueError) as error:  # no network, no such repository, no such name: the hub's errors are these
-        raise UserError(f"'{name}' is no folder here, and the hub did not give it: {first_line(error)}") from error
+        reason = first_line(error).split(". ")[0]
+        raise UserError(
+            f"'{name}' is no folder here, and the hub did not give it ({reason}); check the name and the network"
+        ) from error
 
 
 def first_line(error: Exception) -> str:

@@ -85,7 +85,7 @@ class LoadedModel:
 
     def checkpoint_gradients(self) -> None:
         """Keep no activations in training but recompute them in the backward pass."""
-        # The reentrant form needs an input that requires a gradient, which a frozen embedding does not give.
+        # The reentrant form needs an input with a gradient, which a frozen embedding gives by a hook only.
         self.stock.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
     @contextmanager

@@ -8,10 +8,10 @@ import torch
 
 from unmask.errors import UserError
 from unmask.models.checkpoints import Checkpoint, family_of, first_line, read_json, weight_files
-from unmask.models.load import read_tokenizer
 from unmask.models.lora import LoraSpec, resolve_targets
 from unmask.models.probe import local_layers
-from unmask.models.tokens import check_mask, find_ends, find_mask
+from unmask.models.read import read_tokenizer
+from unmask.models.tokens import Ends, check_mask, find_ends, find_mask
 
 
 @dataclass(kw_only=True)
@@ -22,11 +22,13 @@ class Outline:
         problems: why ``load`` would refuse it, a line each.
         tokenizer: None where there is none, or it cannot be read.
         mask_id: None where one would be added.
+        ends: None where they cannot be told.
     """
 
     problems: list[str] = field(default_factory=list)
     tokenizer: Any = None
     mask_id: int | None = None
+    ends: Ends | None = None
 
     def ask(self, question: Callable[[], Any]) -> Any:
         """Return the answer, or note the problem."""
@@ -62,7 +64,13 @@ def outline(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpec 
         found.problems.append(f"attention cannot be made bidirectional: {reason}; load a model with full attention")
     if lora is not None:
         found.ask(lambda: resolve_targets(model, lora.targets))
-    found.mask_id = found.ask(lambda: _mask(where, config, found.tokenizer, mask_token, model))
+    rows = model.get_input_embeddings().weight.shape[0]
+    generation = found.ask(lambda: read_json(where.folder / "generation_config.json")) or {}
+    found.ends = found.ask(lambda: find_ends(config, generation, found.tokenizer, rows=rows))
+    found.mask_id = found.ask(lambda: find_mask(config, found.tokenizer, token=mask_token, id_=None))
+    if found.mask_id is not None and found.ends is not None:
+        pad_id = config.get("pad_token_id") if found.tokenizer is None else found.tokenizer.pad_token_id
+        found.ask(lambda: check_mask(found.mask_id, rows=rows, ends=found.ends, pad_id=pad_id))
     return found
 
 
@@ -81,14 +89,3 @@ def _empty(where: Checkpoint, config: dict[str, Any], family: Any) -> Any:
             return kind.from_config(stock)
     except (ValueError, KeyError) as error:
         raise UserError(f"transformers has no language model for '{where.source}': {first_line(error)}") from error
-
-
-def _mask(where: Checkpoint, config: dict[str, Any], tokenizer: Any, token: str | None, model: Any) -> int | None:
-    mask_id = find_mask(config, tokenizer, token=token, id_=None)
-    if mask_id is None:
-        return None
-    rows = model.get_input_embeddings().weight.shape[0]
-    ends = find_ends(config, read_json(where.folder / "generation_config.json"), tokenizer, rows=rows)
-    pad_id = config.get("pad_token_id") if tokenizer is None else tokenizer.pad_token_id
-    check_mask(mask_id, rows=rows, ends=ends, pad_id=pad_id)
-    return mask_id

@@ -140,16 +140,17 @@ def _filler(config: dict[str, Any], tokenizer: Any, ends: list[int], turn_end: i
 
 def _turn_end(tokenizer: Any) -> int | None:
     """Read off the chat template which special token follows an assistant's words."""
-    if not tokenizer.chat_template:
+    if not getattr(tokenizer, "chat_template", None):
         return None
     chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": _PROBE_ANSWER}]
     try:
         text = tokenizer.apply_chat_template(chat, tokenize=False)
     except Exception:  # a template may raise whatever it likes; the eos token remains
         return None
-    after = tokenizer(text.rpartition(_PROBE_ANSWER)[2], add_special_tokens=False)["input_ids"]
+    _, found, after = text.rpartition(_PROBE_ANSWER)
+    tokens = tokenizer(after, add_special_tokens=False)["input_ids"] if found else []
     special = {*tokenizer.get_added_vocab().values(), *tokenizer.all_special_ids}
-    return next((token for token in after if token in special), None)
+    return next((token for token in tokens if token in special), None)
 
 
 def _as_list(value: Any) -> list[int]:

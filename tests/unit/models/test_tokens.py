@@ -151,9 +151,10 @@ def test_a_default_end_of_another_vocabulary_is_passed_over():
         find_ends({"eos_token_id": 50256}, {}, None, rows=18)
 
 
-def test_a_template_that_raises_is_passed_over():
-    tokenizer = plain_tokenizer(chat_template="{{ raise_exception('roles must alternate') }}")
-    assert find_ends({}, {}, tokenizer, rows=18).eos_ids == (17,)
+@pytest.mark.parametrize("template", ["{{ raise_exception('roles must alternate') }}", "<|user|> says nothing"])
+def test_a_template_that_raises_or_drops_the_answer_is_passed_over(template):
+    tokenizer = plain_tokenizer("<|user|>", chat_template=template)
+    assert find_ends({}, {}, tokenizer, rows=19).eos_ids == (17,)
 
 
 def test_generation_config_names_ends(tmp_path):

@@ -1,0 +1,148 @@
+"""Reads the weights, the configuration and the tokenizer of a checkpoint, before anything is made of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from unmask.errors import UserError
+from unmask.models.checkpoints import Checkpoint, family_of, first_line, parse_dtype, read_json, weight_files
+from unmask.models.families.base import Family, check_complete, load_family
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a checkpoint gives before its facts are settled.
+
+    Args:
+        model: on the CPU.
+        tokenizer: None where the checkpoint has none.
+        config: its ``config.json``.
+        generation: its ``generation_config.json``; may be empty.
+        family: None for models that transformers knows by itself.
+        predicts_next: whether it is a causal language model.
+    """
+
+    model: nn.Module
+    tokenizer: Any
+    config: dict[str, Any]
+    generation: dict[str, Any]
+    family: Family | None
+    predicts_next: bool
+
+
+def read_parts(where: Checkpoint, dtype: torch.dtype | None, allow_pickle: bool) -> Parts:
+    """Read a model folder or a gguf file.
+
+    Args:
+        where: not an adapter.
+        dtype: the checkpoint's own if None (gguf: float32).
+        allow_pickle: read ``.bin`` weights.
+    """
+    if where.kind == "gguf":
+        return _read_gguf(where, dtype or torch.float32)
+    config = read_json(where.folder / "config.json")
+    if not config:
+        raise UserError(f"expected config.json in '{where.source}', found none")
+    family = family_of(config)
+    files = weight_files(where.folder, allow_pickle=allow_pickle)
+    masked = any(name.endswith("ForMaskedLM") for name in config.get("architectures") or [])
+    if family is not None:
+        model = load_family(family, config, files, dtype or _written_dtype(config))
+    else:
+        model = _read_stock(where.folder, dtype, masked=masked, pickled=files[0].suffix == ".bin")
+    return Parts(
+        model=model,
+        tokenizer=read_tokenizer(where.folder, family),
+        config=config,
+        generation=read_json(where.folder / "generation_config.json"),
+        family=family,
+        predicts_next=not masked,
+    )
+
+
+def _read_stock(folder: Path, dtype: torch.dtype | None, *, masked: bool, pickled: bool) -> nn.Module:
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+    from transformers.utils import logging
+
+    kind = AutoModelForMaskedLM if masked else AutoModelForCausalLM
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # its report of what does not match is our error
+    try:
+        model, report = kind.from_pretrained(
+            folder,
+            dtype=dtype or "auto",
+            trust_remote_code=False,
+            use_safetensors=not pickled,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except ValueError as error:
+        raise UserError(f"transformers has no language model for '{folder}': {first_line(error)}") from error
+    finally:
+        logging.set_verbosity(verbosity)
+    for name, found, wanted in sorted(report["mismatched_keys"]):
+        raise UserError(f"config.json asks for {name} of shape {tuple(wanted)}, found {tuple(found)} in '{folder}'")
+    check_complete(
+        model.config.model_type,
+        missing=sorted(report["missing_keys"]),
+        unexpected=sorted(report["unexpected_keys"]),
+    )
+    return model
+
+
+def _read_gguf(where: Checkpoint, dtype: torch.dtype) -> Parts:
+    import transformers
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        import gguf  # noqa: F401  # transformers' own message asks for a restart of "your runtime"
+    except ImportError as error:
+        raise UserError("reading a .gguf file needs the package gguf; run: pip install 'unmask[gguf]'") from error
+    # Newer transformers would keep the weights packed where it finds a kernel: nothing to train.
+    unpack = (
+        {"quantization_config": transformers.GgufConfig(dequantize=True)} if hasattr(transformers, "GgufConfig") else {}
+    )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(where.folder, gguf_file=where.file, dtype=dtype, **unpack)
+        tokenizer = AutoTokenizer.from_pretrained(where.folder, gguf_file=where.file)
+    except Exception as error:  # the readers of tensors and tokens raise bare exceptions
+        raise UserError(f"transformers cannot read '{where.file}': {first_line(error)}") from error
+    quantizer = getattr(model, "hf_quantizer", None)
+    if quantizer is not None:  # the weights are plain floats now, but a model that says otherwise cannot be saved
+        quantizer.remove_quantization_config(model)
+    return Parts(
+        model=model,
+        tokenizer=tokenizer,
+        config=model.config.to_dict(),
+        generation={},
+        family=None,
+        predicts_next=True,
+    )
+
+
+def read_tokenizer(folder: Path, family: Family | None = None) -> Any:
+    """Read the tokenizer of a folder without running its code; None if it has none."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    if (folder / "tokenizer.json").is_file() and family is not None:
+        return PreTrainedTokenizerFast.from_pretrained(folder)
+    if family is not None and family.tokenizer_class and (folder / "vocab.json").is_file():
+        import transformers
+
+        return getattr(transformers, family.tokenizer_class).from_pretrained(folder)
+    names = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
+    if not any((folder / name).is_file() for name in names):
+        return None
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (ValueError, OSError) as error:
+        if (folder / "tokenizer.json").is_file():  # its class is the checkpoint's own code, its content is not
+            return PreTrainedTokenizerFast.from_pretrained(folder)
+        raise UserError(f"found no tokenizer that transformers can read in '{folder}': {first_line(error)}") from error
+
+
+def _written_dtype(config: dict[str, Any]) -> torch.dtype | None:
+    return parse_dtype(config.get("dtype") or config.get("torch_dtype"))
