@@ -9,7 +9,7 @@ from torch import Tensor
 
 from unmask.canvas import Batch, Example, lay_out
 from unmask.data import prompt_ids
-from unmask.decoding import Decoder, Parts, Step, decode
+from unmask.decoding import Decoder, Parts, State, Step, decode
 from unmask.errors import UserError
 from unmask.models import LoadedModel
 from unmask.seeds import Draws
@@ -132,6 +132,11 @@ def prepare(
 def canvases(batch: Batch, ids: Tensor) -> list[Tensor]:
     """Cut the canvas out of each row."""
     return [ids[row][batch.offset[row] >= 0].cpu() for row in range(len(batch.order))]
+
+
+def answer_text(lm: LoadedModel, state: State, row: int = 0) -> str:
+    """Return a row's answer up to the end of text."""
+    return decode_text(lm, _cut(canvases(state.batch, state.ids)[row], lm.eos_ids))
 
 
 def decode_text(lm: LoadedModel, ids: Tensor) -> str:

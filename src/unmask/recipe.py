@@ -6,17 +6,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from unmask.config import InvalidConfigError, assign, choose, fill, part, read_yaml, resolver
-from unmask.data import Encoded, encode, read
+from unmask.config import InvalidConfigError, choose, fill, part, resolver
+from unmask.data import EncodedData, Record, encode, read
 from unmask.decoding import Decoder
 from unmask.errors import UserError, did_you_mean
+from unmask.markup import assign, read_yaml
 from unmask.models import LoadedModel, LoraSpec, ScratchSpec, add_lora, from_scratch, load
+from unmask.models.checkpoints import pick_device
 from unmask.objectives import OBJECTIVES
+from unmask.sources import resolve_path
 from unmask.tasks import TASKS
 from unmask.train.run import TrainRun
 
 SECTIONS = ("model", "data", "objective", "decoder", "run")
-BUILTIN = Path(__file__).parent / "assets"
 
 
 @part
@@ -80,7 +82,7 @@ class DataSection:
 
 
 def _maybe(cls: type[Any], value: Any) -> Any:
-    return fill(cls, value) if isinstance(value, Mapping) else value
+    return value if value is None or isinstance(value, cls) else fill(cls, value)
 
 
 @part
@@ -108,12 +110,20 @@ def read_recipe(path: str | Path, assignments: tuple[str, ...] = ()) -> dict[str
 
 
 def build(values: Mapping[str, Any]) -> Recipe:
-    """Check every section and how they fit together.
+    """Check every section and how they fit together. Whether the files that they name are there is not looked at.
 
     Raises:
         InvalidConfigError: all problems at once.
     """
-    problems = [f"{key}: unknown section; {did_you_mean(key, SECTIONS)}" for key in values if key not in SECTIONS]
+    recipe, problems = build_parts(values)
+    if problems:
+        raise InvalidConfigError(problems)
+    return recipe
+
+
+def build_parts(values: Mapping[str, Any]) -> tuple[Recipe, list[str]]:
+    """Build the sections that can be built, None for the others, and list what is wrong."""
+    problems = [f"{key}: unknown section; {did_you_mean(str(key), SECTIONS)}" for key in values if key not in SECTIONS]
 
     def section(make: Callable[[], Any]) -> Any:
         try:
@@ -126,79 +136,101 @@ def build(values: Mapping[str, Any]) -> Recipe:
     data = section(lambda: fill(DataSection, values.get("data") or {}, "data"))
     decoder = section(lambda: fill(Decoder, values.get("decoder") or {}, "decoder"))
     objective = section(lambda: choose(OBJECTIVES, values.get("objective") or "vanilla", "objective"))
-    settings = dict(values.get("run") or {})
-    if "objective" in settings:
-        problems.append("run.objective: stands beside run, not in it; write 'objective: …' at the top level")
-        settings.pop("objective")
-    run = section(lambda: fill(TrainRun, {**settings, **({"objective": objective} if objective else {})}, "run"))
-    problems += _source_problems(model, data) + _fit_problems(model, data, objective, decoder)
-    if problems:
-        raise InvalidConfigError(problems)
-    return Recipe(model=model, data=data, decoder=decoder, run=run)
+    settings = values.get("run") or {}
+    if isinstance(settings, Mapping):
+        if "objective" in settings:
+            problems.append("run.objective: stands beside run, not in it; write 'objective: …' at the top level")
+        settings = {**settings, "objective": objective or "vanilla"}
+    run = section(lambda: fill(TrainRun, settings, "run"))
+    problems += _model_problems(model, values) + _data_problems(data, objective) + _decoder_problems(decoder, objective)
+    return Recipe(model=model, data=data, decoder=decoder, run=run), problems
 
 
-def _source_problems(model: ModelSection | None, data: DataSection | None) -> list[str]:
+def _model_problems(model: ModelSection | None, values: Mapping[str, Any]) -> list[str]:
+    if model is None:
+        return []
     problems = []
-    if model and (model.path is None) == (model.from_scratch is None):
-        problems.append("model: expected either path or from_scratch; for example model: {path: GSAI-ML/LLaDA-8B-Base}")
-    if model and model.path and _looks_local(model.path) and not resolve_path(model.path).exists():
-        problems.append(f"model.path: no such file or folder: {model.path}")
-    if data and (data.path is None) == (data.task is None):
-        problems.append("data: expected either path or task; for example data: {path: my_chats.jsonl}")
-    if data and data.path and _looks_local(data.path) and not Path(data.path).expanduser().exists():
-        problems.append(f"data.path: no such file: {data.path}")
-    return problems
-
-
-def _fit_problems(model: Any, data: Any, objective: Any, decoder: Any) -> list[str]:
-    problems = []
-    size = getattr(objective, "block_size", None)
-    if size and decoder and decoder.block_size and decoder.block_size > size:
+    if (model.path is None) == (model.from_scratch is None):
+        found = "neither" if model.path is None else "both"
         problems.append(
-            f"decoder.block_size: {decoder.block_size} is larger than the objective's {size}; a model decodes well "
-            f"with blocks up to the size that it was trained with; write {size}"
+            f"model: expected either path or from_scratch, found {found}; "
+            "write for example model: {path: GSAI-ML/LLaDA-8B-Base}"
         )
-    if data and data.canvas and size and data.canvas % size:
-        problems.append(
-            f"data.canvas: expected a multiple of objective.block_size={size}, found {data.canvas}; "
-            f"write {-(-data.canvas // size) * size}"
-        )
-    if model and model.lora and model.from_scratch:
+    if model.path and "tokenizer" in values["model"]:
+        problems.append("model.tokenizer: is for from_scratch, and a checkpoint brings its own; leave it out")
+    if model.lora and model.from_scratch:
         problems.append("model.lora: adapters on random weights cannot learn; leave out lora or give model.path")
     return problems
 
 
-def _looks_local(path: str) -> bool:
-    """Tell a path from a hub name (``owner/name``)."""
-    is_hub_name = path.count("/") == 1 and not path.startswith((".", "~", "/")) and not Path(path).suffix
-    return not is_hub_name or Path(path).exists()
+def _data_problems(data: DataSection | None, objective: Any) -> list[str]:
+    if data is None:
+        return []
+    problems = []
+    if (data.path is None) == (data.task is None):
+        found = "neither" if data.path is None else "both"
+        problems.append(
+            f"data: expected either path or task, found {found}; write for example data: {{path: my_chats.jsonl}}"
+        )
+    if data.task is not None and data.size and data.held_out >= data.size:
+        problems.append(
+            f"data.held_out: expected fewer than data.size={data.size}, found {data.held_out}; "
+            "what is held out is not trained on"
+        )
+    if data.canvas and data.canvas >= data.max_length:
+        problems.append(
+            f"data.canvas: expected less than data.max_length={data.max_length}, found {data.canvas}; the prompt needs "
+            "room too"
+        )
+    size = getattr(objective, "block_size", None)
+    if data.canvas and size and data.canvas % size:
+        problems.append(
+            f"data.canvas: expected a multiple of objective.block_size={size}, found {data.canvas}; "
+            f"write {-(-data.canvas // size) * size}"
+        )
+    return problems
 
 
-def resolve_path(path: str) -> Path:
-    """Expand ``~`` and ``asset:NAME``."""
-    if path.startswith("asset:"):
-        return BUILTIN / path.removeprefix("asset:")
-    return Path(path).expanduser()
+def _decoder_problems(decoder: Decoder | None, objective: Any) -> list[str]:
+    if decoder is None:
+        return []
+    size = getattr(objective, "block_size", None)
+    problems = []
+    if size and decoder.block_size and decoder.block_size > size:
+        problems.append(
+            f"decoder.block_size: {decoder.block_size} is larger than the objective's {size}; a model decodes well "
+            f"with blocks up to the size that it was trained with; write {size}"
+        )
+    try:
+        decoder.parts(trained_block_size=size)
+    except UserError as error:
+        problems.append(f"decoder: {error}")
+    return problems
 
 
-def load_model(section: ModelSection, *, block_size: int | None = None) -> LoadedModel:
+def load_model(section: ModelSection) -> LoadedModel:
     """Load or make the model of a recipe, with adapters if it asks for them."""
     if section.from_scratch is not None:
-        lm = from_scratch(section.from_scratch, section.tokenizer, shift=bool(section.shift), device=section.device)
-    else:
-        path = resolve_path(section.path) if section.path.startswith(("asset:", "~")) else section.path
-        lm = load(
-            str(path), device=section.device, dtype=section.dtype, mask_token=section.mask_token, shift=section.shift
+        return from_scratch(
+            section.from_scratch,
+            section.tokenizer,
+            shift=bool(section.shift),
+            device=pick_device(section.device),
         )
-    del block_size
+    lm = load(
+        str(resolve_path(section.path)),
+        device=section.device,
+        dtype=section.dtype,
+        mask_token=section.mask_token,
+        shift=section.shift,
+    )
     return add_lora(lm, section.lora) if section.lora else lm
 
 
-def load_examples(section: DataSection, lm: LoadedModel, *, block_size: int) -> tuple[list[Encoded], list[Encoded]]:
-    """Read and encode the examples of a recipe; returns (training, held out)."""
+def load_examples(section: DataSection, lm: LoadedModel, *, block_size: int) -> tuple[EncodedData, EncodedData]:
+    """Read and encode the examples of a recipe; returns (training, held out), each with the report on all rows."""
     if section.task is not None:
-        problems = section.task.problems(section.split, section.size, section.seed)
-        records = [problem.record for problem in problems]
+        records = task_records(section, section.size)
         chat = section.task.chat if section.chat is None else section.chat
     else:
         records = read(section.path, split=section.split, limit=section.size, columns=section.columns)
@@ -208,5 +240,13 @@ def load_examples(section: DataSection, lm: LoadedModel, *, block_size: int) -> 
         canvas=section.canvas, block_size=block_size, chat=chat, on_bad=section.on_bad, too_long=section.too_long,
     )  # fmt: skip
     if section.held_out >= len(encoded):
-        raise UserError(f"data.held_out={section.held_out}: expected fewer than the {len(encoded)} examples there are")
+        raise UserError(
+            f"data.held_out: expected fewer than the {len(encoded)} examples there are, found {section.held_out}; "
+            "what is held out is not trained on"
+        )
     return encoded[section.held_out :], encoded[: section.held_out]
+
+
+def task_records(section: DataSection, size: int | None) -> list[Record]:
+    """Make the problems of a task rows to train on."""
+    return [problem.record for problem in section.task.problems(section.split, size, section.seed)]

@@ -1,12 +1,21 @@
 """A recipe to a trained model."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from unmask.recipe import Recipe, load_examples, load_model
 from unmask.train import TrainResult, train
+from unmask.train.folder import check_folder
 
 
-def run_recipe(recipe: Recipe, out: str | Path, *, resume: bool = False, show: bool = True) -> TrainResult:
+def run_recipe(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    show: bool = True,
+    tell: Callable[[str], None] | None = None,
+) -> TrainResult:
     """Load the model, encode the data, train, save.
 
     Args:
@@ -14,11 +23,15 @@ def run_recipe(recipe: Recipe, out: str | Path, *, resume: bool = False, show: b
         out: folder of the run.
         resume: go on from its newest whole checkpoint.
         show: draw a progress bar.
+        tell: called with a line on rows of the data that are left out or cut short.
     """
+    check_folder(Path(out), resume=resume)  # train() would ask too, but only after minutes of loading
     run, data = recipe.run, recipe.data
     lm = load_model(recipe.model)
     size = run.objective.block_size or recipe.decoder.block_size or lm.facts.block_size or 32
     examples, held_out = load_examples(data, lm, block_size=size)
+    if tell and (examples.report.skipped or examples.report.truncated):
+        tell(examples.report.summary())
     return train(
         lm,
         examples,

@@ -1,8 +1,10 @@
 """``unmask chat``."""
 
+import sys
+
 import typer
 
-from unmask.cli.options import BlockSize, Device, MaxNewTokens, Model, Temperature, Threshold
+from unmask.cli.options import BlockSize, Device, MaxNewTokens, Model, Seed, Temperature, Threshold
 
 
 def chat(
@@ -11,35 +13,46 @@ def chat(
     block_size: BlockSize = None,
     threshold: Threshold = 0.9,
     temperature: Temperature = 0.0,
+    system: str = typer.Option("", help="A system prompt."),
+    seed: Seed = 0,
     device: Device = None,
 ) -> None:
-    """Talk with a model and watch it write. An empty line, or Ctrl-D, ends the chat."""
-    from unmask.cli.decoding import decoder_fields
-    from unmask.decoding import Decoder
-    from unmask.generate import canvases, decode_text, stream
-    from unmask.models import load
+    """Talk with a model and watch it write. An empty line, Ctrl-D or Ctrl-C ends the chat."""
+    from unmask.cli.decoding import check_decoder, decoder_of
+    from unmask.cli.opening import open_model
+    from unmask.cli.present import say
+    from unmask.generate import answer_text, stream
     from unmask.plots.terminal import watch
-    from unmask.quiet import quiet
-    from unmask.recipe import resolve_path
 
-    quiet()
-    lm = load(str(resolve_path(model)), device=device)
-    decoder = Decoder(**decoder_fields(block_size=block_size, steps=None, threshold=threshold, temperature=temperature))
+    decoder = decoder_of(
+        block_size=block_size, threshold=threshold, temperature=temperature, max_new_tokens=max_new_tokens
+    )
+    lm = open_model(model, device=device)
+    check_decoder(decoder, lm, max_new_tokens)
     has_template = bool(getattr(lm.tokenizer, "chat_template", None))
-    history: list[dict[str, str]] = []
-    while line := _ask():
-        history.append({"role": "user", "content": line})
-        prompt = history if has_template else line
-        state = None
-        for step in watch(stream(lm, prompt, decoder=decoder, max_new_tokens=max_new_tokens), lm.tokenizer):
-            state = step.state
-        text = decode_text(lm, canvases(state.batch, state.ids)[0]) if state else ""
-        typer.echo(text)
-        history.append({"role": "assistant", "content": text})
+    if not has_template:
+        say("note: the tokenizer has no chat template: every line is a prompt of its own")
+    history = [{"role": "system", "content": system}] if system else []
+    try:
+        while line := _ask():
+            history.append({"role": "user", "content": line})
+            options = {"decoder": decoder, "max_new_tokens": max_new_tokens, "seed": seed + len(history)}
+            state = None
+            for step in watch(stream(lm, history if has_template else line, **options), lm.tokenizer):
+                state = step.state
+            text = answer_text(lm, state) if state is not None else ""
+            if not sys.stderr.isatty():  # on a terminal the last frame of the live view is the answer
+                typer.echo(text)
+            history.append({"role": "assistant", "content": text})
+    except KeyboardInterrupt:
+        say("")
 
 
 def _ask() -> str:
+    """Read a line; the end of the input is an empty one."""
     try:
-        return input("> ").strip()
+        sys.stderr.write("> ")
+        sys.stderr.flush()
+        return input().strip()
     except EOFError:
         return ""

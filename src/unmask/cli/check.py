@@ -8,18 +8,21 @@ import typer
 from unmask.cli.options import Json, Set
 
 
-def check(recipe: Annotated[Path, typer.Argument(help="YAML file.")], set_: Set = None, json: Json = False) -> None:
-    """Report every problem of a recipe at once, before any weight is loaded."""
-    from unmask.cli.present import emit
+def check(
+    recipe: Annotated[Path, typer.Argument(help="YAML file; see recipes/.")], set_: Set = None, json: Json = False
+) -> None:
+    """Report every problem of a recipe, its model folder and its data at once, before any weight is loaded."""
+    from unmask.check import check as run
+    from unmask.cli.present import emit, say
     from unmask.config import InvalidConfigError
-    from unmask.recipe import build, read_recipe
+    from unmask.recipe import read_recipe
 
-    values = read_recipe(recipe, tuple(set_ or ()))
-    try:
-        build(values)
-    except InvalidConfigError as error:
-        if json:
-            emit({"recipe": str(recipe), "problems": error.problems})
-            raise typer.Exit(2) from None
-        raise
-    emit({"recipe": str(recipe), "problems": []}) if json else typer.echo(f"{recipe}: no problems found")
+    found = run(read_recipe(recipe, tuple(set_ or ())))
+    if json:
+        emit({"recipe": str(recipe), "problems": found.problems, "notes": found.notes})
+    for note in found.notes:
+        say(f"note: {note}")
+    if found.problems:
+        raise InvalidConfigError(found.problems)
+    if not json:
+        typer.echo(f"{recipe}: no problems found")

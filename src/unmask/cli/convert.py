@@ -16,16 +16,15 @@ def convert(
     json: Json = False,
 ) -> None:
     """Turn a checkpoint into a plain transformers folder with its diffusion facts written down."""
+    from unmask.cli.inspect import readable
+    from unmask.cli.opening import open_model
     from unmask.cli.present import emit, table
     from unmask.errors import UserError
-    from unmask.models import describe, load
-    from unmask.quiet import quiet
-    from unmask.recipe import resolve_path
+    from unmask.models import describe
 
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"{out}: is not empty; choose another folder")
-    quiet()
-    lm = load(str(resolve_path(model)), shift=shift, mask_token=mask_token)
+    if out.is_file() or (out.exists() and any(out.iterdir())):
+        raise UserError(f"{out}: expected a new or empty folder, found something there; choose another")
+    lm = open_model(model, shift=shift, mask_token=mask_token)
     lm.save(out)
     facts = {**describe(lm), "folder": str(out)}
-    emit(facts) if json else table(facts)
+    emit(facts) if json else table(readable(facts))

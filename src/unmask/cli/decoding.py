@@ -2,15 +2,48 @@
 
 from typing import Any
 
+import typer
 
-def decoder_fields(
-    *, block_size: int | None, steps: int | None, threshold: float | None, temperature: float, whole: bool = False
-) -> dict[str, Any]:
-    """Collect the fields of ``Decoder`` that were given."""
-    fields: dict[str, Any] = {"temperature": temperature}
-    fields |= {
-        name: value
-        for name, value in (("block_size", block_size), ("steps", steps), ("threshold", threshold))
-        if value is not None
-    }
-    return fields | ({"blocks": "whole"} if whole else {})
+from unmask.errors import UserError
+
+
+def decoder_of(
+    *,
+    block_size: int | None,
+    steps: int | None = None,
+    threshold: float | None,
+    temperature: float,
+    max_new_tokens: int,
+    whole: bool = False,
+) -> Any:
+    """Make a decoder of the options, before a model is loaded.
+
+    Raises:
+        UserError: an option that no model could be decoded with.
+    """
+    from unmask.config import InvalidConfigError, fill
+    from unmask.decoding import Decoder
+
+    if max_new_tokens < 1:
+        raise UserError(f"--max-new-tokens: expected at least 1, found {max_new_tokens}; the default is 256")
+    if whole and block_size is not None:
+        raise UserError("--full-canvas: decodes without blocks; leave out --block-size, or leave out --full-canvas")
+    given = {"block_size": block_size, "steps": steps, "threshold": threshold, "temperature": temperature}
+    fields = {name: value for name, value in given.items() if value is not None}
+    try:
+        return fill(Decoder, fields | ({"blocks": "whole"} if whole else {}))
+    except InvalidConfigError as error:
+        raise InvalidConfigError([f"--{problem.replace('_', '-', 1)}" for problem in error.problems]) from None
+
+
+def check_decoder(decoder: Any, lm: Any, max_new_tokens: int) -> None:
+    """Refuse steps that do not divide into blocks, and warn of blocks that the model was not trained for."""
+    trained = lm.facts.block_size
+    parts = decoder.parts(trained_block_size=trained)
+    parts.steps_per_block(max_new_tokens)
+    if trained and decoder.block_size and decoder.block_size > trained:
+        typer.echo(
+            f"warning: block size {decoder.block_size} is larger than the {trained} that the model was trained with; "
+            f"expect worse answers, or write --block-size {trained}",
+            err=True,
+        )

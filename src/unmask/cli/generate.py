@@ -1,6 +1,7 @@
 """``unmask generate``."""
 
-from typing import Annotated
+import sys
+from typing import Annotated, Any
 
 import typer
 
@@ -19,7 +20,7 @@ from unmask.cli.options import (
 
 def generate(
     model: Model,
-    prompt: Annotated[list[str], typer.Option(help="What to answer; may be given several times.")],
+    prompt: Annotated[list[str], typer.Option(help="What to answer; may be given several times; - reads stdin.")],
     max_new_tokens: MaxNewTokens = 256,
     block_size: BlockSize = None,
     steps: Steps = None,
@@ -33,32 +34,43 @@ def generate(
 ) -> None:
     """Answer prompts, block by block."""
     from unmask import generate as run
-    from unmask.cli.decoding import decoder_fields
+    from unmask.cli.decoding import check_decoder, decoder_of
+    from unmask.cli.opening import open_model
     from unmask.cli.present import emit
-    from unmask.decoding import Decoder
     from unmask.errors import UserError
-    from unmask.models import load
-    from unmask.quiet import quiet
-    from unmask.recipe import resolve_path
 
     if live and (json or len(prompt) > 1):
-        raise UserError("--live: expected one prompt and no --json; leave one out")
-    quiet()
-    lm = load(str(resolve_path(model)), device=device)
-    fields = decoder_fields(block_size=block_size, steps=steps, threshold=threshold, temperature=temperature)
-    options = {"decoder": Decoder(**fields), "max_new_tokens": max_new_tokens, "seed": seed}
-    options["chat"] = False if raw else None
+        raise UserError("--live: expected one --prompt and no --json; leave one out")
+    decoder = decoder_of(
+        block_size=block_size,
+        steps=steps,
+        threshold=threshold,
+        temperature=temperature,
+        max_new_tokens=max_new_tokens,
+    )
+    prompts = [sys.stdin.read().rstrip("\n") if text == "-" else text for text in prompt]
+    lm = open_model(model, device=device)
+    check_decoder(decoder, lm, max_new_tokens)
+    chat = False if raw else None
+    options = {"decoder": decoder, "max_new_tokens": max_new_tokens, "seed": seed, "chat": chat}
     if live:
-        from unmask.generate import stream
-        from unmask.plots.terminal import watch
-
-        for _ in watch(stream(lm, prompt[0], **options), lm.tokenizer, title=prompt[0]):
-            pass
+        typer.echo(_watched(lm, prompts[0], options))
         return
-    out = run(lm, prompt, **options)
+    out = run(lm, prompts, **options)
     if json:
         values = {"texts": out.texts, "forwards": out.forwards, "tokens_per_forward": round(out.tokens_per_forward, 3)}
         emit({**values, "tokens": [len(answer) for answer in out.answers]})
         return
     for text in out.texts:
         typer.echo(text)
+
+
+def _watched(lm: Any, prompt: str, options: dict[str, Any]) -> str:
+    """Draw the denoising on stderr and return the answer."""
+    from unmask.generate import answer_text, stream
+    from unmask.plots.terminal import watch
+
+    state = None
+    for step in watch(stream(lm, prompt, **options), lm.tokenizer, title=prompt):
+        state = step.state
+    return answer_text(lm, state) if state is not None else ""

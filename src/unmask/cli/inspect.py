@@ -1,15 +1,25 @@
 """``unmask inspect``."""
 
+from typing import Any
+
 from unmask.cli.options import Device, Json, Model
 
 
 def inspect(model: Model, device: Device = None, json: Json = False) -> None:
     """Show the facts of a model: mask token, shift, attention, block size, end tokens."""
+    from unmask.cli.opening import open_model
     from unmask.cli.present import emit, table
-    from unmask.models import describe, load
-    from unmask.quiet import quiet
-    from unmask.recipe import resolve_path
+    from unmask.models import describe
 
-    quiet()
-    facts = describe(load(str(resolve_path(model)), device=device))
-    emit(facts) if json else table(facts)
+    facts = describe(open_model(model, device=device))
+    emit(facts) if json else table(readable(facts))
+
+
+def readable(facts: dict[str, Any]) -> dict[str, Any]:
+    """Write tokens as they are spelt, with their ids."""
+
+    def token(value: dict[str, Any]) -> str:
+        return f"{value['id']}" if value["token"] is None else f"{value['token']} ({value['id']})"
+
+    spelt = {name: token(facts[name]) for name in ("mask", "filler")}
+    return {**facts, **spelt, "eos": [token(value) for value in facts["eos"]]}

@@ -1,6 +1,8 @@
 """How results reach the user: JSON on stdout, everything else on stderr or as text."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -11,8 +13,46 @@ def emit(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, default=str))
 
 
+def say(line: str) -> None:
+    """Tell the user something beside the result."""
+    typer.echo(line, err=True)
+
+
 def table(rows: dict[str, Any]) -> None:
     """Print names and values, aligned."""
     width = max(len(name) for name in rows)
     for name, value in rows.items():
-        typer.echo(f"{name:<{width}}  {value}")
+        label = typer.style(f"{name.replace('_', ' '):<{width}}", fg="cyan")
+        typer.echo(f"{label}  {plain(value)}")
+
+
+def plain(value: Any) -> str:
+    """Write a value for people.
+
+    >>> plain(None), plain(True), plain(1234567), plain(["a", 1])
+    ('none', 'yes', '1,234,567', 'a, 1')
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) >= 1e6 or 0 < abs(value) < 1e-3 else f"{value:,.4g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(plain, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {plain(entry)}" for name, entry in value.items())
+    return str(value)
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Any]:
+    """Draw a bar on stderr; yields a function that is called with how much is done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)

@@ -1,7 +1,7 @@
 """``unmask sft``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,18 +13,41 @@ def sft(
     out: Out,
     set_: Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    seed: Annotated[int | None, typer.Option(help="In place of the recipe's run.seed.")] = None,
     device: Device = None,
     json: Json = False,
 ) -> None:
     """Fine-tune a model with any objective, as a recipe says."""
-    from unmask.cli.present import emit, table
+    from unmask.cli.present import emit, say
     from unmask.quiet import quiet
     from unmask.recipe import build, read_recipe
     from unmask.sft import run_recipe
+    from unmask.train.metrics import MetricsFile
 
-    assignments = (*(set_ or ()), *((f"model.device={device}",) if device else ()))
-    checked = build(read_recipe(recipe, assignments))
+    options = {"model.device": device, "run.seed": seed}
+    assignments = [*(set_ or ()), *(f"{name}={value}" for name, value in options.items() if value is not None)]
+    checked = build(read_recipe(recipe, tuple(assignments)))
     quiet()
-    result = run_recipe(checked, out, resume=resume)
-    values = {"folder": str(result.folder), "model": str(result.model), **result.totals}
-    emit(values) if json else table(values)
+    result = run_recipe(checked, out, resume=resume, tell=say)
+    lines = MetricsFile.read(out / "metrics.jsonl")
+    if json:
+        last = {name: lines[-1][name] for name in ("loss", "held_out_loss") if name in lines[-1]}
+        emit({"folder": str(result.folder), "model": str(result.model), **last, **result.totals})
+        return
+    _summarise(lines, result)
+
+
+def _summarise(lines: list[dict[str, Any]], result: Any) -> None:
+    """Say what happened, what it cost, and what to do next."""
+    from unmask.cli.present import plain, table
+
+    def course(name: str) -> str:
+        values = [line[name] for line in lines if name in line]
+        return f"{values[0]:.4f} to {values[-1]:.4f}" if values else "not measured"
+
+    totals = result.totals
+    typer.echo(f"{lines[-1]['step']:,} steps in {totals['seconds']:.1f} s")
+    rows = {"loss": course("loss"), "held-out loss": course("held_out_loss"), "examples": totals["examples"]}
+    rows["tokens"] = f"{plain(totals['supervised_tokens'])} supervised of {plain(totals['forward_tokens'])} read"
+    table({**rows, "model": str(result.model)})
+    typer.echo(f"next: unmask generate {result.folder} --prompt '…'")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unmask.decoding import Decoder
+from unmask.errors import UserError
 from unmask.evaluate.intervals import wilson
 from unmask.generate import generate
 from unmask.models import LoadedModel
@@ -49,15 +50,23 @@ class Evaluation:
     @property
     def accuracy(self) -> float:
         """Share of right answers."""
-        return self.right / len(self.answers)
+        return self.right / max(len(self.answers), 1)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The accuracy's 95 % Wilson interval."""
+        return wilson(self.right, len(self.answers))
 
     def write(self, path: Path) -> None:
         """Write the answers as JSON Lines."""
-        path.write_text("".join(json.dumps(asdict(answer), ensure_ascii=False) + "\n" for answer in self.answers))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(
+            "".join(json.dumps(asdict(answer), ensure_ascii=False) + "\n" for answer in self.answers), "utf-8"
+        )
 
     def summary(self) -> dict[str, Any]:
         """Return JSON types: accuracy, its 95 % Wilson interval, cost."""
-        low, high = wilson(self.right, len(self.answers))
+        low, high = self.interval
         return {
             "accuracy": round(self.accuracy, 4),
             "interval": [round(low, 4), round(high, 4)],
@@ -121,3 +130,19 @@ def evaluate(
         tokens_per_forward=tokens / max(reads, 1),
         seconds=time.perf_counter() - began,
     )
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a file that the answers could not be written to, before hours of decoding.
+
+    Raises:
+        UserError: it is a folder, is there already, or lies where nothing can be written.
+    """
+    if path.exists():
+        raise UserError(f"{path}: expected a new file, found something of that name; choose another --out")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        path.unlink()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error

@@ -1,13 +1,12 @@
 """Sums of several numbers, with the running total written out."""
 
-import hashlib
 import random
 from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
 from unmask.config import part
-from unmask.tasks.base import TASKS, Problem
+from unmask.tasks.base import TASKS, Problem, draw
 
 
 @TASKS.register("arithmetic")
@@ -15,8 +14,7 @@ from unmask.tasks.base import TASKS, Problem
 class Arithmetic:
     """Numbers to add up from left to right.
 
-    ``17+5+40=`` is answered by ``17+5=22;22+40=62``; only the last number counts. A problem belongs to the test split
-    if its hash says so, whatever the seed: splits never overlap.
+    ``17+5+40=`` is answered by ``17+5=22;22+40=62``; only the last number counts.
 
     Args:
         terms: how many numbers.
@@ -30,19 +28,21 @@ class Arithmetic:
 
     @model_validator(mode="after")
     def _enough(self) -> "Arithmetic":
-        if (self.largest + 1) ** self.terms < 10_000:
-            raise ValueError(f"expected at least 10,000 different problems, found {(self.largest + 1) ** self.terms}")
+        count = (self.largest + 1) ** self.terms
+        if count < 10_000:
+            raise ValueError(f"expected terms and largest that give 10,000 different problems, found {count}")
         return self
 
     def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:
         """Draw different problems."""
         rng = random.Random(f"{split}/{seed}")
-        found: dict[str, Problem] = {}
-        while len(found) < (size or 1000):
+
+        def make() -> tuple[str, Problem]:
             problem = make_problem([rng.randint(0, self.largest) for _ in range(self.terms)])
-            if is_test(problem.prompt) == (split == "test"):
-                found.setdefault(problem.prompt, problem)
-        return list(found.values())
+            return problem.prompt, problem
+
+        remedy = "ask for fewer, or raise terms or largest of the task"
+        return draw(make, split=split, size=size or 1000, remedy=remedy)
 
     def is_right(self, text: str, problem: Problem) -> bool:
         """Compare the number after the last equals sign."""
@@ -61,8 +61,3 @@ def make_problem(numbers: list[int]) -> Problem:
         total += number
     prompt = "+".join(map(str, numbers)) + "="
     return Problem(prompt=prompt, solution=";".join(lines), answer=str(total), place=f"arithmetic:{prompt}")
-
-
-def is_test(prompt: str) -> bool:
-    """Give one problem in ten to the test split, by hash."""
-    return int(hashlib.sha256(prompt.encode()).hexdigest(), 16) % 10 == 0

@@ -1,14 +1,14 @@
 """A task: problems with answers that can be checked."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-import yaml
-
 from unmask.config import choose
 from unmask.data import Record
+from unmask.errors import UserError
+from unmask.markup import read_value
 from unmask.registry import Registry
 
 
@@ -50,7 +50,11 @@ class Task(Protocol):
     default_problems: ClassVar[int | None]
 
     def problems(self, split: str, size: int | None, seed: int) -> Sequence[Problem]:
-        """Return problems of the ``train`` or ``test`` split; the same arguments give the same problems."""
+        """Return problems of the ``train`` or ``test`` split; the same arguments give the same problems.
+
+        Raises:
+            UserError: there are fewer than ``size``, or no such split.
+        """
         ...
 
     def is_right(self, text: str, problem: Problem) -> bool:
@@ -63,4 +67,42 @@ TASKS = Registry[Task]("task")
 
 def choose_task(text: str) -> Task:
     """Read a task from the command line: its name, or YAML such as ``{name: gsm8k, path: data/gsm8k}``."""
-    return choose(TASKS, yaml.safe_load(text), "task")
+    return choose(TASKS, read_value(text, "--task"), "--task")
+
+
+def draw(make: Callable[[], tuple[str, Problem]], *, split: str, size: int, remedy: str) -> list[Problem]:
+    """Draw different problems of a split until there are ``size``, or it is plain that there are no more.
+
+    A problem belongs to the test split if the hash of its key says so (one in ten), whatever the seed: splits never
+    overlap.
+
+    Args:
+        make: draws a problem of either split, and gives what tells it from others as its key.
+        split: ``train`` or ``test``.
+        size: how many.
+        remedy: what to write where there are too few.
+    """
+    check_split(split)
+    found: dict[str, Problem] = {}
+    draws, last_new = 0, 0
+    while len(found) < size:
+        key, problem = make()
+        draws += 1
+        if is_test(key) == (split == "test") and key not in found:
+            found[key] = problem
+            last_new = draws
+        # After as many draws as the last find took, five times over, another problem would be a wonder.
+        if draws - last_new > max(10_000, 5 * last_new):
+            raise UserError(f"expected {size} different {split} problems, found that there are {len(found)}; {remedy}")
+    return list(found.values())
+
+
+def is_test(key: str) -> bool:
+    """Give one problem in ten to the test split, by hash."""
+    return int(hashlib.sha256(key.encode()).hexdigest(), 16) % 10 == 0
+
+
+def check_split(split: str) -> None:
+    """Refuse what is neither ``train`` nor ``test``."""
+    if split not in ("train", "test"):
+        raise UserError(f"split: expected train or test, found '{split}'")

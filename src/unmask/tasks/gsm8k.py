@@ -7,10 +7,12 @@ from typing import ClassVar
 from unmask.config import part
 from unmask.data import Record, read
 from unmask.errors import UserError
-from unmask.tasks.base import TASKS, Problem
+from unmask.tasks.base import TASKS, Problem, check_split
 
 _MARKS = re.compile(r"<<[^<>]*>>")
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+_DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
+_NUMBER = re.compile(rf"(?:(?<![\w)])-\$?)?(?:{_DIGITS})")  # the minus of "3-5" is none
+_MARKED = re.compile(rf"(?:####\s*|\\boxed\{{\s*)(-?(?:\\?\$)?-?(?:{_DIGITS}))")
 
 
 @TASKS.register("gsm8k")
@@ -29,12 +31,21 @@ class GSM8K:
     chat: bool | None = None
     default_problems: ClassVar[int | None] = None
 
+    @property
+    def on_hub(self) -> bool:
+        """Whether reading it asks the network."""
+        return self.path is None
+
     def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:
         """Read the first ``size`` problems of a split; the seed is not used."""
         del seed
-        source = str(Path(self.path).expanduser() / f"{split}.jsonl") if self.path else "openai/gsm8k"
+        check_split(split)
+        source = str(Path(self.path).expanduser() / f"{split}.jsonl") if self.path else "openai/gsm8k:main"
         columns = {"prompt": "question", "completion": "answer"}
-        return [_problem(record) for record in read(source, split=split, limit=size, columns=columns)]
+        found = [_problem(record) for record in read(source, split=split, limit=size, columns=columns)]
+        if size and len(found) < size:
+            raise UserError(f"{source}: expected {size} problems, found {len(found)}; ask for at most {len(found)}")
+        return found
 
     def is_right(self, text: str, problem: Problem) -> bool:
         """Compare numbers by value."""
@@ -44,7 +55,7 @@ class GSM8K:
 
 def _problem(record: Record) -> Problem:
     if record.fault is not None:
-        raise UserError(f"{record.place}: {record.fault}")
+        raise UserError(f"{record.place}: {record.fault.detail}; mend it, or leave the row out of the file")
     answer = final_number(record.completion)
     if answer is None:
         raise UserError(f"{record.place}: expected an answer that ends with '#### number', found no number")
@@ -58,9 +69,9 @@ def final_number(text: str) -> str | None:
     '1200'
     >>> final_number(r"it costs $\\boxed{18}$ for 2 days")
     '18'
+    >>> final_number("from 3-5 days")
+    '5'
     """
-    marked = re.search(r"####\s*\$?(-?[\d,]*\.?\d+)", text) or re.search(r"\\boxed\{\$?(-?[\d,]*\.?\d+)", text)
-    if marked:
-        return marked[1].replace(",", "")
-    numbers = _NUMBER.findall(text)
-    return numbers[-1].replace(",", "") if numbers else None
+    marked = _MARKED.search(text)
+    numbers = [marked[1]] if marked else _NUMBER.findall(text)
+    return re.sub(r"[^\d.-]", "", numbers[-1]) if numbers else None

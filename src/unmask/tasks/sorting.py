@@ -1,13 +1,12 @@
 """Sort digits by merging, written out: every line merges runs twice as long."""
 
-import hashlib
 import random
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from unmask.config import part
-from unmask.tasks.base import TASKS, Problem
+from unmask.tasks.base import TASKS, Problem, draw
 
 
 @TASKS.register("sorting")
@@ -16,7 +15,7 @@ class Sorting:
     """Digits to sort, and every pass of a bottom-up merge sort.
 
     ``73915284=`` is answered by ``37192548|13792458|12345789``: runs of two, runs of four, all. Only the last pass
-    counts. A problem belongs to the test split if its hash says so, whatever the seed: splits never overlap.
+    counts.
 
     Args:
         shortest: digits of the smallest problems.
@@ -28,15 +27,22 @@ class Sorting:
     chat: bool | None = False
     default_problems: ClassVar[int | None] = 400
 
+    @model_validator(mode="after")
+    def _ordered(self) -> "Sorting":
+        if self.shortest > self.longest:
+            raise ValueError(f"expected shortest up to longest={self.longest}, found {self.shortest}")
+        return self
+
     def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:
         """Draw different problems; lengths are uniform."""
         rng = random.Random(f"{split}/{seed}")
-        found: dict[str, Problem] = {}
-        while len(found) < (size or 1000):
-            digits = "".join(rng.choice("0123456789") for _ in range(rng.randint(self.shortest, self.longest)))
-            if is_test(digits) == (split == "test"):
-                found.setdefault(digits, make_problem(digits))
-        return list(found.values())
+
+        def make() -> tuple[str, Problem]:
+            length = rng.randint(self.shortest, self.longest)
+            digits = "".join(rng.choice("0123456789") for _ in range(length))
+            return digits, make_problem(digits)
+
+        return draw(make, split=split, size=size or 1000, remedy="ask for fewer, or raise longest of the task")
 
     def is_right(self, text: str, problem: Problem) -> bool:
         """Compare the last pass."""
@@ -61,8 +67,3 @@ def make_problem(digits: str) -> Problem:
     """Write the problem and its solution."""
     lines = passes(digits)
     return Problem(prompt=f"{digits}=", solution="|".join(lines), answer=lines[-1], place=f"sorting:{digits}")
-
-
-def is_test(digits: str) -> bool:
-    """Give one problem in ten to the test split, by hash."""
-    return int(hashlib.sha256(digits.encode()).hexdigest(), 16) % 10 == 0

@@ -1,0 +1,111 @@
+"""Everything about a recipe that can be told before a weight is loaded: its fields, its files, the first rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unmask.data import encode, read
+from unmask.errors import UserError
+from unmask.recipe import DataSection, ModelSection, Recipe, build_parts, task_records
+from unmask.sources import is_hub_name, resolve_path
+
+LOOK = 200
+"""Rows of the data that are looked at: what is wrong with a data set is mostly wrong from the start."""
+
+
+@dataclass(kw_only=True)
+class Findings:
+    """What a check found.
+
+    Args:
+        problems: a line each, with the place and the remedy.
+        notes: what was not looked at, and why.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def check(values: Mapping[str, Any]) -> Findings:
+    """Check a recipe as far as that is possible without loading a model or asking the network."""
+    recipe, problems = build_parts(values)
+    found = Findings(problems=problems)
+    tokenizer, mask_id = None, None
+    if recipe.model is not None:
+        tokenizer, mask_id = _look_at_model(recipe.model, found)
+    if recipe.data is not None:
+        _look_at_data(recipe, tokenizer, mask_id, found)
+    return found
+
+
+def _look_at_model(section: ModelSection, found: Findings) -> tuple[Any, int | None]:
+    """Return the tokenizer and the mask token's id, as far as they can be told."""
+    from unmask.models.checkpoints import locate, pick_device
+
+    if section.device:
+        _ask(lambda: pick_device(section.device), found, "model.device")
+    if section.from_scratch is not None:
+        from unmask.models.scratch import read_tokenizer
+
+        tokenizer = _ask(lambda: read_tokenizer(section.tokenizer), found, "model.tokenizer")
+        return tokenizer, getattr(tokenizer, "mask_token_id", None)
+    if not section.path:
+        return None, None
+    if is_hub_name(section.path):
+        found.notes.append(f"model.path: no '{section.path}' here; as a name on the hub it is not looked at")
+        return None, None
+    where = _ask(lambda: locate(resolve_path(section.path)), found, "model.path")
+    if where is None:
+        return None, None
+    from unmask.models.outline import outline
+    from unmask.quiet import quiet
+
+    quiet()
+    seen = outline(where, mask_token=section.mask_token, lora=section.lora)
+    found.problems += [f"model: {problem}" for problem in seen.problems]
+    return seen.tokenizer, seen.mask_id
+
+
+def _look_at_data(recipe: Recipe, tokenizer: Any, mask_id: int | None, found: Findings) -> None:
+    """Read the first rows, and encode them where there is a tokenizer to do it with."""
+    data = recipe.data
+    size = min(data.size or LOOK, LOOK)
+    if data.path and is_hub_name(data.path) and not Path(data.path).suffix:
+        found.notes.append(f"data.path: no '{data.path}' here; as a name on the hub it is not looked at")
+        return
+    if getattr(data.task, "on_hub", False):
+        found.notes.append("data.task: on the hub, not looked at")
+        return
+    if (data.path is None) == (data.task is None):
+        return
+    records = _ask(lambda: _first_rows(data, size), found)
+    if records is None or tokenizer is None:
+        return
+    objective = getattr(recipe.run, "objective", None)
+    block_size = getattr(objective, "block_size", None) or getattr(recipe.decoder, "block_size", None) or 32
+    chat = data.task.chat if data.task is not None and data.chat is None else data.chat
+    encoded = _ask(
+        lambda: encode(
+            records, tokenizer, mask_id=mask_id, max_length=data.max_length, canvas=data.canvas, block_size=block_size,
+            chat=chat, on_bad=data.on_bad, too_long=data.too_long,
+        ),
+        found,
+    )  # fmt: skip
+    if encoded is not None and (encoded.report.skipped or encoded.report.truncated):
+        found.notes.append(f"data: of the first {encoded.report.summary()}")
+
+
+def _first_rows(data: DataSection, size: int) -> list[Any]:
+    if data.task is not None:
+        return task_records(data, size)
+    return read(data.path, split=data.split, limit=size, columns=data.columns)
+
+
+def _ask(question: Any, found: Findings, place: str = "") -> Any:
+    """Return the answer, or note the problem."""
+    try:
+        return question()
+    except UserError as error:
+        found.problems.append(f"{place}: {error}" if place else str(error))
+        return None

@@ -1,0 +1,33 @@
+"""How the commands open the model that they are given."""
+
+from typing import Any
+
+
+def open_model(name: str, **options: Any) -> Any:
+    """Load a model by the name that the user gave: a path, an asset, or a name on the hub."""
+    from unmask.models import load
+    from unmask.quiet import quiet
+    from unmask.sources import resolve_path
+
+    quiet()
+    return load(str(resolve_path(name)), **options)
+
+
+def open_tokenizer(name: str) -> tuple[Any, Any, int | None]:
+    """Return a model's tokenizer, its ends of an answer and its mask token, without its weights where that can be."""
+    from unmask.errors import UserError
+    from unmask.models.checkpoints import locate
+    from unmask.models.outline import outline
+    from unmask.sources import resolve_path
+
+    path = resolve_path(name)
+    where = locate(path) if path.exists() else None
+    if where is None or where.kind != "folder":
+        lm = open_model(name, device="cpu")
+        return lm.tokenizer, lm.facts, lm.mask_id
+    seen = outline(where)
+    if seen.problems:
+        raise UserError(f"{name}: {seen.problems[0]}")
+    if seen.tokenizer is None:
+        raise UserError(f"{name}: expected a model with a tokenizer, found none; write --model with another")
+    return seen.tokenizer, seen.ends, seen.mask_id

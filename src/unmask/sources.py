@@ -1,0 +1,34 @@
+"""What a model's name in a recipe or on the command line stands for: a path here, an asset, or a name on the hub."""
+
+import re
+from pathlib import Path
+
+from unmask.errors import UserError, did_you_mean
+
+ASSETS = Path(__file__).parent / "assets"
+_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
+
+
+def resolve_path(path: str) -> Path:
+    """Expand ``~`` and ``asset:NAME``.
+
+    Raises:
+        UserError: there is no such asset.
+    """
+    if not path.startswith("asset:"):
+        return Path(path).expanduser()
+    name = path.removeprefix("asset:")
+    known = sorted(str(f.parent.relative_to(ASSETS)) for f in ASSETS.rglob("config.json"))
+    if name not in known:
+        raise UserError(f"unknown asset '{name}'; {did_you_mean(name, known)}")
+    return ASSETS / name
+
+
+def is_hub_name(path: str) -> bool:
+    """Tell a name on the hub (``owner/name``) from a path: nothing of that name is here, and it could be one.
+
+    >>> is_hub_name("GSAI-ML/LLaDA-1.5"), is_hub_name("./models/mine"), is_hub_name("mine.gguf")
+    (True, False, False)
+    """
+    is_path = path.startswith((".", "~", "/", "asset:")) or path.endswith(".gguf")
+    return not is_path and _HUB_NAME.fullmatch(path) is not None and not Path(path).exists()
