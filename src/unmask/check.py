@@ -80,7 +80,12 @@ def _look_at_data(recipe: Recipe, tokenizer: Any, mask_id: int | None, found: Fi
     if (data.path is None) == (data.task is None):
         return
     records = _ask(lambda: _first_rows(data, size), found)
-    if records is None or tokenizer is None:
+    if records is None or any(problem.startswith("data.") for problem in found.problems):
+        return
+    if tokenizer is None:  # the model section is wrong; what is broken in the rows can be told all the same
+        faults = [record for record in records if record.fault is not None]
+        if faults and data.on_bad == "error":
+            found.problems.append(f"{faults[0].place}: {faults[0].fault.detail} ({len(faults)} of {len(records)} rows)")
         return
     objective = getattr(recipe.run, "objective", None)
     block_size = getattr(objective, "block_size", None) or getattr(recipe.decoder, "block_size", None) or 32

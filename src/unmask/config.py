@@ -17,7 +17,7 @@ T = TypeVar("T")
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def part(cls: type[T]) -> type[T]:
     """Make a replaceable part: a frozen, keyword-only dataclass that checks its fields when it is made."""
-    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
     made = cast("type[T]", pydantic_dataclass(frozen=True, kw_only=True, config=config)(cls))
     check = made.__init__
 
@@ -56,7 +56,7 @@ def fill(cls: type[T], values: Any, path: str = "") -> T:
         InvalidConfigError: unknown keys (with the nearest name), wrong types and values, all at once.
     """
     if not isinstance(values, Mapping):
-        raise InvalidConfigError([f"{path or 'recipe'}: expected fields, found {values!r}; {_example(cls)}"])
+        raise InvalidConfigError([_under(path, f": expected fields, found {values!r}; {_example(cls)}")])
     try:
         return cls(**{str(key): value for key, value in values.items()})
     except InvalidConfigError as error:
@@ -164,11 +164,17 @@ def _wrong_value(problem: Any, cls: type[Any]) -> str:
         message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
         message = message[0].lower() + message[1:]
     else:
-        message = "expected " + expected.format(**problem.get("ctx", {}))
+        message = "expected " + expected.format(
+            **{name: _plain(value) for name, value in problem.get("ctx", {}).items()}
+        )
     if problem["type"] == "value_error":  # a part's own check says all that there is to say
         return message
     default = _default(cls, problem["loc"])
     return f"{message}, found {problem['input']!r}" + ("" if default is None else f"; the default is {default}")
+
+
+def _plain(value: Any) -> Any:
+    return f"{value:g}" if isinstance(value, float) else value
 
 
 def _default(cls: type[Any], loc: tuple[Any, ...]) -> Any:

@@ -16,7 +16,8 @@ def resolve_path(path: str) -> Path:
         UserError: there is no such asset.
     """
     if not path.startswith("asset:"):
-        return Path(path).expanduser()
+        # Path("./x") forgets its dot, and "x" might be a name on the hub.
+        return Path(path).expanduser().absolute() if path.startswith((".", "~")) else Path(path)
     name = path.removeprefix("asset:")
     known = sorted(str(f.parent.relative_to(ASSETS)) for f in ASSETS.rglob("config.json"))
     if name not in known:

@@ -47,6 +47,7 @@ def fail(problems: list[str], code: int = 2) -> NoReturn:
 def _usage(error: Any) -> str:
     """Write the command line's own complaint in our form."""
     message = error.format_message().strip().rstrip(".")
+    message = message.replace("Input should be", "expected").partition(", unable to")[0]
     command = getattr(getattr(error, "ctx", None), "command_path", "unmask")
     return f"{message[:1].lower()}{message[1:]}; see {command} --help"
 

@@ -56,13 +56,14 @@ class Report:
         wrong = {r: s for r, s in self.skipped.items() if not tolerated.get(r, tolerated[""])}
         if not wrong and self.examples:
             return
-        remedy = (
-            "mend them, or write data.on_bad=skip to leave them out"
-            if self.examples
-            else "mend them: no usable row is left"
-        )
-        if not wrong.keys().isdisjoint(TOO_LONG):
-            remedy = f"raise data.max_length, {remedy}"
+        long = wrong.keys() & set(TOO_LONG) if wrong else self.skipped.keys() & set(TOO_LONG)
+        mend = ["raise data.max_length or data.canvas"] if long else []
+        mend += ["mend them"] if (wrong or self.skipped).keys() - long else []
+        if self.examples:
+            switches = (["data.too_long"] if long else []) + (["data.on_bad"] if wrong.keys() - long else [])
+            remedy = f"{' and '.join(mend)}, or write {' and '.join(f'{s}=skip' for s in switches)} to leave them out"
+        else:
+            remedy = f"no usable row is left: {' and '.join(mend)}"
         raise UserError(f"{self._why(wrong or self.skipped)}; {remedy}")
 
     def summary(self) -> str:

@@ -84,7 +84,7 @@ def test_too_long_by_default_is_an_error_with_counts_place_and_remedy():
     assert str(error.value) == (
         "x:2: expected at most 7 tokens after a prompt of 1, found 10 (answer too long: 2 of 4); "
         "x:4: expected a prompt that leaves room for a block of 1 in max_length=8, found 20 tokens "
-        "(prompt too long: 1 of 4); raise data.max_length, mend them, or write data.on_bad=skip to leave them out"
+        "(prompt too long: 1 of 4); raise data.max_length or data.canvas, or write data.too_long=skip to leave them out"
     )
 
 
@@ -149,7 +149,7 @@ def test_rows_that_cannot_be_used(record, message):
     data = encode([good, bad], CHAT, **options, on_bad="skip")
     assert [e.place for e in data] == ["x:1"]
     assert data.report.summary() == f"2 rows, 1 examples; left out: x:2: {message}"
-    with pytest.raises(UserError, match=r"mend them: no usable row is left"):
+    with pytest.raises(UserError, match=r"no usable row is left: mend them"):
         encode([bad, bad], CHAT, **options, on_bad="skip")
 
 
