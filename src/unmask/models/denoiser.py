@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # torch's own convention
 
-from unmask.attention import PAD, Bidirectional, may_attend
+from unmask.attention import PAD, AttentionRule, Bidirectional, BlockCausal, may_attend
 from unmask.errors import UserError
 from unmask.models.facts import AdapterBase, Facts
 from unmask.models.meter import Meter
@@ -71,6 +71,11 @@ class LoadedModel:
     def vocab_size(self) -> int:
         """Rows of the LM head."""
         return self.facts.vocab_size
+
+    @property
+    def rule(self) -> AttentionRule:
+        """Who may attend to whom in plain text: what the model was trained for."""
+        return Bidirectional() if self.facts.attention == "bidirectional" else BlockCausal()
 
     @property
     def device(self) -> torch.device:

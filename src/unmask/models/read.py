@@ -110,9 +110,6 @@ def _read_gguf(where: Checkpoint, dtype: torch.dtype) -> Parts:
         tokenizer = AutoTokenizer.from_pretrained(where.folder, gguf_file=where.file)
     except Exception as error:  # the readers of tensors and tokens raise bare exceptions
         raise UserError(f"transformers cannot read '{where.file}': {first_line(error)}") from error
-    quantizer = getattr(model, "hf_quantizer", None)
-    if quantizer is not None:  # the weights are plain floats now, but a model that says otherwise cannot be saved
-        quantizer.remove_quantization_config(model)
     return Parts(
         model=model,
         tokenizer=tokenizer,

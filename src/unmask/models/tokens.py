@@ -62,6 +62,8 @@ def find_mask(config: dict[str, Any], tokenizer: Any, *, token: str | None, id_:
 def add_mask(model: nn.Module, tokenizer: Any, token: str | None) -> tuple[int, int]:
     """Give a model a mask token: the first spare row of its embedding, or a new row.
 
+    transformers draws random numbers for a new row; the caller keeps the global state.
+
     Returns:
         The token's id, and how many embedding rows were added.
     """
@@ -72,15 +74,9 @@ def add_mask(model: nn.Module, tokenizer: Any, token: str | None) -> tuple[int, 
     rows = model.get_input_embeddings().weight.shape[0]
     added = max(0, mask_id + 1 - rows)
     if added:
-        resize(model, rows + added)
+        model.resize_token_embeddings(rows + added, mean_resizing=False)
     start_row(model, mask_id, known=min(mask_id, rows))
     return mask_id, added
-
-
-def resize(model: nn.Module, rows: int) -> None:
-    """Grow the embedding and the LM head without touching the global random state."""
-    with torch.random.fork_rng(devices=[]):
-        model.resize_token_embeddings(rows, mean_resizing=False)
 
 
 @torch.no_grad()

@@ -45,6 +45,7 @@ def test_two_choices_must_agree():
 @pytest.mark.parametrize(("rows", "added"), [(None, 1), (24, 0)])
 def test_a_new_mask_takes_a_spare_row_or_a_new_one(tmp_path, tie, rows, added):
     folder = ar_folder(tmp_path / "base", rows=rows, tie_word_embeddings=tie)
+    torch.manual_seed(0)
     before = torch.get_rng_state()
     lm = load(folder)
     assert torch.equal(torch.get_rng_state(), before)
@@ -58,7 +59,8 @@ def test_a_new_mask_takes_a_spare_row_or_a_new_one(tmp_path, tie, rows, added):
     for table in (embedding, head):
         mean, spread = table[:18].mean(0), table[:18].std()
         assert 0 < (table[18] - mean).norm() < 0.5 * spread * len(mean) ** 0.5
-    assert torch.equal(answer(load(folder)), answer(lm))  # the start of the row is no matter of chance
+    torch.manual_seed(1)  # the start of the row is no matter of chance
+    assert torch.equal(answer(load(folder)), answer(lm))
     lm.save(tmp_path / "saved")
     again = load(tmp_path / "saved")
     assert again.facts == lm.facts
