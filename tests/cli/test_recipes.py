@@ -1,0 +1,23 @@
+"""Every recipe that ships parses and builds, wherever its model and its data are."""
+
+from pathlib import Path
+
+import pytest
+
+from unmask.recipe import SECTIONS, build, read_recipe
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted([*(ROOT / "recipes").rglob("*.yaml"), *(ROOT / "src/unmask/assets").rglob("*.yaml")])
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_recipe(path):
+    values = read_recipe(path)
+    recipe = build(values)
+    assert list(values) == [section for section in SECTIONS if section in values], "sections in the usual order"
+    assert path.read_text().startswith("#"), "a recipe says what it is"
+    assert recipe.run.objective is not None
+
+
+def test_there_are_recipes():
+    assert RECIPES
