@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from unmask.attention import AttentionRule, Bidirectional
 from unmask.types import Scored
 
 
@@ -11,6 +12,7 @@ from unmask.types import Scored
 class Toy:
     """Counts forwards and rows; subclasses say what is predicted at (row, column)."""
 
+    rule: AttentionRule = Bidirectional()
     vocab_size: int = 11
     mask_id: int = 10
     eos_ids: tuple[int, ...] = (9,)

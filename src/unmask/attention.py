@@ -74,6 +74,9 @@ class Bidirectional:
         return q.segment == k.segment
 
 
+BIDIRECTIONAL = Bidirectional()
+
+
 @dataclass(frozen=True)
 class Causal:
     """Everyone sees the past and itself (autoregressive models).

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
-from unmask.attention import PAD, AttentionRule, Bidirectional, Columns
+from unmask.attention import BIDIRECTIONAL, PAD, AttentionRule, Columns
 from unmask.query import Query, SoftTokens
 
 
@@ -92,13 +92,13 @@ class Batch:
         return torch.where(self.is_canvas, self.offset // self.block_size, -1)
 
     def query(
-        self, ids: Int[Tensor, "B L"], rule: AttentionRule | None = None, soft: SoftTokens | None = None
+        self, ids: Int[Tensor, "B L"], rule: AttentionRule = BIDIRECTIONAL, soft: SoftTokens | None = None
     ) -> Query:
         """Ask about these rows with some tokens replaced. Training and decoding both read text through here."""
         columns = Columns(
             position=self.position, segment=self.owner, block=self.block, stream=torch.zeros_like(self.position)
         )
-        return Query(ids=ids, columns=columns, rule=rule or Bidirectional(), soft=soft)
+        return Query(ids=ids, columns=columns, rule=rule, soft=soft)
 
     def to(self, device: torch.device | str) -> "Batch":
         """Move every tensor."""

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, Protocol
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from unmask.attention import AttentionRule
 from unmask.canvas import Batch
 from unmask.query import Query, SoftTokens
 from unmask.seeds import Draws
@@ -67,6 +68,11 @@ class Denoiser(Protocol):
     mask_id: int
     eos_ids: tuple[int, ...]
     vocab_size: int
+
+    @property
+    def rule(self) -> AttentionRule:
+        """Who may attend to whom in plain text, as the model was trained; training and decoding both read by it."""
+        ...
 
     def logits(self, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
         """Predict the tokens *at* the asked (row, column) positions."""

@@ -12,10 +12,11 @@ from unmask.seeds import Draws, RecordedDraws
 PROMPT, ANSWER, BLOCK, CANVAS = [11, 12, 13], list(range(1, 12)), 4, 16
 
 
+@pytest.mark.parametrize("attention", ["bidirectional", "block_causal"])
 @pytest.mark.parametrize("shift", [False, True])
 @pytest.mark.parametrize("block", [0, 1, 2])
-def test_training_and_decoding_read_the_same_and_answer_the_same(shift, block):
-    lm = from_scratch(ScratchSpec(hidden_size=32, layers=2, heads=2, init_std=0.3), shift=shift)
+def test_training_and_decoding_read_the_same_and_answer_the_same(attention, shift, block):
+    lm = from_scratch(ScratchSpec(hidden_size=32, layers=2, heads=2, init_std=0.3), shift=shift, attention=attention)
     answer = [*ANSWER, lm.filler_id]
     blocks = len(answer) / BLOCK
 
@@ -39,7 +40,7 @@ def test_training_and_decoding_read_the_same_and_answer_the_same(shift, block):
     seen = []
 
     class Spy:
-        mask_id, eos_ids, vocab_size = lm.mask_id, lm.eos_ids, lm.vocab_size
+        mask_id, eos_ids, vocab_size, rule = lm.mask_id, lm.eos_ids, lm.vocab_size, lm.rule
 
         def logits(self, query, at):
             seen.append((query, at, lm.logits(query, at)))

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from unmask.attention import Bidirectional
 from unmask.canvas import Example, fill_to_block, lay_out
 
 
@@ -43,7 +44,7 @@ def test_an_answer_that_does_not_fit_is_refused():
 def test_spread_and_query():
     b = two()
     assert b.spread(torch.tensor([10, 20]))[1, 0] == 20
-    q = b.query(b.ids)
+    q = b.query(b.ids, Bidirectional())
     assert torch.equal(q.columns.segment, b.owner)
     assert torch.equal(q.columns.block, b.block)
 

@@ -87,7 +87,9 @@ class Step:
 class View(Protocol):
     """What the model reads of a state, and how its answers are read back."""
 
-    def query(self, state: State, rows: Int[Tensor, " R"], at: Int[Tensor, "K 2"]) -> tuple[Query, Int[Tensor, "K2 2"]]:
+    def query(
+        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], at: Int[Tensor, "K 2"]
+    ) -> tuple[Query, Int[Tensor, "K2 2"]]:
         """Ask about (live row, column) positions."""
         ...
 

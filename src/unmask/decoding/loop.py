@@ -118,7 +118,7 @@ def _propose(model: Denoiser, state: State, parts: Parts, draws: Draws, index: i
 
     place = is_open.nonzero()
     at = torch.stack([place[:, 0], columns[is_open]], dim=1)
-    query, asked = parts.view.query(state, rows, at)
+    query, asked = parts.view.query(model, state, rows, at)
     logits = parts.view.read(parts.cache.logits(model, query, asked))
     if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()

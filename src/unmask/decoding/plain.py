@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unmask.attention import Bidirectional
 from unmask.config import part
 from unmask.decoding.base import CACHES, REVISIONS, STOPS, VIEWS, Candidates, State
 from unmask.types import Denoiser, Query
@@ -18,9 +17,11 @@ from unmask.types import Denoiser, Query
 class CanvasView:
     """The model reads the live rows whole: prompt, written tokens, masks to the end of the canvas."""
 
-    def query(self, state: State, rows: Int[Tensor, " R"], at: Int[Tensor, "K 2"]) -> tuple[Query, Int[Tensor, "K 2"]]:
+    def query(
+        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], at: Int[Tensor, "K 2"]
+    ) -> tuple[Query, Int[Tensor, "K 2"]]:
         """Select the live rows."""
-        whole = state.batch.query(state.ids, Bidirectional())
+        whole = state.batch.query(state.ids, model.rule)
         return replace(whole, ids=whole.ids[rows], columns=whole.columns[rows]), at
 
     def read(self, logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:

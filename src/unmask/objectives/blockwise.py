@@ -80,7 +80,7 @@ class Blockwise(WeightedLikelihood):
             columns=batch.ids.numel(),
         )
         return Noised(
-            query=batch.query(hide(batch, is_masked | is_dirty_prefix | is_hidden_suffix, model.mask_id)),
+            query=batch.query(hide(batch, is_masked | is_dirty_prefix | is_hidden_suffix, model.mask_id), model.rule),
             at=indices(is_masked),
             targets=batch.ids[is_masked],
             weight=weight,

@@ -54,7 +54,7 @@ class Vanilla(WeightedLikelihood):
             columns=batch.ids.numel(),
         )
         return Noised(
-            query=batch.query(hide(batch, is_hidden, model.mask_id)),
+            query=batch.query(hide(batch, is_hidden, model.mask_id), model.rule),
             at=at,
             targets=batch.ids[is_masked],
             weight=weight,
