@@ -160,13 +160,13 @@ def _steps(loc: tuple[Any, ...]) -> list[str]:
 def _wrong_value(problem: Any, cls: type[Any]) -> str:
     """Say what was expected, what was found, and what the field is by default."""
     expected = _EXPECTED.get(problem["type"])
+    message: str
     if expected is None:
         message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
         message = message[0].lower() + message[1:]
     else:
-        message = "expected " + expected.format(
-            **{name: _plain(value) for name, value in problem.get("ctx", {}).items()}
-        )
+        limits = {name: _plain(value) for name, value in problem.get("ctx", {}).items()}
+        message = f"expected {expected.format(**limits)}"
     if problem["type"] == "value_error":  # a part's own check says all that there is to say
         return message
     default = _default(cls, problem["loc"])

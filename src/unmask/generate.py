@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -155,23 +156,44 @@ def _size(lm: LoadedModel, decoder: Decoder | None, options: dict[str, Any]) -> 
 
 
 def _as_list(prompts: Any) -> list[Prompt]:
+    """Tell one prompt from several."""
     if isinstance(prompts, str):
         return [prompts]
     if isinstance(prompts, Tensor):
         return list(prompts if prompts.ndim == 2 else prompts[None])
-    one_chat = bool(prompts) and isinstance(prompts[0], dict)
-    one_row = bool(prompts) and isinstance(prompts[0], int)
-    return [prompts] if one_chat or one_row else list(prompts)
+    if not isinstance(prompts, Sequence):
+        raise _no_prompt(prompts)
+    is_one = bool(prompts) and isinstance(prompts[0], (dict, Integral))
+    return [prompts] if is_one else list(prompts)  # type: ignore[list-item]
 
 
 def _tokens(lm: LoadedModel, prompt: Prompt, chat: bool | None) -> list[int]:
+    """Return the ids of a prompt of any kind."""
     if isinstance(prompt, Tensor):
-        return [int(token) for token in prompt.tolist()]
-    if not isinstance(prompt, str) and all(isinstance(token, int) for token in prompt):
-        return [int(token) for token in prompt]  # type: ignore[arg-type]
+        if prompt.ndim != 1 or prompt.is_floating_point():
+            raise _no_prompt(prompt)
+        return _known(lm, prompt.tolist())
+    if not isinstance(prompt, Sequence):
+        raise _no_prompt(prompt)
+    if not isinstance(prompt, str) and all(isinstance(token, Integral) for token in prompt):
+        return _known(lm, prompt)
+    if not isinstance(prompt, str) and not all(isinstance(message, dict) for message in prompt):
+        raise _no_prompt(prompt)
     if lm.tokenizer is None:
         raise UserError("text prompt: the model has no tokenizer; give token ids")
     return list(prompt_ids(lm.tokenizer, prompt, chat=chat))
+
+
+def _known(lm: LoadedModel, ids: Sequence[Any]) -> list[int]:
+    """Refuse ids that the embedding does not have: a GPU would fail far from here."""
+    for token in ids:
+        if not 0 <= token < lm.vocab_size:
+            raise UserError(f"prompt: expected token ids from 0 to {lm.vocab_size - 1}, found {token}")
+    return [int(token) for token in ids]
+
+
+def _no_prompt(found: Any) -> UserError:
+    return UserError(f"prompt: expected text, chat messages or token ids, found {str(found)[:60]!r}")
 
 
 def _cut(canvas: Tensor, eos_ids: Sequence[int]) -> Tensor:

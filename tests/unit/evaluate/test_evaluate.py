@@ -1,5 +1,6 @@
 """Evaluation on a model whose answers are known."""
 
+import importlib
 import json
 from types import SimpleNamespace
 
@@ -25,7 +26,7 @@ def model(monkeypatch):
         answers = [torch.zeros(len(text) + 1) for text in texts]
         return SimpleNamespace(texts=texts, answers=answers, forwards=4, row_forwards=[4] * len(prompts))
 
-    monkeypatch.setattr("unmask.evaluate.api.generate", generate)
+    monkeypatch.setattr(importlib.import_module("unmask.evaluate.api"), "generate", generate)
     return lm, calls
 
 
