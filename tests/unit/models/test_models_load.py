@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -32,6 +33,13 @@ def test_what_the_checkpoint_says_is_read_back_and_the_user_may_differ(tmp_path)
     assert load(tmp_path).facts == lm.facts
     other = load(tmp_path, shift=False, block_size=4, attention="block_causal").facts
     assert (other.shift, other.block_size, other.attention) == (False, 4, "block_causal")
+
+
+def test_facts_that_changed_since_are_saved(tmp_path):
+    lm = load(ar_folder(tmp_path / "base"))
+    lm.facts = replace(lm.facts, block_size=16, shift=False)
+    lm.save(tmp_path / "saved")
+    assert load(tmp_path / "saved").facts == lm.facts
 
 
 def test_the_filler_learns(tmp_path):
