@@ -2,12 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-RUN := runs/quickstart-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: quickstart test check format lint types layers wheel clean
 
 quickstart: $(READY)
-	$(BIN)/unmask quickstart --out $(RUN)
+	$(BIN)/unmask quickstart
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -35,6 +35,11 @@ class Example:
     order: int
     canvas: int
 
+    @property
+    def columns(self) -> int:
+        """Columns that the example takes."""
+        return len(self.prompt) + self.canvas
+
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
@@ -116,28 +121,34 @@ def fill_to_block(length: int, block_size: int) -> int:
     return math.ceil(length / block_size) * block_size
 
 
-def lay_out(examples: Sequence[Example], *, block_size: int, filler_id: int) -> Batch:
-    """Lay examples out left-aligned, one a row, padded on the right.
+def lay_out(examples: Sequence[Example], *, block_size: int, filler_id: int, row_length: int | None = None) -> Batch:
+    """Lay examples out left-aligned and padded on the right: one a row, or packed.
 
     Args:
         examples: their canvases must hold their answers.
         block_size: the decoder's grid.
         filler_id: end-of-text token after the end-of-turn token, also put under padding (where nobody sees it).
+        row_length: pack several examples into rows of this length (or of the longest example). None attends to
+            another, and positions restart.
     """
-    rows = len(examples)
-    columns = max(len(e.prompt) + e.canvas for e in examples)
-    ids = torch.full((rows, columns), filler_id)
-    position = torch.zeros((rows, columns), dtype=torch.int64)
-    owner = torch.full((rows, columns), PAD)
-    offset = torch.full((rows, columns), -1)
-    for row, e in enumerate(examples):
-        start, text, end = len(e.prompt), len(e.prompt) + len(e.answer), len(e.prompt) + e.canvas
-        if text > end:
-            raise ValueError(f"an answer of {len(e.answer)} tokens does not fit a canvas of {e.canvas}")
-        ids[row, :text] = torch.tensor([*e.prompt, *e.answer], dtype=torch.int64)
-        position[row, :end] = torch.arange(end)
-        owner[row, :end] = row
-        offset[row, start:end] = torch.arange(e.canvas)
+    rows = [[e] for e in range(len(examples))] if row_length is None else _pack(examples, row_length)
+    columns = max(sum(examples[e].columns for e in row) for row in rows)
+    ids = torch.full((len(rows), columns), filler_id)
+    position = torch.zeros((len(rows), columns), dtype=torch.int64)
+    owner = torch.full((len(rows), columns), PAD)
+    offset = torch.full((len(rows), columns), -1)
+    for row, members in enumerate(rows):
+        begin = 0
+        for index in members:
+            e = examples[index]
+            start, text, end = begin + len(e.prompt), begin + len(e.prompt) + len(e.answer), begin + e.columns
+            if text > end:
+                raise ValueError(f"an answer of {len(e.answer)} tokens does not fit a canvas of {e.canvas}")
+            ids[row, begin:text] = torch.tensor([*e.prompt, *e.answer], dtype=torch.int64)
+            position[row, begin:end] = torch.arange(e.columns)
+            owner[row, begin:end] = index
+            offset[row, start:end] = torch.arange(e.canvas)
+            begin = end
     return Batch(
         ids=ids,
         position=position,
@@ -149,3 +160,19 @@ def lay_out(examples: Sequence[Example], *, block_size: int, filler_id: int) -> 
         canvas_length=torch.tensor([e.canvas for e in examples]),
         block_size=block_size,
     )
+
+
+def _pack(examples: Sequence[Example], row_length: int) -> list[list[int]]:
+    """Share examples out over rows: the longest first, each into the first row that has room (first-fit decreasing)."""
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for index in sorted(range(len(examples)), key=lambda i: -examples[i].columns):
+        needed = examples[index].columns
+        place = next((row for row, left in enumerate(room) if left >= needed), None)
+        if place is None:
+            rows.append([])
+            room.append(max(row_length, needed))
+            place = len(rows) - 1
+        rows[place].append(index)
+        room[place] -= needed
+    return rows

@@ -61,6 +61,7 @@ class DataSection:
         max_length: longest prompt plus answer, tokens.
         canvas: columns of every canvas; None: fit each answer, with a drawn tail.
         tail_blocks: longest drawn tail, blocks.
+        pack: put several examples into a row of ``max_length`` instead of padding each.
         on_bad: ``error`` or ``skip`` rows that cannot be used.
         too_long: ``error``, ``skip`` or ``truncate`` rows beyond ``max_length``.
         held_out: examples kept aside for the held-out loss.
@@ -76,6 +77,7 @@ class DataSection:
     max_length: Annotated[int, Field(ge=2)] = 1024
     canvas: Annotated[int, Field(ge=1)] | None = None
     tail_blocks: Annotated[int, Field(ge=0)] = 2
+    pack: bool = False
     on_bad: Literal["error", "skip"] = "error"
     too_long: Literal["error", "skip", "truncate"] | None = None
     held_out: Annotated[int, Field(ge=0)] = 0

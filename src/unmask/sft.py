@@ -42,6 +42,7 @@ def run_recipe(
         tail_blocks=data.tail_blocks,
         block_size=size,
         max_length=data.max_length,
+        pack=data.pack,
         resume=resume,
         show=show,
     )

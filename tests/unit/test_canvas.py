@@ -31,6 +31,21 @@ def test_layout_by_hand():
     assert b.is_canvas.sum(1).tolist() == [12, 4]
 
 
+def test_packing_by_hand():
+    """Rows of 20 hold 14 + 5 columns; the third example needs a row of its own."""
+    examples = [
+        Example(prompt=[6], answer=[7, 9], order=8, canvas=4),
+        Example(prompt=[1, 2], answer=[3, 4, 5, 9], order=7, canvas=12),
+        Example(prompt=[5, 5], answer=[8, 9], order=9, canvas=8),
+    ]
+    b = lay_out(examples, block_size=3, filler_id=0, row_length=20)
+    assert b.owner.tolist() == [[1] * 14 + [0] * 5, [2] * 10 + [-1] * 9]
+    assert b.ids.tolist()[0] == [1, 2, 3, 4, 5, 9, 0, 0, 0, 0, 0, 0, 0, 0, 6, 7, 9, 0, 0]
+    assert b.position.tolist()[0] == [*range(14), *range(5)]
+    assert b.offset.tolist()[0] == [-1, -1, *range(12), -1, *range(4)]
+    assert b.order.tolist() == [8, 7, 9]
+
+
 def test_filled_length_never_exceeds_the_canvas():
     b = lay_out([Example(prompt=[1], answer=[2, 3], order=0, canvas=2)], block_size=8, filler_id=0)
     assert b.filled_length.tolist() == [2]

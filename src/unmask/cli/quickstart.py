@@ -1,5 +1,6 @@
 """``unmask quickstart``."""
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ from unmask.cli.options import Json, Seed
 
 
 def quickstart(
-    out: Annotated[Path, typer.Option(help="Folder to write to; must be new.")] = Path("runs/quickstart"),
+    out: Annotated[Path | None, typer.Option(help="New folder to write to (default: runs/quickstart-TIME).")] = None,
     problems: Annotated[int, typer.Option(help="Held-out problems.")] = 400,
     steps: Annotated[int | None, typer.Option(help="Fine-tuning steps (default: as the recipes say).")] = None,
     seed: Seed = 0,
@@ -22,6 +23,7 @@ def quickstart(
     from unmask.quickstart import quickstart as run
     from unmask.quiet import quiet
 
+    out = out or Path("runs") / time.strftime("quickstart-%Y%m%d-%H%M%S")
     console = Console(stderr=True)
     with console.status("starting") as status:
         report = run(out, problems=problems, seed=seed, steps=steps, progress=status.update)

@@ -24,6 +24,7 @@ class Collator:
         tail_blocks: the longest tail, in blocks; ignored where ``canvas`` is given.
         draws: of the length of the tail, keyed by the example's place in the global order.
         max_length: columns that prompt and canvas may take; a tail that does not fit is drawn from what does.
+        pack: put several examples into a row of ``max_length`` (or of the longest) instead of padding each.
     """
 
     block_size: int
@@ -32,6 +33,7 @@ class Collator:
     tail_blocks: int = 0
     draws: Draws
     max_length: int | None = None
+    pack: bool = False
 
     def __call__(self, items: Sequence[Any]) -> Batch:
         """Lay out items that have ``prompt``, ``answer``, ``order`` and maybe ``place``, as keys or attributes."""
@@ -42,7 +44,9 @@ class Collator:
             Example(prompt=row["prompt"], answer=row["answer"], order=row["order"], canvas=self._columns(row, share))
             for row, share in zip(rows, tail, strict=True)
         ]
-        return lay_out(examples, block_size=self.block_size, filler_id=self.filler_id)
+        longest = max(example.columns for example in examples)
+        row_length = (self.max_length or longest) if self.pack else None
+        return lay_out(examples, block_size=self.block_size, filler_id=self.filler_id, row_length=row_length)
 
     def _columns(self, row: Mapping[str, Any], share: float) -> int:
         """Size one canvas. ``share`` in [0, 1) picks the tail uniformly among those allowed."""

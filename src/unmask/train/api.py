@@ -43,6 +43,7 @@ def train(
     tail_blocks: int = 2,
     block_size: int | None = None,
     max_length: int | None = None,
+    pack: bool = False,
     resume: bool = False,
     evaluate: Callable[[], dict[str, float]] | None = None,
     show: bool = True,
@@ -59,6 +60,7 @@ def train(
         tail_blocks: longest drawn tail.
         block_size: the grid of the canvas where the objective has none.
         max_length: longest row.
+        pack: put several examples into a row; ``batch_size`` still counts examples.
         resume: go on from the newest whole checkpoint.
         evaluate: further named values, computed when the held-out loss is.
         show: draw a progress bar on stderr.
@@ -80,7 +82,7 @@ def train(
     draws = Draws(seed=run.seed)
     collator = Collator(
         block_size=size, filler_id=lm.filler_id, canvas=canvas, tail_blocks=tail_blocks, draws=draws,
-        max_length=max_length,
+        max_length=max_length, pack=pack,
     )  # fmt: skip
     trainer = DiffusionTrainer(
         lm,

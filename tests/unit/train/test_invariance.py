@@ -29,10 +29,11 @@ def gradients(tiny, sorting, tmp_path, monkeypatch):
 
     monkeypatch.setattr(DiffusionTrainer, "_close_window", record)
 
-    def step(objective, *, batch_size, accumulate):
+    def step(objective, *, batch_size, accumulate, pack=False):
         seen.clear()
         run = TrainRun(objective=objective, steps=1, batch_size=batch_size, accumulate=accumulate, max_grad_norm=0.0)
-        result = train(tiny(), sorting, run, out=tmp_path / f"{batch_size}x{accumulate}", block_size=4, show=False)
+        out = tmp_path / f"{batch_size}x{accumulate}-{pack}"
+        result = train(tiny(), sorting, run, out=out, block_size=4, max_length=160, pack=pack, show=False)
         return dict(seen), result
 
     return step
@@ -49,12 +50,21 @@ def test_four_rows_at_once_or_one_at_a_time(gradients, objective):
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: f"{o.name}-{getattr(o, 'normaliser', '')}")
+def test_padded_or_packed(gradients, objective):
+    padded, a = gradients(objective, batch_size=8, accumulate=1)
+    packed, b = gradients(objective, batch_size=8, accumulate=1, pack=True)
+    assert b.totals["forward_tokens"] < a.totals["forward_tokens"]
+    for name, gradient in padded.items():
+        torch.testing.assert_close(packed[name], gradient, atol=1e-6, rtol=1e-4)
+
+
 def test_gradient_of_a_step_is_the_gradient_of_the_one_mean(gradients, tiny, sorting):
     """Against autograd on the whole batch, without the Trainer."""
     objective = Vanilla(normaliser="per_token")
     seen, _ = gradients(objective, batch_size=1, accumulate=4)
     lm, draws = tiny(), Draws(seed=0)
-    collator = Collator(block_size=4, filler_id=lm.filler_id, tail_blocks=2, draws=draws)
+    collator = Collator(block_size=4, filler_id=lm.filler_id, tail_blocks=2, draws=draws, max_length=160)
     rows = OrderedExamples(sorting, seed=0, length=4)
     noised = objective.noise(collator([rows[i] for i in range(4)]), model=lm, draws=draws, progress=0)
     lm.model.train()

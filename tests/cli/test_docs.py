@@ -1,0 +1,94 @@
+"""Every command and every Python example in the README and the docs runs."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from unmask.cli.main import app
+from unmask.markup import assign
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
+
+
+def fenced(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), flags=re.DOTALL)
+
+
+def commands(page):
+    lines = "\n".join(fenced(page, "sh")).replace("\\\n", " ").splitlines()
+    return [line.partition("  #")[0].strip() for line in lines if line.strip()]
+
+
+def test_make_targets_exist():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    for page in PAGES:
+        for command in commands(page):
+            if command.startswith("make"):
+                assert set(command.split()[1:]) <= targets, f"{page.name}: {command}"
+
+
+def test_every_command_is_one_we_run():
+    for page in PAGES:
+        for command in commands(page):
+            assert command.split()[0] in ("make", "unmask"), f"{page.name}: {command}"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder in which the README's file names exist, tiny."""
+    rows = [f'{{"prompt": "{d}{d + 1}=", "completion": "{d}{d + 1}"}}' for d in range(6)]
+    (tmp_path / "chats.jsonl").write_text("\n".join(rows))
+    (tmp_path / "gsm8k").mkdir()
+    (tmp_path / "gsm8k/test.jsonl").write_text('{"question": "what is 1+1?", "answer": "1+1=2\\n#### 2"}\n' * 2)
+    recipe = {
+        "model": {"path": "asset:quickstart/model"},
+        "data": {"path": "chats.jsonl"},
+        "objective": {"name": "blockwise", "block_size": 7},
+        "run": {"steps": 2, "batch_size": 2},
+    }
+    (tmp_path / "my-recipe.yaml").write_text(yaml.safe_dump(recipe))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_commands_run(page, folder):
+    for command in commands(page):
+        if not command.startswith("unmask"):
+            continue
+        words = ["asset:quickstart/model" if word == "MODEL" else word for word in shlex.split(command)[1:]]
+        if words[0] == "quickstart":
+            continue  # the quick start has a test of its own
+        if words[0] in ("generate", "eval"):
+            words += ["--max-new-tokens", "7"]
+        result = CliRunner().invoke(app, words, catch_exceptions=False)
+        assert result.exit_code == 0, f"{command}: {result.output}{result.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_python_examples_run(page, folder):
+    for code in fenced(page, "python"):
+        exec(compile(code, page.name, "exec"), {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_recipes_in_the_docs_are_valid(page):
+    from unmask.recipe import build
+
+    for text in fenced(page, "yaml"):
+        values = yaml.safe_load(text)
+        assign(values, "data.path=null")
+        assign(values, "data.task=sorting")
+        build(values)
+
+
+def test_links_and_pictures_exist():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
