@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from unmask.evaluate import evaluate
     from unmask.generate import generate, stream
     from unmask.models import add_lora, from_scratch, load
-    from unmask.train import TrainRun, train
+    from unmask.train import Layout, TrainRun, train
 
 _HOMES = {
     "Decoder": "unmask.decoding",
+    "Layout": "unmask.train",
     "TrainRun": "unmask.train",
     "UserError": "unmask.errors",
     "add_lora": "unmask.models",
@@ -34,6 +35,7 @@ _HOMES = {
 }
 __all__ = [
     "Decoder",
+    "Layout",
     "TrainRun",
     "UserError",
     "add_lora",

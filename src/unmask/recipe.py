@@ -89,17 +89,18 @@ def _maybe(cls: type[Any], value: Any) -> Any:
 
 @part
 class Recipe:
-    """A whole run. ``run`` carries the objective."""
+    """A whole run. ``run`` carries the objective; ``values`` is what it was built from."""
 
     model: Any
     data: Any
     decoder: Any
     run: Any
+    values: Any = None
 
 
 def read_recipe(path: str | Path, assignments: tuple[str, ...] = ()) -> dict[str, Any]:
     """Read a recipe file and apply ``--set`` assignments; nothing is checked yet."""
-    path = Path(path)
+    path = resolve_path(str(path))
     if not path.is_file():
         raise UserError(f"{path}: no such recipe; expected a YAML file")
     try:
@@ -145,7 +146,7 @@ def build_parts(values: Mapping[str, Any]) -> tuple[Recipe, list[str]]:
         settings = {**settings, "objective": objective or "vanilla"}
     run = section(lambda: fill(TrainRun, settings, "run"))
     problems += _model_problems(model, values) + _data_problems(data, objective) + _decoder_problems(decoder, objective)
-    return Recipe(model=model, data=data, decoder=decoder, run=run), problems
+    return Recipe(model=model, data=data, decoder=decoder, run=run, values=dict(values)), problems
 
 
 def _model_problems(model: ModelSection | None, values: Mapping[str, Any]) -> list[str]:

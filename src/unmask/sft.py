@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from unmask.recipe import Recipe, load_examples, load_model
-from unmask.train import TrainResult, train
+from unmask.train import Layout, TrainResult, train
 from unmask.train.folder import check_folder
 
 
@@ -38,11 +38,14 @@ def run_recipe(
         run,
         out=out,
         held_out=held_out,
-        canvas=data.canvas,
-        tail_blocks=data.tail_blocks,
-        block_size=size,
-        max_length=data.max_length,
-        pack=data.pack,
+        layout=Layout(
+            block_size=size,
+            canvas=data.canvas,
+            tail_blocks=data.tail_blocks,
+            max_length=data.max_length,
+            pack=data.pack,
+        ),
+        recipe=recipe.values,
         resume=resume,
         show=show,
     )

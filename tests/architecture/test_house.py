@@ -24,7 +24,9 @@ def test_budgets(path):
     assert len(text.splitlines()) <= 400 or name in LONG_FILES
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
-            documented = len(ast.get_docstring(node, clean=False) or "") and node.body[0].end_lineno - node.body[0].lineno
+            documented = (
+                len(ast.get_docstring(node, clean=False) or "") and node.body[0].end_lineno - node.body[0].lineno
+            )
             length = node.end_lineno - node.lineno - documented
             assert length <= 60 or f"{name}:{node.name}" in LONG_FUNCTIONS, f"{node.name}: {length} lines"
 
@@ -38,7 +40,9 @@ def test_no_method_is_named_where_all_methods_are_served(place):
 
 
 def test_nothing_is_seeded_or_drawn_globally():
-    calls = re.compile(r"torch\.manual_seed|np\.random\.seed|random\.seed\(|torch\.rand\(|torch\.randn\(|\.bernoulli\(|torch\.randint\(")
+    calls = re.compile(
+        r"torch\.manual_seed|np\.random\.seed|random\.seed\(|torch\.rand\(|torch\.randn\(|\.bernoulli\(|torch\.randint\("
+    )
     for path in SOURCES:
         for number, line in enumerate(path.read_text().splitlines(), 1):
             found = calls.search(line.partition("#")[0])

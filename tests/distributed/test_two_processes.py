@@ -18,7 +18,7 @@ SCRIPT = textwrap.dedent(
     from unmask.data import Encoded
     from unmask.models import ScratchSpec, from_scratch
     from unmask.objectives import Vanilla
-    from unmask.train import TrainRun, train
+    from unmask.train import Layout, TrainRun, train
 
     lm = from_scratch(ScratchSpec(hidden_size=32, layers=2, heads=2, seed=1), device="cpu")
     end = lm.filler_id
@@ -29,7 +29,7 @@ SCRIPT = textwrap.dedent(
         objective=Vanilla(normaliser="per_token"), steps=3, batch_size=int(sys.argv[2]), lr=1e-2, warmup=0.0,
         schedule="constant",
     )
-    train(lm, examples, run, out=sys.argv[1], block_size=4, show=False)
+    train(lm, examples, run, out=sys.argv[1], layout=Layout(block_size=4), show=False)
     """
 )
 

@@ -15,6 +15,7 @@ from unmask.decoding.base import (
     VIEWS,
     Selection,
 )
+from unmask.decoding.scores import Limit
 from unmask.errors import UserError
 
 
@@ -38,7 +39,7 @@ class Decoder:
 
     block_size: Annotated[int, Field(ge=1)] | None = None
     steps: Annotated[int, Field(ge=1)] | None = None
-    threshold: float | None = None
+    threshold: Limit | None = None
     temperature: Annotated[float, Field(ge=0)] = 0.0
     selection: Annotated[Any, BeforeValidator(resolver(SELECTIONS))] = None
     proposal: Annotated[Any, BeforeValidator(resolver(PROPOSALS))] = None

@@ -1,9 +1,12 @@
 """How sure a proposal is. Computed from the un-noised, un-tempered logits over the whole vocabulary (LLaDA)."""
 
+import math
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from unmask.errors import UserError, did_you_mean
@@ -52,6 +55,16 @@ SCORES: dict[str, Score] = {
     "margin": margin,
     "random": random,
 }
+
+
+def check_threshold(value: float) -> float:
+    """Accept infinity (one token a step); refuse NaN, which every comparison would fail."""
+    if math.isnan(value):
+        raise ValueError("expected a number or .inf, found nan")
+    return value
+
+
+Limit = Annotated[float, Field(allow_inf_nan=True), AfterValidator(check_threshold)]
 
 
 def check_score(name: str) -> str:

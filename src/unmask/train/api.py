@@ -1,18 +1,19 @@
 """``train``: one library function behind ``unmask sft``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from unmask.data import Collator, Encoded, OrderedExamples
+from unmask.data import Collator, Encoded, OrderedExamples, encode, read
 from unmask.models import LoadedModel
 from unmask.seeds import Draws
 from unmask.train import checkpoints
 from unmask.train.folder import on_rank_zero, open_folder, settings_of
 from unmask.train.held_out import held_out_loss
+from unmask.train.layout import Layout
 from unmask.train.metrics import MetricsFile
 from unmask.train.run import TrainRun
 
@@ -34,67 +35,46 @@ class TrainResult:
 
 def train(
     lm: LoadedModel,
-    examples: Sequence[Encoded],
+    data: str | Path | Sequence[Encoded],
     run: TrainRun,
     *,
     out: str | Path,
+    layout: Layout | None = None,
     held_out: Sequence[Encoded] = (),
-    canvas: int | None = None,
-    tail_blocks: int = 2,
-    block_size: int | None = None,
-    max_length: int | None = None,
-    pack: bool = False,
     resume: bool = False,
     evaluate: Callable[[], dict[str, float]] | None = None,
     show: bool = True,
+    recipe: Mapping[str, Any] | None = None,
 ) -> TrainResult:
     """Fine-tune a loaded model in place and save it.
 
     Args:
         lm: the model.
-        examples: prompts and answers as tokens.
+        data: a file or the name of a hub data set, or prompts and answers as tokens (``unmask.data.encode``).
         run: objective and settings.
         out: folder of the run; it must be new, or hold this very run if ``resume``.
+        layout: grid, canvas and rows.
         held_out: examples for the held-out loss.
-        canvas: columns of every canvas (decoding's ``max_new_tokens``); None fits each answer, with a drawn tail.
-        tail_blocks: longest drawn tail.
-        block_size: the grid of the canvas where the objective has none.
-        max_length: longest row.
-        pack: put several examples into a row; ``batch_size`` still counts examples.
         resume: go on from the newest whole checkpoint.
         evaluate: further named values, computed when the held-out loss is.
         show: draw a progress bar on stderr.
+        recipe: what the run was read from, to be kept with it.
 
     Raises:
         UserError: the folder holds another run; nothing to resume.
         NonFiniteLossError: the loss became NaN or infinite.
     """
-    from transformers import PrinterCallback
-
-    from unmask.train.progress import Reporter
-    from unmask.train.trainer import DiffusionTrainer
-
-    out = Path(out)
-    size = run.objective.block_size or block_size or lm.facts.block_size or 32
+    out, layout = Path(out), layout or Layout()
+    size = run.objective.block_size or layout.block_size or lm.facts.block_size or 32
+    layout = replace(layout, block_size=size)
+    if run.gradient_checkpointing:
+        lm.checkpoint_gradients()
+    examples = _read(data, lm, layout) if isinstance(data, (str, Path)) else data
     arguments = _arguments(run, out / "checkpoints", lm)  # starts the process group, if there is one
-    settings = settings_of(run, lm, len(examples), size, canvas)
-    start_from = on_rank_zero(lambda: open_folder(out, settings, resume=resume))
+    settings = settings_of(run, lm, len(examples), layout)
+    start_from = on_rank_zero(lambda: open_folder(out, settings, recipe, resume=resume))
     draws = Draws(seed=run.seed)
-    collator = Collator(
-        block_size=size, filler_id=lm.filler_id, canvas=canvas, tail_blocks=tail_blocks, draws=draws,
-        max_length=max_length, pack=pack,
-    )  # fmt: skip
-    trainer = DiffusionTrainer(
-        lm,
-        run.objective,
-        draws=draws,
-        keep=run.keep,
-        arguments=arguments,
-        train_dataset=OrderedExamples(
-            examples, seed=run.seed, length=run.steps * run.batch_size * run.accumulate * arguments.world_size
-        ),
-        data_collator=lambda items: {"batch": collator(items), "places": [item["place"] for item in items]},
-    )
+    collator = layout.collator(lm, draws)
 
     def measured() -> dict[str, float]:
         values = dict(evaluate()) if evaluate else {}
@@ -104,14 +84,8 @@ def train(
             )
         return values
 
-    if start_from:
-        trainer.totals.restore(start_from)
-    first = checkpoints.step_of(start_from) if start_from else 0
-    metrics = MetricsFile(out / "metrics.jsonl", first) if arguments.should_save else None
-    reporter = Reporter(run, trainer.totals, metrics, measured, show=show and arguments.should_save)
-    reporter.trainer = trainer
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(reporter)
+    trainer = _trainer(lm, run, examples, collator=collator, draws=draws, arguments=arguments)
+    _report(trainer, run, out, measured, start_from, show=show and arguments.should_save)
     trainer.train(resume_from_checkpoint=str(start_from) if start_from else None)
 
     lm.model.eval()
@@ -119,6 +93,50 @@ def train(
         _save_final(lm, out, trained_block_size=run.objective.block_size)
     trainer.accelerator.wait_for_everyone()
     return TrainResult(folder=out, model=out / "model", totals=trainer.totals.values())
+
+
+def _read(path: str | Path, lm: LoadedModel, layout: Layout) -> Sequence[Encoded]:
+    return encode(
+        read(str(path)), lm.tokenizer, max_length=layout.max_length, canvas=layout.canvas,
+        block_size=layout.block_size, end_ids=lm.eos_ids, mask_id=lm.mask_id,
+    )  # fmt: skip
+
+
+def _trainer(
+    lm: LoadedModel, run: TrainRun, examples: Sequence[Encoded], *, collator: Collator, draws: Draws, arguments: Any
+) -> Any:
+    from transformers import PrinterCallback
+
+    from unmask.train.trainer import DiffusionTrainer
+
+    length = run.steps * run.batch_size * run.accumulate * arguments.world_size
+    trainer = DiffusionTrainer(
+        lm,
+        run.objective,
+        draws=draws,
+        keep=run.keep,
+        arguments=arguments,
+        train_dataset=OrderedExamples(examples, seed=run.seed, length=length),
+        data_collator=lambda items: {"batch": collator(items), "places": [item["place"] for item in items]},
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _report(
+    trainer: Any, run: TrainRun, out: Path, measured: Callable[[], dict[str, float]], start_from: Path | None, *,
+    show: bool,
+) -> None:  # fmt: skip
+    """Attach what records and shows the run."""
+    from unmask.train.progress import Reporter
+
+    if start_from:
+        trainer.totals.restore(start_from)
+    first = checkpoints.step_of(start_from) if start_from else 0
+    metrics = MetricsFile(out / "metrics.jsonl", first) if trainer.args.should_save else None
+    reporter = Reporter(run, trainer.totals, metrics, measured, show=show)
+    reporter.trainer = trainer
+    trainer.add_callback(reporter)
 
 
 def _save_final(lm: LoadedModel, out: Path, *, trained_block_size: int | None) -> None:
@@ -155,11 +173,6 @@ def _arguments(run: TrainRun, folder: Path, lm: LoadedModel) -> Any:
         max_grad_norm=run.max_grad_norm,
         seed=run.seed,
         bf16=run.bf16 if run.bf16 is not None else on_cuda and torch.cuda.is_bf16_supported(),
-        **(
-            {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
-            if run.gradient_checkpointing
-            else {}
-        ),
         use_cpu=lm.device.type == "cpu",
         save_strategy="steps",
         save_steps=run.save_every or run.steps,

@@ -3,8 +3,9 @@
 import json
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
+from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ import torch
 from unmask.errors import UserError
 from unmask.models import LoadedModel
 from unmask.train import checkpoints
+from unmask.train.layout import Layout
 from unmask.train.run import TrainRun
 
 RUN_FILE = "run.json"
@@ -36,13 +38,20 @@ def on_rank_zero(work: Callable[[], T]) -> T:
     return shared[0]  # type: ignore[no-any-return]
 
 
-def settings_of(run: TrainRun, lm: LoadedModel, examples: int, block_size: int, canvas: int | None) -> dict[str, Any]:
+def settings_of(run: TrainRun, lm: LoadedModel, examples: int, layout: Layout) -> dict[str, Any]:
     """Describe a run so that a resume can tell whether it is the same one."""
     values = {f.name: getattr(run, f.name) for f in fields(run)}
     objective = values.pop("objective")
     values["objective"] = {"name": objective.name, **{f.name: getattr(objective, f.name) for f in fields(objective)}}
-    values |= {"model": lm.source, "examples": examples, "block_size": block_size, "canvas": canvas}
+    values |= {"model": lm.source, "examples": examples}
+    values |= {f.name: getattr(layout, f.name) for f in fields(layout)}
     return json.loads(json.dumps(values, default=str))
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what a run's numbers depend on."""
+    packages = ("unmask", "torch", "transformers", "accelerate", "peft", "tokenizers")
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
 
 
 def check_folder(out: Path, *, resume: bool) -> None:
@@ -60,7 +69,7 @@ def check_folder(out: Path, *, resume: bool) -> None:
         raise UserError(f"{out}: is not empty and holds no run; choose another --out")
 
 
-def open_folder(out: Path, settings: dict[str, Any], *, resume: bool) -> Path | None:
+def open_folder(out: Path, settings: dict[str, Any], recipe: Mapping[str, Any] | None, *, resume: bool) -> Path | None:
     """Claim the folder of a run, or find the checkpoint to go on from."""
     check_folder(out, resume=resume)
     written = out / RUN_FILE
@@ -69,8 +78,8 @@ def open_folder(out: Path, settings: dict[str, Any], *, resume: bool) -> Path | 
             (out / "checkpoints").mkdir(parents=True)
         except OSError as error:
             raise UserError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
-        versions = {"python": platform.python_version(), "torch": torch.__version__}
-        written.write_text(json.dumps({"settings": settings, "versions": versions, "command": sys.argv}, indent=1))
+        kept = {"settings": settings, "recipe": recipe, "versions": versions(), "command": sys.argv}
+        written.write_text(json.dumps(kept, indent=1, default=str))
         return None
     before = json.loads(written.read_text())["settings"]
     changed = sorted(k for k in settings.keys() | before.keys() if settings.get(k) != before.get(k))

@@ -8,7 +8,7 @@ import torch
 from unmask.data import Collator, OrderedExamples
 from unmask.objectives import Blockwise, Vanilla
 from unmask.seeds import Draws
-from unmask.train import TrainRun, train
+from unmask.train import Layout, TrainRun, train
 from unmask.train.trainer import DiffusionTrainer
 
 OBJECTIVES = [
@@ -33,7 +33,9 @@ def gradients(tiny, sorting, tmp_path, monkeypatch):
         seen.clear()
         run = TrainRun(objective=objective, steps=1, batch_size=batch_size, accumulate=accumulate, max_grad_norm=0.0)
         out = tmp_path / f"{batch_size}x{accumulate}-{pack}"
-        result = train(tiny(), sorting, run, out=out, block_size=4, max_length=160, pack=pack, show=False)
+        result = train(
+            tiny(), sorting, run, out=out, layout=Layout(block_size=4, max_length=160, pack=pack), show=False
+        )
         return dict(seen), result
 
     return step

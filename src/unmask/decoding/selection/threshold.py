@@ -9,7 +9,7 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding.base import SELECTIONS, Candidates, top
-from unmask.decoding.scores import check_score
+from unmask.decoding.scores import Limit, check_score
 
 
 @SELECTIONS.register("threshold")
@@ -27,7 +27,7 @@ class Threshold:
     Differs from the paper: nothing but the tie rule (leftmost) of the best one.
     """
 
-    threshold: float = 0.9
+    threshold: Limit = 0.9
     score: Annotated[str, AfterValidator(check_score)] = "low_confidence"
 
     def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
