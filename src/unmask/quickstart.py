@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -105,10 +105,9 @@ def _run_arm(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _evaluate(lm: Any, recipe: Any, decoding: str, problems: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    from unmask.decoding import Decoder
     from unmask.evaluate import evaluate
 
-    decoder = Decoder(block_size=recipe.decoder.block_size, **DECODINGS[decoding])
+    decoder = replace(recipe.decoder, **DECODINGS[decoding])
     task = recipe.data.task
     found = evaluate(
         lm, task, task.problems("test", problems, 0), decoder=decoder, max_new_tokens=recipe.data.canvas, batch_size=100
@@ -143,8 +142,7 @@ def _draw(out: Path, table: Mapping[str, Any]) -> None:
     prompt, decoder, canvas = demonstration()
     shown = generate(lm, prompt, decoder=Decoder(**decoder), max_new_tokens=canvas, keep_steps=True, chat=False)
     final = shown.steps[-1].state
-    spelled = [spell(lm.tokenizer, int(token)) if token not in lm.eos_ids else "∎" for token in
-               canvases(final.batch, final.ids)[0]]  # fmt: skip
+    spelled = [spell(lm, int(token)) for token in canvases(final.batch, final.ids)[0]]
     plot_denoising(shown.steps, spelled, out / "denoising.png", title=prompt)
 
 

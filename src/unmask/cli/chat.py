@@ -38,7 +38,7 @@ def chat(
             history.append({"role": "user", "content": line})
             options = {"decoder": decoder, "max_new_tokens": max_new_tokens, "seed": seed + len(history)}
             state = None
-            for step in watch(stream(lm, history if has_template else line, **options), lm.tokenizer):
+            for step in watch(stream(lm, history if has_template else line, **options), lm):
                 state = step.state
             text = answer_text(lm, state) if state is not None else ""
             if not sys.stderr.isatty():  # on a terminal the last frame of the live view is the answer

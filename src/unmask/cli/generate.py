@@ -71,6 +71,6 @@ def _watched(lm: Any, prompt: str, options: dict[str, Any]) -> str:
     from unmask.plots.terminal import watch
 
     state = None
-    for step in watch(stream(lm, prompt, **options), lm.tokenizer, title=prompt):
+    for step in watch(stream(lm, prompt, **options), lm, title=prompt):
         state = step.state
     return answer_text(lm, state) if state is not None else ""

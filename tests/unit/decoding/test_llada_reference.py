@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from toys import Hash
 
+from toys import Hash
 from unmask.attention import BIDIRECTIONAL
 from unmask.canvas import Example, lay_out
 from unmask.decoding import Decoder
