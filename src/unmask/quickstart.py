@@ -137,7 +137,9 @@ def _draw(out: Path, table: Mapping[str, Any]) -> None:
     from unmask.train.metrics import MetricsFile
 
     plot_losses({arm: MetricsFile.read(out / arm / "metrics.jsonl") for arm in ARMS}, out / "loss.png")
-    plot_accuracies(table, out / "accuracy.png")
+    names = {"accuracy": "block decoding", "full_canvas": "full-canvas decoding"}
+    named = {model: {names[d]: summary for d, summary in rows.items()} for model, rows in table.items()}
+    plot_accuracies(named, out / "accuracy.png")
     lm = load(str(out / "blockwise" / "model"))
     prompt, decoder, canvas = demonstration()
     shown = generate(lm, prompt, decoder=Decoder(**decoder), max_new_tokens=canvas, keep_steps=True, chat=False)
@@ -147,9 +149,9 @@ def _draw(out: Path, table: Mapping[str, Any]) -> None:
 
 
 def demonstration() -> tuple[str, dict[str, Any], int]:
-    """Return a held-out prompt, decoder fields and a canvas for the live view and the picture."""
+    """Return a held-out prompt, decoder fields (one token a step) and a canvas for the live view and the picture."""
     from unmask.recipe import build, read_recipe
 
     recipe = build(read_recipe(ASSET / "blockwise.yaml"))
     problem = recipe.data.task.problems("test", 1, 99)[0]
-    return problem.prompt, {"block_size": recipe.decoder.block_size, "threshold": 0.9}, recipe.data.canvas
+    return problem.prompt, {"block_size": recipe.decoder.block_size}, recipe.data.canvas

@@ -46,7 +46,7 @@ def _show_denoising(out: Path, console: Any) -> None:
     prompt, decoder, canvas = demonstration()
     lm = load(str(out / "blockwise" / "model"))
     steps = stream(lm, prompt, decoder=Decoder(**decoder), max_new_tokens=canvas, chat=False)
-    for _ in watch(steps, lm, title=f"blockwise model, {prompt}", console=console, pause=0.15):
+    for _ in watch(steps, lm, title=f"blockwise model, {prompt}", console=console, pause=0.12):
         pass
 
 

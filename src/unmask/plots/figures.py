@@ -75,8 +75,9 @@ def plot_denoising(steps: Sequence[Step], spelled: Sequence[str], path: Path, *,
         for (row, offset), score in zip(step.at.tolist(), step.scores.tolist(), strict=True):
             if row == 0:
                 written[offset] = (number, score)
+    least = min((score for _, score in written.values()), default=0.0)
     for offset, (number, score) in written.items():
-        shade = colours(min(max(score, 0.0), 1.0))
+        shade = colours((score - least) / max(1.0 - least, 1e-9))
         axes.add_patch(Rectangle((offset, number), 1, len(steps) - number, color=shade, alpha=0.35, lw=0))
         axes.add_patch(Rectangle((offset, number), 1, 1, color=shade, lw=0))
         axes.text(offset + 0.5, len(steps) + 0.6, spelled[offset], ha="center", va="center", family="monospace")
@@ -84,7 +85,9 @@ def plot_denoising(steps: Sequence[Step], spelled: Sequence[str], path: Path, *,
         axes.axvline(edge, color="black", lw=0.6)
     axes.set(xlim=(0, len(spelled)), ylim=(len(steps) + 1.2, 0), ylabel="forward", title=title)
     axes.set_xticks(range(0, len(spelled) + 1, block_size), range(0, len(spelled) + 1, block_size))
-    axes.set_xlabel("position in the answer; lines: block borders; bright: sure when written")
+    axes.set_xlabel(
+        f"position in the answer; lines: block borders; dark to bright: {least:.2f} to 1.00 sure when written"
+    )
     return _save(figure, path)
 
 
@@ -104,7 +107,7 @@ def plot_accuracies(table: Mapping[str, Mapping[str, Mapping[str, Any]]], path: 
             at = group + (place - (len(table) - 1) / 2) * 0.26
             axes.bar(at, value, 0.24, color=COLOURS.get(name), label=name if group == 0 else None)
             axes.errorbar(at, value, [[value - low], [high - value]], color="black", capsize=3, lw=1)
-    axes.set_xticks(range(len(decodings)), [d.replace("_", " ") for d in decodings])
-    axes.set(ylim=(0, 1), ylabel="accuracy, held-out problems")
-    axes.legend(frameon=False)
+    axes.set_xticks(range(len(decodings)), decodings)
+    axes.set(ylim=(0, 1), ylabel="accuracy on held-out problems, 95 % interval")
+    figure.legend(frameon=False, loc="outside upper center", ncols=len(table))
     return _save(figure, path)

@@ -10,7 +10,7 @@ from rich.text import Text
 from unmask.decoding import Step
 from unmask.models import LoadedModel
 
-FRESH, OPEN, LATER = "bold black on bright_green", "bright_black", "grey30"
+FRESH, OPEN, LATER = "#000000 on #7ee787", "bright_black", "grey30"
 BLOCKS = ("bright_cyan", "bright_magenta")
 
 
