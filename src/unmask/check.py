@@ -8,7 +8,7 @@ from typing import Any
 from unmask.data import encode, read
 from unmask.errors import UserError
 from unmask.recipe import DataSection, ModelSection, Recipe, build_parts, task_records
-from unmask.sources import is_hub_name, resolve_path
+from unmask.sources import is_hub_name
 
 LOOK = 200
 """Rows of the data that are looked at: what is wrong with a data set is mostly wrong from the start."""
@@ -55,7 +55,7 @@ def _look_at_model(section: ModelSection, found: Findings) -> tuple[Any, int | N
     if is_hub_name(section.path):
         found.notes.append(f"model.path: no '{section.path}' here; as a name on the hub it is not looked at")
         return None, None
-    where = _ask(lambda: locate(resolve_path(section.path)), found, "model.path")
+    where = _ask(lambda: locate(section.path), found, "model.path")
     if where is None:
         return None, None
     from unmask.models.outline import outline

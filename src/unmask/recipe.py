@@ -221,7 +221,7 @@ def load_model(section: ModelSection) -> LoadedModel:
             device=pick_device(section.device),
         )
     lm = load(
-        str(resolve_path(section.path)),
+        section.path,
         device=section.device,
         dtype=section.dtype,
         mask_token=section.mask_token,

@@ -19,7 +19,8 @@ def resolve_path(path: str) -> Path:
         # Path("./x") forgets its dot, and "x" might be a name on the hub.
         return Path(path).expanduser().absolute() if path.startswith((".", "~")) else Path(path)
     name = path.removeprefix("asset:")
-    known = sorted(str(f.parent.relative_to(ASSETS)) for f in ASSETS.rglob("config.json"))
+    models = [f.parent for f in ASSETS.rglob("config.json")]
+    known = sorted(str(f.relative_to(ASSETS)) for f in [*models, *ASSETS.rglob("*.yaml")])
     if name not in known:
         raise UserError(f"unknown asset '{name}'; {did_you_mean(name, known)}")
     return ASSETS / name

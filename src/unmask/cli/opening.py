@@ -7,10 +7,9 @@ def open_model(name: str, **options: Any) -> Any:
     """Load a model by the name that the user gave: a path, an asset, or a name on the hub."""
     from unmask.models import load
     from unmask.quiet import quiet
-    from unmask.sources import resolve_path
 
     quiet()
-    return load(str(resolve_path(name)), **options)
+    return load(name, **options)
 
 
 def open_tokenizer(name: str) -> tuple[Any, Any, int | None]:

@@ -10,6 +10,7 @@ import torch
 
 from unmask.errors import UserError
 from unmask.models.families import FAMILIES, Family
+from unmask.sources import resolve_path
 
 ADAPTER_CONFIG = "adapter_config.json"
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -37,10 +38,10 @@ def locate(path: str | Path, *, allow_pickle: bool = False) -> Checkpoint:
     """Find a model or adapter folder, a run folder's model, a gguf file, or a model on the hub.
 
     Args:
-        path: what the user wrote.
+        path: what the user wrote; ``asset:NAME`` for a model that ships with unmask.
         allow_pickle: whether ``.bin`` weights may be fetched.
     """
-    local = Path(path).expanduser()
+    local = resolve_path(str(path))
     if local.is_file():
         if local.suffix != ".gguf":
             raise UserError(f"expected a model folder, a .gguf file or a hub name, found the file '{path}'")
