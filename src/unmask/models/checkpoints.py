@@ -1,7 +1,6 @@
 """Finds what a path names and reads it without running any of its code."""
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,10 +9,9 @@ import torch
 
 from unmask.errors import UserError
 from unmask.models.families import FAMILIES, Family
-from unmask.sources import resolve_path
+from unmask.sources import is_hub_name, resolve_path
 
 ADAPTER_CONFIG = "adapter_config.json"
-_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer*", "*.model", "merges.txt", "vocab.txt")
 
 
@@ -48,7 +46,7 @@ def locate(path: str | Path, *, allow_pickle: bool = False) -> Checkpoint:
         return Checkpoint(kind="gguf", folder=local.parent, file=local.name, source=str(local.resolve()))
     if local.is_dir():
         return _in_folder(local)
-    if local.suffix == ".gguf" or not _HUB_NAME.fullmatch(str(path)):
+    if not is_hub_name(str(path)):
         raise UserError(f"found no model at '{path}'; write a model folder, a .gguf file or a hub name (owner/name)")
     return Checkpoint(kind=_kind(fetched := _fetch(str(path), allow_pickle)), folder=fetched, source=str(path))
 
