@@ -32,7 +32,7 @@ class ModelSection:
         lora: adapters instead of full fine-tuning.
         mask_token: spelling of the mask token, where the checkpoint does not tell.
         shift: whether logits are shifted; None: by the checkpoint.
-        dtype: of the weights; None: float32 on a CPU, the checkpoint's on a GPU.
+        dtype: of the weights; None: the checkpoint's own (gguf: float32).
         device: None: a GPU if there is one.
     """
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps … (default: a GPU if there is one).")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 … (default: a GPU if there is one).")]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 Out = Annotated[Path, typer.Option(help="Folder to write to; must be new.")]
 Set = Annotated[
