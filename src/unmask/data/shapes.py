@@ -4,6 +4,7 @@ Where several shapes fit, the lowest ``rank`` wins: a data set that carries ``me
 chat data set.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
@@ -13,7 +14,7 @@ from unmask.errors import UserError, did_you_mean
 from unmask.registry import Registry
 
 
-class Shape:
+class Shape(ABC):
     """A way to write a row.
 
     Attributes:
@@ -26,9 +27,9 @@ class Shape:
     needs: ClassVar[tuple[str, ...]]
     rank: ClassVar[int] = 3
 
+    @abstractmethod
     def record(self, row: Row) -> Record:
         """Read a row (without its place), or raise ``BadRow``."""
-        raise NotImplementedError
 
 
 SHAPES = Registry[Shape]("data shape")

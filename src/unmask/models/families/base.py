@@ -103,4 +103,5 @@ def read_weights(files: list[Path]) -> Iterator[tuple[str, Tensor]]:
                 for name in shard.keys():  # noqa: SIM118  # not a dict: it has no iterator
                     yield name, shard.get_tensor(name)
         else:
+            # Only if the user allowed pickle; weights_only reads tensors and runs no code of the file.
             yield from torch.load(file, map_location="cpu", weights_only=True, mmap=True).items()
