@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def fingerprint(lm: LoadedModel) -> str:
     return digest.hexdigest()
 
 
-def save_adapter(lm: LoadedModel, folder: Path) -> None:
+def save_adapter(lm: LoadedModel, folder: Path, state_dict: Mapping[str, Tensor] | None = None) -> None:
     """Write the adapters, the facts and what the mask token's row was before training."""
     from safetensors.torch import save_file
 
@@ -47,7 +48,7 @@ def save_adapter(lm: LoadedModel, folder: Path) -> None:
         raise ValueError("not an adapter")
     model: Any = lm.model
     # Left to itself PEFT asks the hub whether the vocabulary grew, and then stores the whole embedding.
-    model.save_pretrained(folder, save_embedding_layers=False)
+    model.save_pretrained(folder, save_embedding_layers=False, state_dict=state_dict)
     save_file(_mask_rows(lm), folder / ROWS)
     sidecar = {
         "base": lm.adapter.source,

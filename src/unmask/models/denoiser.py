@@ -1,7 +1,7 @@
 """A loaded model behind the ``Denoiser`` seam: attention masks, asked rows and the logit shift live here."""
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,11 +82,11 @@ class LoadedModel:
         """Where the weights are."""
         return next(self.model.parameters()).device
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path, state_dict: Mapping[str, Tensor] | None = None) -> Path:
         """Write the model, its tokenizer and its facts; ``load`` reads the folder back without flags."""
         from unmask.models.save import save
 
-        return save(self, folder)
+        return save(self, folder, state_dict)
 
     def checkpoint_gradients(self) -> None:
         """Keep no activations in training but recompute them in the backward pass."""

@@ -89,8 +89,7 @@ def train(
     trainer.train(resume_from_checkpoint=str(start_from) if start_from else None)
 
     lm.model.eval()
-    if arguments.should_save:
-        _save_final(lm, out, trained_block_size=run.objective.block_size)
+    _save_final(trainer, lm, out, trained_block_size=run.objective.block_size)
     trainer.accelerator.wait_for_everyone()
     return TrainResult(folder=out, model=out / "model", totals=trainer.totals.values())
 
@@ -139,13 +138,13 @@ def _report(
     trainer.add_callback(reporter)
 
 
-def _save_final(lm: LoadedModel, out: Path, *, trained_block_size: int | None) -> None:
-    """Write ``model/`` aside and rename it, with the block size that decoding should use."""
+def _save_final(trainer: Any, lm: LoadedModel, out: Path, *, trained_block_size: int | None) -> None:
+    """Write ``model/`` aside and rename it, with the block size to decode with. Sharded weights need all ranks."""
     if trained_block_size:
         lm.facts = replace(lm.facts, block_size=trained_block_size)
-    staged = out / ".model"
-    lm.save(staged)
-    checkpoints.publish(staged, out / "model")
+    trainer.save_model(str(out / ".model"), _internal_call=True)
+    if trainer.args.should_save:
+        checkpoints.publish(out / ".model", out / "model")
 
 
 def _arguments(run: TrainRun, folder: Path, lm: LoadedModel) -> Any:

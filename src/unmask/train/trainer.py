@@ -129,7 +129,7 @@ class DiffusionTrainer(Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Save through the loaded model, so that a checkpoint carries its facts and loads like any saved model."""
-        self.lm.save(output_dir or self.args.output_dir, **({"state_dict": state_dict} if state_dict else {}))
+        self.lm.save(output_dir or self.args.output_dir, state_dict=state_dict)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Write the checkpoint aside, then publish it in one rename; see ``unmask.train.checkpoints``."""
