@@ -1,4 +1,4 @@
-"""The quick start: a tiny diffusion language model learns a harder task in two ways, in about two minutes on a laptop.
+"""The quick start: a tiny diffusion language model learns a harder task in two ways, in about a minute on a laptop.
 
 A base that plain full-canvas diffusion has trained on short lists is evaluated on lists it was not trained for, under
 block decoding and under full-canvas decoding; fine-tuned by vanilla SFT and by Blockwise SFT for the same number of
