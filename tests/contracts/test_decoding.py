@@ -7,6 +7,7 @@ from toys import AlwaysMask, EndFirst, Hash, Saturated, Table
 from unmask.canvas import Example, lay_out
 from unmask.decoding import BLOCK_RULES, CACHES, PROPOSALS, REVISIONS, SELECTIONS, STOPS, Decoder, decode
 from unmask.decoding.scores import SCORES
+from unmask.errors import UserError
 from unmask.seeds import Draws
 
 DECODERS = {
@@ -215,3 +216,26 @@ def test_steps_that_do_not_divide_are_refused():
         Exception, match="steps=7: expected a multiple of the 4 blocks of a canvas of 16; write steps=8"
     ):
         run(Hash(), {"steps": 7})
+
+
+@pytest.mark.parametrize(
+    ("fields", "trained", "size"),
+    [
+        ({}, None, 32),
+        ({}, 7, 7),
+        ({"blocks": "fixed"}, 7, 7),
+        ({"block_size": 4}, 7, 4),
+        ({"blocks": {"name": "fixed", "block_size": 4}}, 7, 4),
+        ({"blocks": "fixed", "block_size": 4}, 7, 4),
+    ],
+)
+def test_one_block_size_for_the_grid_and_the_rule(fields, trained, size):
+    parts = Decoder(**fields).parts(trained_block_size=trained)
+    assert parts.block_size == parts.blocks.block_size == size
+
+
+def test_settings_that_contradict_each_other_are_refused():
+    with pytest.raises(UserError, match="block_size=8 and blocks.block_size=4"):
+        Decoder(block_size=8, blocks={"name": "fixed", "block_size": 4}).parts()
+    with pytest.raises(UserError, match="temperature=0.5 beside a proposal"):
+        Decoder(proposal="greedy", temperature=0.5).parts()

@@ -128,6 +128,15 @@ class BlockRule(Protocol):
         """Return where blocks that start at these offsets end."""
         ...
 
+    @property
+    def block_size(self) -> int | None:
+        """The size that the rule itself asks for, or None."""
+        ...
+
+    def sized(self, block_size: int) -> "BlockRule":
+        """Return the rule for the decoder's block size."""
+        ...
+
     def blocks(self, canvas: int) -> int:
         """Count the blocks of a canvas, to share out a total number of steps."""
         ...

@@ -18,24 +18,43 @@ class Fixed:
     """Blocks of one size from the first answer token on; the last may be shorter.
 
     Args:
-        block_size: S.
+        block_size: S; None is the decoder's.
     """
 
-    block_size: Annotated[int, Field(ge=1)] = 32
+    block_size: Annotated[int, Field(ge=1)] | None = None
+
+    def sized(self, block_size: int) -> "Fixed":
+        """Take the decoder's block size."""
+        return Fixed(block_size=block_size)
 
     def end(self, start: Int[Tensor, " R"], canvas: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
         """S columns on, at most the canvas."""
-        return torch.minimum(start + self.block_size, canvas)
+        return torch.minimum(start + self._size(), canvas)
 
     def blocks(self, canvas: int) -> int:
         """Round up."""
-        return math.ceil(canvas / self.block_size)
+        return math.ceil(canvas / self._size())
+
+    def _size(self) -> int:
+        if self.block_size is None:
+            raise ValueError("a fixed block rule without a size; take it from Decoder.parts() or give block_size")
+        return self.block_size
 
 
 @BLOCK_RULES.register("whole")
 @part
 class Whole:
     """The whole canvas at once: full diffusion."""
+
+    @property
+    def block_size(self) -> None:
+        """None of its own."""
+        return None
+
+    def sized(self, block_size: int) -> "Whole":
+        """Nothing to take over."""
+        del block_size
+        return self
 
     def end(self, start: Int[Tensor, " R"], canvas: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
         """Up to the end of the canvas."""

@@ -13,6 +13,7 @@ from unmask.decoding.base import (
     SELECTIONS,
     STOPS,
     VIEWS,
+    Proposal,
     Selection,
 )
 from unmask.decoding.scores import Limit
@@ -51,21 +52,34 @@ class Decoder:
 
     def parts(self, *, trained_block_size: int | None = None) -> "Parts":
         """Resolve names and defaults into the parts that the loop runs."""
-        size = self.block_size or trained_block_size or 32
         blocks = choose(BLOCK_RULES, self.blocks)
-        if getattr(blocks, "name", "") == "fixed" and (self.block_size or isinstance(self.blocks, str)):
-            blocks = choose(BLOCK_RULES, {"name": "fixed", "block_size": size})
+        if self.block_size and blocks.block_size and self.block_size != blocks.block_size:
+            raise UserError(
+                f"block_size={self.block_size} and blocks.block_size={blocks.block_size}: expected one size; "
+                "leave one out"
+            )
+        size = self.block_size or blocks.block_size or trained_block_size or 32
         return Parts(
             block_size=size,
             steps=self.steps,
             selection=self._selection(),
-            proposal=self.proposal or choose(PROPOSALS, {"name": "gumbel", "temperature": self.temperature}),
-            blocks=blocks,
+            proposal=self._proposal(),
+            blocks=blocks.sized(size),
             revision=choose(REVISIONS, self.revision),
             stop=choose(STOPS, self.stop),
             cache=choose(CACHES, self.cache),
             view=choose(VIEWS, self.view),
         )
+
+    def _proposal(self) -> Proposal:
+        if self.proposal is None:
+            return choose(PROPOSALS, {"name": "gumbel", "temperature": self.temperature})
+        if self.temperature:
+            raise UserError(
+                f"temperature={self.temperature} beside a proposal: expected one of them; write the temperature "
+                "into the proposal, {name: gumbel, temperature: …}"
+            )
+        return choose(PROPOSALS, self.proposal)
 
     def _selection(self) -> Selection:
         if self.threshold is None:

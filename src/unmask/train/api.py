@@ -85,8 +85,11 @@ def train(
         return values
 
     trainer = _trainer(lm, run, examples, collator=collator, draws=draws, arguments=arguments)
-    _report(trainer, run, out, measured, start_from, show=show and arguments.should_save)
-    trainer.train(resume_from_checkpoint=str(start_from) if start_from else None)
+    reporter = _report(trainer, run, out, measured, start_from, show=show and arguments.should_save)
+    try:
+        trainer.train(resume_from_checkpoint=str(start_from) if start_from else None)
+    finally:
+        reporter.stop()
 
     lm.model.eval()
     _save_final(trainer, lm, out, trained_block_size=run.objective.block_size)
@@ -125,7 +128,7 @@ def _trainer(
 def _report(
     trainer: Any, run: TrainRun, out: Path, measured: Callable[[], dict[str, float]], start_from: Path | None, *,
     show: bool,
-) -> None:  # fmt: skip
+) -> Any:  # fmt: skip
     """Attach what records and shows the run."""
     from unmask.train.progress import Reporter
 
@@ -136,6 +139,7 @@ def _report(
     reporter = Reporter(run, trainer.totals, metrics, measured, show=show)
     reporter.trainer = trainer
     trainer.add_callback(reporter)
+    return reporter
 
 
 def _save_final(trainer: Any, lm: LoadedModel, out: Path, *, trained_block_size: int | None) -> None:

@@ -57,14 +57,13 @@ class Reporter(TrainerCallback):
             **self._rates(),
         }
         self._show(values)
-        values |= self._evaluated(step)
-        if step % self.run.log_every == 0 or step == self.run.steps or len(values) > 6:
-            self._record(values)
+        evaluated = self._evaluated(step)
+        if evaluated or step % self.run.log_every == 0 or step == self.run.steps:
+            self._record(values | evaluated)
         self._mark()
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Take the bar down."""
-        del args, state, control
+    def stop(self) -> None:
+        """Take the bar down, also after an error: it hides the cursor while it is up."""
         self._bar.stop()
 
     def _evaluated(self, step: int) -> dict[str, float]:
