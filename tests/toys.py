@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from unmask.attention import AttentionRule, Bidirectional
+from unmask.attention import AttentionRule, Bidirectional, may_attend
 from unmask.types import Scored
 
 
@@ -19,6 +19,8 @@ class Toy:
     forwards: int = 0
     asked: list[int] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
+    heads: dict = field(default_factory=dict)
+    shift: bool = False
 
     def logits(self, query, at):
         self.forwards += 1
@@ -37,6 +39,7 @@ class Toy:
             entropy=-(log_p.exp() * log_p).sum(-1),
             is_top=top.indices == targets,
             confidence=top.values.exp(),
+            reliability=torch.zeros(len(at), dtype=torch.float64),
         )
 
 
@@ -57,13 +60,14 @@ class Table(Toy):
 
 
 class Hash(Toy):
-    """Logits depend on every visible (position, token): any other order changes the text."""
+    """Logits depend on every (position, token) that may be attended to: any other order changes the text."""
 
     def predict(self, query, at):
-        seen = (query.ids != self.mask_id) & (query.columns.segment >= 0)
+        row, column = at.unbind(1)
+        allowed = may_attend(query.rule, query.columns, query.columns)[row, column]
         code = ((query.columns.position + 1) * 7919 + query.ids * 104729) % 1000003
-        row = torch.where(seen, code, 0).sum(1)
-        return pseudo_random(row[at[:, 0]] * 31 + query.columns.position[at[:, 0], at[:, 1]], self.vocab_size)
+        seen = torch.where(allowed & (query.ids != self.mask_id)[row], code[row], 0).sum(1)
+        return pseudo_random(seen * 31 + query.columns.position[row, column], self.vocab_size)
 
 
 class Uniform(Toy):

@@ -3,13 +3,18 @@
 The models materialise it in whatever form their backend needs; caches evaluate it for a few query columns only.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from types import MappingProxyType
+from typing import Literal, Protocol
 
+import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 PAD = -1
+OPEN, CLEAN, ANCHORED = 0, 1, 2
+"""Streams: text that may still change, settled context (a prompt, finished blocks, a clean copy), anchored blocks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +24,8 @@ class Columns:
     Args:
         position: index of the token in its text; the model's rotary position.
         segment: the document (packing) that the column belongs to; ``PAD`` for padding.
-        block: block of the decoder's grid, -1 in the prompt; rules with anchors keep the anchor's position here.
-        stream: 0 for the text; further streams (a clean copy, shadow or anchored columns) have numbers of their own.
+        block: block of the decoder's grid, -1 in the prompt; anchored columns keep their anchor's position here.
+        stream: ``OPEN``, ``CLEAN`` or ``ANCHORED``.
     """
 
     position: Int[Tensor, "*shape"]
@@ -109,3 +114,115 @@ class BlockCausal:
     def allows(self, q: Columns, k: Columns) -> Bool[Tensor, "..."]:
         """Up to the own block."""
         return k.block <= q.block
+
+
+@dataclass(frozen=True)
+class BlockDiffusion:
+    """Two streams: a noisy block sees itself and the clean blocks before it (BD3LM, arXiv 2503.09573, App. B.6).
+
+    The clean stream is block-causal and never sees the noisy one. On single-stream text whose finished blocks are
+    ``CLEAN`` the active block sees what it saw in training: decoding and training share this rule.
+
+    Two clean blocks of two, then their noisy copies::
+
+        1 1 0 0  0 0 0 0
+        1 1 0 0  0 0 0 0
+        1 1 1 1  0 0 0 0
+        1 1 1 1  0 0 0 0
+        0 0 0 0  1 1 0 0
+        0 0 0 0  1 1 0 0
+        1 1 0 0  0 0 1 1
+        1 1 0 0  0 0 1 1
+    """
+
+    def allows(self, q: Columns, k: Columns) -> Bool[Tensor, "..."]:
+        """Clean: up to the own block. Noisy: the own noisy block and earlier clean ones."""
+        return _two_streams(q, k, k.block <= q.block)
+
+
+@dataclass(frozen=True)
+class ContextCausal:
+    """As ``BlockDiffusion``, but the clean stream is causal token by token (NBDiff, arXiv 2512.06776).
+
+    So clean states are those of an autoregressive model. Two clean blocks of two, then their noisy copies::
+
+        1 0 0 0  0 0 0 0
+        1 1 0 0  0 0 0 0
+        1 1 1 0  0 0 0 0
+        1 1 1 1  0 0 0 0
+        0 0 0 0  1 1 0 0
+        0 0 0 0  1 1 0 0
+        1 1 0 0  0 0 1 1
+        1 1 0 0  0 0 1 1
+    """
+
+    def allows(self, q: Columns, k: Columns) -> Bool[Tensor, "..."]:
+        """Clean: up to the own position. Noisy: the own noisy block and earlier clean ones."""
+        return _two_streams(q, k, k.position <= q.position)
+
+
+def _two_streams(q: Columns, k: Columns, clean_sees: Bool[Tensor, "..."]) -> Bool[Tensor, "..."]:
+    q_clean, k_clean = q.stream == CLEAN, k.stream == CLEAN
+    noisy_sees = torch.where(k_clean, k.block < q.block, k.block == q.block)
+    return torch.where(q_clean, k_clean & clean_sees, noisy_sees)
+
+
+@dataclass(frozen=True)
+class Anchored:
+    """A causal clean text, and blocks that see themselves and what stands before their anchor (SDLM, arXiv 2509.24007).
+
+    Five clean columns, blocks of two anchored at positions 2 and 3::
+
+        1 0 0 0 0  0 0 0 0
+        1 1 0 0 0  0 0 0 0
+        1 1 1 0 0  0 0 0 0
+        1 1 1 1 0  0 0 0 0
+        1 1 1 1 1  0 0 0 0
+        1 1 0 0 0  1 1 0 0
+        1 1 0 0 0  1 1 0 0
+        1 1 1 0 0  0 0 1 1
+        1 1 1 0 0  0 0 1 1
+
+    Args:
+        causal_blocks: inside a block, too, see only what stands before.
+    """
+
+    causal_blocks: bool = False
+
+    def allows(self, q: Columns, k: Columns) -> Bool[Tensor, "..."]:
+        """The anchor's own clean column is not seen: the block holds a copy of it."""
+        q_clean, k_clean = q.stream == CLEAN, k.stream == CLEAN
+        inside = k.block == q.block
+        if self.causal_blocks:
+            inside = inside & (k.position <= q.position)
+        block_sees = torch.where(k_clean, k.position < q.block, inside)
+        return torch.where(q_clean, k_clean & (k.position <= q.position), block_sees)
+
+
+@dataclass(frozen=True, eq=False)
+class PerRow:
+    """Rows that follow different rules: several methods in one forward.
+
+    Args:
+        rules: the rules.
+        which: index into ``rules`` for each row.
+    """
+
+    rules: tuple[AttentionRule, ...]
+    which: Int[Tensor, " R"]
+
+    def allows(self, q: Columns, k: Columns) -> Bool[Tensor, "R ..."]:
+        """Decide each row by its own rule; the first axis of the columns is the rows."""
+        which = self.which.view(-1, *[1] * (q.position.dim() - 1))
+        allowed = self.rules[0].allows(q, k)
+        for index, rule in enumerate(self.rules[1:], 1):
+            allowed = torch.where(which == index, rule.allows(q, k), allowed)
+        return allowed
+
+
+Attention = Literal["bidirectional", "block_causal", "context_causal"]
+"""How a model attends in plain text: what a checkpoint says of itself, and what training may change."""
+
+ATTENTION: Mapping[str, AttentionRule] = MappingProxyType(
+    {"bidirectional": BIDIRECTIONAL, "block_causal": BlockCausal(), "context_causal": ContextCausal()}
+)

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
-from unmask.attention import BIDIRECTIONAL, PAD, AttentionRule, Columns
-from unmask.query import Query, SoftTokens
+from unmask.attention import BIDIRECTIONAL, CLEAN, OPEN, PAD, AttentionRule, Columns
+from unmask.query import Query
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,19 +97,59 @@ class Batch:
         return torch.where(self.is_canvas, self.offset // self.block_size, -1)
 
     def query(
-        self, ids: Int[Tensor, "B L"], rule: AttentionRule = BIDIRECTIONAL, soft: SoftTokens | None = None
+        self,
+        ids: Int[Tensor, "B L"],
+        rule: AttentionRule = BIDIRECTIONAL,
+        *,
+        settled: Bool[Tensor, "B L"] | None = None,
     ) -> Query:
-        """Ask about these rows with some tokens replaced. Training and decoding both read text through here."""
+        """Ask about these rows with some tokens replaced. Training and decoding both read text through here.
+
+        ``settled``: columns that will not change any more; None: the prompts. Rules that tell a clean context from the
+        active block (``context_causal``) need to know.
+        """
+        settled = ~self.is_canvas if settled is None else settled
         columns = Columns(
-            position=self.position, segment=self.owner, block=self.block, stream=torch.zeros_like(self.position)
+            position=self.position, segment=self.owner, block=self.block, stream=torch.where(settled, CLEAN, OPEN)
         )
-        return Query(ids=ids, columns=columns, rule=rule, soft=soft)
+        return Query(ids=ids, columns=columns, rule=rule)
+
+    def rows(self, index: Int[Tensor, " R"]) -> "Batch":
+        """Keep some rows; examples keep their numbers."""
+        return replace(self, **{name: getattr(self, name)[index] for name in _BY_COLUMN})
+
+    def only(self, wanted: Int[Tensor, " E2"]) -> "Batch":
+        """Keep some examples, renumbered in the order given; the others' columns and empty rows are taken out."""
+        renumbered = torch.full_like(self.order, PAD)
+        renumbered[wanted] = torch.arange(len(wanted), device=wanted.device)
+        owner = torch.where(self.is_pad, PAD, self.spread(renumbered))
+        keep = (owner != PAD).any(1).nonzero().squeeze(1)
+        column, is_real = compress(owner[keep] != PAD)
+        by_column = {name: getattr(self, name)[keep].gather(1, column) for name in _BY_COLUMN}
+        by_column["owner"] = torch.where(is_real, owner[keep].gather(1, column), PAD)
+        by_column["offset"] = torch.where(is_real, by_column["offset"], -1)
+        return replace(self, **by_column, **{name: getattr(self, name)[wanted] for name in _BY_EXAMPLE})
 
     def to(self, device: torch.device | str) -> "Batch":
         """Move every tensor."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         moved: dict[str, Any] = {k: v.to(device) for k, v in values.items() if isinstance(v, Tensor)}
         return replace(self, **moved)
+
+
+_BY_COLUMN = ("ids", "position", "owner", "offset")
+_BY_EXAMPLE = ("order", "text_length", "filled_length", "canvas_length")
+
+
+def compress(is_wanted: Bool[Tensor, "B L"]) -> tuple[Int[Tensor, "B W"], Bool[Tensor, "B W"]]:
+    """Move the wanted columns of each row to the left.
+
+    Returns:
+        The column to take at each place, and whether the place is filled; W is the fullest row.
+    """
+    width = max(int(is_wanted.sum(1).max()), 1)
+    column = (~is_wanted).long().argsort(dim=1, stable=True)[:, :width]
+    return column, is_wanted.gather(1, column)
 
 
 def fill_to_block(length: int, block_size: int) -> int:

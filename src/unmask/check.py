@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unmask.data import encode, read
+from unmask.data import difficulties, encode
 from unmask.errors import UserError
-from unmask.recipe import DataSection, ModelSection, Recipe, build_parts, task_records
+from unmask.recipe import DataSection, ModelSection, Recipe, build_parts, file_records, task_records
 from unmask.sources import is_hub_name
 
 LOOK = 200
@@ -99,12 +99,14 @@ def _look_at_data(recipe: Recipe, tokenizer: Any, mask_id: int | None, found: Fi
     )  # fmt: skip
     if encoded is not None and (encoded.report.skipped or encoded.report.truncated):
         found.notes.append(f"data: of the first {encoded.report.summary()}")
+    if encoded is not None and data.curriculum is not None:
+        _ask(lambda: difficulties(encoded, data.curriculum), found)
 
 
 def _first_rows(data: DataSection, size: int) -> list[Any]:
     if data.task is not None:
         return task_records(data, size)
-    return read(data.path, split=data.split, limit=size, columns=data.columns)
+    return file_records(data, size)
 
 
 def _ask(question: Any, found: Findings, place: str = "") -> Any:

@@ -148,7 +148,7 @@ def decode_text(lm: LoadedModel, ids: Tensor) -> str:
 def _parts(lm: LoadedModel, decoder: Decoder | None, options: dict[str, Any]) -> Parts:
     if decoder is not None and options:
         raise UserError(f"give either decoder=… or its fields {sorted(options)}, not both")
-    return (decoder or Decoder(**options)).parts(trained_block_size=lm.facts.block_size)
+    return (decoder or Decoder(**options)).parts(trained_block_size=lm.facts.block_size, heads=lm.heads)
 
 
 def _size(lm: LoadedModel, decoder: Decoder | None, options: dict[str, Any]) -> int:

@@ -23,40 +23,53 @@ from torch import Tensor
 Normaliser = Literal["per_sequence", "per_token", "per_row", "fixed_length", "per_masked_row", "per_masked"]
 
 
+def divides_by_t(normaliser: Normaliser) -> bool:
+    """Say whether the tokens' weights carry 1/t; the ``per_masked`` pair divides by the masked tokens instead."""
+    return not normaliser.startswith("per_masked")
+
+
+def unit(normaliser: Normaliser) -> str:
+    """Say what the denominator counts; losses that count different things cannot be mixed."""
+    counted = {"per_token": "response tokens", "per_masked": "masked tokens", "fixed_length": "columns"}
+    return counted.get(normaliser, "examples")
+
+
 def normalise(
     normaliser: Normaliser,
     weight: Float[Tensor, " K"],
-    example: Int[Tensor, " K"],
+    group: Int[Tensor, " K"],
     *,
-    response_length: Int[Tensor, " E"],
-    columns: int,
+    response_length: Int[Tensor, " G"],
+    share: Float[Tensor, " G"],
+    columns: float,
 ) -> tuple[Float[Tensor, " K"], Float[Tensor, ""]]:
-    """Turn the ELBO weights of masked tokens into (weights, count) so that the loss is sum(weight * nll) / sum(count).
+    """Turn the weights of masked tokens into (weights, count) so that the loss is sum(weight * nll) / sum(count).
 
     Args:
         normaliser: a name from the table above.
-        weight: 1/t (or its block-wise counterpart) of each masked token; unused by the ``per_masked`` pair.
-        example: the example that each masked token belongs to.
-        response_length: tokens of each example that could have been masked.
+        weight: factor of each masked token's loss, with 1/t where ``divides_by_t`` says so.
+        group: the example, or the block of an example, that each masked token belongs to; it has a t of its own.
+        response_length: response tokens of the example behind each group.
+        share: how much of its example each group stands for; 1 where an example is one group.
         columns: of the whole batch, for ``fixed_length``.
     """
-    examples = response_length.numel()
-    masked = torch.bincount(example, minlength=examples)
-    one = torch.ones_like(weight)
+    shared = weight * share.to(weight.dtype)[group]
+    masked = torch.bincount(group, minlength=share.numel()).clamp(min=1)
+    examples = float(share.sum())
     match normaliser:
         case "per_sequence":
-            return weight / response_length.clamp(min=1)[example], _count(examples, weight)
+            return shared / response_length.clamp(min=1)[group], _count(examples, weight)
         case "per_token":
-            return weight, _count(int(response_length.sum()), weight)
+            return shared, _count(float((share * response_length).sum()), weight)
         case "per_row":
-            return weight, _count(examples, weight)
+            return shared, _count(examples, weight)
         case "fixed_length":
-            return weight, _count(columns, weight)
+            return shared, _count(columns, weight)
         case "per_masked_row":
-            return one / masked.clamp(min=1)[example], _count(examples, weight)
+            return shared / masked[group], _count(examples, weight)
         case "per_masked":
-            return one, _count(example.numel(), weight)
+            return weight, _count(group.numel(), weight)
 
 
-def _count(value: int, like: Tensor) -> Float[Tensor, ""]:
-    return torch.tensor(float(value), dtype=torch.float32, device=like.device)
+def _count(value: float, like: Tensor) -> Float[Tensor, ""]:
+    return torch.tensor(value, dtype=torch.float32, device=like.device)

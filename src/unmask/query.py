@@ -32,9 +32,12 @@ class Query:
         columns: position, document, block and stream of each column.
         rule: which columns attend to which.
         soft: embeddings that replace those of ``ids`` at some columns.
+        before: the column that stands before each column in its text, from whose state a model with shifted logits
+            predicts it; None: the column to the left.
     """
 
     ids: Int[Tensor, "R N"]
     columns: Columns
     rule: AttentionRule
     soft: SoftTokens | None = None
+    before: Int[Tensor, "R N"] | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from unmask.config import InvalidConfigError, choose, fill, part, resolver
-from unmask.data import EncodedData, Record, encode, read
+from unmask.data import CURRICULA, EncodedData, Record, encode, read
 from unmask.decoding import Decoder
 from unmask.errors import UserError, did_you_mean
 from unmask.markup import assign, read_yaml
@@ -65,6 +65,7 @@ class DataSection:
         on_bad: ``error`` or ``skip`` rows that cannot be used.
         too_long: ``error``, ``skip`` or ``truncate`` rows beyond ``max_length``.
         held_out: examples kept aside for the held-out loss.
+        curriculum: in which order examples are shown: a name, or ``{name: …, fields}``; None: shuffled.
     """
 
     path: str | None = None
@@ -81,6 +82,7 @@ class DataSection:
     on_bad: Literal["error", "skip"] = "error"
     too_long: Literal["error", "skip", "truncate"] | None = None
     held_out: Annotated[int, Field(ge=0)] = 0
+    curriculum: Annotated[Any, BeforeValidator(lambda v: v if v is None else resolver(CURRICULA)(v))] = None
 
 
 def _maybe(cls: type[Any], value: Any) -> Any:
@@ -175,6 +177,8 @@ def _data_problems(data: DataSection | None, objective: Any) -> list[str]:
         problems.append(
             f"data: expected either path or task, found {found}; write for example data: {{path: my_chats.jsonl}}"
         )
+    if data.task is not None and data.curriculum is not None and data.curriculum.column is not None:
+        problems.append(f"data.curriculum.by: a task has no columns, found '{data.curriculum.by}'; write by: length")
     if data.task is not None and data.size and data.held_out >= data.size:
         problems.append(
             f"data.held_out: expected fewer than data.size={data.size}, found {data.held_out}; "
@@ -236,7 +240,7 @@ def load_examples(section: DataSection, lm: LoadedModel, *, block_size: int) -> 
         records = task_records(section, section.size)
         chat = section.task.chat if section.chat is None else section.chat
     else:
-        records = read(section.path, split=section.split, limit=section.size, columns=section.columns)
+        records = file_records(section, section.size)
         chat = section.chat
     encoded = encode(
         records, lm.tokenizer, end_ids=lm.eos_ids, mask_id=lm.mask_id, max_length=section.max_length,
@@ -253,3 +257,9 @@ def load_examples(section: DataSection, lm: LoadedModel, *, block_size: int) -> 
 def task_records(section: DataSection, size: int | None) -> list[Record]:
     """Make the problems of a task rows to train on."""
     return [problem.record for problem in section.task.problems(section.split, size, section.seed)]
+
+
+def file_records(section: DataSection, size: int | None) -> list[Record]:
+    """Read the rows of a file or a hub data set, with their difficulty if a curriculum goes by a column."""
+    difficulty = section.curriculum.column if section.curriculum is not None else None
+    return read(section.path, split=section.split, limit=size, columns=section.columns, difficulty=difficulty)

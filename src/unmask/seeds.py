@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float64, Int
 from torch import Tensor
 
-GOLDEN = 0.6180339887498949  # (sqrt(5) - 1) / 2: the additive recurrence of lowest discrepancy
+# Irrational steps of the additive recurrence: the golden ratio's has the lowest discrepancy; sqrt(2) - 1 is the next.
+STEPS = (0.6180339887498949, 0.41421356237309515)
 
 
 def _signed(value: int) -> int:
@@ -64,14 +65,20 @@ class Draws:
             state = _mix(state + (key.to(torch.int64) + 1) * _STEP)
         return _shift_right(_mix(state), 11).to(torch.float64) * 2.0**-53
 
-    def stratified(self, name: str, order: Int[Tensor, " E"]) -> Float64[Tensor, " E"]:
-        """Draw from U[0, 1) so that any run of neighbouring positions covers the interval evenly.
+    def stratified(self, name: str, *keys: Int[Tensor, "..."]) -> Float64[Tensor, "..."]:
+        """Draw from U[0, 1) so that any run of neighbouring keys covers the interval evenly.
 
-        The additive recurrence frac(u + order * golden ratio): each position is uniform over seeds, while n
-        neighbours leave no gap much wider than 1/n. It lowers the variance of the noise level without a batch.
+        The additive recurrence frac(u + key * golden ratio): each key is uniform over seeds, while n neighbours leave
+        no gap much wider than 1/n. It lowers the variance of the noise level without a batch. A second key (the block)
+        has a step of its own.
         """
-        start = int.from_bytes(hashlib.blake2b(f"{self.seed}/{name}".encode(), digest_size=6).digest(), "little")
-        return torch.frac(order.to(torch.float64) * GOLDEN + math.ldexp(start, -48))
+        if len(keys) > len(STEPS):
+            raise ValueError(f"stratified draws take at most {len(STEPS)} keys, found {len(keys)}")
+        digest = hashlib.blake2b(f"{self.seed}/{name}".encode(), digest_size=6).digest()
+        place = torch.tensor(math.ldexp(int.from_bytes(digest, "little"), -48), dtype=torch.float64)
+        for key, step in zip(keys, STEPS, strict=False):
+            place = place.to(key.device) + key.to(torch.float64) * step
+        return torch.frac(place)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +96,6 @@ class RecordedDraws(Draws):
         """Return the record of ``name``, or draw."""
         return self.values[name].to(torch.float64) if name in self.values else super().uniform(name, *keys)
 
-    def stratified(self, name: str, order: Int[Tensor, " E"]) -> Float64[Tensor, " E"]:
+    def stratified(self, name: str, *keys: Int[Tensor, "..."]) -> Float64[Tensor, "..."]:
         """Return the record of ``name``, or draw."""
-        return self.values[name].to(torch.float64) if name in self.values else super().stratified(name, order)
+        return self.values[name].to(torch.float64) if name in self.values else super().stratified(name, *keys)

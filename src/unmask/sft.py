@@ -45,6 +45,7 @@ def run_recipe(
             max_length=data.max_length,
             pack=data.pack,
         ),
+        curriculum=data.curriculum,
         recipe=recipe.values,
         resume=resume,
         show=show,

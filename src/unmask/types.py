@@ -4,21 +4,21 @@ Axis letters everywhere: B rows of text, L columns of text, E examples, S block 
 R x N what the model reads. R may exceed B (several views of an example), N may exceed L (several streams).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Literal, Protocol
 
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
-from unmask.attention import AttentionRule
+from unmask.attention import Attention, AttentionRule
 from unmask.canvas import Batch
 from unmask.query import Query, SoftTokens
 from unmask.seeds import Draws
 
 __all__ = ["Denoiser", "Noised", "Objective", "Query", "Scored", "SoftTokens", "Want"]
 
-Want = Literal["entropy", "is_top", "confidence"]
+Want = Literal["entropy", "is_top", "confidence", "reliability"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,8 @@ class Noised:
             summed loss is divided by it once.
         example: which example of the batch each asked position belongs to.
         noise_level: t of each asked position; 1 is all masked.
+        group: what shares a noise level and a view: an example, or one block or one view of it.
+        part: which part of a composite method asked; its ``loss`` hands each part its own.
     """
 
     query: Query
@@ -43,6 +45,14 @@ class Noised:
     count: Float[Tensor, ""]
     example: Int[Tensor, " K"]
     noise_level: Float[Tensor, " K"]
+    group: Int[Tensor, " K"]
+    part: Int[Tensor, " K"] | None = None
+
+    def only(self, index: Bool[Tensor, " K"]) -> "Noised":
+        """Keep some of the asked positions."""
+        by_position = ("at", "targets", "weight", "example", "noise_level", "group")
+        part = None if self.part is None else self.part[index]
+        return replace(self, **{name: getattr(self, name)[index] for name in by_position}, part=part)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +64,19 @@ class Scored:
         entropy: of the predicted distribution, nats; only if wanted.
         is_top: whether the target is the most likely token; only if wanted.
         confidence: probability of the most likely token; only if wanted.
+        reliability: logit that the token now standing there is right, of a model with such a head; only if wanted.
     """
 
     nll: Float[Tensor, " K"]
     entropy: Float[Tensor, " K"] | None = None
     is_top: Bool[Tensor, " K"] | None = None
     confidence: Float[Tensor, " K"] | None = None
+    reliability: Float[Tensor, " K"] | None = None
+
+    def only(self, index: Bool[Tensor, " K"]) -> "Scored":
+        """Keep some of the asked positions."""
+        answers = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: answer[index] for name, answer in answers.items() if answer is not None})
 
 
 class Denoiser(Protocol):
@@ -68,6 +85,16 @@ class Denoiser(Protocol):
     mask_id: int
     eos_ids: tuple[int, ...]
     vocab_size: int
+
+    @property
+    def heads(self) -> Mapping[str, nn.Module]:
+        """Small modules that a method has attached, by name; saved with the model."""
+        ...
+
+    @property
+    def shift(self) -> bool:
+        """Whether the state at the column before predicts a column."""
+        ...
 
     @property
     def rule(self) -> AttentionRule:
@@ -88,16 +115,37 @@ class Denoiser(Protocol):
 class Objective(Protocol):
     """A training method: given clean text, what does the model read, and what is each answer worth?
 
-    A frozen dataclass whose fields are its configuration. ``want`` names what ``loss`` needs beyond the likelihoods.
-    ``block_size`` is the grid that the canvas is cut by, or None where the method has none.
+    A frozen dataclass whose fields are its configuration.
     """
 
     name: ClassVar[str]
-    want: ClassVar[tuple[Want, ...]]
+
+    @property
+    def want(self) -> tuple[Want, ...]:
+        """What ``loss`` needs beyond the likelihoods."""
+        ...
 
     @property
     def block_size(self) -> int | None:
-        """The decoder's block size that this method trains for, or None."""
+        """The decoder's block size that this method trains for, by which the canvas is cut; None: it has none."""
+        ...
+
+    @property
+    def attention(self) -> Attention | None:
+        """How a model trained by this attends in plain text; None: as it did before."""
+        ...
+
+    @property
+    def heads(self) -> Mapping[str, Mapping[str, Any]]:
+        """Heads that the model must have (name -> settings); training attaches those that are missing."""
+        ...
+
+    def refuses(self, *, shift: bool, attention: Attention) -> str | None:
+        """Say why a model cannot be trained by this, or None."""
+        ...
+
+    def scheduled(self, progress: float) -> Mapping[str, float]:
+        """Settings that change over the run, by name, for the metrics."""
         ...
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:

@@ -202,7 +202,7 @@ def test_inspect(done, models):
 
 def test_methods(done):
     listing = only_json(done("methods", "--json"))
-    assert {"objective", "selection", "block rule", "task"} <= listing.keys()
+    assert {"objective", "curriculum", "selection", "block rule", "task"} <= listing.keys()
     assert "block_size" in listing["objective"]["blockwise"]["fields"]
     text = done("methods").stdout
     assert all(name in text for names in listing.values() for name in names)

@@ -228,7 +228,7 @@ def test_soft_tokens_blend_embeddings_with_gradient(lm):
     place = torch.tensor([[0, 3], [0, 6]])
     weights = torch.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True)
     tokens = torch.tensor([[TEXT[3], 9], [9, TEXT[6]]])
-    soft = batch.query(other(batch.ids, 0, 3), soft=SoftTokens(at=place, ids=tokens, weights=weights))
+    soft = replace(batch.query(other(batch.ids, 0, 3)), soft=SoftTokens(at=place, ids=tokens, weights=weights))
     torch.testing.assert_close(read(lm, soft), read(lm, hard), rtol=1e-5, atol=1e-5)
     lm.score(soft, torch.tensor([[0, 1]]), torch.tensor([2])).nll.sum().backward()
     assert weights.grad.abs().max() > 0

@@ -6,6 +6,7 @@ import pytest
 
 from unmask.check import check
 from unmask.config import InvalidConfigError
+from unmask.data.curricula import Cosine, Gaussian
 from unmask.decoding import Decoder
 from unmask.errors import UserError
 from unmask.models import LoraSpec, ScratchSpec
@@ -133,3 +134,49 @@ def test_check_reads_no_more_than_the_first_rows(tmp_path):
     assert check({**LEAST, "data": {"path": str(rows)}}).problems == []
     rows.write_text('{"prompt": "1=", "completion": "1"}\n' * 5 + "broken\n")
     assert check({**LEAST, "data": {"path": str(rows)}}).problems[0].startswith(f"{rows}:6: expected one JSON object")
+
+
+def curriculum(spec, **data):
+    return {**LEAST, "data": {**(data or LEAST["data"]), "curriculum": spec}}
+
+
+def test_a_curriculum_by_name_or_with_fields():
+    assert build(LEAST).data.curriculum is None
+    assert build(curriculum("gaussian")).data.curriculum == Gaussian()
+    spec = {"name": "cosine", "by": "level", "order": ["easy", "hard"]}
+    assert build(curriculum(spec, path="x.jsonl")).data.curriculum == Cosine(by="level", order=("easy", "hard"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        ("gausian", "data.curriculum: unknown curriculum 'gausian'; did you mean 'gaussian'?"),
+        (
+            {"by": "level"},
+            "data.curriculum: expected 'name: …', found none; known: balanced, classic, cosine, gaussian",
+        ),
+        ({"name": "gaussian", "sigma": -1}, "data.curriculum.sigma: expected at least 0.01, found -1; "),
+        (
+            {"name": "gaussian", "by": "level"},
+            "data.curriculum.by: a task has no columns, found 'level'; write by: len",
+        ),
+    ],
+)
+def test_a_wrong_curriculum_is_one_line(spec, problem):
+    with pytest.raises(InvalidConfigError) as error:
+        build(curriculum(spec))
+    assert len(error.value.problems) == 1
+    assert error.value.problems[0].startswith(problem)
+
+
+def test_check_looks_at_the_difficulty_of_the_first_rows(tmp_path):
+    rows = tmp_path / "x.jsonl"
+    rows.write_text("".join(f'{{"prompt": "1=", "completion": "1", "level": "{v}"}}\n' for v in ("low", "high") * 150))
+
+    def problems(**spec):
+        return check(curriculum({"name": "classic", **spec}, path=str(rows))).problems
+
+    assert problems(by="level", order=["low", "mid", "high"]) == []  # the last rows may say mid
+    assert problems(by="level", order=["low"])[0].startswith("data.curriculum.order: expected one of low under 'level'")
+    assert problems(by="level")[0].startswith("data.curriculum.by: expected numbers under 'level', found high, low; ")
+    assert problems(by="levle") == [f"data.curriculum.by: {rows} has no column 'levle'; did you mean 'level'?"]

@@ -4,16 +4,17 @@ from unmask.cli.options import Json
 
 
 def methods(json: Json = False) -> None:
-    """List every objective, decoder part and task by the name that recipes use, with its fields."""
+    """List every objective, curriculum, decoder part and task by the name that recipes use, with its fields."""
     from rich.console import Console
 
     from unmask.cli.present import emit
     from unmask.config import field_names
+    from unmask.data import CURRICULA
     from unmask.decoding import BLOCK_RULES, CACHES, PROPOSALS, REVISIONS, SELECTIONS, STOPS, VIEWS
     from unmask.objectives import OBJECTIVES
     from unmask.tasks import TASKS
 
-    registries = (OBJECTIVES, SELECTIONS, BLOCK_RULES, PROPOSALS, REVISIONS, VIEWS, CACHES, STOPS, TASKS)
+    registries = (OBJECTIVES, CURRICULA, SELECTIONS, BLOCK_RULES, PROPOSALS, REVISIONS, VIEWS, CACHES, STOPS, TASKS)
     listing = {
         registry.kind: {
             name: {"summary": summary(registry[name]), "fields": field_names(registry[name])} for name in registry

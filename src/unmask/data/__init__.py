@@ -1,17 +1,22 @@
 """Data: rows of many shapes to prompts and answers as tokens, in one global order, laid out on canvases."""
 
 from unmask.data.collate import Collator
+from unmask.data.curricula import CURRICULA, Curriculum, CurriculumSampler, difficulties, into_buckets
 from unmask.data.encode import EncodedData, encode
 from unmask.data.formats import read
 from unmask.data.preview import preview
 from unmask.data.report import Report
-from unmask.data.rows import BadRow, Encoded, Message, Record
+from unmask.data.rows import BadRow, Difficulty, Encoded, Message, Record
 from unmask.data.stream import OrderedExamples, Sampler, Shuffled
 from unmask.data.tokens import end_of_turn, prompt_ids
 
 __all__ = [
+    "CURRICULA",
     "BadRow",
     "Collator",
+    "Curriculum",
+    "CurriculumSampler",
+    "Difficulty",
     "Encoded",
     "EncodedData",
     "Message",
@@ -20,8 +25,10 @@ __all__ = [
     "Report",
     "Sampler",
     "Shuffled",
+    "difficulties",
     "encode",
     "end_of_turn",
+    "into_buckets",
     "preview",
     "prompt_ids",
     "read",

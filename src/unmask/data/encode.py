@@ -3,11 +3,11 @@
 from array import array
 from collections.abc import Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, overload
 
 from unmask.data.report import TOO_LONG, Report
-from unmask.data.rows import BadRow, Encoded, Record
+from unmask.data.rows import BadRow, Difficulty, Encoded, Record
 from unmask.data.templates import Piece, Text, text_of
 from unmask.data.tokens import tokenise
 from unmask.errors import UserError
@@ -32,6 +32,7 @@ class EncodedData(Sequence[Encoded]):
         self._answers = array("q")  # where each answer starts
         self._ends = array("q", [0])  # where each example ends, after a leading zero
         self._places: list[str] = []
+        self._difficulties: list[Difficulty | None] = []
         self._view: range | None = None  # which examples a slice shows; all of them in the whole
 
     def append(self, example: Encoded) -> None:
@@ -41,6 +42,7 @@ class EncodedData(Sequence[Encoded]):
         self._tokens.extend(example.answer)
         self._ends.append(len(self._tokens))
         self._places.append(example.place)
+        self._difficulties.append(example.difficulty)
         self.report.examples += 1
 
     def __len__(self) -> int:
@@ -63,6 +65,7 @@ class EncodedData(Sequence[Encoded]):
             prompt=self._tokens[start:answer].tolist(),
             answer=self._tokens[answer:end].tolist(),
             place=self._places[index],
+            difficulty=self._difficulties[index],
         )
 
 
@@ -162,7 +165,7 @@ def encode(
                 data.report.skip(piece.place, fault)
                 continue
             data.report.truncated += len(fitted) < len(answer)
-            data.append(Encoded(prompt=prompt, answer=fitted, place=piece.place))
+            data.append(Encoded(prompt=prompt, answer=fitted, place=piece.place, difficulty=piece.difficulty))
     skip_long = too_long == "skip" or (too_long != "error" and on_bad == "skip")
     data.report.check({"": on_bad == "skip", **dict.fromkeys(TOO_LONG, skip_long)})
     return data
@@ -176,7 +179,7 @@ def _pieces(records: Sequence[Record], text: Text, report: Report) -> Iterator[P
                 raise record.fault
             for found in text.pieces(record):
                 if isinstance(found, Piece):
-                    yield found
+                    yield replace(found, difficulty=record.difficulty)
                 else:
                     report.skip(record.place, found)
         except BadRow as fault:

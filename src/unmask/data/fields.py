@@ -1,10 +1,11 @@
 """Columns of a row to text and turns, or to a fault that says what was expected and what was found."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unmask.data.rows import BadRow, Message
+from unmask.data.rows import BadRow, Difficulty, Message
 
 Row = Mapping[str, Any]
 
@@ -26,6 +27,17 @@ def text(row: Row, column: str, role: str) -> str:
     if not isinstance(value, str):
         raise BadRow("wrong type", f"expected text under '{column}', found {kind(value)}")
     return value
+
+
+def difficulty_of(row: Row, column: str) -> Difficulty:
+    """Return how hard a row says it is: a finite number or a label."""
+    value = row.get(column)
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    if isinstance(value, (int, float)) and abs(value) <= sys.float_info.max:
+        return value
+    found = _found(row, column) if value is None else kind(value)
+    raise BadRow("no difficulty", f"expected a number or a label under '{column}', found {found}")
 
 
 def system_of(row: Row) -> tuple[Message, ...]:

@@ -5,10 +5,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from unmask.data.fields import difficulty_of
 from unmask.data.files import rows_of
 from unmask.data.rows import BadRow, Record
 from unmask.data.shapes import Shape, check_mapping, describe_shapes, shape_of
-from unmask.errors import UserError
+from unmask.errors import UserError, did_you_mean
 
 
 def read(
@@ -17,6 +18,7 @@ def read(
     split: str = "train",
     limit: int | None = None,
     columns: Mapping[str, str] | None = None,
+    difficulty: str | None = None,
 ) -> list[Record]:
     """Read a data set.
 
@@ -29,6 +31,7 @@ def read(
         limit: read at most so many rows.
         columns: what this project calls a column -> what the data set calls it: ``{"prompt": "question",
             "completion": "answer"}``. Without it the shape is recognised by the columns.
+        difficulty: the column, as the data set calls it, that says how hard a row is; rows without it cannot be used.
 
     Raises:
         UserError: the file as a whole cannot be read, or no known shape fits its columns.
@@ -38,6 +41,8 @@ def read(
     if not rows:
         raise UserError(f"{source}: expected rows, found none")
     found = list(dict.fromkeys(column for _, row in rows if isinstance(row, dict) for column in row))
+    if found and difficulty is not None and difficulty not in found:
+        raise UserError(f"data.curriculum.by: {source} has no column '{difficulty}'; {did_you_mean(difficulty, found)}")
     if found and columns is not None:
         check_mapping(columns, found, source)
         found = list(columns)
@@ -47,14 +52,17 @@ def read(
             f"{source}: expected the columns of a known shape ({describe_shapes()}), "
             f"found {', '.join(map(str, found[:12]))}; write data.columns={{prompt: ..., completion: ...}}"
         )
-    return [_record(place, row, columns, usual) for place, row in rows]
+    return [_record(place, row, columns, usual, difficulty) for place, row in rows]
 
 
-def _record(place: str, row: Any, columns: Mapping[str, str] | None, usual: Shape | None) -> Record:
+def _record(
+    place: str, row: Any, columns: Mapping[str, str] | None, usual: Shape | None, difficulty: str | None
+) -> Record:
     """Read one row in its own shape, or as a defective row of the usual one."""
     try:
         if isinstance(row, BadRow):
             raise row
+        hard = difficulty_of(row, difficulty) if difficulty is not None else None
         if columns is not None:
             row = {our: row[their] for our, their in columns.items() if their in row}
         shape = shape_of(row) or usual
@@ -63,4 +71,4 @@ def _record(place: str, row: Any, columns: Mapping[str, str] | None, usual: Shap
         record = shape.record(row)
     except BadRow as fault:
         return Record(place=place, fault=fault)
-    return Record(**{**vars(record), "place": place})
+    return Record(**{**vars(record), "place": place, "difficulty": hard})

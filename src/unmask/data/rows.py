@@ -22,6 +22,10 @@ class BadRow(Exception):
         self.detail = detail
 
 
+Difficulty = float | str
+"""A number, where larger is harder, or a label, whose rank a curriculum knows."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """A row of a data set: a conversation, or a prompt and its completion.
@@ -32,6 +36,7 @@ class Record:
         prompt: text before the completion.
         completion: text that the model learns to write.
         place: where the row came from (``chats.jsonl:12``), for messages.
+        difficulty: how hard the row is, where a column was named that says it.
         fault: why the row cannot be used. Such rows are kept so that they can be counted.
     """
 
@@ -40,6 +45,7 @@ class Record:
     prompt: str = ""
     completion: str = ""
     place: str = ""
+    difficulty: Difficulty | None = None
     fault: BadRow | None = None
 
 
@@ -51,8 +57,10 @@ class Encoded:
         prompt: clean context, exactly what decoding would start from.
         answer: what the model learns to write; ends with one end-of-turn token (unless it was truncated).
         place: where the row came from; ``chats.jsonl:12 turn 4`` in a conversation with several answers.
+        difficulty: of the row.
     """
 
     prompt: Sequence[int]
     answer: Sequence[int]
     place: str = ""
+    difficulty: Difficulty | None = None

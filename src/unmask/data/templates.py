@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unmask.data.rows import BadRow, Message, Record
+from unmask.data.rows import BadRow, Difficulty, Message, Record
 from unmask.errors import UserError
 
 _USER, _ANSWER, _SYSTEM = "PROBEUSER", "PROBEANSWER", "PROBESYSTEM"
@@ -23,11 +23,13 @@ class Piece:
         prompt: clean context as text, special tokens included.
         answer: text of the answer, without its end.
         place: where it came from.
+        difficulty: of the row.
     """
 
     prompt: str
     answer: str
     place: str
+    difficulty: Difficulty | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,10 @@ from unmask.decoding.base import (
 from unmask.decoding.blocks import Fixed, Whole
 from unmask.decoding.decoder import Decoder, Parts
 from unmask.decoding.loop import decode
-from unmask.decoding.plain import CanvasView, Eos, Never, NoCache, NoRevision
+from unmask.decoding.plain import Eos, Never, NoCache, NoRevision
 from unmask.decoding.proposals import Greedy, Gumbel
 from unmask.decoding.selection import Quota, Threshold
+from unmask.decoding.views import CanvasView, SoftMaskView
 
 __all__ = [
     "BLOCK_RULES",
@@ -39,6 +40,7 @@ __all__ = [
     "NoRevision",
     "Parts",
     "Quota",
+    "SoftMaskView",
     "State",
     "Step",
     "Threshold",

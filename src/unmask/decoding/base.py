@@ -10,7 +10,7 @@ from torch import Tensor
 from unmask.canvas import Batch
 from unmask.registry import Registry
 from unmask.seeds import Draws
-from unmask.types import Denoiser, Query
+from unmask.types import Denoiser, Query, SoftTokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,7 @@ class State:
         block_open: open columns of the active block when it became active.
         block_steps: forwards spent on the active block so far.
         is_done: rows that are finished.
+        soft: what the view remembers of the last predictions; (row, column) in the batch.
     """
 
     batch: Batch
@@ -36,6 +37,7 @@ class State:
     block_open: Int[Tensor, " B"]
     block_steps: Int[Tensor, " B"]
     is_done: Bool[Tensor, " B"]
+    soft: SoftTokens | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,10 @@ class View(Protocol):
 
     def read(self, logits: Float[Tensor, "K2 V"]) -> Float[Tensor, "K V"]:
         """Reduce the model's answers to one row for each asked position."""
+        ...
+
+    def remember(self, model: Denoiser, at: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]) -> SoftTokens | None:
+        """Keep of the predictions at (batch row, column) what the next query shall carry."""
         ...
 
 

@@ -1,5 +1,6 @@
 """A decoder is a value: a choice of parts."""
 
+from collections.abc import Container
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -35,7 +36,7 @@ class Decoder:
         revision: which written tokens are taken back.
         stop: ``eos`` or ``never``.
         cache: how the model is called.
-        view: what the model reads.
+        view: what the model reads; default ``soft_mask`` for models that were trained with soft masks, else ``canvas``.
     """
 
     block_size: Annotated[int, Field(ge=1)] | None = None
@@ -48,10 +49,15 @@ class Decoder:
     revision: Annotated[Any, BeforeValidator(resolver(REVISIONS))] = "none"
     stop: Annotated[Any, BeforeValidator(resolver(STOPS))] = "eos"
     cache: Annotated[Any, BeforeValidator(resolver(CACHES))] = "none"
-    view: Annotated[Any, BeforeValidator(resolver(VIEWS))] = "canvas"
+    view: Annotated[Any, BeforeValidator(resolver(VIEWS))] = None
 
-    def parts(self, *, trained_block_size: int | None = None) -> "Parts":
-        """Resolve names and defaults into the parts that the loop runs."""
+    def parts(self, *, trained_block_size: int | None = None, heads: Container[str] = ()) -> "Parts":
+        """Resolve names and defaults into the parts that the loop runs.
+
+        Args:
+            trained_block_size: of the model; decides where nothing else does.
+            heads: names of the model's heads.
+        """
         blocks = choose(BLOCK_RULES, self.blocks)
         if self.block_size and blocks.block_size and self.block_size != blocks.block_size:
             raise UserError(
@@ -68,7 +74,7 @@ class Decoder:
             revision=choose(REVISIONS, self.revision),
             stop=choose(STOPS, self.stop),
             cache=choose(CACHES, self.cache),
-            view=choose(VIEWS, self.view),
+            view=choose(VIEWS, self.view or ("soft_mask" if "soft_mask" in heads else "canvas")),
         )
 
     def _proposal(self) -> Proposal:

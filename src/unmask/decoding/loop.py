@@ -15,7 +15,7 @@ from unmask.decoding.base import Candidates, State, Step
 from unmask.decoding.decoder import Parts
 from unmask.decoding.scores import SCORES
 from unmask.seeds import Draws
-from unmask.types import Denoiser
+from unmask.types import Denoiser, SoftTokens
 
 
 def decode(
@@ -37,7 +37,8 @@ def decode(
     state = advance(start(batch, model.mask_id, is_open), parts)
     index = 0
     while not bool(state.is_done.all()):
-        candidates = _propose(model, state, parts, draws, index)
+        candidates, soft = _propose(model, state, parts, draws, index)
+        state = replace(state, soft=soft)
         chosen = parts.selection.select(candidates, steps=steps)
         state, at, tokens, scores = _write(state, candidates, chosen)
         drop = parts.revision.revise(state, candidates) & batch.is_canvas
@@ -104,7 +105,9 @@ def _open_between(state: State, begin: Int[Tensor, " B"], end: Int[Tensor, " B"]
     return (state.is_open & (offset >= begin[:, None]) & (offset < end[:, None])).any(1)
 
 
-def _propose(model: Denoiser, state: State, parts: Parts, draws: Draws, index: int) -> Candidates:
+def _propose(
+    model: Denoiser, state: State, parts: Parts, draws: Draws, index: int
+) -> tuple[Candidates, SoftTokens | None]:
     """Read the live rows and lay the proposals for their active blocks side by side."""
     rows = (~state.is_done).nonzero().squeeze(1)
     begin, end = state.block_start[rows], state.block_end[rows]
@@ -128,7 +131,7 @@ def _propose(model: Denoiser, state: State, parts: Parts, draws: Draws, index: i
     keys = (state.batch.order[rows][place[:, 0]], torch.full_like(offset, index), offset)
     token = parts.proposal.propose(banned, draws, keys)
     score = SCORES[parts.selection.score](logits, token, draws, keys)
-    return Candidates(
+    candidates = Candidates(
         rows=rows,
         columns=columns,
         is_open=is_open,
@@ -139,6 +142,8 @@ def _propose(model: Denoiser, state: State, parts: Parts, draws: Draws, index: i
         block_open=state.block_open[rows],
         block_steps=state.block_steps[rows],
     )
+    in_batch = torch.stack([rows[at[:, 0]], at[:, 1]], dim=1)
+    return candidates, parts.view.remember(model, in_batch, logits)
 
 
 def _write(

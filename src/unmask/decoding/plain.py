@@ -1,32 +1,14 @@
-"""The neutral parts: the canvas as it is, the model as it is, nothing taken back; stop at the end of text or never."""
+"""The neutral parts: the model as it is, nothing taken back; stop at the end of text or never."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unmask.config import part
-from unmask.decoding.base import CACHES, REVISIONS, STOPS, VIEWS, Candidates, State
+from unmask.decoding.base import CACHES, REVISIONS, STOPS, Candidates, State
 from unmask.types import Denoiser, Query
-
-
-@VIEWS.register("canvas")
-@part
-class CanvasView:
-    """The model reads the live rows whole: prompt, written tokens, masks to the end of the canvas."""
-
-    def query(
-        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], at: Int[Tensor, "K 2"]
-    ) -> tuple[Query, Int[Tensor, "K 2"]]:
-        """Select the live rows."""
-        whole = state.batch.query(state.ids, model.rule)
-        return replace(whole, ids=whole.ids[rows], columns=whole.columns[rows]), at
-
-    def read(self, logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
-        """Nothing to reduce."""
-        return logits
 
 
 @CACHES.register("none")

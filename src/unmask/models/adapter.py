@@ -1,6 +1,5 @@
 """Adapter folders: PEFT's files and a sidecar that says which base they belong to and what was done to it."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,30 +13,11 @@ from unmask.errors import UserError
 from unmask.models.checkpoints import ADAPTER_CONFIG, Checkpoint, parse_dtype, pick_device, read_json
 from unmask.models.denoiser import LoadedModel
 from unmask.models.facts import AdapterBase, Facts
+from unmask.models.fingerprint import fingerprint
+from unmask.models.heads import load_heads
 
 SIDECAR = "unmask_adapter.json"
 ROWS = "unmask_rows.safetensors"
-_SAMPLE = 512  # values per weight: enough that no two checkpoints agree, few enough to read at once
-
-
-def fingerprint(lm: LoadedModel) -> str:
-    """Hash a sample of every weight, but for the rows of tokens from the mask token on, which may have been added.
-
-    It depends on names, shapes, dtype and values, not on how the base was sharded or stored.
-    """
-    tables = {id(lm.model.get_input_embeddings().weight)}
-    if lm.model.get_output_embeddings() is not None:
-        tables.add(id(lm.model.get_output_embeddings().weight))
-    digest = hashlib.sha256()
-    for name, weight in sorted(lm.model.named_parameters()):
-        known = weight.detach()
-        if id(weight) in tables:
-            known = known[: min(lm.mask_id, len(known) - lm.facts.added_rows)]
-        flat = known.reshape(-1)
-        sample = flat[:: max(1, flat.numel() // _SAMPLE)].float().cpu().contiguous()
-        digest.update(f"{name}{tuple(known.shape)}".encode())
-        digest.update(sample.numpy().tobytes())
-    return digest.hexdigest()
 
 
 def save_adapter(lm: LoadedModel, folder: Path, state_dict: Mapping[str, Tensor] | None = None) -> None:
@@ -110,7 +90,9 @@ def load_adapter(
             weight.data = weight.data.to(wanted)
     model = PeftModel.from_pretrained(lm.model, where.folder, is_trainable=True)
     tokenizer = read_tokenizer(where.folder) or lm.tokenizer
-    return replace(lm, model=model.eval(), tokenizer=tokenizer, source=where.source, adapter=kept)
+    adapted = replace(lm, model=model.eval(), tokenizer=tokenizer, source=where.source, adapter=kept)
+    load_heads(adapted, where.folder)
+    return adapted
 
 
 def _load_base(

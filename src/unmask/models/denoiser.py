@@ -12,12 +12,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # torch's own convention
 
-from unmask.attention import PAD, AttentionRule, Bidirectional, BlockCausal, may_attend
+from unmask.attention import ATTENTION, PAD, AttentionRule, Bidirectional, may_attend
 from unmask.errors import UserError
+from unmask.heads import HEADS
 from unmask.models.facts import AdapterBase, Facts
 from unmask.models.meter import Meter
 from unmask.query import Query
 from unmask.types import Scored, Want
+
+HEADS_ATTRIBUTE = "unmask_heads"
 
 
 @dataclass(kw_only=True)
@@ -45,6 +48,7 @@ class LoadedModel:
         self._forward: Callable[..., Any] = self.model
         self._accepts = frozenset(inspect.signature(self.stock.forward).parameters)
         self._window = _window(self.stock.config.get_text_config())
+        self.heads: nn.ModuleDict = getattr(self.stock, HEADS_ATTRIBUTE, None) or nn.ModuleDict()
 
     @property
     def stock(self) -> Any:
@@ -75,7 +79,12 @@ class LoadedModel:
     @property
     def rule(self) -> AttentionRule:
         """Who may attend to whom in plain text: what the model was trained for."""
-        return Bidirectional() if self.facts.attention == "bidirectional" else BlockCausal()
+        return ATTENTION[self.facts.attention]
+
+    @property
+    def shift(self) -> bool:
+        """Whether the state at the column before predicts a column."""
+        return self.facts.shift
 
     @property
     def device(self) -> torch.device:
@@ -88,8 +97,24 @@ class LoadedModel:
 
         return save(self, folder, state_dict)
 
+    def attach(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Add a head, unless the model has it already; see ``unmask.heads``.
+
+        Raises:
+            UserError: it has one with other settings.
+        """
+        if name in self.heads:
+            found = dict(self.heads[name].settings)
+            if found != dict(settings):
+                raise UserError(f"the model has a head '{name}' with {found}, the objective asks for {dict(settings)}")
+            return
+        self.heads[name] = HEADS[name](self.stock, **settings).to(self.device)
+        setattr(self.stock, HEADS_ATTRIBUTE, self.heads)
+
     def checkpoint_gradients(self) -> None:
         """Keep no activations in training but recompute them in the backward pass."""
+        if "confidence" in self.heads:
+            raise UserError("gradient checkpointing runs layers twice, which the confidence stream cannot follow")
         # The reentrant form needs an input with a gradient, which a frozen embedding gives by a hook only.
         self.stock.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
@@ -105,9 +130,11 @@ class LoadedModel:
     def logits(self, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
         """Predict the tokens at the asked positions; the LM head runs on those rows only.
 
-        A model with shifted logits predicts column c from its state at column c - 1 (column 0 from itself).
+        A model with shifted logits predicts column c from its state at the column before (column 0 from itself).
         """
-        column = (at[:, 1] - 1).clamp(min=0) if self.facts.shift else at[:, 1]
+        column = at[:, 1]
+        if self.facts.shift:
+            column = (column - 1).clamp(min=0) if query.before is None else query.before[at[:, 0], column]
         read = torch.zeros_like(query.ids, dtype=torch.bool)
         read[at[:, 0], column] = True
         out = self._read(query, read)
@@ -133,7 +160,15 @@ class LoadedModel:
             entropy=-(log_p.exp() * log_p).sum(-1) if "entropy" in want else None,
             is_top=top.indices == targets if "is_top" in want else None,
             confidence=top.values.exp() if "confidence" in want else None,
+            reliability=self._reliability(at) if "reliability" in want else None,
         )
+
+    def _reliability(self, at: Int[Tensor, "K 2"]) -> Float[Tensor, " K"]:
+        """Read the confidence stream of the forward that was just made."""
+        if "confidence" not in self.heads:
+            raise UserError("the model has no head 'confidence'; train it with the objective remedi")
+        logits: Tensor = self.heads["confidence"].read(at)
+        return logits
 
     def _read(self, query: Query, read: Bool[Tensor, "R N"]) -> Float[Tensor, "M V"]:
         """Return the logits of the columns that are read, in row-major order."""

@@ -1,8 +1,9 @@
 """What a checkpoint must tell so that training, decoding and serving agree; written to ``config.unmask``."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
+from unmask.attention import Attention
 from unmask.errors import UserError, did_you_mean
 
 
@@ -17,7 +18,7 @@ class Facts:
         filler_id: end-of-text token that fills the canvas after the end of an answer.
         vocab_size: rows of the LM head.
         shift: whether the state at column c - 1 predicts column c (models adapted from autoregressive ones).
-        attention: ``bidirectional`` or ``block_causal``.
+        attention: who attends to whom in plain text; a name from ``unmask.attention.ATTENTION``.
         block_size: the block size it was trained for, if any; decoding uses it unless told otherwise.
         native_bidirectional: the stock class honours ``config.is_causal = False`` with a 2-D padding mask.
         added_rows: embedding rows that were added for the mask token.
@@ -28,7 +29,7 @@ class Facts:
     filler_id: int
     vocab_size: int
     shift: bool = False
-    attention: Literal["bidirectional", "block_causal"] = "bidirectional"
+    attention: Attention = "bidirectional"
     block_size: int | None = None
     native_bidirectional: bool = True
     added_rows: int = 0

@@ -2,19 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 
+from unmask.attention import Attention
 from unmask.errors import UserError
 from unmask.models.checkpoints import locate, parse_dtype, pick_device
 from unmask.models.denoiser import LoadedModel
 from unmask.models.facts import Facts
+from unmask.models.heads import load_heads
 from unmask.models.probe import settle_attention
 from unmask.models.read import Parts, read_parts
 from unmask.models.tokens import add_mask, check_mask, find_ends, find_mask
-
-Attention = Literal["bidirectional", "block_causal"]
 
 
 def load(
@@ -74,7 +74,10 @@ def load(
     lm = LoadedModel(
         model=parts.model, tokenizer=parts.tokenizer, facts=facts, source=where.source, family=family
     )  # fmt: skip
-    return settle_attention(lm)
+    lm = settle_attention(lm)
+    if where.kind == "folder":
+        load_heads(lm, where.folder)
+    return lm
 
 
 def _settle(parts: Parts, *, mask_token: str | None, mask_id: int | None, chosen: dict[str, Any]) -> Facts:

@@ -55,7 +55,7 @@ def add_lora(lm: LoadedModel, spec: LoraSpec) -> LoadedModel:
     """
     from peft import LoraConfig, get_peft_model
 
-    from unmask.models.adapter import fingerprint
+    from unmask.models.fingerprint import fingerprint
 
     if lm.adapter is not None:
         raise UserError(f"'{lm.source}' already has adapters; merge them first, or train them on")

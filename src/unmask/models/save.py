@@ -15,14 +15,21 @@ def save(lm: "LoadedModel", folder: str | Path, state_dict: Mapping[str, Tensor]
 
     ``state_dict``: weights that were gathered from shards, in place of the model's own.
     """
+    from unmask.models.adapter import save_adapter
+    from unmask.models.denoiser import HEADS_ATTRIBUTE
+    from unmask.models.heads import save_heads
+
     folder = Path(folder)
     write_facts(lm)
+    if lm.heads and state_dict is None:
+        state_dict = lm.model.state_dict()
+    if state_dict is not None:  # heads have a file of their own: plain transformers would warn of them
+        state_dict = {name: weight for name, weight in state_dict.items() if HEADS_ATTRIBUTE not in name}
     if lm.adapter is not None:
-        from unmask.models.adapter import save_adapter
-
         save_adapter(lm, folder, state_dict)
     else:
         lm.model.save_pretrained(folder, state_dict=state_dict)
+    save_heads(lm, folder)
     if lm.tokenizer is not None:
         lm.tokenizer.save_pretrained(folder)
     return folder

@@ -1,11 +1,12 @@
-"""What every objective shares: its registry, the default loss, and how hidden tokens become a question."""
+"""What every objective shares: its registry and the default answers."""
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from unmask.attention import Attention
 from unmask.canvas import Batch
 from unmask.config import part
 from unmask.registry import Registry
@@ -20,12 +21,36 @@ class WeightedLikelihood:
     """The loss of nearly every method: the weighted sum of negative log-likelihoods. Subclasses bring ``noise``."""
 
     name: ClassVar[str]
-    want: ClassVar[tuple[Want, ...]] = ()
+
+    @property
+    def want(self) -> tuple[Want, ...]:
+        """Nothing beyond the likelihoods."""
+        return ()
 
     @property
     def block_size(self) -> int | None:
         """No grid of its own: the canvas is cut by the decoder's."""
         return None
+
+    @property
+    def attention(self) -> Attention | None:
+        """Whatever the model has."""
+        return None
+
+    @property
+    def heads(self) -> Mapping[str, Mapping[str, Any]]:
+        """None."""
+        return {}
+
+    def refuses(self, *, shift: bool, attention: Attention) -> str | None:
+        """Any model will do."""
+        del shift, attention
+        return None
+
+    def scheduled(self, progress: float) -> Mapping[str, float]:
+        """Nothing changes over the run."""
+        del progress
+        return {}
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
         """Turn clean text into a question."""
@@ -37,22 +62,6 @@ class WeightedLikelihood:
         return (noised.weight * scored.nll).sum()
 
 
-def noise_level(draws: Draws, order: Int[Tensor, " E"], *, eps: float, stratified: bool) -> Float[Tensor, " E"]:
-    """Draw t ~ U(eps, 1) for each example: t = eps + (1 - eps) u, as in LLaDA's guideline."""
-    uniform = draws.stratified("t", order) if stratified else draws.uniform("t", order)
-    return eps + (1 - eps) * uniform
-
-
 def bernoulli(draws: Draws, name: str, batch: Batch, rate: Float[Tensor, "B L"] | float) -> Bool[Tensor, "B L"]:
     """Draw a coin for every canvas column, keyed by the example and the column's offset; False elsewhere."""
     return batch.is_canvas & (draws.uniform(name, batch.spread(batch.order), batch.offset) < rate)
-
-
-def indices(is_asked: Bool[Tensor, "B L"]) -> Int[Tensor, "K 2"]:
-    """List the asked positions in row-major order."""
-    return is_asked.nonzero()
-
-
-def hide(batch: Batch, is_hidden: Bool[Tensor, "B L"], mask_id: int) -> Int[Tensor, "B L"]:
-    """Put the mask token where ``is_hidden``."""
-    return torch.where(is_hidden, mask_id, batch.ids)

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from unmask.data import Collator, Encoded, OrderedExamples, encode, read
+from unmask.data import Collator, Curriculum, CurriculumSampler, Encoded, OrderedExamples, encode, into_buckets, read
+from unmask.errors import UserError
 from unmask.models import LoadedModel
 from unmask.seeds import Draws
 from unmask.train import checkpoints
@@ -40,6 +41,7 @@ def train(
     *,
     out: str | Path,
     layout: Layout | None = None,
+    curriculum: Curriculum | None = None,
     held_out: Sequence[Encoded] = (),
     resume: bool = False,
     evaluate: Callable[[], dict[str, float]] | None = None,
@@ -54,6 +56,7 @@ def train(
         run: objective and settings.
         out: folder of the run; it must be new, or hold this very run if ``resume``.
         layout: grid, canvas and rows.
+        curriculum: in which order examples are shown; None: shuffled.
         held_out: examples for the held-out loss.
         resume: go on from the newest whole checkpoint.
         evaluate: further named values, computed when the held-out loss is.
@@ -67,11 +70,12 @@ def train(
     out, layout = Path(out), layout or Layout()
     size = run.objective.block_size or layout.block_size or lm.facts.block_size or 32
     layout = replace(layout, block_size=size)
-    if run.gradient_checkpointing:
-        lm.checkpoint_gradients()
-    examples = _read(data, lm, layout) if isinstance(data, (str, Path)) else data
+    _prepare(lm, run)
+    column = curriculum.column if curriculum else None
+    examples = _read(data, lm, layout, column) if isinstance(data, (str, Path)) else data
     arguments = _arguments(run, out / "checkpoints", lm)  # starts the process group, if there is one
-    settings = settings_of(run, lm, len(examples), layout)
+    stream = _stream(examples, run, curriculum, ranks=arguments.world_size)
+    settings = settings_of(run, lm, len(examples), layout, curriculum)
     start_from = on_rank_zero(lambda: open_folder(out, settings, recipe, resume=resume))
     draws = Draws(seed=run.seed)
     collator = layout.collator(lm, draws)
@@ -84,7 +88,7 @@ def train(
             )
         return values
 
-    trainer = _trainer(lm, run, examples, collator=collator, draws=draws, arguments=arguments)
+    trainer = _trainer(lm, run, stream, collator=collator, draws=draws, arguments=arguments)
     reporter = _report(trainer, run, out, measured, start_from, show=show and arguments.should_save)
     try:
         trainer.train(resume_from_checkpoint=str(start_from) if start_from else None)
@@ -97,28 +101,53 @@ def train(
     return TrainResult(folder=out, model=out / "model", totals=trainer.totals.values())
 
 
-def _read(path: str | Path, lm: LoadedModel, layout: Layout) -> Sequence[Encoded]:
+def _prepare(lm: LoadedModel, run: TrainRun) -> None:
+    """Give the model the attention and the heads that the objective trains, if it can have them."""
+    objective = run.objective
+    attention = objective.attention or lm.facts.attention
+    reason = objective.refuses(shift=lm.facts.shift, attention=attention)
+    if reason:
+        raise UserError(reason)
+    lm.facts = replace(lm.facts, attention=attention)
+    for name, settings in objective.heads.items():
+        lm.attach(name, settings)
+    lm.heads.requires_grad_(True)
+    if run.gradient_checkpointing:
+        lm.checkpoint_gradients()
+
+
+def _read(path: str | Path, lm: LoadedModel, layout: Layout, difficulty: str | None) -> Sequence[Encoded]:
     return encode(
-        read(str(path)), lm.tokenizer, max_length=layout.max_length, canvas=layout.canvas,
+        read(str(path), difficulty=difficulty), lm.tokenizer, max_length=layout.max_length, canvas=layout.canvas,
         block_size=layout.block_size, end_ids=lm.eos_ids, mask_id=lm.mask_id,
     )  # fmt: skip
 
 
+def _stream(
+    examples: Sequence[Encoded], run: TrainRun, curriculum: Curriculum | None, *, ranks: int
+) -> OrderedExamples:
+    """Put the examples of the whole run into their order."""
+    length = run.steps * run.batch_size * run.accumulate * ranks
+    sampler = None
+    if curriculum is not None and len(examples):
+        sampler = CurriculumSampler(curriculum, into_buckets(examples, curriculum), length=length, seed=run.seed)
+    return OrderedExamples(examples, seed=run.seed, length=length, sampler=sampler)
+
+
 def _trainer(
-    lm: LoadedModel, run: TrainRun, examples: Sequence[Encoded], *, collator: Collator, draws: Draws, arguments: Any
+    lm: LoadedModel, run: TrainRun, stream: OrderedExamples, *, collator: Collator, draws: Draws, arguments: Any
 ) -> Any:
     from transformers import PrinterCallback
 
     from unmask.train.trainer import DiffusionTrainer
 
-    length = run.steps * run.batch_size * run.accumulate * arguments.world_size
     trainer = DiffusionTrainer(
         lm,
         run.objective,
         draws=draws,
         keep=run.keep,
         arguments=arguments,
-        train_dataset=OrderedExamples(examples, seed=run.seed, length=length),
+        train_dataset=stream,
         data_collator=lambda items: {"batch": collator(items), "places": [item["place"] for item in items]},
     )
     trainer.remove_callback(PrinterCallback)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from unmask.data import Curriculum
 from unmask.errors import UserError
 from unmask.models import LoadedModel
 from unmask.train import checkpoints
@@ -38,14 +39,20 @@ def on_rank_zero(work: Callable[[], T]) -> T:
     return shared[0]  # type: ignore[no-any-return]
 
 
-def settings_of(run: TrainRun, lm: LoadedModel, examples: int, layout: Layout) -> dict[str, Any]:
+def settings_of(
+    run: TrainRun, lm: LoadedModel, examples: int, layout: Layout, curriculum: Curriculum | None = None
+) -> dict[str, Any]:
     """Describe a run so that a resume can tell whether it is the same one."""
     values = {f.name: getattr(run, f.name) for f in fields(run)}
-    objective = values.pop("objective")
-    values["objective"] = {"name": objective.name, **{f.name: getattr(objective, f.name) for f in fields(objective)}}
+    values["objective"] = _described(run.objective)
+    values["curriculum"] = None if curriculum is None else _described(curriculum)
     values |= {"model": lm.source, "examples": examples}
     values |= {f.name: getattr(layout, f.name) for f in fields(layout)}
     return json.loads(json.dumps(values, default=str))
+
+
+def _described(part: Any) -> dict[str, Any]:
+    return {"name": part.name, **{f.name: getattr(part, f.name) for f in fields(part)}}
 
 
 def versions() -> dict[str, str]:

@@ -54,6 +54,7 @@ class Reporter(TrainerCallback):
             "loss": trainer.window_loss,
             "lr": trainer.lr_scheduler.get_last_lr()[0],
             "grad_norm": float(trainer.grad_norm or 0.0),
+            **self.run.objective.scheduled((step - 1) / max(self.run.steps, 1)),
             **self._rates(),
         }
         self._show(values)

@@ -14,6 +14,7 @@ from transformers import Trainer, TrainingArguments
 from unmask.canvas import Batch
 from unmask.errors import UserError
 from unmask.models import LoadedModel
+from unmask.models.heads import restore_heads
 from unmask.seeds import Draws
 from unmask.train import checkpoints
 from unmask.train.totals import Totals
@@ -118,6 +119,16 @@ class DiffusionTrainer(Trainer):
         self.grad_norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         return self.grad_norm
 
+    def create_optimizer(self, *rest: Any, **options: Any) -> Any:
+        """Give every head a group of its own: its learning rate, no weight decay."""
+        optimizer = super().create_optimizer(*rest, **options)
+        for head in self.lm.heads.values():
+            mine = {id(p) for p in head.parameters()}
+            for group in optimizer.param_groups:
+                group["params"] = [p for p in group["params"] if id(p) not in mine]
+            optimizer.add_param_group({"params": list(head.parameters()), "lr": head.lr, "weight_decay": 0.0})
+        return optimizer
+
     def _get_train_sampler(self, *_: Any) -> SequentialSampler:
         """The order of the run is inside the data set; reading it in sequence makes noise and resume exact."""
         return SequentialSampler(self.train_dataset)
@@ -130,6 +141,11 @@ class DiffusionTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Save through the loaded model, so that a checkpoint carries its facts and loads like any saved model."""
         self.lm.save(output_dir or self.args.output_dir, state_dict=state_dict)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Load the weights of a checkpoint, and those of the heads, which have a file of their own."""
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        restore_heads(self.lm, Path(resume_from_checkpoint))
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Write the checkpoint aside, then publish it in one rename; see ``unmask.train.checkpoints``."""

@@ -80,7 +80,10 @@ def test_dtypes(tmp_path, dtype):
         ({"dtype": "int8"}, "dtype must be float32, bfloat16, float16 or auto, found 'int8'"),
         ({"device": "gpu"}, "device must be cpu, cuda"),
         ({"block_size": 0}, "block_size must be at least 1, found 0"),
-        ({"attention": "causal"}, "attention must be one of bidirectional, block_causal, found 'causal'"),
+        (
+            {"attention": "causal"},
+            "attention must be one of bidirectional, block_causal, context_causal, found 'causal'",
+        ),
         ({"base": "elsewhere"}, "is a whole model; leave it out"),
     ],
 )

@@ -1,0 +1,151 @@
+"""``unmask analyze``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from unmask.cli.options import BlockSize, Device, Json, Model, Seed
+from unmask.errors import UserError, did_you_mean
+
+Data = Annotated[
+    str, typer.Argument(help="JSON Lines, CSV or Parquet file, hub data set, or a task: sorting, '{name: gsm8k, …}'.")
+]
+Out = Annotated[Path | None, typer.Option(help="New folder for tables (CSV) and pictures (PNG and SVG).")]
+Ratios = Annotated[str | None, typer.Option(help="Hidden shares of the answer, such as 1/16,1/4,0.5,1.")]
+Compare = Annotated[str | None, typer.Option(help="A second model, measured on the same noise.")]
+WithMismatch = Annotated[
+    bool, typer.Option("--mismatch", help="Also compare gradients in the contexts of vanilla and blockwise training.")
+]
+
+
+def analyze(
+    model: Model,
+    data: Data,
+    compare: Compare = None,
+    mismatch: WithMismatch = False,
+    ratios: Ratios = None,
+    bins: Annotated[int, typer.Option(help="Bins of tokens by frequency.")] = 5,
+    block_size: BlockSize = None,
+    canvas: Annotated[
+        int | None, typer.Option(min=1, help="Columns of every canvas (default: fits the answer).")
+    ] = None,
+    max_length: Annotated[int, typer.Option(min=2, help="Longest prompt plus answer, tokens.")] = 1024,
+    limit: Annotated[int | None, typer.Option(min=1, help="Rows (default: all of a file, 400 made ones).")] = None,
+    split: Annotated[str, typer.Option(help="Of a hub data set or a task.")] = "train",
+    passes: Annotated[int, typer.Option(help="Draws of the noise for each example.")] = 4,
+    batch_size: Annotated[int, typer.Option(help="Rows side by side.")] = 16,
+    seed: Seed = 0,
+    out: Out = None,
+    device: Device = None,
+    json: Json = False,
+) -> None:
+    """Measure what the tokens of answers can teach at each noise level, by how frequent they are."""
+    from unmask.analyze import analysis_rows, check_out
+    from unmask.analyze import analyze as run
+    from unmask.cli.present import emit, progress
+
+    study = _study(ratios, bins=bins, passes=passes, batch_size=batch_size, seed=seed)
+    if block_size is not None and block_size < 1:
+        raise UserError(f"--block-size: expected at least 1, found {block_size}; the default is the model's own, or 32")
+    if out:
+        check_out(out)
+    records, chat = _read(data, split=split, limit=limit, seed=seed)
+    names = [model, *([compare] if compare else [])]
+    limits = {"block_size": block_size, "canvas": canvas, "max_length": max_length}
+    subjects, size = _open(names, records, chat=chat, device=device, **limits)
+    total = analysis_rows(len(subjects), len(subjects[0].examples), study, with_mismatch=mismatch)
+    with progress("rows read", total) as on_rows:
+        found = run(subjects, study, block_size=size, canvas=canvas, with_mismatch=mismatch, on_rows=on_rows)
+    files = [*found.write(out), *_draw(found, out)] if out else []
+    if json:
+        emit({**found.as_dict(), "files": [str(path) for path in files]})
+        return
+    _show(found)
+    if out:
+        typer.echo(f"tables and pictures in {out}: {', '.join(path.name for path in files if path.suffix != '.svg')}")
+
+
+def _study(ratios: str | None, **settings: Any) -> Any:
+    """Check the options, before a model is loaded."""
+    from unmask.analyze import Study
+    from unmask.config import InvalidConfigError, fill
+
+    given = {} if ratios is None else {"ratios": [_ratio(text) for text in ratios.split(",") if text.strip()]}
+    try:
+        return fill(Study, {**settings, **given})
+    except InvalidConfigError as error:
+        raise InvalidConfigError([f"--{problem.replace('_', '-', 1)}" for problem in error.problems]) from None
+
+
+def _ratio(text: str) -> float:
+    from fractions import Fraction
+
+    try:
+        return float(Fraction(text.strip()))
+    except (ValueError, ZeroDivisionError):
+        raise UserError(
+            f"--ratios: expected numbers above 0 and up to 1, found '{text.strip()}'; write for example 1/4,1/2,1"
+        ) from None
+
+
+def _read(data: str, *, split: str, limit: int | None, seed: int) -> tuple[Any, bool | None]:
+    """Return the rows of a file, or of a task, and whether to put them into the chat template."""
+    from unmask.config import choose
+    from unmask.data import read
+    from unmask.markup import read_value
+    from unmask.tasks import TASKS
+
+    is_task = data in TASKS or data.lstrip().startswith("{")
+    if Path(data).exists() or not is_task:
+        if data.isidentifier() and not Path(data).exists() and (near := did_you_mean(data, TASKS)).endswith("?"):
+            raise UserError(f"DATA: expected a file, a hub data set or a task, found '{data}'; {near}")
+        return read(data, split=split, limit=limit), None
+    task = choose(TASKS, read_value(data, "DATA"), "DATA")
+    size = task.default_problems and (limit or task.default_problems)
+    return [problem.record for problem in task.problems(split, size, seed)][:limit], task.chat
+
+
+def _open(
+    names: list[str], records: Any, *, device: str | None, block_size: int | None, **limits: Any
+) -> tuple[list[Any], int]:
+    """Load the models, and encode the rows for each of them, in blocks of the size of the first."""
+    from unmask.analyze import Subject
+    from unmask.cli.opening import open_model
+    from unmask.cli.present import say
+    from unmask.data import encode
+
+    loaded = [open_model(name, device=device) for name in names]
+    size = block_size or loaded[0].facts.block_size or 32
+    subjects = []
+    for name, lm in zip(_apart(names), loaded, strict=True):
+        encoded = encode(
+            records, lm.tokenizer, block_size=size, end_ids=lm.eos_ids, mask_id=lm.mask_id, on_bad="skip", **limits
+        )  # fmt: skip
+        if encoded.report.skipped and not subjects:
+            say(f"note: {encoded.report.summary()}")
+        subjects.append(Subject(name=name, lm=lm, examples=encoded))
+    return subjects, size
+
+
+def _apart(names: list[str]) -> list[str]:
+    """Tell two models of one name apart."""
+    return names if len(set(names)) == len(names) else [f"{name} ({place})" for place, name in enumerate(names, 1)]
+
+
+def _draw(found: Any, out: Path) -> list[Path]:
+    from unmask.plots.learnability import plot_curves, plot_heat_map
+    from unmask.plots.mismatch import plot_mismatch
+
+    files = plot_heat_map(found.cells, out / "heat-map", changes=found.changes)
+    files += plot_curves(found.cells, out / "curves")
+    return files + (plot_mismatch(found.contexts, out / "mismatch") if found.contexts else [])
+
+
+def _show(found: Any) -> None:
+    from rich.console import Console
+
+    from unmask.plots.tables import analysis_tables
+
+    for table in analysis_tables(found.as_dict()):
+        Console().print(table)

@@ -1,0 +1,77 @@
+"""CART: a hidden token counts by how much is visible around it."""
+
+import math
+from typing import Annotated, ClassVar
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  # torch's own convention
+
+from unmask.config import part
+from unmask.losses import Normaliser
+from unmask.objectives.base import OBJECTIVES
+from unmask.objectives.masking import Hidden, Masking
+from unmask.objectives.region import Region
+
+NEGLIGIBLE = 1e-9
+
+
+@OBJECTIVES.register("cart")
+@part
+class Cart(Masking):
+    """Weigh each masked token by the visible tokens near it (CART, Dream 7B, arXiv 2508.15487).
+
+    w_n = 1/2 * sum over visible i != n of p (1 - p)^(|n - i| - 1); loss = sum of w_n CE_n over masked n, divided by the
+    number of masked tokens. A token whose whole document is visible around it weighs 1, at the edge 1/2; with hardly
+    anything visible the weight vanishes. No 1/t.
+
+    Args:
+        p: sharpness: near 1 only the neighbours count, near 0 all tokens alike. Dream ships 0.1 (its function's default
+            is 0.8; dllm uses 0.3).
+        time_weight: divide by t as well (LIFT's re-implementation).
+        normaliser: the denominator; ``per_masked`` as in Dream, which sums masked tokens over all ranks.
+        eps: smallest noise level.
+        stratified: spread t evenly over neighbouring examples.
+        tail: as in ``vanilla``.
+
+    Differs from the paper: t has the lower bound eps; neighbours of other documents in a packed row do not count.
+    """
+
+    reads_context: ClassVar[bool] = True
+
+    p: Annotated[float, Field(gt=0, le=1)] = 0.1
+    time_weight: bool = False
+    normaliser: Normaliser = "per_masked_row"
+
+    def weigh(self, region: Region, hidden: Hidden, *, by_t: bool) -> Float[Tensor, " K"]:
+        """Return the context weights."""
+        del by_t
+        is_hidden = hidden.is_asked | region.is_hidden
+        if hidden.is_extra is not None:
+            is_hidden = is_hidden | hidden.is_extra
+        weight = self._context(region, (~is_hidden & ~region.batch.is_pad).double())[hidden.is_asked]
+        return (weight / hidden.level[hidden.is_asked] if self.time_weight else weight).float()
+
+    def _context(self, region: Region, visible: Float[Tensor, "B L"]) -> Float[Tensor, "B L"]:
+        """Sum the kernel over each example's visible columns; every example is laid out in a row of its own for it."""
+        batch = region.batch
+        here = ~batch.is_pad
+        row, position = batch.owner[here], batch.position[here]
+        length = int(position.max()) + 1 if len(position) else 1
+        alone = torch.zeros((len(batch.order), length), dtype=visible.dtype, device=visible.device)
+        alone[row, position] = visible[here]
+        summed = F.conv1d(alone[:, None], self._kernel(length).to(alone)[None, None], padding="same")[:, 0]
+        out = torch.zeros_like(visible)
+        out[here] = summed[row, position]
+        return out
+
+    def _kernel(self, length: int) -> Float[Tensor, " W"]:
+        """Weights by distance, cut off where they no longer matter."""
+        reach = length - 1
+        if self.p < 1:
+            reach = min(reach, math.ceil(math.log(NEGLIGIBLE) / math.log1p(-self.p)))
+        distance = torch.arange(1, max(reach, 1) + 1, dtype=torch.float64)
+        side = 0.5 * self.p * (1 - self.p) ** (distance - 1)
+        return torch.cat([side.flip(0), torch.zeros(1, dtype=torch.float64), side])

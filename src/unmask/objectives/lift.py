@@ -1,0 +1,151 @@
+"""LIFT: learn easy tokens while most is hidden, and hard ones once the context is there."""
+
+from typing import Annotated, Literal
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int
+from pydantic import Field
+from torch import Tensor
+
+from unmask.config import part
+from unmask.objectives.base import OBJECTIVES, bernoulli
+from unmask.objectives.masking import Hidden, Masking
+from unmask.objectives.ranks import rank_within
+from unmask.objectives.region import Region
+from unmask.seeds import Draws
+from unmask.types import Denoiser
+
+EASY, RANDOM, HARD = 1.0, -1.0, 0.0
+
+
+@OBJECTIVES.register("lift")
+@part
+class Lift(Masking):
+    """Hide a superset at rate t + rho, score it, keep the share t / (t + rho) that suits t (LIFT, arXiv 2605.22939).
+
+    With t ~ U(eps, 1), rho ~ U(rho_min, min(rho_max, 1 - t)) and c_i = log p(x_i | the superset hidden), from a forward
+    without gradient, each example keeps k = round(t / (t + rho) * |superset|) tokens: the k largest c_i (easy) at high
+    t, the k smallest (hard) at low t, a random k between. What is rejected is filled in with the gold tokens. A second
+    forward gives the loss, sum of CE_i / t over the kept tokens, divided as ``normaliser`` says. About n t of the n
+    response tokens are kept, as in vanilla training at t; only which ones differs.
+
+    Args:
+        components: H, bins of t. 2: hard below 1/2, easy from there. 3: hard below 1/3, easy above 2/3, random between
+            (``window``: see below). H: hard below 1/H, easy from 1 - 1/H.
+        middle: what the bins between select: a ``random`` subset, or a ``window`` of k tokens that slides over the
+            ranking from hard to easy as t grows.
+        policy: the bin by ``time``, or drawn at ``random``.
+        mode_per: one bin for each ``example``, or one for the ``batch``, by the mean of t (as released).
+        rho_min: lower bound of rho, where 1 - t leaves room for it (0.1 in the released code, 0 in the paper).
+        rho_max: upper bound of rho; 0 gives vanilla training.
+        approximate: one forward: the loss of the selected tokens with the whole superset hidden.
+        order: ``informed``; or, as controls under the same budget, ``reversed`` (hard tokens at high t) or ``random``
+            (k random tokens at every t).
+        time_weight: divide by t, as the released launchers do.
+        normaliser: the denominator, by the names of ``unmask.losses``; ``per_token`` as released.
+        eps: smallest noise level.
+        stratified: spread t evenly over neighbouring examples.
+        tail: as in ``vanilla``; padding is easy, so a long supervised tail attracts the easy bins.
+
+    Differs from the paper: rho has the released code's lower bound 0.1. The bin belongs to the example (the code takes
+    the mean t of a micro-batch). Logits of shifted models are aligned (the code does not shift them). k may be 0 in the
+    random bin (the code keeps at least one). Bins between the outer ones are not specified there beyond H = 3.
+    """
+
+    components: Annotated[int, Field(ge=2)] = 3
+    middle: Literal["random", "window"] = "random"
+    policy: Literal["time", "random"] = "time"
+    mode_per: Literal["example", "batch"] = "example"
+    rho_min: Annotated[float, Field(ge=0, le=1)] = 0.1
+    rho_max: Annotated[float, Field(ge=0, le=1)] = 1.0
+    approximate: bool = False
+    order: Literal["informed", "reversed", "random"] = "informed"
+    time_weight: bool = True
+
+    def hide(self, region: Region, *, model: Denoiser, draws: Draws) -> Hidden:
+        """Choose the kept tokens of each group."""
+        t, rho = self.levels(region), self._rho(region, draws)
+        rate = region.spread(t + rho)
+        is_candidate = region.is_response & bernoulli(draws, "mask", region.batch, rate)
+        mode = self._modes(t, region, draws)
+        ranked_by = self._sureness(region, is_candidate, mode, model=model, draws=draws)
+        is_kept = torch.zeros_like(is_candidate)
+        is_kept[is_candidate] = _keep(ranked_by, region.group[is_candidate], t / (t + rho), mode)
+        return Hidden(
+            is_asked=is_kept, is_extra=is_candidate & ~is_kept if self.approximate else None, level=region.spread(t)
+        )
+
+    def weigh(self, region: Region, hidden: Hidden, *, by_t: bool) -> Float[Tensor, " K"]:
+        """Divide by t unless told not to."""
+        return super().weigh(region, hidden, by_t=by_t and self.time_weight)
+
+    def _rho(self, region: Region, draws: Draws) -> Float64[Tensor, " G"]:
+        """Draw how much larger than t the superset is, from the unclamped t as in the released collator."""
+        uniform = draws.uniform("rho", region.batch.order[region.example], region.block)
+        room = (1 - region.level).clamp(max=self.rho_max)
+        lower = torch.where(room > self.rho_min, self.rho_min, 0.0)
+        return lower + (room - lower) * uniform
+
+    def _modes(self, t: Float64[Tensor, " G"], region: Region, draws: Draws) -> Float64[Tensor, " G"]:
+        """Return 0 (hardest) to 1 (easiest) for each group: where its window stands in the ranking; -1 is random."""
+        bins = self.components
+        if self.mode_per == "batch":
+            t = (t * region.share).sum() / region.share.sum().clamp(min=1e-9) + torch.zeros_like(t)
+        if self.policy == "random":
+            keys = (region.batch.order[region.example], region.block)
+            number = (draws.uniform("mode", *keys) * bins).floor()
+        else:
+            number = (t * bins).floor().clamp(max=bins - 1)
+        place = number / (bins - 1)
+        is_between = (number > 0) & (number < bins - 1)
+        if self.order == "reversed":
+            place = 1 - place
+        if self.middle == "random":
+            place = torch.where(is_between, RANDOM, place)
+        return torch.full_like(place, RANDOM) if self.order == "random" else place
+
+    def _sureness(
+        self,
+        region: Region,
+        is_candidate: Bool[Tensor, "B L"],
+        mode: Float64[Tensor, " G"],
+        *,
+        model: Denoiser,
+        draws: Draws,
+    ) -> Float64[Tensor, " K"]:
+        """Rank the superset by gold log-probability, and by chance in the random bins (which need no forward)."""
+        is_scored = is_candidate & (region.spread(mode) != RANDOM)
+        batch = region.batch
+        by_chance = draws.uniform("keep", batch.spread(batch.order), batch.offset)
+        if bool(is_scored.any()):
+            with torch.no_grad():
+                by_chance[is_scored] = -self._read(region, is_candidate, is_scored, model).double()
+        return by_chance[is_candidate]
+
+    def _read(
+        self, region: Region, is_candidate: Bool[Tensor, "B L"], is_scored: Bool[Tensor, "B L"], model: Denoiser
+    ) -> Float[Tensor, " K"]:
+        """Score the superset in the rows that need it; no logits but those of candidates are computed."""
+        rows = is_scored.any(1).nonzero().squeeze(1)
+        query, column = region.only(rows).ask(model, is_candidate[rows])
+        is_scored = is_scored[rows]
+        at = torch.stack([is_scored.nonzero()[:, 0], column[is_scored]], dim=1)
+        return model.score(query, at, region.batch.ids[rows][is_scored]).nll
+
+
+def _keep(
+    sureness: Float64[Tensor, " K"],
+    group: Int[Tensor, " K"],
+    share: Float64[Tensor, " G"],
+    mode: Float64[Tensor, " G"],
+) -> Bool[Tensor, " K"]:
+    """Keep in each group the window of round(share * candidates) tokens that its mode points to.
+
+    Ranks run from the surest down; ties go to the earlier token. The easiest window starts at rank 0, the hardest ends
+    at the last rank; a random one is the first of a random ranking.
+    """
+    candidates = torch.bincount(group, minlength=len(share))
+    rank = rank_within(sureness, group, len(share))
+    kept = torch.round(candidates * share.clamp(1e-3, 1.0)).long()  # half to even, as in the released code
+    first = torch.round((candidates - kept) * (1 - torch.where(mode == RANDOM, EASY, mode))).long()
+    return (rank >= first[group]) & (rank < (first + kept)[group])

@@ -1,0 +1,143 @@
+"""A mixture of methods: each example is trained by one of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import BeforeValidator, Field
+from torch import Tensor
+
+from unmask.attention import PAD, Attention
+from unmask.canvas import Batch
+from unmask.config import InvalidConfigError, choose, part
+from unmask.errors import UserError
+from unmask.losses import unit
+from unmask.objectives.base import OBJECTIVES, WeightedLikelihood
+from unmask.objectives.stack import stack
+from unmask.seeds import Draws
+from unmask.types import Denoiser, Noised, Scored, Want
+
+
+def _resolve(values: Any) -> Any:
+    """Build each member; a member may carry its ``weight`` in the same mapping."""
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise InvalidConfigError([f": expected a list of objectives, found {values!r}"])
+    return tuple(choose(OBJECTIVES, value, str(i)) for i, value in enumerate(values))
+
+
+@OBJECTIVES.register("mixture")
+@part
+class Mixture(WeightedLikelihood):
+    """Draw a method for each example, and ask all methods' questions in one forward.
+
+    Method j is drawn with probability weights_j / sum of weights, keyed by the example. Half ``lift`` or ``vanilla``
+    and half ``blockwise`` is meant to keep both decodings, of the canvas as a whole (LLaDA, arXiv 2502.09992) and in
+    blocks (Blockwise SFT, 2508.19529).
+
+    Args:
+        members: the methods. Their losses are averaged over examples, so their denominators must count the same thing.
+        weights: how often each is drawn; None: all alike.
+        stratified: spread the methods evenly over neighbouring examples.
+
+    Differs from the paper: of no paper; mixing block and full-canvas training within a batch is ours.
+    """
+
+    members: Annotated[Any, BeforeValidator(_resolve)] = Field(
+        default=({"name": "vanilla"}, {"name": "blockwise"}), validate_default=True
+    )
+    weights: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    stratified: bool = True
+
+    def __post_init__(self) -> None:
+        if len(self.members) < 2:
+            raise UserError(f"members: expected at least two objectives, found {len(self.members)}")
+        if self.weights is not None and len(self.weights) != len(self.members):
+            raise UserError(f"weights: expected {len(self.members)}, one for each member, found {len(self.weights)}")
+        if any(isinstance(m, Mixture) for m in self.members):
+            raise UserError("members: a mixture inside a mixture; list its members here")
+        self._check_agreement()
+
+    def _check_agreement(self) -> None:
+        counted = {m.name: unit(getattr(m, "denominator", "per_sequence")) for m in self.members}
+        if len(set(counted.values())) > 1:
+            found = ", ".join(f"{name} by {what}" for name, what in counted.items())
+            raise UserError(
+                f"members: their losses are divided by different things ({found}); give one normaliser to all"
+            )
+        for name in ("block_size", "attention"):
+            values = {getattr(m, name) for m in self.members} - {None}
+            if len(values) > 1:
+                raise UserError(
+                    f"members: expected one {name}, found {', '.join(map(str, sorted(values)))}; "
+                    "a model is decoded in one way"
+                )
+
+    @property
+    def denominator(self) -> str:
+        """The members' common one."""
+        return getattr(self.members[0], "denominator", "per_sequence")
+
+    @property
+    def block_size(self) -> int | None:
+        """The members' common one."""
+        return next((m.block_size for m in self.members if m.block_size), None)
+
+    @property
+    def attention(self) -> Attention | None:
+        """The members' common one."""
+        return next((m.attention for m in self.members if m.attention), None)
+
+    @property
+    def heads(self) -> Mapping[str, Mapping[str, Any]]:
+        """The members' heads."""
+        return {name: spec for m in self.members for name, spec in m.heads.items()}
+
+    @property
+    def want(self) -> tuple[Want, ...]:
+        """What any member wants."""
+        return tuple(dict.fromkeys(want for m in self.members for want in m.want))
+
+    def refuses(self, *, shift: bool, attention: Attention) -> str | None:
+        """What any member refuses."""
+        reasons = (m.refuses(shift=shift, attention=attention) for m in self.members)
+        return next((reason for reason in reasons if reason), None)
+
+    def scheduled(self, progress: float) -> Mapping[str, float]:
+        """The members' schedules."""
+        return {f"{m.name}_{key}": value for m in self.members for key, value in m.scheduled(progress).items()}
+
+    def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
+        """Let each member ask about its own examples."""
+        uniform = (draws.stratified if self.stratified else draws.uniform)("mixture", batch.order)
+        weights = torch.tensor(self.weights or [1.0] * len(self.members), dtype=uniform.dtype, device=uniform.device)
+        edges = (weights / weights.sum()).cumsum(0)[:-1]
+        drawn = torch.bucketize(uniform, edges, right=True)
+        questions = []
+        for number, member in enumerate(self.members):
+            mine = (drawn == number).nonzero().squeeze(1)
+            if len(mine):
+                noised = member.noise(batch.only(mine), model=model, draws=draws, progress=progress)
+                questions.append(self._claim(noised, number, mine))
+        return stack(questions)
+
+    def _claim(self, noised: Noised, number: int, mine: Int[Tensor, " E2"]) -> Noised:
+        """Give a member's question the batch's own numbering of examples, and mark it as the member's."""
+        kind = torch.zeros_like(noised.example) if noised.part is None else noised.part
+        columns = noised.query.columns
+        segment = torch.where(columns.segment == PAD, PAD, mine[columns.segment.clamp(min=0)])
+        query = replace(noised.query, columns=replace(columns, segment=segment))
+        return replace(noised, query=query, example=mine[noised.example], part=kind * len(self.members) + number)
+
+    def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
+        """Let each member sum its own."""
+        if noised.part is None:
+            raise TypeError("these answers are not to a mixture's questions")
+        total = super().loss(scored, noised) * 0
+        for number, member in enumerate(self.members):
+            is_mine = noised.part % len(self.members) == number
+            mine = noised.only(is_mine)
+            parts = None if mine.part is None else mine.part // len(self.members)
+            total = total + member.loss(scored.only(is_mine), replace(mine, part=parts))
+        return total

@@ -1,0 +1,141 @@
+"""NBDiff: from next token to next block, with the autoregressive model kept inside."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unmask.attention import Attention, ContextCausal
+from unmask.canvas import Batch
+from unmask.config import part
+from unmask.errors import UserError
+from unmask.losses import divides_by_t
+from unmask.objectives.base import OBJECTIVES
+from unmask.objectives.block_diffusion import BlockDiffusion
+from unmask.objectives.region import Region
+from unmask.objectives.streams import TwoStreams, every_block
+from unmask.seeds import Draws
+from unmask.types import Denoiser, Noised
+
+CONTEXT_CAUSAL = ContextCausal()
+
+
+@OBJECTIVES.register("nbdiff")
+@part
+class NBDiff(BlockDiffusion):
+    """Adapt an autoregressive model: causal context, growing blocks, an auxiliary loss (NBDiff, arXiv 2512.06776).
+
+    Two streams as in ``block_diffusion``, but the clean one is strictly causal, so that its states are those of the
+    autoregressive model. L = L_MDM + lambda L_AR: the mean CE over masked tokens of the noisy stream, and the mean
+    next-token CE over the response in the clean stream, which costs no further forward. The block size grows:
+    b(s) = min(S, first * 2^floor((s - start) / growth * doublings)), from ``first_block`` to S.
+
+    Args:
+        block_size: S, the last block size; decode with it.
+        first_block: the first block size; S divided by it must be a power of 2.
+        grow_from: share of the run after which blocks start to grow.
+        grow_until: share of the run at which they have reached S (2500 of 4000 steps in the paper).
+        ar_weight: lambda.
+        t_per: as in ``block_diffusion``.
+        clip: as in ``block_diffusion``.
+        redraw: as in ``block_diffusion``.
+        normaliser: the denominator of both losses; ``per_masked_row`` is the mean over examples of both means.
+        eps: smallest noise level.
+        stratified: spread t evenly over neighbouring blocks and examples.
+        first_from: as in ``block_diffusion``.
+        tail: blocks after the answer's last one are left out.
+
+    Differs from the paper: growth is given in shares of the run, not in steps, and the means are per example.
+    """
+
+    first_block: Annotated[int, Field(ge=1)] = 1
+    grow_from: Annotated[float, Field(ge=0, le=1)] = 0.0
+    grow_until: Annotated[float, Field(ge=0, le=1)] = 0.625
+    ar_weight: Annotated[float, Field(ge=0)] = 0.5
+    normaliser: Literal["per_masked_row", "per_sequence", "per_token"] = "per_masked_row"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_doubling(self.first_block, self.block_size)
+
+    @property
+    def attention(self) -> Attention | None:
+        """Clean context is causal, the active block sees itself."""
+        return "context_causal"
+
+    def refuses(self, *, shift: bool, attention: str) -> str | None:
+        """The clean stream predicts the next token, which only shifted models do."""
+        del attention
+        if shift or not self.ar_weight:
+            return None
+        return (
+            "nbdiff's auxiliary loss predicts the next token, but this model's logits are not shifted; "
+            "write ar_weight: 0, or train a converted autoregressive model"
+        )
+
+    def block_size_at(self, progress: float) -> int:
+        """Return b(s): doubled at even intervals between ``grow_from`` and ``grow_until``."""
+        doublings = (self.block_size // self.first_block).bit_length() - 1
+        span = self.grow_until - self.grow_from
+        passed = 1.0 if span <= 0 else min(max((progress - self.grow_from) / span, 0.0), 1.0)
+        return self.first_block << int(passed * doublings)
+
+    def scheduled(self, progress: float) -> Mapping[str, float]:
+        """The block size."""
+        return {"block_size": self.block_size_at(progress)}
+
+    def regions(self, batch: Batch, *, draws: Draws, progress: float) -> list[Region]:
+        """Every block of the size that is due."""
+        return [self._streams(batch, draws, progress)]
+
+    def _streams(self, batch: Batch, draws: Draws, progress: float) -> TwoStreams:
+        return every_block(
+            replace(batch, block_size=self.block_size_at(progress)), draws, length=batch.filled_length,
+            stratified=self.stratified, per=self.t_per, mean=not divides_by_t(self.denominator),
+            rule=CONTEXT_CAUSAL, first_from=self.first_from, keep_last=self.ar_weight > 0,
+        )  # fmt: skip
+
+    def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
+        """Ask about the noisy blocks, and about the clean stream's next tokens in the same forward."""
+        region = self._streams(batch, draws, progress)
+        noised = self.ask(region, self.hide(region, model=model, draws=draws), model=model)
+        return self._with_next_tokens(noised, region) if self.ar_weight else noised
+
+    def _with_next_tokens(self, noised: Noised, region: TwoStreams) -> Noised:
+        """Ask about every response token in the clean stream, too, from the state before it."""
+        batch = region.batch
+        is_next = region.is_response & (batch.position > 0)
+        example, column = batch.owner[is_next], region.clean_column[is_next]
+        at = torch.cat([noised.at, torch.stack([is_next.nonzero()[:, 0], column], dim=1)])
+        weight = torch.full_like(example, 1, dtype=torch.float32) * self.ar_weight
+        if self.normaliser != "per_token":  # a mean over examples
+            length = torch.bincount(example, minlength=len(batch.order)).clamp(min=1)
+            weight = weight / length[example]
+        in_order = (at[:, 0] * noised.query.ids.shape[1] + at[:, 1]).argsort()
+
+        def join(noisy: Tensor, clean: Tensor) -> Tensor:
+            return torch.cat([noisy, clean.to(noisy)])[in_order]
+
+        return replace(
+            noised,
+            at=at[in_order],
+            targets=join(noised.targets, batch.ids[is_next]),
+            weight=join(noised.weight, weight),
+            example=join(noised.example, example),
+            noise_level=join(noised.noise_level, torch.zeros_like(weight)),
+            group=join(noised.group, region.group[is_next]),
+        )
+
+
+def check_doubling(first: int, last: int) -> None:
+    """Refuse block sizes that doubling does not lead from one to the other.
+
+    Raises:
+        UserError: ``last`` is not ``first`` times a power of two.
+    """
+    ratio, rest = divmod(last, first)
+    if rest or ratio & (ratio - 1) or not ratio:
+        raise UserError(f"block_size: expected first_block={first} times a power of 2, found {last}")

@@ -1,0 +1,125 @@
+"""RemeDi: see mistakes in the visible text, and learn to tell them from what is right."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  # torch's own convention
+
+from unmask.canvas import Batch
+from unmask.config import part
+from unmask.objectives.base import OBJECTIVES
+from unmask.objectives.masking import Hidden, Masking
+from unmask.objectives.ranks import rank_within
+from unmask.objectives.region import Region
+from unmask.seeds import Draws
+from unmask.types import Denoiser, Noised, Scored, Want
+
+MASKED, RIGHT, WRONG = 0, 1, 2
+
+
+@OBJECTIVES.register("remedi")
+@part
+class Remedi(Masking):
+    """Supervised fine-tuning for reflective remasking (RemeDi, arXiv 2509.23653, section 3.2).
+
+    Tokens are hidden at rate t; of the n_v visible response tokens ceil(4 r t (1 - t) n_v), but fewer than are hidden,
+    are replaced by random other tokens. The token loss is the masked diffusion loss. The head ``confidence`` learns
+    BCE(sigmoid(h_i), y_i) over the whole response: y = 1 for a right visible token, 0 for a wrong one, and for a
+    hidden one the probability that the model gives its gold token (without gradient). L = L_tokens + score_weight
+    L_BCE.
+
+    Args:
+        corruption: r; the share of wrong tokens is at most r, at t = 1/2.
+        score_weight: weight of the confidence loss, 0.3 in the paper.
+        taps: blocks of the confidence stream.
+        head_lr: learning rate of the stream; the paper trains it ten times faster than the model.
+        normaliser: the denominator of both losses: means per example, or over all response tokens.
+        eps: smallest noise level.
+        stratified: spread t evenly over neighbouring examples.
+        tail: as in ``vanilla``.
+
+    Differs from the paper: attention stays the model's own (theirs is block-causal with blocks of 32); the stream's
+    blocks start as copies of the layers that they tap.
+    """
+
+    corruption: Annotated[float, Field(ge=0, le=1)] = 0.1
+    score_weight: Annotated[float, Field(ge=0)] = 0.3
+    taps: Annotated[int, Field(ge=1)] = 4
+    head_lr: Annotated[float, Field(gt=0)] = 2e-5
+    normaliser: Literal["per_sequence", "per_token"] = "per_sequence"
+
+    @property
+    def want(self) -> tuple[Want, ...]:
+        """The head's logit at every response token."""
+        return ("reliability",)
+
+    @property
+    def heads(self) -> Mapping[str, Mapping[str, Any]]:
+        """The confidence stream."""
+        return {"confidence": {"taps": self.taps, "lr": self.head_lr}}
+
+    def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
+        """Hide some tokens, spoil others, ask about all."""
+        (region,) = self.regions(batch, draws=draws, progress=progress)
+        hidden = self.hide(region, model=model, draws=draws)
+        masked = self.ask(region, hidden, model=model)
+        is_wrong = self._spoil(region, hidden, draws)
+        ids = torch.where(is_wrong, _other_tokens(batch, model, draws), masked.query.ids)
+        is_response = region.is_response
+        kind = torch.where(hidden.is_asked, MASKED, torch.where(is_wrong, WRONG, RIGHT))[is_response]
+        weight = torch.zeros(len(kind), device=ids.device).masked_scatter(kind == MASKED, masked.weight)
+        return replace(
+            masked,
+            query=replace(masked.query, ids=ids),
+            at=is_response.nonzero(),
+            targets=batch.ids[is_response],
+            weight=weight,
+            example=batch.owner[is_response],
+            noise_level=hidden.level[is_response].float(),
+            group=region.group[is_response],
+            part=kind,
+        )
+
+    def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
+        """Add the confidence loss to that of the masked tokens."""
+        loss = super().loss(scored, noised)
+        if scored.reliability is None or noised.part is None:
+            raise TypeError("RemeDi's loss needs a model with the head 'confidence' and its own questions")
+        gold = (-scored.nll.detach()).exp().clamp(0, 1).to(scored.reliability)
+        wanted = torch.where(noised.part == MASKED, gold, (noised.part == RIGHT).to(gold))
+        each = F.binary_cross_entropy_with_logits(scored.reliability, wanted, reduction="none")
+        if self.normaliser == "per_sequence":
+            each = each / torch.bincount(noised.example).clamp(min=1)[noised.example]
+        return loss + self.score_weight * each.sum()
+
+    def _spoil(self, region: Region, hidden: Hidden, draws: Draws) -> Bool[Tensor, "B L"]:
+        """Choose visible response tokens at random, fewer than are hidden."""
+        batch, t = region.batch, self.levels(region)
+        is_visible = region.is_response & ~hidden.is_asked
+        group = region.group[is_visible]
+        visible, masked = _count(group, t), _count(region.group[hidden.is_asked], t)
+        wanted = torch.ceil(4 * self.corruption * t * (1 - t) * visible)
+        wanted = torch.minimum(wanted, (masked - 1).clamp(min=0))
+        chance = draws.uniform("wrong", batch.spread(batch.order), batch.offset)[is_visible]
+        is_wrong = torch.zeros_like(is_visible)
+        is_wrong[is_visible] = rank_within(chance, group, len(t)) < wanted[group]
+        return is_wrong
+
+
+def _count(group: Int[Tensor, " K"], like: Float64[Tensor, " G"]) -> Float64[Tensor, " G"]:
+    return torch.bincount(group, minlength=len(like)).to(like)
+
+
+def _other_tokens(batch: Batch, model: Denoiser, draws: Draws) -> Int[Tensor, "B L"]:
+    """Draw for every column a token that is neither its own nor the mask token."""
+    others = model.vocab_size - 2
+    drawn = (draws.uniform("other", batch.spread(batch.order), batch.offset) * others).long()
+    low = torch.minimum(batch.ids, torch.full_like(batch.ids, model.mask_id))
+    high = torch.maximum(batch.ids, torch.full_like(batch.ids, model.mask_id))
+    drawn = drawn + (drawn >= low).long()
+    return drawn + (drawn >= high).long()

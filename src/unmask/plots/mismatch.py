@@ -1,0 +1,58 @@
+"""A picture of what training contexts do to the gradient."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from unmask.plots.panels import panels, save_both, shorten
+
+Rows = Sequence[Mapping[str, Any]]
+COLOURS = ("#e4572e", "#4c78a8")
+LEVELS = {"vanilla_context": ("--", "in vanilla's context"), "other_draws": (":", "other draws, aligned context")}
+PANELS = {
+    "prefix_noise": ("share of earlier answer tokens that are hidden", "prefix_chance", "P(some is hidden)"),
+    "suffix_visibility": ("share of later columns that are visible", "suffix_chance", "P(some is visible)"),
+}
+
+
+def plot_mismatch(contexts: Rows, path: Path) -> list[Path]:
+    """Draw the distance of the gradient in each context from the aligned one, and the probability of the bound (grey).
+
+    Args:
+        contexts: ``Findings.contexts``: rows with model, context, rate, distance, prefix_chance, suffix_chance.
+        path: without its ending; a .png and an .svg are written.
+    """
+    models = list(dict.fromkeys(row["model"] for row in contexts))
+    figure, axes = panels(2, width=10, height=4.6, share_y=True)
+    for axis, (context, (label, chance, chance_label)) in zip(axes, PANELS.items(), strict=True):
+        for model, colour in zip(models, COLOURS, strict=False):
+            rows = [row for row in contexts if row["model"] == model]
+            points = _points([row for row in rows if row["context"] == context], "distance")
+            axis.plot(*points, color=colour, lw=1.8, marker="o", ms=4, label=f"{shorten(model)}: by the share below")
+            for other, (style, text) in LEVELS.items():
+                level = next((row["distance"] for row in rows if row["context"] == other), None)
+                if level is not None:
+                    axis.axhline(level, color=colour, ls=style, lw=1, label=text)
+        axis.set(xlabel=label, xlim=(-0.02, 1.02))
+        axis.set_ylim(bottom=0)
+        swept = [row for row in contexts if row["model"] == models[0] and row["context"] == context]
+        _draw_chance(axis, _points(swept, chance), chance_label)
+    axes[0].set_ylabel("distance from the aligned gradient, |g − g₀| / |g₀|")
+    figure.legend(handles=axes[0].get_legend_handles_labels()[0], frameon=False, fontsize=8,
+                  loc="outside upper center", ncols=3 if len(models) == 1 else len(models))  # fmt: skip
+    return save_both(figure, path)
+
+
+def _draw_chance(axis: Any, points: tuple[list[float], list[float]], label: str) -> None:
+    """Draw the probability on a scale of its own: the bound leaves its unit, the Lipschitz constant, open."""
+    beside = axis.twinx()
+    beside.plot(*points, color="0.6", lw=1.2, marker="s", ms=3, zorder=0)
+    beside.set_ylim(0, 1.03)
+    beside.set_ylabel(label, color="0.45")
+    beside.tick_params(colors="0.45")
+    beside.spines[["top", "left"]].set_visible(False)
+
+
+def _points(rows: Rows, kind: str) -> tuple[list[float], list[float]]:
+    known = [row for row in rows if row[kind] is not None]
+    return [row["rate"] for row in known], [row[kind] for row in known]

@@ -1,0 +1,49 @@
+"""Figures of several panels side by side, saved for reading and for papers."""
+
+from pathlib import Path
+from typing import Any
+
+
+def panels(count: int, *, width: float, height: float, share_y: bool = False) -> tuple[Any, list[Any]]:
+    """Return a figure and its panels from left to right; sizes in inches."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(
+        1, count, figsize=(width, height), layout="constrained", squeeze=False, sharey=share_y
+    )  # fmt: skip
+    for axis in axes[0]:
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, list(axes[0])
+
+
+def save_both(figure: Any, path: Path) -> list[Path]:
+    """Write ``path`` with the endings .png and .svg, and close the figure."""
+    from matplotlib import pyplot
+
+    paths = [path.with_name(f"{path.name}.{ending}") for ending in ("png", "svg")]
+    for written in paths:
+        figure.savefig(written, dpi=150)
+    pyplot.close(figure)
+    return paths
+
+
+def shorten(name: str, most: int = 36) -> str:
+    """Keep the end of a long name, which tells models apart.
+
+    >>> shorten("runs/2026/blockwise/model", 12)
+    '…kwise/model'
+    """
+    return name if len(name) <= most else "…" + name[1 - most :]
+
+
+def ratio_label(ratio: float) -> str:
+    """Write a noise level: 1/16 and the like as fractions, others with two digits.
+
+    >>> ratio_label(0.0625), ratio_label(0.5**0.5), ratio_label(1.0)
+    ('1/16', '0.71', '1')
+    """
+    inverse = 1 / ratio
+    return f"1/{inverse:.0f}" if ratio < 1 and abs(inverse - round(inverse)) < 1e-9 else f"{ratio:.2g}"
