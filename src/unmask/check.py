@@ -1,7 +1,7 @@
 """Everything about a recipe that can be told before a weight is loaded: its fields, its files, the first rows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from unmask.data import difficulties, encode
 from unmask.errors import UserError
 from unmask.recipe import DataSection, ModelSection, Recipe, build_parts, file_records, task_records
 from unmask.sources import is_hub_name
+from unmask.types import Traits
 
 LOOK = 200
 """Rows of the data that are looked at: what is wrong with a data set is mostly wrong from the start."""
@@ -33,14 +34,14 @@ def check(values: Mapping[str, Any]) -> Findings:
     found = Findings(problems=problems)
     tokenizer, mask_id = None, None
     if recipe.model is not None:
-        tokenizer, mask_id = _look_at_model(recipe.model, found)
+        tokenizer, mask_id = _look_at_model(recipe.model, getattr(recipe.run, "objective", None), found)
     if recipe.data is not None:
         _look_at_data(recipe, tokenizer, mask_id, found)
     return found
 
 
-def _look_at_model(section: ModelSection, found: Findings) -> tuple[Any, int | None]:
-    """Return the tokenizer and the mask token's id, as far as they can be told."""
+def _look_at_model(section: ModelSection, objective: Any, found: Findings) -> tuple[Any, int | None]:
+    """Return the tokenizer and the mask token's id, as far as they can be told; ask the objective about the model."""
     from unmask.models.checkpoints import locate, pick_device
 
     if section.device:
@@ -48,6 +49,7 @@ def _look_at_model(section: ModelSection, found: Findings) -> tuple[Any, int | N
     if section.from_scratch is not None:
         from unmask.models.scratch import read_tokenizer
 
+        _ask_objective(objective, Traits(shift=bool(section.shift), attention="bidirectional"), section, found)
         tokenizer = _ask(lambda: read_tokenizer(section.tokenizer), found, "model.tokenizer")
         return tokenizer, getattr(tokenizer, "mask_token_id", None)
     if not section.path:
@@ -64,7 +66,18 @@ def _look_at_model(section: ModelSection, found: Findings) -> tuple[Any, int | N
     quiet()
     seen = outline(where, mask_token=section.mask_token, lora=section.lora)
     found.problems += [f"model: {problem}" for problem in seen.problems]
+    _ask_objective(objective, seen.traits, section, found)
     return seen.tokenizer, seen.mask_id
+
+
+def _ask_objective(objective: Any, traits: Traits | None, section: ModelSection, found: Findings) -> None:
+    """Note why the objective cannot train this model."""
+    if objective is None or traits is None:
+        return
+    shift = traits.shift if section.shift is None else section.shift
+    traits = replace(traits, shift=shift, attention=objective.attention or traits.attention)
+    if reason := objective.refuses(traits):
+        found.problems.append(f"objective: {reason}")
 
 
 def _look_at_data(recipe: Recipe, tokenizer: Any, mask_id: int | None, found: Findings) -> None:

@@ -16,7 +16,7 @@ from unmask.canvas import Batch
 from unmask.query import Query, SoftTokens
 from unmask.seeds import Draws
 
-__all__ = ["Denoiser", "Noised", "Objective", "Query", "Scored", "SoftTokens", "Want"]
+__all__ = ["Denoiser", "Noised", "Objective", "Query", "Scored", "SoftTokens", "Traits", "Want"]
 
 Want = Literal["entropy", "is_top", "confidence", "reliability"]
 
@@ -77,6 +77,22 @@ class Scored:
         """Keep some of the asked positions."""
         answers = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{name: answer[index] for name, answer in answers.items() if answer is not None})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What a method may need to know of a model before it is trained.
+
+    Args:
+        shift: whether the state at the column before predicts a column.
+        attention: how it attends in plain text.
+        takes_positions: whether it can be told the position of a column; models that count for themselves cannot read
+            packed rows, streams or anchored blocks.
+    """
+
+    shift: bool
+    attention: Attention
+    takes_positions: bool = True
 
 
 class Denoiser(Protocol):
@@ -140,7 +156,7 @@ class Objective(Protocol):
         """Heads that the model must have (name -> settings); training attaches those that are missing."""
         ...
 
-    def refuses(self, *, shift: bool, attention: Attention) -> str | None:
+    def refuses(self, traits: Traits) -> str | None:
         """Say why a model cannot be trained by this, or None."""
         ...
 

@@ -13,7 +13,7 @@ from unmask.losses import unit
 from unmask.models import ScratchSpec, from_scratch
 from unmask.objectives import OBJECTIVES
 from unmask.seeds import Draws
-from unmask.types import Scored
+from unmask.types import Scored, Traits
 
 MEMBERS = [{"name": "vanilla"}, {"name": "blockwise", "block_size": 4, "weighting": "elbo"}]
 FIELDS = {"mixture": {"members": MEMBERS}}
@@ -113,7 +113,7 @@ def test_targets_are_gold_and_hidden_from_the_column_that_is_asked(objective, pa
 @every
 def test_no_answer_can_be_read(objective, shift):
     """Through a model: other tokens in place of the asked one, wherever it is visible, change nothing in its logits."""
-    if objective.refuses(shift=shift, attention=objective.attention or "bidirectional"):
+    if objective.refuses(Traits(shift=shift, attention=objective.attention or "bidirectional")):
         pytest.skip("refused")
     lm = from_scratch(ScratchSpec(hidden_size=32, layers=2, heads=2), "digits", shift=shift)
     for name, settings in objective.heads.items():

@@ -18,7 +18,7 @@ from unmask.heads import HEADS
 from unmask.models.facts import AdapterBase, Facts
 from unmask.models.meter import Meter
 from unmask.query import Query
-from unmask.types import Scored, Want
+from unmask.types import Scored, Traits, Want
 
 HEADS_ATTRIBUTE = "unmask_heads"
 
@@ -85,6 +85,12 @@ class LoadedModel:
     def shift(self) -> bool:
         """Whether the state at the column before predicts a column."""
         return self.facts.shift
+
+    @property
+    def traits(self) -> Traits:
+        """What objectives ask before they train it."""
+        takes = "position_ids" in self._accepts
+        return Traits(shift=self.facts.shift, attention=self.facts.attention, takes_positions=takes)
 
     @property
     def device(self) -> torch.device:

@@ -1,5 +1,6 @@
 """What can be told of a checkpoint without its weights: the shape of its model, its mask token, its tokenizer."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from unmask.models.lora import LoraSpec, resolve_targets
 from unmask.models.probe import local_layers
 from unmask.models.read import read_tokenizer
 from unmask.models.tokens import Ends, check_mask, find_ends, find_mask
+from unmask.types import Traits
 
 
 @dataclass(kw_only=True)
@@ -23,12 +25,14 @@ class Outline:
         tokenizer: None where there is none, or it cannot be read.
         mask_id: None where one would be added.
         ends: None where they cannot be told.
+        traits: what objectives ask; None where it cannot be told.
     """
 
     problems: list[str] = field(default_factory=list)
     tokenizer: Any = None
     mask_id: int | None = None
     ends: Ends | None = None
+    traits: Traits | None = None
 
     def ask(self, question: Callable[[], Any]) -> Any:
         """Return the answer, or note the problem."""
@@ -64,6 +68,7 @@ def outline(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpec 
         found.problems.append(f"attention cannot be made bidirectional: {reason}; load a model with full attention")
     if lora is not None:
         found.ask(lambda: resolve_targets(model, lora.targets))
+    found.traits = _traits(model, config, family)
     rows = model.get_input_embeddings().weight.shape[0]
     generation = found.ask(lambda: read_json(where.folder / "generation_config.json")) or {}
     found.ends = found.ask(lambda: find_ends(config, generation, found.tokenizer, rows=rows))
@@ -72,6 +77,17 @@ def outline(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpec 
         pad_id = config.get("pad_token_id") if found.tokenizer is None else found.tokenizer.pad_token_id
         found.ask(lambda: check_mask(found.mask_id, rows=rows, ends=found.ends, pad_id=pad_id))
     return found
+
+
+def _traits(model: Any, config: dict[str, Any], family: Any) -> Traits:
+    """Tell what ``load`` would settle, unless its flags say otherwise."""
+    written = config.get("unmask") or {}
+    is_masked = type(model).__name__.endswith("ForMaskedLM")
+    return Traits(
+        shift=written.get("shift", family.shift if family else not is_masked),
+        attention=written.get("attention", family.attention if family else "bidirectional"),
+        takes_positions="position_ids" in inspect.signature(model.forward).parameters,
+    )
 
 
 def _empty(where: Checkpoint, config: dict[str, Any], family: Any) -> Any:

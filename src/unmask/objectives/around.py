@@ -13,7 +13,7 @@ from unmask.errors import UserError
 from unmask.losses import Normaliser
 from unmask.objectives.base import OBJECTIVES, WeightedLikelihood
 from unmask.objectives.masking import Masking
-from unmask.types import Noised, Scored, Want
+from unmask.types import Noised, Scored, Traits, Want
 
 
 @part
@@ -64,9 +64,9 @@ class Around(WeightedLikelihood):
         """The inner method's."""
         return self.method.heads
 
-    def refuses(self, *, shift: bool, attention: Attention) -> str | None:
+    def refuses(self, traits: Traits) -> str | None:
         """What the inner method refuses."""
-        return self.method.refuses(shift=shift, attention=attention)
+        return self.method.refuses(traits)
 
     def scheduled(self, progress: float) -> Mapping[str, float]:
         """The inner method's schedule."""

@@ -11,7 +11,7 @@ from unmask.canvas import Batch
 from unmask.config import part
 from unmask.registry import Registry
 from unmask.seeds import Draws
-from unmask.types import Denoiser, Noised, Objective, Scored, Want
+from unmask.types import Denoiser, Noised, Objective, Scored, Traits, Want
 
 OBJECTIVES = Registry[Objective]("objective")
 
@@ -42,9 +42,9 @@ class WeightedLikelihood:
         """None."""
         return {}
 
-    def refuses(self, *, shift: bool, attention: Attention) -> str | None:
+    def refuses(self, traits: Traits) -> str | None:
         """Any model will do."""
-        del shift, attention
+        del traits
         return None
 
     def scheduled(self, progress: float) -> Mapping[str, float]:

@@ -15,9 +15,9 @@ from unmask.losses import divides_by_t
 from unmask.objectives.base import OBJECTIVES, bernoulli
 from unmask.objectives.masking import Hidden, Masking
 from unmask.objectives.region import Region
-from unmask.objectives.streams import every_block
+from unmask.objectives.streams import every_block, refuse_streams
 from unmask.seeds import Draws
-from unmask.types import Denoiser
+from unmask.types import Denoiser, Traits
 
 
 @OBJECTIVES.register("block_diffusion")
@@ -65,6 +65,10 @@ class BlockDiffusion(Masking):
     def attention(self) -> Attention | None:
         """Blocks see themselves and earlier ones."""
         return "block_causal"
+
+    def refuses(self, traits: Traits) -> str | None:
+        """Two streams repeat positions."""
+        return refuse_streams(self.name, traits)
 
     def regions(self, batch: Batch, *, draws: Draws, progress: float) -> list[Region]:
         """Every block of every response, in two streams."""

@@ -15,9 +15,9 @@ from unmask.losses import Normaliser
 from unmask.objectives.base import OBJECTIVES, bernoulli
 from unmask.objectives.masking import Hidden, Masking, keep_settings_outside
 from unmask.objectives.region import Region
-from unmask.objectives.streams import every_block
+from unmask.objectives.streams import every_block, refuse_streams
 from unmask.seeds import Draws
-from unmask.types import Denoiser, Noised, Scored, Want
+from unmask.types import Denoiser, Noised, Scored, Traits, Want
 
 
 @OBJECTIVES.register("blockwise")
@@ -114,6 +114,10 @@ class Blockwise(Masking):
     def want(self) -> tuple[Want, ...]:
         """What the inner method wants."""
         return self.inner.want if self.inner else ()
+
+    def refuses(self, traits: Traits) -> str | None:
+        """Two streams repeat positions; otherwise any model will do."""
+        return refuse_streams(self.name, traits) if self.layout == "two_streams" else None
 
     def regions(self, batch: Batch, *, draws: Draws, progress: float) -> list[Region]:
         """The active block of every example; or all blocks, as views or in two streams."""

@@ -20,7 +20,7 @@ from unmask.objectives.base import WeightedLikelihood, bernoulli
 from unmask.objectives.region import Region, whole
 from unmask.objectives.stack import stack
 from unmask.seeds import Draws
-from unmask.types import Denoiser, Noised
+from unmask.types import Denoiser, Noised, Traits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +63,15 @@ class Masking(WeightedLikelihood):
     def denominator(self) -> Normaliser:
         """Name of the normaliser that divides the loss."""
         return self.normaliser
+
+    def refuses(self, traits: Traits) -> str | None:
+        """Text hidden anywhere has no clean blocks, which is all that a context-causal block sees."""
+        if traits.attention != "context_causal":
+            return None
+        return (
+            f"{self.name} hides tokens all over the response, but this model's blocks see clean blocks only "
+            "(attention context_causal); train it with blockwise, nbdiff or sdlm"
+        )
 
     def regions(self, batch: Batch, *, draws: Draws, progress: float) -> list[Region]:
         """Say where to work; several regions are several views of the examples, read in one forward."""

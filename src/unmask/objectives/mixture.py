@@ -17,7 +17,7 @@ from unmask.losses import unit
 from unmask.objectives.base import OBJECTIVES, WeightedLikelihood
 from unmask.objectives.stack import stack
 from unmask.seeds import Draws
-from unmask.types import Denoiser, Noised, Scored, Want
+from unmask.types import Denoiser, Noised, Scored, Traits, Want
 
 
 def _resolve(values: Any) -> Any:
@@ -99,9 +99,9 @@ class Mixture(WeightedLikelihood):
         """What any member wants."""
         return tuple(dict.fromkeys(want for m in self.members for want in m.want))
 
-    def refuses(self, *, shift: bool, attention: Attention) -> str | None:
+    def refuses(self, traits: Traits) -> str | None:
         """What any member refuses."""
-        reasons = (m.refuses(shift=shift, attention=attention) for m in self.members)
+        reasons = (m.refuses(traits) for m in self.members)
         return next((reason for reason in reasons if reason), None)
 
     def scheduled(self, progress: float) -> Mapping[str, float]:

@@ -18,7 +18,7 @@ from unmask.objectives.block_diffusion import BlockDiffusion
 from unmask.objectives.region import Region
 from unmask.objectives.streams import TwoStreams, every_block
 from unmask.seeds import Draws
-from unmask.types import Denoiser, Noised
+from unmask.types import Denoiser, Noised, Traits
 
 CONTEXT_CAUSAL = ContextCausal()
 
@@ -66,11 +66,10 @@ class NBDiff(BlockDiffusion):
         """Clean context is causal, the active block sees itself."""
         return "context_causal"
 
-    def refuses(self, *, shift: bool, attention: str) -> str | None:
+    def refuses(self, traits: Traits) -> str | None:
         """The clean stream predicts the next token, which only shifted models do."""
-        del attention
-        if shift or not self.ar_weight:
-            return None
+        if traits.shift or not self.ar_weight:
+            return super().refuses(traits)
         return (
             "nbdiff's auxiliary loss predicts the next token, but this model's logits are not shifted; "
             "write ar_weight: 0, or train a converted autoregressive model"

@@ -13,9 +13,10 @@ from unmask.config import part
 from unmask.losses import Normaliser, normalise
 from unmask.objectives.base import OBJECTIVES, WeightedLikelihood
 from unmask.objectives.ranks import rank_within
+from unmask.objectives.streams import refuse_streams
 from unmask.query import Query
 from unmask.seeds import Draws
-from unmask.types import Denoiser, Noised
+from unmask.types import Denoiser, Noised, Traits
 
 
 @OBJECTIVES.register("sdlm")
@@ -53,6 +54,10 @@ class Sdlm(WeightedLikelihood):
     def attention(self) -> Attention | None:
         """A causal prefix before a block that sees itself."""
         return "context_causal"
+
+    def refuses(self, traits: Traits) -> str | None:
+        """Anchored blocks repeat positions."""
+        return refuse_streams(self.name, traits)
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
         """Append a block for every drawn anchor, and ask what follows each anchor."""

@@ -11,7 +11,7 @@ from unmask.canvas import Batch, compress
 from unmask.objectives.region import Region
 from unmask.query import Query
 from unmask.seeds import Draws
-from unmask.types import Denoiser
+from unmask.types import Denoiser, Traits
 
 BLOCK_DIFFUSION = BlockDiffusion()
 
@@ -147,4 +147,14 @@ def every_block(
         rule=rule,
         first_from=first_from,
         keep_last=keep_last,
+    )
+
+
+def refuse_streams(name: str, traits: Traits) -> str | None:
+    """Say why a model cannot read rows in which positions repeat, or None."""
+    if traits.takes_positions:
+        return None
+    return (
+        f"{name} reads several copies of a text in one row, at repeated positions, but this model counts positions itself; "
+        "use a method that reads plain text (blockwise with layout: views), or a model with rotary positions"
     )

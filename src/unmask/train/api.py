@@ -104,11 +104,9 @@ def train(
 def _prepare(lm: LoadedModel, run: TrainRun) -> None:
     """Give the model the attention and the heads that the objective trains, if it can have them."""
     objective = run.objective
-    attention = objective.attention or lm.facts.attention
-    reason = objective.refuses(shift=lm.facts.shift, attention=attention)
-    if reason:
+    lm.facts = replace(lm.facts, attention=objective.attention or lm.facts.attention)
+    if reason := objective.refuses(lm.traits):
         raise UserError(reason)
-    lm.facts = replace(lm.facts, attention=attention)
     for name, settings in objective.heads.items():
         lm.attach(name, settings)
     lm.heads.requires_grad_(True)
