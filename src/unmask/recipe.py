@@ -18,7 +18,7 @@ from unmask.sources import resolve_path
 from unmask.tasks import TASKS
 from unmask.train.run import TrainRun
 
-SECTIONS = ("model", "data", "objective", "decoder", "run")
+SECTIONS = ("model", "data", "objective", "decoder", "run", "evaluate")
 
 
 @part
@@ -85,18 +85,40 @@ class DataSection:
     curriculum: Annotated[Any, BeforeValidator(lambda v: v if v is None else resolver(CURRICULA)(v))] = None
 
 
+@part
+class EvaluateSection:
+    """How the trained model is judged: ``unmask eval MODEL --recipe FILE`` reads it, with the decoder beside it.
+
+    Args:
+        task: problems: a name, or ``{name: …, fields}``.
+        split: ``train`` or ``test``.
+        problems: how many; None: all.
+        max_new_tokens: columns of the canvas.
+        batch_size: problems side by side.
+        seed: of the problems and of the decoder.
+    """
+
+    task: Annotated[Any, BeforeValidator(resolver(TASKS))]
+    split: Literal["train", "test"] = "test"
+    problems: Annotated[int, Field(ge=1)] | None = None
+    max_new_tokens: Annotated[int, Field(ge=1)] = 256
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    seed: int = 0
+
+
 def _maybe(cls: type[Any], value: Any) -> Any:
     return value if value is None or isinstance(value, cls) else fill(cls, value)
 
 
 @part
 class Recipe:
-    """A whole run. ``run`` carries the objective; ``values`` is what it was built from."""
+    """A whole run. ``run`` carries the objective; ``values`` is what it was built from; ``evaluate`` may be missing."""
 
     model: Any
     data: Any
     decoder: Any
     run: Any
+    evaluate: Any = None
     values: Any = None
 
 
@@ -147,8 +169,11 @@ def build_parts(values: Mapping[str, Any]) -> tuple[Recipe, list[str]]:
             problems.append("run.objective: stands beside run, not in it; write 'objective: …' at the top level")
         settings = {**settings, "objective": objective or "vanilla"}
     run = section(lambda: fill(TrainRun, settings, "run"))
+    judged = values.get("evaluate")
+    evaluate = section(lambda: None if judged is None else fill(EvaluateSection, judged, "evaluate"))
     problems += _model_problems(model, values) + _data_problems(data, objective) + _decoder_problems(decoder, objective)
-    return Recipe(model=model, data=data, decoder=decoder, run=run, values=dict(values)), problems
+    made = Recipe(model=model, data=data, decoder=decoder, run=run, evaluate=evaluate, values=dict(values))
+    return made, problems
 
 
 def _model_problems(model: ModelSection | None, values: Mapping[str, Any]) -> list[str]:
@@ -213,6 +238,25 @@ def _decoder_problems(decoder: Decoder | None, objective: Any) -> list[str]:
     except UserError as error:
         problems.append(f"decoder: {error}")
     return problems
+
+
+def judging(recipe: Path | None, given: Mapping[str, Any]) -> tuple[EvaluateSection, Mapping[str, Any]]:
+    """Put together how a model is judged.
+
+    Args:
+        recipe: a file whose ``evaluate`` and ``decoder`` sections are the defaults.
+        given: fields that outrank it.
+
+    Returns:
+        The evaluation, and the fields of the recipe's decoder.
+    """
+    values = read_recipe(recipe) if recipe else {}
+    if recipe and not values.get("evaluate") and "task" not in given:
+        raise UserError(f"{recipe}: expected a section 'evaluate' with a task, found none; write --task beside it")
+    if not recipe and "task" not in given:
+        raise UserError("expected a task, found none; write --task gsm8k, or --recipe with a recipe that has one")
+    section = fill(EvaluateSection, {**(values.get("evaluate") or {}), **given}, "evaluate" if recipe else "")
+    return section, values.get("decoder") or {}
 
 
 def load_model(section: ModelSection) -> LoadedModel:

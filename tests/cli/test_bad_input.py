@@ -316,7 +316,7 @@ def test_options_of_eval(refused, models):
     refused("eval", models.digits, "--task", "[", says="--task:1:2: not valid YAML")
     refused("eval", models.digits, "--task", "sorting", "--problems", "0", says="invalid value for '--problems'")
     refused(
-        "eval", models.digits, "--task", "sorting", "--split", "dev", says="split: expected train or test, found 'd"
+        "eval", models.digits, "--task", "sorting", "--split", "dev", says="split: expected 'train' or 'test', found 'd"
     )
     refused("eval", models.digits, "--task", "{name: gsm8k, path: here}", says="here/test.jsonl: expected a data file")
     small = "{name: sorting, shortest: 2, longest: 2}"

@@ -130,7 +130,7 @@ def analyze(
         tables.append(learnability(lm, examples, collator, study, name=subject.name, on_rows=advance))
         tokens += tables[-1].tokens(lambda token, lm=lm: spell(lm, token), most_tokens)
         if with_mismatch:
-            options = {"passes": study.passes, "batch_size": study.batch_size, "seed": study.seed}
+            options: dict[str, Any] = {"passes": study.passes, "batch_size": study.batch_size, "seed": study.seed}
             contexts.append(mismatch(lm, examples, collator, name=subject.name, on_rows=advance, **options))
     settings = {
         "models": [subject.name for subject in subjects],

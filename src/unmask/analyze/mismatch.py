@@ -98,7 +98,8 @@ def mismatch(
     with in_evaluation(lm):
         base = seen.gradient(aligned, draws)
         blocks = _Blocks.drawn(seen, aligned, draws)
-        measured = {("aligned", None): (aligned, draws, blocks.chances(0.0, 0.0))}
+        measured: dict[tuple[str, float | None], tuple[Any, Draws, dict[str, float | None]]] = {}
+        measured["aligned", None] = (aligned, draws, blocks.chances(0.0, 0.0))
         for rate in prefix_noise:
             changed = _blockwise(collator.block_size, prefix_noise=rate)
             measured["prefix_noise", rate] = (changed, draws, blocks.chances(rate, 0.0))
@@ -110,10 +111,10 @@ def mismatch(
         measured["vanilla", None] = (vanilla, draws, blocks.vanilla_chances())
         measured["other_draws", None] = (aligned, Draws(seed=seed + 1), blocks.chances(0.0, 0.0))
         rows = []
-        for (context, rate), (objective, noise, chances) in measured.items():
+        for (context, level), (objective, noise, chances) in measured.items():
             # The aligned gradient once: on a GPU a second computation need not be equal to the last bit.
             found = base if (objective, noise) == (aligned, draws) else seen.gradient(objective, noise)
-            rows.append({"context": context, "rate": rate, **found.beside(base), **chances})
+            rows.append({"context": context, "rate": level, **found.beside(base), **chances})
     return Mismatch(model=name, contexts=rows)
 
 

@@ -1,5 +1,6 @@
 """How the commands that decode read their options."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import typer
@@ -12,11 +13,12 @@ def decoder_of(
     block_size: int | None,
     steps: int | None = None,
     threshold: float | None,
-    temperature: float,
+    temperature: float | None,
     max_new_tokens: int,
     whole: bool = False,
+    preset: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Make a decoder of the options, before a model is loaded.
+    """Make a decoder of the options, before a model is loaded; they outrank the fields of a ``preset``.
 
     Raises:
         UserError: an option that no model could be decoded with.
@@ -31,7 +33,7 @@ def decoder_of(
     given = {"block_size": block_size, "steps": steps, "threshold": threshold, "temperature": temperature}
     fields = {name: value for name, value in given.items() if value is not None}
     try:
-        return fill(Decoder, fields | ({"blocks": "whole"} if whole else {}))
+        return fill(Decoder, {**(preset or {}), **fields, **({"blocks": "whole"} if whole else {})})
     except InvalidConfigError as error:
         raise InvalidConfigError([f"--{problem.replace('_', '-', 1)}" for problem in error.problems]) from None
 

@@ -5,23 +5,29 @@ from typing import Annotated
 
 import typer
 
-from unmask.cli.options import BlockSize, Device, Json, MaxNewTokens, Model, Seed, Steps, Temperature, Threshold
+from unmask.cli.options import BlockSize, Device, Json, Model, Steps, Threshold
 
 
 def evaluate(
     model: Model,
-    task: Annotated[str, typer.Option(help="A task's name (unmask methods), or YAML: '{name: gsm8k, path: data}'.")],
+    task: Annotated[
+        str | None, typer.Option(help="A task's name (unmask methods), or YAML: '{name: gsm8k, path: data}'.")
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(help="Take what is not given from the evaluate and decoder sections of a recipe."),
+    ] = None,
     problems: Annotated[int | None, typer.Option(min=1, help="How many (default: all, or 400 made ones).")] = None,
-    split: Annotated[str, typer.Option(help="train or test.")] = "test",
-    max_new_tokens: MaxNewTokens = 256,
+    split: Annotated[str | None, typer.Option(help="train or test (default: test).")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="Columns of the canvas (default: 256).")] = None,
     block_size: BlockSize = None,
     steps: Steps = None,
     threshold: Threshold = None,
-    temperature: Temperature = 0.0,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
     full_canvas: Annotated[bool, typer.Option("--full-canvas", help="Decode without blocks.")] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Problems side by side.")] = 16,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Problems side by side (default: 16).")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the answers to this JSON Lines file.")] = None,
-    seed: Seed = 0,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers (default: 0).")] = None,
     device: Device = None,
     json: Json = False,
 ) -> None:
@@ -31,19 +37,30 @@ def evaluate(
     from unmask.cli.present import emit, progress, table
     from unmask.evaluate import check_writable
     from unmask.evaluate import evaluate as run
+    from unmask.recipe import judging
     from unmask.tasks import choose_task
 
-    chosen = choose_task(task)
+    given = {
+        "task": choose_task(task) if task else None,
+        "split": split,
+        "problems": problems,
+        "max_new_tokens": max_new_tokens,
+        "batch_size": batch_size,
+        "seed": seed,
+    }
+    judged, preset = judging(recipe, {name: value for name, value in given.items() if value is not None})
     decoder = decoder_of(
         block_size=block_size, steps=steps, threshold=threshold, temperature=temperature,
-        max_new_tokens=max_new_tokens, whole=full_canvas,
+        max_new_tokens=judged.max_new_tokens, whole=full_canvas, preset=preset,
     )  # fmt: skip
     if out:
         check_writable(out)
-    asked = chosen.problems(split, problems or chosen.default_problems, seed)
+    chosen, split = judged.task, judged.split
+    asked = chosen.problems(split, judged.problems or chosen.default_problems, judged.seed)
     lm = open_model(model, device=device)
-    check_decoder(decoder, lm, max_new_tokens)
-    settings = {"decoder": decoder, "max_new_tokens": max_new_tokens, "batch_size": batch_size, "seed": seed}
+    check_decoder(decoder, lm, judged.max_new_tokens)
+    settings = {"decoder": decoder, "max_new_tokens": judged.max_new_tokens, "batch_size": judged.batch_size,
+                "seed": judged.seed}  # fmt: skip
     with progress(chosen.name, len(asked)) as on_batch:
         found = run(lm, chosen, asked, on_batch=on_batch, **settings)
     if out:

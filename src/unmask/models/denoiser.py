@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,8 @@ class LoadedModel:
             return
         self.heads[name] = HEADS[name](self.stock, **settings).to(self.device)
         setattr(self.stock, HEADS_ATTRIBUTE, self.heads)
+        spent = {"forwards": self.meter.forwards, "tokens": self.meter.tokens, "flops": self.meter.flops}
+        self.meter = replace(Meter.of(self.model), **spent)
 
     def checkpoint_gradients(self) -> None:
         """Keep no activations in training but recompute them in the backward pass."""

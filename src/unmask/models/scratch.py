@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import torch
 
+from unmask.attention import Attention
 from unmask.config import part
 from unmask.errors import UserError
 from unmask.models.denoiser import LoadedModel
@@ -59,7 +60,7 @@ def from_scratch(
     tokenizer: Any = "digits",
     *,
     shift: bool = False,
-    attention: Literal["bidirectional", "block_causal"] = "bidirectional",
+    attention: Attention = "bidirectional",
     block_size: int | None = None,
     device: torch.device | str | None = None,
 ) -> LoadedModel:

@@ -155,6 +155,6 @@ def refuse_streams(name: str, traits: Traits) -> str | None:
     if traits.takes_positions:
         return None
     return (
-        f"{name} reads several copies of a text in one row, at repeated positions, but this model counts positions itself; "
+        f"{name} reads several copies of a text in one row, at repeated positions, but this model counts them itself; "
         "use a method that reads plain text (blockwise with layout: views), or a model with rotary positions"
     )

@@ -5,7 +5,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from unmask.plots.panels import panels, ratio_label, save_both, shorten
+from unmask.plots.panels import brief, panels, ratio_label, save_both, shorten
 
 Rows = Sequence[Mapping[str, Any]]
 CURVES = {
@@ -102,7 +102,9 @@ def _grid(axis: Any, rows: Rows, bins: list[int], ratios: list[float], *, colour
             # White on dark cells, black on bright ones, by the luminance of the cell's colour.
             red, green, blue, _ = shown.cmap(shown.norm(row["gold"]))
             ink = "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.5 else "black"
-            below = f"±{row['gold_error']:.3f}" if sign and row["gold_error"] is not None else _count(row["count"])
+            below = (
+                f"±{row['gold_error']:.3f}" if sign and row["gold_error"] is not None else f"n {brief(row['count'])}"
+            )
             number = f"{row['gold']:{sign}.{3 if sign else 2}f}"
             axis.text(column, line - 0.14, number, ha="center", va="center", fontsize=9, color=ink)
             axis.text(column, line + 0.27, below, ha="center", va="center", fontsize=6.5, color=ink)
@@ -114,11 +116,7 @@ def _grid(axis: Any, rows: Rows, bins: list[int], ratios: list[float], *, colour
 
 def _bin_label(row: Mapping[str, Any]) -> str:
     """Name a bin with its different tokens and how often each occurs."""
-    span = f"{row['most']:,}" if row["most"] == row["least"] else f"{row['least']:,} to {row['most']:,}"
-    return f"{row['bin']}: {row['ids']:,} token{'s' if row['ids'] > 1 else ''}\n{span} times" + (
-        " each" if row["ids"] > 1 else ""
-    )
-
-
-def _count(value: int) -> str:
-    return f"n {value:,}" if value < 100_000 else f"n {value / 1000:,.0f}k"
+    times = " to ".join(dict.fromkeys((brief(row["least"]), brief(row["most"]))))
+    if row["ids"] == 1:
+        return f"{row['bin']}: 1 token\n{times} times"
+    return f"{row['bin']}: {brief(row['ids'])} tokens\n{times} times each"

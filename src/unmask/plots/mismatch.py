@@ -8,6 +8,7 @@ from unmask.plots.panels import panels, save_both, shorten
 
 Rows = Sequence[Mapping[str, Any]]
 COLOURS = ("#e4572e", "#4c78a8")
+LINEAR = 2.0  # distances beyond are drawn on a scale that is logarithmic above 1
 LEVELS = {"vanilla_context": ("--", "in vanilla's context"), "other_draws": (":", "other draws, aligned context")}
 PANELS = {
     "prefix_noise": ("share of earlier answer tokens that are hidden", "prefix_chance", "P(some is hidden)"),
@@ -34,6 +35,10 @@ def plot_mismatch(contexts: Rows, path: Path) -> list[Path]:
                 if level is not None:
                     axis.axhline(level, color=colour, ls=style, lw=1, label=text)
         axis.set(xlabel=label, xlim=(-0.02, 1.02))
+        if (most := max(row["distance"] or 0.0 for row in contexts)) > LINEAR:
+            axis.set_yscale("symlog", linthresh=1.0)  # a model that has been trained may lie far above one that has not
+            axis.set_yticks([tick for tick in (0, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100) if tick <= most])
+            axis.yaxis.set_major_formatter("{x:g}")
         axis.set_ylim(bottom=0)
         swept = [row for row in contexts if row["model"] == models[0] and row["context"] == context]
         _draw_chance(axis, _points(swept, chance), chance_label)

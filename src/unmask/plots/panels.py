@@ -47,3 +47,14 @@ def ratio_label(ratio: float) -> str:
     """
     inverse = 1 / ratio
     return f"1/{inverse:.0f}" if ratio < 1 and abs(inverse - round(inverse)) < 1e-9 else f"{ratio:.2g}"
+
+
+def brief(count: int) -> str:
+    """Write a count in at most six characters or so.
+
+    >>> brief(10800), brief(123456), brief(7654321)
+    ('10,800', '123k', '7.7M')
+    """
+    if count < 100_000:
+        return f"{count:,}"
+    return f"{count / 1e3:.0f}k" if count < 1_000_000 else f"{count / 1e6:,.1f}M"

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from unmask.plots.panels import ratio_label, shorten
+from unmask.plots.panels import brief, ratio_label, shorten
 
 Row = Mapping[str, Any]
 MOST_TOKENS = 10
@@ -34,7 +35,7 @@ def _model(row: Row) -> str:
 
 
 def _confidence(row: Row) -> tuple[str, str]:
-    return _number(row["gold"]), f"{row['count']:,}"
+    return _number(row["gold"]), brief(row["count"])
 
 
 def _learnability(row: Row) -> tuple[str, str]:
@@ -51,9 +52,9 @@ def _grid(title: str, cells: Sequence[Row], totals: Sequence[Row], write: Callab
     for _, rows in groupby(cells, key=lambda row: row["bin"]):
         group = list(rows)
         head = group[0]
-        times = f"{head['least']:,}" if head["least"] == head["most"] else f"{head['least']:,}-{head['most']:,}"
+        times = "-".join(dict.fromkeys((brief(head["least"]), brief(head["most"]))))
         table.add_row(
-            str(head["bin"]), _cell((f"{head['ids']:,}", f"{times} ×")), *(_cell(write(row)) for row in group)
+            str(head["bin"]), _cell((brief(head["ids"]), f"{times} ×")), *(_cell(write(row)) for row in group)
         )
     if totals:
         table.add_section()
@@ -67,24 +68,29 @@ def _tokens(rows: Sequence[Row]) -> Table:
         if index == MOST_TOKENS:
             break
         cells = list(group)
-        table.add_row(Text(_visible(cells[0]["token"])), f"{cells[0]['occurrences']:,}",
+        table.add_row(Text(_visible(cells[0]["token"])), brief(cells[0]["occurrences"]),
                       *(_number(cell["gold"]) for cell in cells))  # fmt: skip
     return table
 
 
 def _by_ratio(title: str, heads: Sequence[str], rows: Sequence[Row]) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = _plain(title)
     for head in heads:
-        table.add_column(head, no_wrap=True)
+        table.add_column(head)
     for ratio in sorted({row["ratio"] for row in rows}):
-        table.add_column(f"t={ratio_label(ratio)}", justify="right", no_wrap=True)
+        table.add_column(f"t={ratio_label(ratio)}", justify="right")
     return table
 
 
+def _plain(title: str) -> Table:
+    """Make a table without lines between columns: seven noise levels fit a terminal of 80 columns."""
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+
+
 def _contexts(rows: Sequence[Row]) -> Table:
-    table = Table(title="Gradients in other contexts, against the aligned one", title_justify="left")
-    table.add_column("context", no_wrap=True)
-    for head in ("rate", "distance", "cosine", "loss", "P(prefix hidden)", "P(suffix visible)"):
+    table = _plain("Gradients in other contexts, against the aligned one")
+    table.add_column("context")
+    for head in ("rate", "distance", "cosine", "loss", "P(hidden)", "P(visible)"):
         table.add_column(head, justify="right")
     for row in rows:
         values = (_number(row[kind]) for kind in ("distance", "cosine", "loss", "prefix_chance", "suffix_chance"))
