@@ -7,6 +7,7 @@ from harness import Step, main
 from shape import model, rows, step
 from torch.nn import functional
 
+from unmask.models import LoadedModel
 from unmask.objectives import Vanilla
 from unmask.seeds import Draws
 
@@ -21,15 +22,22 @@ class Quarter(Draws):
         return torch.full((len(keys[0]),), T, dtype=torch.float64)
 
 
+def _model(arguments: argparse.Namespace) -> LoadedModel:
+    lm = model()
+    if arguments.checkpoint:
+        lm.checkpoint_gradients()
+    return lm
+
+
 def asked(arguments: argparse.Namespace) -> Step:
     """As unmask trains."""
-    lm, draws = model(), Quarter(seed=0)
+    lm, draws = _model(arguments), Quarter(seed=0)
     return lambda: step(lm, Vanilla(), rows(), draws)
 
 
 def full(arguments: argparse.Namespace) -> Step:
     """The plain form: logits of all positions, unreduced cross-entropy, weights of zero where nothing is asked."""
-    lm, draws = model(), Quarter(seed=0)
+    lm, draws = _model(arguments), Quarter(seed=0)
 
     def run() -> float:
         noised = Vanilla().noise(rows(), model=lm, draws=draws, progress=0)
@@ -76,6 +84,7 @@ HEAD = {"full": lambda arguments: _head(False), "asked": lambda arguments: _head
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head", action="store_true", help="head and loss alone, without the weight's gradient")
+    parser.add_argument("--checkpoint", action="store_true", help="recompute activations in the backward pass")
 
 
 if __name__ == "__main__":

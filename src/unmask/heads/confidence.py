@@ -1,6 +1,7 @@
 """The confidence stream: a second, thinner stream of layers that judges whether each token is right."""
 
 import copy
+import functools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -29,8 +30,9 @@ class ConfidenceStream(nn.Module):
     def __init__(self, model: nn.Module, *, taps: int = 4, lr: float = 2e-5) -> None:
         super().__init__()
         layers = decoder_layers(model)
-        self.taps, self.lr = min(taps, len(layers)), lr
-        places = [(len(layers) - 1) * i // max(self.taps - 1, 1) for i in range(self.taps)]
+        self.taps, self.lr = taps, lr
+        number = min(taps, len(layers))
+        places = [(len(layers) - 1) * i // max(number - 1, 1) for i in range(number)]
         weight = next(layers[0].parameters())
         width: int = model.config.hidden_size  # type: ignore[union-attr, assignment]  # transformers' configuration
         options = {"device": weight.device, "dtype": weight.dtype}
@@ -45,7 +47,8 @@ class ConfidenceStream(nn.Module):
         self._before: Tensor | None = None
         self._logits: Tensor | None = None
         for number, place in enumerate(places):
-            layers[place].register_forward_hook(self._tap(number), with_kwargs=True)
+            # A bound method, not a closure: a copy of the model must tap into the copy of the head.
+            layers[place].register_forward_hook(functools.partial(self._tap, number), with_kwargs=True)
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -62,20 +65,22 @@ class ConfidenceStream(nn.Module):
             raise RuntimeError("the confidence stream is read after a forward of its model, and there was none")
         return self._logits[at[:, 0], at[:, 1]]
 
-    def _tap(self, number: int) -> Any:
-        """Make the hook of one layer: run the block on its output, with the layer's own arguments."""
+    def _tap(self, number: int, layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> Any:
+        """Run a block on the output of the layer that it taps, with the layer's own arguments."""
+        del layer
+        x = output[0] if isinstance(output, tuple) else output
+        before = 0 if number == 0 else self._before
+        u = self.blocks[number](x + before, *args[1:], **kwargs)
+        u = u[0] if isinstance(u, tuple) else u
+        x = x + self.back[number](self.norms[number](u))
+        last = number == len(self.blocks) - 1
+        self._before = None if last else u
+        if last:
+            logits = self.out(u)
+            self._logits = logits.squeeze(-1).float()
+            x = x + 0 * logits  # data-parallel wrappers wait only for what the model's output hangs on
+        return (x, *output[1:]) if isinstance(output, tuple) else x
 
-        def hook(layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> Any:
-            del layer
-            x = output[0] if isinstance(output, tuple) else output
-            before = 0 if number == 0 else self._before
-            u = self.blocks[number](x + before, *args[1:], **kwargs)
-            u = u[0] if isinstance(u, tuple) else u
-            x = x + self.back[number](self.norms[number](u))
-            last = number == self.taps - 1
-            self._before = None if last else u
-            if last:
-                self._logits = self.out(u).squeeze(-1).float()
-            return (x, *output[1:]) if isinstance(output, tuple) else x
-
-        return hook
+    def __getstate__(self) -> dict[str, Any]:
+        """Copy and pickle without the last forward: its tensors hang on a graph."""
+        return {**self.__dict__, "_before": None, "_logits": None}

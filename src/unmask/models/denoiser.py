@@ -21,6 +21,10 @@ from unmask.query import Query
 from unmask.types import Scored, Traits, Want
 
 HEADS_ATTRIBUTE = "unmask_heads"
+TWICE = (
+    "gradient checkpointing runs layers twice, which the confidence stream of remedi cannot follow; "
+    "write gradient_checkpointing: false"
+)
 
 
 @dataclass(kw_only=True)
@@ -107,12 +111,16 @@ class LoadedModel:
         """Add a head, unless the model has it already; see ``unmask.heads``.
 
         Raises:
-            UserError: it has one with other settings.
+            UserError: it has one with other settings (the learning rate apart), or its activations are recomputed.
         """
+        if name == "confidence" and getattr(self.stock, "is_gradient_checkpointing", False):
+            raise UserError(TWICE)
         if name in self.heads:
-            found = dict(self.heads[name].settings)
-            if found != dict(settings):
+            head: Any = self.heads[name]
+            found = dict(head.settings)
+            if {**found, **settings, "lr": head.lr} != found:
                 raise UserError(f"the model has a head '{name}' with {found}, the objective asks for {dict(settings)}")
+            head.lr = settings.get("lr", head.lr)
             return
         self.heads[name] = HEADS[name](self.stock, **settings).to(self.device)
         setattr(self.stock, HEADS_ATTRIBUTE, self.heads)
@@ -122,7 +130,7 @@ class LoadedModel:
     def checkpoint_gradients(self) -> None:
         """Keep no activations in training but recompute them in the backward pass."""
         if "confidence" in self.heads:
-            raise UserError("gradient checkpointing runs layers twice, which the confidence stream cannot follow")
+            raise UserError(TWICE)
         # The reentrant form needs an input with a gradient, which a frozen embedding gives by a hook only.
         self.stock.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
@@ -200,8 +208,9 @@ class LoadedModel:
             return {"input_ids": query.ids}
         embed = self.model.get_input_embeddings()
         soft = query.soft
-        blended = (embed(soft.ids) * soft.weights[..., None]).sum(1)
-        embeddings = embed(query.ids).index_put((soft.at[:, 0], soft.at[:, 1]), blended)
+        hard = embed(query.ids)
+        blended = (embed(soft.ids) * soft.weights[..., None]).sum(1).to(hard.dtype)
+        embeddings = hard.index_put((soft.at[:, 0], soft.at[:, 1]), blended)
         return {"inputs_embeds": embeddings}
 
     def _attention(self, query: Query) -> Tensor | dict[str, Tensor] | None:

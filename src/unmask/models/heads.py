@@ -19,7 +19,7 @@ def save_heads(lm: "LoadedModel", folder: Path) -> None:
     if not lm.heads:
         return
     settings = {name: dict(head.settings) for name, head in lm.heads.items()}
-    note = {"heads": json.dumps(settings), "fingerprint": _owner(lm)}
+    note = {"heads": json.dumps(settings), **_owner(lm)}
     weights = {name: weight.detach().contiguous().clone() for name, weight in lm.heads.state_dict().items()}
     save_file(weights, folder / FILE, metadata=note)
 
@@ -37,10 +37,12 @@ def load_heads(lm: "LoadedModel", folder: Path) -> None:
     with safe_open(folder / FILE, framework="pt", device=str(lm.device)) as file:  # type: ignore[no-untyped-call]
         note = file.metadata()
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
-    if note["fingerprint"] != (owner := _owner(lm)):
+    owner = _owner(lm)
+    mark = "fingerprint" if note["dtype"] == owner["dtype"] else "signs"
+    if note[mark] != owner[mark]:
         raise UserError(
-            f"{folder / FILE}: expected heads of the model beside them (weights {owner[:12]}), found heads of "
-            f"{note['fingerprint'][:12]}; take the file from the folder in which they were saved, or delete it"
+            f"{folder / FILE}: expected heads of the model beside them (weights {owner[mark][:12]}), found heads of "
+            f"{note[mark][:12]}; take the file from the folder in which they were saved, or delete it"
         )
     for name, settings in json.loads(note["heads"]).items():
         lm.attach(name, settings)
@@ -55,8 +57,11 @@ def restore_heads(lm: "LoadedModel", folder: Path) -> None:
         lm.heads.load_state_dict(load_file(folder / FILE, device=str(lm.device)))
 
 
-def _owner(lm: "LoadedModel") -> str:
-    """Fingerprint of the weights that heads belong to: the base's where there are adapters."""
+def _owner(lm: "LoadedModel") -> dict[str, str]:
+    """Tell the weights that heads belong to: the base's where there are adapters. Signs outlive another dtype."""
     from unmask.models.fingerprint import fingerprint
 
-    return lm.adapter.fingerprint if lm.adapter else fingerprint(lm)
+    if lm.adapter:
+        return {"fingerprint": lm.adapter.fingerprint, "dtype": lm.adapter.dtype, "signs": lm.adapter.fingerprint}
+    dtype = str(lm.stock.dtype).removeprefix("torch.")
+    return {"fingerprint": fingerprint(lm), "dtype": dtype, "signs": fingerprint(lm, signs=True)}

@@ -9,7 +9,7 @@ from torch import nn
 
 from unmask.config import part
 from unmask.errors import UserError, did_you_mean
-from unmask.models.denoiser import LoadedModel
+from unmask.models.denoiser import HEADS_ATTRIBUTE, LoadedModel
 from unmask.models.facts import AdapterBase
 
 NOWHERE = ("", "from_scratch")
@@ -74,6 +74,7 @@ def add_lora(lm: LoadedModel, spec: LoraSpec) -> LoadedModel:
         target_modules=list(targets),
         # Training the whole embedding would untie the head; PEFT keeps the tie for single rows.
         trainable_token_indices=[lm.mask_id] if spec.train_mask_row else None,
+        exclude_modules=rf".*\b{HEADS_ATTRIBUTE}\b.*" if lm.heads else None,
         task_type="CAUSAL_LM" if hasattr(lm.model, "prepare_inputs_for_generation") else None,
     )
     with torch.random.fork_rng(devices=[]):
@@ -110,7 +111,8 @@ def _dtype(lm: LoadedModel) -> torch.dtype:
 
 
 def _linear_layers(model: nn.Module) -> dict[str, nn.Module]:
-    return {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    found = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    return {name: module for name, module in found.items() if HEADS_ATTRIBUTE not in name}
 
 
 def _layers(model: nn.Module, targets: Sequence[str]) -> set[str]:

@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64, Int
 from pydantic import Field
 from torch import Tensor
 
@@ -11,7 +11,7 @@ from unmask.attention import Attention
 from unmask.canvas import Batch
 from unmask.config import part
 from unmask.errors import UserError
-from unmask.losses import divides_by_t
+from unmask.losses import divides_by_t, normalise
 from unmask.objectives.base import OBJECTIVES, bernoulli
 from unmask.objectives.masking import Hidden, Masking
 from unmask.objectives.region import Region
@@ -84,6 +84,19 @@ class BlockDiffusion(Masking):
         """Turn u into t ~ U(low, high), at least eps."""
         low, high = max(self.clip[0], self.eps), self.clip[1]
         return low + (high - low) * region.level
+
+    def divide(
+        self, region: Region, factor: Float[Tensor, " K"], group: Int[Tensor, " K"]
+    ) -> tuple[Float[Tensor, " K"], Float[Tensor, ""]]:
+        """Average over the masked tokens of an example, not of each block: short blocks often have none."""
+        if self.denominator != "per_masked_row":
+            return super().divide(region, factor, group)
+        batch = region.batch
+        share = torch.zeros(len(batch.order), device=factor.device).index_add(0, region.example, region.share)
+        return normalise(
+            self.denominator, factor, region.example[group],
+            response_length=batch.filled_length, share=share, columns=region.columns,
+        )  # fmt: skip
 
     def hide(self, region: Region, *, model: Denoiser, draws: Draws) -> Hidden:
         """Hide each token of a block with its block's probability."""

@@ -91,10 +91,11 @@ class Blockwise(Masking):
             )
 
     def _check_inner(self) -> None:
-        if not isinstance(self.inner, Masking) or self.inner.block_size is not None or self.inner.attention is not None:
+        inner, fits = self.inner, isinstance(self.inner, Masking)
+        if not fits or inner.block_size is not None or inner.attention is not None or inner.asks_more:
             raise UserError(
                 f"inner: expected a method that chooses or weighs tokens (lift, gift, cart, papl, vanilla), found "
-                f"{getattr(self.inner, 'name', self.inner)!r}, which lays out the text itself"
+                f"{getattr(self.inner, 'name', self.inner)!r}, which asks its questions itself"
             )
         keep_settings_outside(self.inner, "blockwise", "normaliser", "stratified", "tail")
         if self.eps != Masking.eps:

@@ -2,6 +2,7 @@
 
 from unmask.canvas import Batch
 from unmask.config import part
+from unmask.errors import UserError
 from unmask.objectives.around import Around
 from unmask.objectives.base import OBJECTIVES
 from unmask.objectives.masking import Hidden, Masking
@@ -27,6 +28,14 @@ class Complementary(Around):
     Differs from the paper: LIFT's complementary option adds the second view to an unchanged denominator, which doubles
     the loss; here the views share it.
     """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.method.asks_more:
+            raise UserError(
+                f"inner: {self.method.name} asks more than what it hides, which two views would lose; "
+                "write it without complementary"
+            )
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
         """Ask about both views of every region."""

@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unmask.config import part
+from unmask.errors import UserError
 from unmask.objectives.base import OBJECTIVES, bernoulli
 from unmask.objectives.masking import Hidden, Masking
 from unmask.objectives.ranks import rank_within
@@ -38,7 +39,7 @@ class Lift(Masking):
         mode_per: one bin for each ``example``, or one for the ``batch``, by the mean of t (as released).
         rho_min: lower bound of rho, where 1 - t leaves room for it (0.1 in the released code, 0 in the paper).
         rho_max: upper bound of rho; 0 gives vanilla training.
-        approximate: one forward: the loss of the selected tokens with the whole superset hidden.
+        approximate: the loss of the selected tokens with the whole superset hidden; nothing is filled in.
         order: ``informed``; or, as controls under the same budget, ``reversed`` (hard tokens at high t) or ``random``
             (k random tokens at every t).
         time_weight: divide by t, as the released launchers do.
@@ -49,7 +50,8 @@ class Lift(Masking):
 
     Differs from the paper: rho has the released code's lower bound 0.1. The bin belongs to the example (the code takes
     the mean t of a micro-batch). Logits of shifted models are aligned (the code does not shift them). k may be 0 in the
-    random bin (the code keeps at least one). Bins between the outer ones are not specified there beyond H = 3.
+    random bin (the code keeps at least one). ``approximate`` still scores in a forward of its own (the code selects by
+    the forward that it trains). Bins between the outer ones are not specified there beyond H = 3.
     """
 
     components: Annotated[int, Field(ge=2)] = 3
@@ -61,6 +63,13 @@ class Lift(Masking):
     approximate: bool = False
     order: Literal["informed", "reversed", "random"] = "informed"
     time_weight: bool = True
+
+    def __post_init__(self) -> None:
+        if self.mode_per == "batch" and self.policy == "random":
+            raise UserError(
+                "mode_per: batch takes the bin of the mean t, but policy: random draws a bin for each example; "
+                "leave one of them out"
+            )
 
     def hide(self, region: Region, *, model: Denoiser, draws: Draws) -> Hidden:
         """Choose the kept tokens of each group."""
@@ -116,11 +125,12 @@ class Lift(Masking):
         """Rank the superset by gold log-probability, and by chance in the random bins (which need no forward)."""
         is_scored = is_candidate & (region.spread(mode) != RANDOM)
         batch = region.batch
-        by_chance = draws.uniform("keep", batch.spread(batch.order), batch.offset)
+        sureness = draws.uniform("keep", batch.spread(batch.order), batch.offset)
         if bool(is_scored.any()):
             with torch.no_grad():
-                by_chance[is_scored] = -self._read(region, is_candidate, is_scored, model).double()
-        return by_chance[is_candidate]
+                nll = self._read(region, is_candidate, is_scored, model)
+            sureness = sureness.masked_scatter(is_scored, -nll.double())
+        return sureness[is_candidate]
 
     def _read(
         self, region: Region, is_candidate: Bool[Tensor, "B L"], is_scored: Bool[Tensor, "B L"], model: Denoiser

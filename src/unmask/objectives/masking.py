@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float, Float64, Int
 from pydantic import Field
 from torch import Tensor
 
@@ -53,6 +53,8 @@ class Masking(WeightedLikelihood):
 
     reads_context: ClassVar[bool] = False
     """Whether the weights look at what is visible around a token; layouts with a context per block cannot tell."""
+    asks_more: ClassVar[bool] = False
+    """Whether more is asked than what is hidden, so that methods that ask in its place would lose it."""
 
     normaliser: Normaliser = "per_sequence"
     eps: Annotated[float, Field(gt=0, lt=1)] = 1e-3
@@ -100,10 +102,7 @@ class Masking(WeightedLikelihood):
         query, column = region.ask(model, is_asked if hidden.is_extra is None else is_asked | hidden.is_extra)
         group = region.group[is_asked]
         factor = self.weigh(region, hidden, by_t=divides_by_t(self.denominator)) * region.importance[group].float()
-        weight, count = normalise(
-            self.denominator, factor, group,
-            response_length=region.length, share=region.share, columns=region.columns,
-        )  # fmt: skip
+        weight, count = self.divide(region, factor, group)
         row = is_asked.nonzero()[:, 0]
         return Noised(
             query=query,
@@ -115,6 +114,15 @@ class Masking(WeightedLikelihood):
             noise_level=hidden.level[is_asked].float(),
             group=group,
         )
+
+    def divide(
+        self, region: Region, factor: Float[Tensor, " K"], group: Int[Tensor, " K"]
+    ) -> tuple[Float[Tensor, " K"], Float[Tensor, ""]]:
+        """Return the weights and the count of a region's asked tokens."""
+        return normalise(
+            self.denominator, factor, group,
+            response_length=region.length, share=region.share, columns=region.columns,
+        )  # fmt: skip
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
         """Take the three steps for every region."""

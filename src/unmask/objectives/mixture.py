@@ -60,9 +60,9 @@ class Mixture(WeightedLikelihood):
         self._check_agreement()
 
     def _check_agreement(self) -> None:
-        counted = {m.name: unit(getattr(m, "denominator", "per_sequence")) for m in self.members}
-        if len(set(counted.values())) > 1:
-            found = ", ".join(f"{name} by {what}" for name, what in counted.items())
+        counted = [(m.name, unit(getattr(m, "denominator", "per_sequence"))) for m in self.members]
+        if len({what for _, what in counted}) > 1:
+            found = ", ".join(f"{name} by {what}" for name, what in counted)
             raise UserError(
                 f"members: their losses are divided by different things ({found}); give one normaliser to all"
             )
@@ -110,7 +110,10 @@ class Mixture(WeightedLikelihood):
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
         """Let each member ask about its own examples."""
-        uniform = (draws.stratified if self.stratified else draws.uniform)("mixture", batch.order)
+        # The order as second key, whose step is not that of the noise levels: in step with them, each method would only
+        # ever see some of them.
+        keys = (torch.zeros_like(batch.order), batch.order)
+        uniform = (draws.stratified if self.stratified else draws.uniform)("mixture", *keys)
         weights = torch.tensor(self.weights or [1.0] * len(self.members), dtype=uniform.dtype, device=uniform.device)
         edges = (weights / weights.sum()).cumsum(0)[:-1]
         drawn = torch.bucketize(uniform, edges, right=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -50,6 +50,8 @@ class NBDiff(BlockDiffusion):
 
     Differs from the paper: growth is given in shares of the run, not in steps, and the means are per example.
     """
+
+    asks_more: ClassVar[bool] = True
 
     first_block: Annotated[int, Field(ge=1)] = 1
     grow_from: Annotated[float, Field(ge=0, le=1)] = 0.0

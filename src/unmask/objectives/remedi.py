@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int
@@ -46,6 +46,8 @@ class Remedi(Masking):
     Differs from the paper: attention stays the model's own (theirs is block-causal with blocks of 32); the stream's
     blocks start as copies of the layers that they tap.
     """
+
+    asks_more: ClassVar[bool] = True
 
     corruption: Annotated[float, Field(ge=0, le=1)] = 0.1
     score_weight: Annotated[float, Field(ge=0)] = 0.3

@@ -53,7 +53,9 @@ class SoftMasked(Around):
             return noised  # before the head is attached the masks are hard
         head = cast("SoftMask", model.heads["soft_mask"])
         is_blended = draws.uniform("soft", batch.order) < self.share
-        at = noised.at[is_blended[noised.example]]
+        row, column = noised.at.unbind(1)
+        is_masked = noised.query.ids[row, column] == model.mask_id  # some methods ask about visible tokens, too
+        at = noised.at[is_masked & is_blended[noised.example]]
         with torch.no_grad():
             logits = model.logits(noised.query, at) if len(at) else torch.zeros(0, model.vocab_size)
         ids, weights = head.blend(logits.to(at.device), model.mask_id)

@@ -104,9 +104,10 @@ def train(
 def _prepare(lm: LoadedModel, run: TrainRun) -> None:
     """Give the model the attention and the heads that the objective trains, if it can have them."""
     objective = run.objective
-    lm.facts = replace(lm.facts, attention=objective.attention or lm.facts.attention)
-    if reason := objective.refuses(lm.traits):
+    attention = objective.attention or lm.facts.attention
+    if reason := objective.refuses(replace(lm.traits, attention=attention)):
         raise UserError(reason)
+    lm.facts = replace(lm.facts, attention=attention)
     for name, settings in objective.heads.items():
         lm.attach(name, settings)
     lm.heads.requires_grad_(True)
