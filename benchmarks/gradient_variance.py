@@ -1,9 +1,10 @@
 """How noisy a step is: variance of the gradient, for the same forward tokens, of ways to train blocks.
 
-On the quick start's base model and its task. For each setting gradients are taken of many steps, each on other examples and
-under another seed, the same for all settings; relative variance = E|g - mean g|^2 / |mean g|^2, times the tokens that a step reads. A setting with half the
-figure needs half the compute for a gradient as steady. Means differ between weightings, so only figures of one weighting
-tell which estimator is better; between weightings they tell how steady a step of a given size is.
+On the quick start's base model and its task. For each setting gradients are taken of many steps, each on other
+examples, the same for all settings; relative variance = E|g - mean g|^2 / |mean g|^2, times the tokens that a step
+reads. A setting with half the figure needs half the compute for a gradient as steady. Means differ between weightings,
+so only figures of one weighting tell which estimator is better; between weightings they tell how steady a step of a
+given size is.
 """
 
 import argparse

@@ -4,8 +4,30 @@ from dataclasses import dataclass, field
 
 import torch
 
-from unmask.attention import AttentionRule, Bidirectional, may_attend
+from unmask.attention import PAD, AttentionRule, Bidirectional, may_attend
 from unmask.types import Scored
+
+
+class Slots:
+    """What a toy keeps of each column that it reads: its token and its position."""
+
+    def __init__(self, rows, columns):
+        self.ids = torch.zeros(rows, columns, dtype=torch.int64)
+        self.position = torch.zeros_like(self.ids)
+
+    def write(self, query):
+        past = query.past
+        rows = torch.arange(len(self.ids)) if past.rows is None else past.rows
+        self.ids[rows[:, None], past.place] = query.ids
+        self.position[rows[:, None], past.place] = query.columns.position
+
+    def read(self, past):
+        rows = slice(None) if past.rows is None else past.rows
+        known = past.may_attend.shape[2]
+        return self.ids[rows, :known], self.position[rows, :known]
+
+    def select(self, rows):
+        self.ids, self.position = self.ids[rows], self.position[rows]
 
 
 @dataclass(kw_only=True)
@@ -21,12 +43,27 @@ class Toy:
     rows: list[int] = field(default_factory=list)
     heads: dict = field(default_factory=dict)
     shift: bool = False
+    read: int = 0
+    query: object = None
 
     def logits(self, query, at):
+        self.query = query
         self.forwards += 1
         self.asked.append(len(at))
         self.rows.append(query.ids.shape[0])
+        self.read += query.ids.numel()
+        if query.past is not None:
+            query.past.store.write(query)
         return self.predict(query, at)
+
+    def store(self, rows, columns):
+        return Slots(rows, columns)
+
+    def text(self, query):
+        """Tokens and positions of all that may be attended to, and by which of the query's columns."""
+        if query.past is None:
+            return query.ids, query.columns.position, may_attend(query.rule, query.columns, query.columns)
+        return *query.past.store.read(query.past), query.past.may_attend
 
     def predict(self, query, at):
         raise AssertionError("a toy says what it predicts")
@@ -64,9 +101,9 @@ class Hash(Toy):
 
     def predict(self, query, at):
         row, column = at.unbind(1)
-        allowed = may_attend(query.rule, query.columns, query.columns)[row, column]
-        code = ((query.columns.position + 1) * 7919 + query.ids * 104729) % 1000003
-        seen = torch.where(allowed & (query.ids != self.mask_id)[row], code[row], 0).sum(1)
+        ids, position, allowed = self.text(query)
+        code = ((position + 1) * 7919 + ids * 104729) % 1000003
+        seen = torch.where(allowed[row, column] & (ids != self.mask_id)[row], code[row], 0).sum(1)
         return pseudo_random(seen * 31 + query.columns.position[row, column], self.vocab_size)
 
 
@@ -103,3 +140,25 @@ class EndFirst(Toy):
         out = pseudo_random(offset, self.vocab_size)
         out[:, 9] = -20.0 + 2.0 * offset
         return out
+
+
+@dataclass(kw_only=True)
+class Half(Hash):
+    """As ``Hash``, answering in bfloat16."""
+
+    def predict(self, query, at):
+        return super().predict(query, at).bfloat16()
+
+
+@dataclass
+class Doubts:
+    """A confidence stream without weights: what it says of a place depends on its token and on how much is visible."""
+
+    model: Toy
+
+    def read(self, at):
+        query = self.model.query
+        row, column = at.unbind(1)
+        visible = ((query.ids != self.model.mask_id) & (query.columns.segment != PAD)).sum(1)[row]
+        keys = query.columns.position[row, column] * 131 + query.ids[row, column] * 17 + visible
+        return pseudo_random(keys, 1)[:, 0]

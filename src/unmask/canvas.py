@@ -112,7 +112,15 @@ class Batch:
         columns = Columns(
             position=self.position, segment=self.owner, block=self.block, stream=torch.where(settled, CLEAN, OPEN)
         )
-        return Query(ids=ids, columns=columns, rule=rule)
+        return Query(ids=ids, columns=columns, rule=rule, before=self._before)
+
+    @property
+    def _before(self) -> Int[Tensor, "B L"] | None:
+        """A document without a prompt in a packed row must not be predicted from the one to its left."""
+        if not bool((self.is_canvas & (self.position == 0))[:, 1:].any()):
+            return None
+        column = torch.arange(self.ids.shape[1], device=self.ids.device).expand_as(self.ids)
+        return column - (self.position > 0).long()
 
     def rows(self, index: Int[Tensor, " R"]) -> "Batch":
         """Keep some rows; examples keep their numbers."""

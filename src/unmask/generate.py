@@ -1,7 +1,7 @@
 """Text in, text out, or a stream of steps: decoding for people who have strings."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import Any
 
@@ -110,7 +110,7 @@ def run(
     was_training = lm.model.training
     lm.model.eval()
     try:
-        yield from decode(lm, batch, _parts(lm, decoder, options), draws=Draws(seed=seed))
+        yield from decode(lm, batch, _with_line_breaks(lm, _parts(lm, decoder, options)), draws=Draws(seed=seed))
     finally:
         lm.model.train(was_training)
 
@@ -148,7 +148,23 @@ def decode_text(lm: LoadedModel, ids: Tensor) -> str:
 def _parts(lm: LoadedModel, decoder: Decoder | None, options: dict[str, Any]) -> Parts:
     if decoder is not None and options:
         raise UserError(f"give either decoder=… or its fields {sorted(options)}, not both")
-    return (decoder or Decoder(**options)).parts(trained_block_size=lm.facts.block_size, heads=lm.heads)
+    return (decoder or Decoder(**options)).parts(
+        trained_block_size=lm.facts.block_size, heads=lm.heads, exact_cache=lm.exact_cache
+    )
+
+
+def _with_line_breaks(lm: LoadedModel, parts: Parts) -> Parts:
+    """Tell a block rule that ends blocks at delimiters, but names none, the tokens with a line break in them."""
+    if getattr(parts.blocks, "delimiters", ()) is not None:
+        return parts
+    tokens = [] if lm.tokenizer is None else lm.tokenizer.batch_decode([[token] for token in range(lm.vocab_size)])
+    found = tuple(token for token, text in enumerate(tokens) if "\n" in text)
+    if not found:
+        raise UserError(
+            f"the block rule '{parts.blocks.name}': expected delimiters, found no token with a line break; write "
+            "{name: " + parts.blocks.name + ", delimiters: [token ids]}"
+        )
+    return replace(parts, blocks=replace(parts.blocks, delimiters=found))
 
 
 def _size(lm: LoadedModel, decoder: Decoder | None, options: dict[str, Any]) -> int:

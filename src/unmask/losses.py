@@ -42,6 +42,7 @@ def normalise(
     response_length: Int[Tensor, " G"],
     share: Float[Tensor, " G"],
     columns: float,
+    masked: Int[Tensor, " G"] | None = None,
 ) -> tuple[Float[Tensor, " K"], Float[Tensor, ""]]:
     """Turn the weights of masked tokens into (weights, count) so that the loss is sum(weight * nll) / sum(count).
 
@@ -52,9 +53,10 @@ def normalise(
         response_length: response tokens of the example behind each group.
         share: how much of its example each group stands for; 1 where an example is one group.
         columns: of the whole batch, for ``fixed_length``.
+        masked: masked tokens of each group; None: as many as there are. For a loss that drops some of those given.
     """
     shared = weight * share.to(weight.dtype)[group]
-    masked = torch.bincount(group, minlength=share.numel()).clamp(min=1)
+    masked = torch.bincount(group, minlength=share.numel()) if masked is None else masked
     examples = float(share.sum())
     match normaliser:
         case "per_sequence":
@@ -66,9 +68,9 @@ def normalise(
         case "fixed_length":
             return shared, _count(columns, weight)
         case "per_masked_row":
-            return shared / masked[group], _count(examples, weight)
+            return shared / masked.clamp(min=1)[group], _count(examples, weight)
         case "per_masked":
-            return weight, _count(group.numel(), weight)
+            return weight, _count(float(masked.sum()), weight)
 
 
 def _count(value: float, like: Tensor) -> Float[Tensor, ""]:

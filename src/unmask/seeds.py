@@ -70,7 +70,8 @@ class Draws:
 
         The additive recurrence frac(u + key * golden ratio): each key is uniform over seeds, while n neighbours leave
         no gap much wider than 1/n. It lowers the variance of the noise level without a batch. A second key (the block)
-        has a step of its own.
+        has a step of its own. Two stratified draws by the same key move in step whatever their names: give one of them
+        another place among the keys.
         """
         if len(keys) > len(STEPS):
             raise ValueError(f"stratified draws take at most {len(STEPS)} keys, found {len(keys)}")

@@ -13,10 +13,21 @@ from torch import Tensor, nn
 
 from unmask.attention import Attention, AttentionRule
 from unmask.canvas import Batch
-from unmask.query import Query, SoftTokens
+from unmask.query import Past, Query, SoftTokens, Store
 from unmask.seeds import Draws
 
-__all__ = ["Denoiser", "Noised", "Objective", "Query", "Scored", "SoftTokens", "Traits", "Want"]
+__all__ = [
+    "Denoiser",
+    "Noised",
+    "Objective",
+    "Past",
+    "Query",
+    "Scored",
+    "SoftTokens",
+    "Store",
+    "Traits",
+    "Want",
+]
 
 Want = Literal["entropy", "is_top", "confidence", "reliability"]
 
@@ -36,6 +47,7 @@ class Noised:
         noise_level: t of each asked position; 1 is all masked.
         group: what shares a noise level and a view: an example, or one block or one view of it.
         part: which part of a composite method asked; its ``loss`` hands each part its own.
+        notes: what a method wrote down for its own ``loss``.
     """
 
     query: Query
@@ -47,12 +59,16 @@ class Noised:
     noise_level: Float[Tensor, " K"]
     group: Int[Tensor, " K"]
     part: Int[Tensor, " K"] | None = None
+    notes: Float[Tensor, "K F"] | None = None
 
     def only(self, index: Bool[Tensor, " K"]) -> "Noised":
         """Keep some of the asked positions."""
         by_position = ("at", "targets", "weight", "example", "noise_level", "group")
-        part = None if self.part is None else self.part[index]
-        return replace(self, **{name: getattr(self, name)[index] for name in by_position}, part=part)
+        kept: dict[str, Any] = {name: getattr(self, name)[index] for name in by_position}
+        for name in ("part", "notes"):
+            value = getattr(self, name)
+            kept[name] = None if value is None else value[index]
+        return replace(self, **kept)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +135,14 @@ class Denoiser(Protocol):
 
     def logits(self, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
         """Predict the tokens *at* the asked (row, column) positions."""
+        ...
+
+    def store(self, rows: int, columns: int) -> Store:
+        """Make an empty store for the keys and values of a text.
+
+        Raises:
+            UserError: the model cannot be read piece by piece.
+        """
         ...
 
     def score(

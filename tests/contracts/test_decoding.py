@@ -1,13 +1,17 @@
 """Properties of decoding on toy models, over every registered part."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from toys import AlwaysMask, EndFirst, Hash, Saturated, Table
+from toys import AlwaysMask, Doubts, EndFirst, Half, Hash, Saturated, Table
+from unmask.attention import BlockCausal
 from unmask.canvas import Example, lay_out
-from unmask.decoding import BLOCK_RULES, CACHES, PROPOSALS, REVISIONS, SELECTIONS, STOPS, Decoder, decode
+from unmask.decoding import BLOCK_RULES, CACHES, PROPOSALS, REVISIONS, SELECTIONS, STOPS, VIEWS, Decoder, decode
 from unmask.decoding.scores import SCORES
 from unmask.errors import UserError
+from unmask.heads import SoftMask
 from unmask.seeds import Draws
 
 DECODERS = {
@@ -18,10 +22,29 @@ DECODERS = {
     **{f"revision-{name}": {"revision": name} for name in REVISIONS},
     **{f"stop-{name}": {"stop": name} for name in STOPS},
     **{f"cache-{name}": {"cache": name} for name in CACHES},
+    **{f"view-{name}": {"view": name} for name in VIEWS},
+    **{f"dream-{alg}": {"selection": {"name": "dream", "alg": alg}} for alg in ("maskgit_plus", "topk_margin")},
+    "dream-random-origin": {"selection": {"name": "dream", "alg": "origin"}},
+    "dream-random-alg_temp": {"selection": {"name": "dream", "alg_temp": 0.5}, "blocks": "whole", "steps": 5},
+    "dilated-skip": {"selection": {"name": "dilated", "skip": 2}},
+    "prefix-product": {"selection": {"name": "prefix", "by": "product", "threshold": 0.2}},
+    "certain-prefix": {"selection": {"name": "prefix", "score": "certainty", "threshold": 0.1}},
+    "adablock": {"blocks": {"name": "adablock", "delimiters": [3, 5], "threshold": 0.2, "window": 0.5}},
+    "adablock-threshold": {"blocks": {"name": "adablock", "delimiters": [3, 5], "threshold": 0.1}, "threshold": 0.3},
+    "swordsman": {"blocks": {"name": "swordsman", "jump": 0.05, "least": 1}, "selection": "swordsman"},
+    "edit-everything": {"revision": {"name": "edit", "threshold": 0}, "threshold": 0.3},
+    "edit-nothing": {"revision": {"name": "edit", "threshold": 1}},
+    "remedi-threshold": {"revision": "remedi", "threshold": 0.3},
+    "remedi-adablock": {"revision": "remedi", "blocks": {"name": "adablock", "delimiters": [3, 5], "threshold": 0.1}},
+    "remedi-cfg": {"revision": "remedi", "view": "cfg"},
+    "late-gumbel": {"proposal": {"name": "late_eos", "inner": "gumbel"}},
+    "shaped": {"proposal": {"name": "nucleus", "temperature": 0, "top_p": 0.5, "scores": "shaped"}},
     "steps": {"steps": 8},
     "threshold": {"threshold": 0.3},
 }
 every = pytest.mark.parametrize("fields", DECODERS.values(), ids=DECODERS)
+SAMPLED = ("random", "gumbel", "'proposal': 'nucleus'", "'proposal': 'top_k'", "origin", "alg_temp")
+UNFIXED = ("remedi", "edit")  # revisions: a written token may be written again
 PROMPTS = [[1, 2, 3], [4], [5, 6, 7, 8, 1]]
 
 
@@ -31,10 +54,23 @@ def canvas(prompts=PROMPTS, length=16, block=4, orders=None):
     return lay_out(examples, block_size=block, filler_id=9)
 
 
+def is_any(names, fields):
+    return any(name in str(fields) for name in names)
+
+
+def with_heads(model):
+    """Give a toy the heads that some parts read."""
+    model.heads.setdefault("confidence", Doubts(model))
+    model.heads.setdefault("soft_mask", SoftMask(torch.nn.Identity()))
+    return model
+
+
 def run(model, fields=None, *, prompts=PROMPTS, length=16, seed=0, orders=None, is_open=None, **options):
     decoder = Decoder(**{"block_size": 4, "stop": "never", **(fields or {}), **options})
+    if getattr(decoder.cache, "name", None) == "block":
+        model.rule = BlockCausal()
     batch = canvas(prompts, length, 4, orders)
-    steps = list(decode(model, batch, decoder.parts(), draws=Draws(seed=seed), is_open=is_open))
+    steps = list(decode(with_heads(model), batch, decoder.parts(), draws=Draws(seed=seed), is_open=is_open))
     return batch, steps
 
 
@@ -58,18 +94,50 @@ def test_prompt_and_padding_stay_and_no_mask_is_left(fields):
 
 
 @every
-def test_each_place_is_written_once_and_every_step_writes_in_every_live_row(fields):
-    _, steps = run(Hash(), fields)
-    seen = set()
+def test_the_trace_tells_all_that_happened(fields):
+    """Replayed, it gives every state; what is written was open, or taken back in the same step."""
+    model = Hash()
+    _, steps = run(model, fields)
+    text = {}
     for step in steps:
-        rows = set(step.at[:, 0].tolist())
-        assert rows == set(step.live.tolist())
+        before = dict(text)
+        back = set(map(tuple, step.taken_back.tolist()))
+        assert back <= set(text)
+        assert not (back and not is_any(UNFIXED, fields))
+        for place in back:
+            del text[place]
         for place, token in zip(map(tuple, step.at.tolist()), step.tokens.tolist(), strict=True):
-            assert place not in seen
-            seen.add(place)
-            assert step.state.ids[place[0], len(PROMPTS[place[0]]) + place[1]] == token
+            assert place not in text
+            text[place] = token
+        for row in step.live.tolist():
+            written = sum(place[0] == row for place in before)
+            assert sum(place[0] == row for place in text) > written or "edit" in str(fields)
+        for (row, offset), token in text.items():
+            assert step.state.ids[row, len(PROMPTS[row]) + offset] == token
     if fields.get("stop") != "eos":
-        assert len(seen) == 3 * 16
+        assert len(text) == 3 * 16
+
+
+@every
+def test_given_tokens_stay(fields):
+    """Infilling: fixed tokens in the middle of a block, a whole block of them, and at the end."""
+    batch = canvas(PROMPTS[:2])
+    given = (batch.offset == 2) | ((batch.offset >= 4) & (batch.offset < 8)) | (batch.offset == 15)
+    batch.ids[given] = 7
+    decoder = Decoder(**{"block_size": 4, "stop": "never", **fields})
+    model = with_heads(Hash(rule=BlockCausal()) if fields.get("cache") == "block" else Hash())
+    steps = list(decode(model, batch, decoder.parts(), draws=Draws(seed=0), is_open=batch.is_canvas & ~given))
+    final = steps[-1].state
+    assert (final.ids[given] == 7).all()
+    assert (final.ids != model.mask_id).all()
+    assert not final.is_open.any()
+
+
+@every
+def test_low_precision_answers_are_scored_in_float32_at_least(fields):
+    _, steps = run(Half(), fields)
+    assert {step.scores.dtype for step in steps} <= {torch.float32, torch.float64}
+    assert (steps[-1].state.ids != Half().mask_id).all()
 
 
 @every
@@ -83,7 +151,7 @@ def test_a_batch_of_uneven_prompts_equals_single_runs(fields):
 @every
 def test_temperature_zero_is_seed_free_and_seeds_repeat(fields):
     assert text(*run(Hash(), fields, seed=1)) == text(*run(Hash(), fields, seed=1))
-    if "random" not in str(fields) and "gumbel" not in str(fields):
+    if not is_any(SAMPLED, fields):
         assert text(*run(Hash(), fields, seed=1)) == text(*run(Hash(), fields, seed=2))
 
 
@@ -125,8 +193,54 @@ def test_a_row_without_anything_open_costs_nothing(fields):
 
 
 def test_any_order_of_a_table_gives_the_same_text():
-    texts = {str(text(*run(Table(), fields))) for name, fields in DECODERS.items() if "gumbel" not in name}
+    ordered = (fields for fields in DECODERS.values() if not is_any(("gumbel", "no_eos", *SAMPLED[2:4]), fields))
+    texts = {str(text(*run(Table(), fields))) for fields in ordered}
     assert len(texts) == 1 + ("stop-eos" in DECODERS and text(*run(Table(), {"stop": "eos"})) != text(*run(Table())))
+
+
+INF = float("inf")
+FAMILY = {  # selection -> settings that write one token a step, and settings that write a block at once
+    "threshold": ({"threshold": INF}, {"threshold": -INF}),
+    "factor": ({"factor": 0}, {"factor": INF}),
+    "entropy_bound": ({"cap": 1}, {"bound": INF}),
+    "prefix": ({"threshold": INF}, {"threshold": -INF}),
+    "swordsman": ({"low": 2, "high": 2}, {"low": 0, "high": 0}),
+    "dilated": (None, {"base": 99}),
+}
+
+
+@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("block_size", [1, 4, 16])
+def test_the_ends_of_the_scale_are_one_token_and_one_block_a_forward(name, block_size):
+    one, block = FAMILY[name]
+    if one is not None:
+        model = Hash()
+        _, steps = run(model, {"selection": {"name": name, **one}, "block_size": block_size})
+        assert model.forwards == 16
+        assert all(len(step.at) == 3 for step in steps)
+    model = Hash()
+    run(model, {"selection": {"name": name, **block}, "block_size": block_size})
+    assert model.forwards == 16 // block_size
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+def test_blocks_of_one_go_left_to_right_whatever_selects(name):
+    _, steps = run(Hash(), {"selection": name, "block_size": 1}, prompts=[[1]])
+    assert [step.at[0, 1].item() for step in steps] == list(range(16))
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+def test_a_saturated_model_is_decoded_to_the_end(name):
+    batch, _ = found = run(Saturated(), {"selection": name})
+    assert text(*found) == [[3] * 16] * len(batch.order)
+
+
+@pytest.mark.parametrize("kind", [SELECTIONS, BLOCK_RULES, PROPOSALS, REVISIONS, VIEWS], ids=lambda kind: kind.kind)
+def test_every_part_is_in_the_table_of_methods(kind):
+    page = (Path(__file__).parents[2] / "docs/methods.md").read_text()
+    rows = [row for row in page.splitlines() if row.startswith(f"| {kind.kind} ")]
+    for name in kind:
+        assert any(f"`{name}`" in row for row in rows), f"docs/methods.md has no row for the {kind.kind} '{name}'"
 
 
 def test_quota_writes_exactly_its_quota():

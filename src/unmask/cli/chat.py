@@ -1,18 +1,39 @@
 """``unmask chat``."""
 
 import sys
+from typing import Annotated
 
 import typer
 
-from unmask.cli.options import BlockSize, Device, MaxNewTokens, Model, Seed, Temperature, Threshold
+from unmask.cli.options import (
+    Blocks,
+    BlockSize,
+    Device,
+    MaxNewTokens,
+    Model,
+    Proposal,
+    Revision,
+    Seed,
+    Selection,
+    Temperature,
+    View,
+)
 
 
 def chat(
     model: Model,
     max_new_tokens: MaxNewTokens = 256,
     block_size: BlockSize = None,
-    threshold: Threshold = 0.9,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Write every token at least this sure, at least one a step (default: 0.9, or --selection)."),
+    ] = None,
     temperature: Temperature = 0.0,
+    selection: Selection = None,
+    blocks: Blocks = None,
+    proposal: Proposal = None,
+    revision: Revision = None,
+    view: View = None,
     system: str = typer.Option("", help="A system prompt."),
     seed: Seed = 0,
     device: Device = None,
@@ -24,9 +45,12 @@ def chat(
     from unmask.generate import answer_text, stream
     from unmask.plots.terminal import watch
 
+    if threshold is None and selection is None:
+        threshold = 0.9
     decoder = decoder_of(
-        block_size=block_size, threshold=threshold, temperature=temperature, max_new_tokens=max_new_tokens
-    )
+        block_size=block_size, threshold=threshold, temperature=temperature, max_new_tokens=max_new_tokens,
+        selection=selection, blocks=blocks, proposal=proposal, revision=revision, view=view,
+    )  # fmt: skip
     lm = open_model(model, device=device)
     check_decoder(decoder, lm, max_new_tokens)
     has_template = bool(getattr(lm.tokenizer, "chat_template", None))

@@ -1,11 +1,14 @@
 """How the commands that decode read their options."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import typer
 
 from unmask.errors import UserError
+
+SHORTCUTS = {"selection": "threshold", "proposal": "temperature"}  # a part, and the field that is short for one
 
 
 def decoder_of(
@@ -17,25 +20,40 @@ def decoder_of(
     max_new_tokens: int,
     whole: bool = False,
     preset: Mapping[str, Any] | None = None,
+    **parts: str | None,
 ) -> Any:
     """Make a decoder of the options, before a model is loaded; they outrank the fields of a ``preset``.
+
+    ``parts``: ``selection``, ``blocks``, ``proposal``, ``revision`` and ``view``, each a name or YAML.
 
     Raises:
         UserError: an option that no model could be decoded with.
     """
     from unmask.config import InvalidConfigError, fill
     from unmask.decoding import Decoder
+    from unmask.markup import read_value
 
     if max_new_tokens < 1:
         raise UserError(f"--max-new-tokens: expected at least 1, found {max_new_tokens}; the default is 256")
     if whole and block_size is not None:
         raise UserError("--full-canvas: decodes without blocks; leave out --block-size, or leave out --full-canvas")
+    if whole and parts.get("blocks") is not None:
+        raise UserError("--full-canvas: says how the canvas is cut; leave out --blocks, or leave out --full-canvas")
     given = {"block_size": block_size, "steps": steps, "threshold": threshold, "temperature": temperature}
     fields = {name: value for name, value in given.items() if value is not None}
+    fields |= {name: read_value(text, f"--{name}") for name, text in parts.items() if text is not None}
+    outranked = {SHORTCUTS[name] for name in fields if name in SHORTCUTS}
+    kept = {name: value for name, value in (preset or {}).items() if name not in outranked}
     try:
-        return fill(Decoder, {**(preset or {}), **fields, **({"blocks": "whole"} if whole else {})})
+        return fill(Decoder, {**kept, **fields, **({"blocks": "whole"} if whole else {})})
     except InvalidConfigError as error:
-        raise InvalidConfigError([f"--{problem.replace('_', '-', 1)}" for problem in error.problems]) from None
+        raise InvalidConfigError([_as_option(problem) for problem in error.problems]) from None
+
+
+def _as_option(problem: str) -> str:
+    """Write the field that a problem starts with as its option; the fields below it keep their names."""
+    field = re.match(r"\w*", problem).group()  # type: ignore[union-attr]  # it matches the empty string, too
+    return f"--{field.replace('_', '-')}{problem[len(field) :]}"
 
 
 def check_decoder(decoder: Any, lm: Any, max_new_tokens: int) -> None:

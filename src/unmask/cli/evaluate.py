@@ -1,11 +1,27 @@
 """``unmask eval``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unmask.cli.options import BlockSize, Device, Json, Model, Steps, Threshold
+from unmask.cli.options import (
+    Blocks,
+    BlockSize,
+    Device,
+    Json,
+    Model,
+    Proposal,
+    Revision,
+    Selection,
+    Steps,
+    Threshold,
+    View,
+)
+
+if TYPE_CHECKING:
+    from unmask.evaluate import Evaluation
+    from unmask.recipe import EvaluateSection
 
 
 def evaluate(
@@ -24,6 +40,11 @@ def evaluate(
     steps: Steps = None,
     threshold: Threshold = None,
     temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
+    selection: Selection = None,
+    blocks: Blocks = None,
+    proposal: Proposal = None,
+    revision: Revision = None,
+    view: View = None,
     full_canvas: Annotated[bool, typer.Option("--full-canvas", help="Decode without blocks.")] = False,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Problems side by side (default: 16).")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the answers to this JSON Lines file.")] = None,
@@ -32,11 +53,9 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Decode a task's problems: accuracy with its interval, forwards, tokens per forward."""
-    from unmask.cli.decoding import check_decoder, decoder_of
-    from unmask.cli.opening import open_model
-    from unmask.cli.present import emit, progress, table
+    from unmask.cli.decoding import decoder_of
+    from unmask.cli.present import emit
     from unmask.evaluate import check_writable
-    from unmask.evaluate import evaluate as run
     from unmask.recipe import judging
     from unmask.tasks import choose_task
 
@@ -51,27 +70,45 @@ def evaluate(
     judged, preset = judging(recipe, {name: value for name, value in given.items() if value is not None})
     decoder = decoder_of(
         block_size=block_size, steps=steps, threshold=threshold, temperature=temperature,
-        max_new_tokens=judged.max_new_tokens, whole=full_canvas, preset=preset,
+        max_new_tokens=judged.max_new_tokens, whole=full_canvas, preset=preset, selection=selection, blocks=blocks,
+        proposal=proposal, revision=revision, view=view,
     )  # fmt: skip
     if out:
         check_writable(out)
-    chosen, split = judged.task, judged.split
-    asked = chosen.problems(split, judged.problems or chosen.default_problems, judged.seed)
-    lm = open_model(model, device=device)
-    check_decoder(decoder, lm, judged.max_new_tokens)
-    settings = {"decoder": decoder, "max_new_tokens": judged.max_new_tokens, "batch_size": judged.batch_size,
-                "seed": judged.seed}  # fmt: skip
-    with progress(chosen.name, len(asked)) as on_batch:
-        found = run(lm, chosen, asked, on_batch=on_batch, **settings)
+    found = _answered(judged, decoder, model, device)
     if out:
         found.write(out)
     if json:
-        emit({"model": model, "task": chosen.name, "split": split, **found.summary()})
+        emit({"model": model, "task": judged.task.name, "split": judged.split, **found.summary()})
         return
+    _show(found, f"{judged.task.name}, {judged.split}, {len(found.answers):,} problems")
+
+
+def _answered(judged: "EvaluateSection", decoder: Any, model: str, device: str | None) -> "Evaluation":
+    """Load the model and let it answer the task's problems."""
+    from unmask.cli.decoding import check_decoder
+    from unmask.cli.opening import open_model
+    from unmask.cli.present import progress
+    from unmask.evaluate import evaluate as run
+
+    chosen = judged.task
+    asked = chosen.problems(judged.split, judged.problems or chosen.default_problems, judged.seed)
+    lm = open_model(model, device=device)
+    check_decoder(decoder, lm, judged.max_new_tokens)
+    with progress(chosen.name, len(asked)) as on_batch:
+        return run(
+            lm, chosen, asked, on_batch=on_batch, decoder=decoder, max_new_tokens=judged.max_new_tokens,
+            batch_size=judged.batch_size, seed=judged.seed,
+        )  # fmt: skip
+
+
+def _show(found: "Evaluation", task: str) -> None:
+    from unmask.cli.present import table
+
     low, high = found.interval
     table(
         {
-            "task": f"{chosen.name}, {split}, {len(asked):,} problems",
+            "task": task,
             "accuracy": f"{found.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})",
             "forwards": found.forwards,
             "tokens per forward": found.tokens_per_forward,

@@ -6,15 +6,20 @@ from typing import Annotated, Any
 import typer
 
 from unmask.cli.options import (
+    Blocks,
     BlockSize,
     Device,
     Json,
     MaxNewTokens,
     Model,
+    Proposal,
+    Revision,
     Seed,
+    Selection,
     Steps,
     Temperature,
     Threshold,
+    View,
 )
 
 
@@ -26,6 +31,11 @@ def generate(
     steps: Steps = None,
     threshold: Threshold = None,
     temperature: Temperature = 0.0,
+    selection: Selection = None,
+    blocks: Blocks = None,
+    proposal: Proposal = None,
+    revision: Revision = None,
+    view: View = None,
     raw: Annotated[bool, typer.Option("--raw", help="Do not put prompts into the chat template.")] = False,
     live: Annotated[bool, typer.Option("--live", help="Watch the answer being denoised.")] = False,
     seed: Seed = 0,
@@ -42,12 +52,10 @@ def generate(
     if live and (json or len(prompt) > 1):
         raise UserError("--live: expected one --prompt and no --json; leave one out")
     decoder = decoder_of(
-        block_size=block_size,
-        steps=steps,
-        threshold=threshold,
-        temperature=temperature,
-        max_new_tokens=max_new_tokens,
-    )
+        block_size=block_size, steps=steps, threshold=threshold, temperature=temperature,
+        max_new_tokens=max_new_tokens, selection=selection, blocks=blocks, proposal=proposal, revision=revision,
+        view=view,
+    )  # fmt: skip
     prompts = [sys.stdin.read().rstrip("\n") if text == "-" else text for text in prompt]
     lm = open_model(model, device=device)
     check_decoder(decoder, lm, max_new_tokens)

@@ -16,5 +16,14 @@ Model = Annotated[str, typer.Argument(help="Hub name, folder, adapter folder, .g
 BlockSize = Annotated[int | None, typer.Option(help="Block size (default: what the model was trained with, else 32).")]
 Steps = Annotated[int | None, typer.Option(help="Forwards for the whole canvas (default: one token a step).")]
 Threshold = Annotated[float | None, typer.Option(help="Write every token at least this sure, at least one a step.")]
+Selection = Annotated[
+    str | None, typer.Option(help="Which open places are written now: a name (unmask methods) or YAML.")
+]
+Blocks = Annotated[str | None, typer.Option(help="How the canvas is cut into blocks: a name or YAML.")]
+Proposal = Annotated[
+    str | None, typer.Option(help="How tokens are drawn: a name or YAML, '{name: nucleus, top_p: 0.9}'.")
+]
+Revision = Annotated[str | None, typer.Option(help="Which written tokens are taken back or replaced: a name or YAML.")]
+View = Annotated[str | None, typer.Option(help="What the model reads: a name or YAML, '{name: cfg, scale: 1}'.")]
 Temperature = Annotated[float, typer.Option(help="0 is greedy.")]
 MaxNewTokens = Annotated[int, typer.Option(help="Columns of the canvas.")]

@@ -1,6 +1,6 @@
 """The parts of a decoder: their registries, what they see, and what a step leaves behind."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,10 +21,13 @@ class State:
         batch: the layout; its canvas columns are what is decoded.
         ids: tokens so far, the mask token where open.
         is_open: canvas columns that are not written yet.
+        is_ours: canvas columns that decoding fills; the others were given (infilling) and never change.
         block_start: canvas offset at which the row's active block begins.
         block_end: canvas offset at which it ends.
         block_open: open columns of the active block when it became active.
         block_steps: forwards spent on the active block so far.
+        full_steps: forwards spent on it since it was full, where a revision keeps it active.
+        is_held: rows whose active block the revision may still change.
         is_done: rows that are finished.
         soft: what the view remembers of the last predictions; (row, column) in the batch.
     """
@@ -32,10 +35,13 @@ class State:
     batch: Batch
     ids: Int[Tensor, "B L"]
     is_open: Bool[Tensor, "B L"]
+    is_ours: Bool[Tensor, "B L"]
     block_start: Int[Tensor, " B"]
     block_end: Int[Tensor, " B"]
     block_open: Int[Tensor, " B"]
     block_steps: Int[Tensor, " B"]
+    full_steps: Int[Tensor, " B"]
+    is_held: Bool[Tensor, " B"]
     is_done: Bool[Tensor, " B"]
     soft: SoftTokens | None = None
 
@@ -47,20 +53,43 @@ class Candidates:
     Args:
         rows: which rows of the state are live.
         columns: column of the state behind each place; clamped where a block is narrower than W.
+        width: columns of each block.
+        canvas: columns of each row's canvas.
         is_open: places that may be written now.
-        token: proposed token.
-        score: how sure the proposal is; -inf where not open.
+        is_asked: places that the model answered about: the open ones, and the written ones that the revision asks for.
+        token: proposed token; 0 where not asked.
+        score: how sure the proposal is, by the selection's measure; -inf where not asked.
+        measure: gives any measure of ``unmask.decoding.scores`` by its name, in the same form.
+        trust: what the revision's head says of each place, if it has one; -inf where not asked.
         block_open: open places when the block became active.
         block_steps: forwards spent on the block before this one.
     """
 
     rows: Int[Tensor, " R"]
     columns: Int[Tensor, "R W"]
+    width: Int[Tensor, " R"]
+    canvas: Int[Tensor, " R"]
     is_open: Bool[Tensor, "R W"]
+    is_asked: Bool[Tensor, "R W"]
     token: Int[Tensor, "R W"]
     score: Float[Tensor, "R W"]
+    measure: Callable[[str], Float[Tensor, "R W"]]
     block_open: Int[Tensor, " R"]
     block_steps: Int[Tensor, " R"]
+    trust: Float[Tensor, "R W"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What a step does to the active blocks.
+
+    Args:
+        write: places that take their proposed token: open ones, or written ones whose token is replaced.
+        hide: written places that are taken back.
+    """
+
+    write: Bool[Tensor, "R W"]
+    hide: Bool[Tensor, "R W"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +101,7 @@ class Step:
         at: (row, canvas offset) of each committed token.
         tokens: what was written there.
         scores: its score by the selection's measure.
-        taken_back: (row, canvas offset) of each token that was hidden again.
+        taken_back: (row, canvas offset) of each token that was hidden again or, where ``at`` names it too, replaced.
         live: rows that this forward read.
         state: after the step.
     """
@@ -105,12 +134,25 @@ class View(Protocol):
 
 
 class Proposal(Protocol):
-    """Logits to tokens."""
+    """Logits to tokens: shape, propose, rank."""
+
+    @property
+    def scores_shaped(self) -> bool:
+        """Whether scores are read from the shaped logits instead of the model's own."""
+        ...
+
+    def shape(self, logits: Float[Tensor, "K V"], eos_ids: Sequence[int]) -> Float[Tensor, "K V"]:
+        """Temper, filter or ban; the mask token is banned already."""
+        ...
 
     def propose(
         self, logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, " K"]]
     ) -> Int[Tensor, " K"]:
-        """Choose a token for each row; ``keys`` identify the row's random numbers."""
+        """Choose a token for each row of the shaped logits; ``keys`` identify the row's random numbers."""
+        ...
+
+    def rank(self, score: Float[Tensor, " K"], token: Int[Tensor, " K"], eos_ids: Sequence[int]) -> Float[Tensor, " K"]:
+        """Move proposals in the ranking for what they are."""
         ...
 
 
@@ -123,7 +165,10 @@ class Selection(Protocol):
         ...
 
     def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
-        """Return a subset of the open places, at least one in every row. ``steps``: forwards a block may take."""
+        """Return a subset of the open places, at least one in every row that has any.
+
+        ``steps``: forwards a block may take.
+        """
         ...
 
 
@@ -131,7 +176,14 @@ class BlockRule(Protocol):
     """Which part of the canvas is in play."""
 
     def end(self, start: Int[Tensor, " R"], canvas: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
-        """Return where blocks that start at these offsets end."""
+        """Return where blocks that start at these offsets end at the latest."""
+        ...
+
+    def cut(self, candidates: Candidates) -> Int[Tensor, " R"] | None:
+        """Return how wide the blocks shall be, given the first predictions for them; None: as ``end`` said.
+
+        Read for blocks that have just begun. A block always reaches its first open place.
+        """
         ...
 
     @property
@@ -151,8 +203,32 @@ class BlockRule(Protocol):
 class Revision(Protocol):
     """Which written tokens are taken back or replaced."""
 
-    def revise(self, state: State, candidates: Candidates) -> Bool[Tensor, "B L"]:
-        """Return columns to hide again; never a prompt column."""
+    @property
+    def head(self) -> str | None:
+        """Name of the model's head that it reads, if any. Heads are read after forwards over whole rows only."""
+        ...
+
+    @property
+    def asks_written(self) -> bool:
+        """Whether the model is asked about the written places of the active block, too."""
+        ...
+
+    def observe(self, model: Denoiser, asked: Int[Tensor, "K 2"]) -> Float[Tensor, " K"] | None:
+        """Read a head at the asked (row, column) of the query that was just answered; ``Candidates.trust``."""
+        ...
+
+    def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
+        """Turn the selection's choice into what the step does, within the active block and ``State.is_ours``.
+
+        ``state`` is that before the step.
+        """
+        ...
+
+    def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
+        """Say which rows' blocks may still change, so that the row neither moves on nor ends.
+
+        ``state`` is that after the step, which changed something in the rows ``changed``.
+        """
         ...
 
 
@@ -164,11 +240,26 @@ class Stop(Protocol):
         ...
 
 
-class CachePolicy(Protocol):
-    """How the model is called; exact caches append, approximate ones refresh."""
+class Reader(Protocol):
+    """Calls the model throughout one run, and remembers what it may."""
 
-    def logits(self, model: Denoiser, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
-        """Answer a query."""
+    def logits(
+        self, query: Query, at: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
+    ) -> Float[Tensor, "K V"]:
+        """Answer a view's query about the live rows of a state."""
+        ...
+
+
+class CachePolicy(Protocol):
+    """How the model is called."""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the answers are those of a model that reads everything at every forward."""
+        ...
+
+    def open(self, model: Denoiser) -> Reader:
+        """Start a run; refuse a model that the cache is not made for."""
         ...
 
 
@@ -183,7 +274,11 @@ CACHES = Registry[CachePolicy]("cache")
 
 def top(score: Float[Tensor, "R W"], is_open: Bool[Tensor, "R W"], quota: Int[Tensor, " R"]) -> Bool[Tensor, "R W"]:
     """Pick the ``quota`` best open places of each row; ties go to the lowest index (``topk`` promises no order)."""
+    return is_open & (ranks(score, is_open) < quota[:, None])
+
+
+def ranks(score: Float[Tensor, "R W"], is_open: Bool[Tensor, "R W"]) -> Int[Tensor, "R W"]:
+    """Number the open places of each row from the best, 0, to the worst; closed places come last."""
     by_score = score.argsort(dim=-1, descending=True, stable=True)
     open_first = is_open.gather(1, by_score).long().argsort(dim=-1, descending=True, stable=True)
-    rank = by_score.gather(1, open_first).argsort(dim=-1)
-    return is_open & (rank < quota[:, None])
+    return by_score.gather(1, open_first).argsort(dim=-1)

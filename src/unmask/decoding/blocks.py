@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unmask.config import part
-from unmask.decoding.base import BLOCK_RULES
+from unmask.decoding.base import BLOCK_RULES, Candidates
 
 
 @BLOCK_RULES.register("fixed")
@@ -30,6 +30,10 @@ class Fixed:
     def end(self, start: Int[Tensor, " R"], canvas: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
         """S columns on, at most the canvas."""
         return torch.minimum(start + self._size(), canvas)
+
+    def cut(self, candidates: Candidates) -> None:
+        """As they are."""
+        del candidates
 
     def blocks(self, canvas: int) -> int:
         """Round up."""
@@ -60,6 +64,10 @@ class Whole:
         """Up to the end of the canvas."""
         del start
         return canvas
+
+    def cut(self, candidates: Candidates) -> None:
+        """As it is."""
+        del candidates
 
     def blocks(self, canvas: int) -> int:
         """One."""

@@ -27,15 +27,15 @@ class Decoder:
 
     Args:
         block_size: S of the ``fixed`` block rule; None takes the size that the model was trained with, else 32.
-        steps: forwards for the whole canvas under ``quota`` selection; None is one token a step.
+        steps: forwards for the whole canvas under the selections ``quota`` and ``dream``; None is one token a step.
         threshold: of the ``threshold`` selection; giving it selects that selection.
         temperature: 0 is greedy; above, Gumbel sampling.
         selection: which open places are written now; default ``quota``, or ``threshold`` if one is given.
         proposal: logits to tokens; default by ``temperature``.
-        blocks: which part of the canvas is in play: ``fixed`` or ``whole``.
-        revision: which written tokens are taken back.
+        blocks: which part of the canvas is in play: ``fixed``, ``whole``, or cut on the predictions.
+        revision: which written tokens are taken back or replaced.
         stop: ``eos`` or ``never``.
-        cache: how the model is called.
+        cache: ``none``, ``block``, ``prefix`` or ``dual``; default: the fastest that changes nothing.
         view: what the model reads; default ``soft_mask`` for models that were trained with soft masks, else ``canvas``.
     """
 
@@ -48,15 +48,18 @@ class Decoder:
     blocks: Annotated[Any, BeforeValidator(resolver(BLOCK_RULES))] = "fixed"
     revision: Annotated[Any, BeforeValidator(resolver(REVISIONS))] = "none"
     stop: Annotated[Any, BeforeValidator(resolver(STOPS))] = "eos"
-    cache: Annotated[Any, BeforeValidator(resolver(CACHES))] = "none"
+    cache: Annotated[Any, BeforeValidator(resolver(CACHES))] = None
     view: Annotated[Any, BeforeValidator(resolver(VIEWS))] = None
 
-    def parts(self, *, trained_block_size: int | None = None, heads: Container[str] = ()) -> "Parts":
+    def parts(
+        self, *, trained_block_size: int | None = None, heads: Container[str] = (), exact_cache: str = "none"
+    ) -> "Parts":
         """Resolve names and defaults into the parts that the loop runs.
 
         Args:
             trained_block_size: of the model; decides where nothing else does.
             heads: names of the model's heads.
+            exact_cache: the fastest cache that changes nothing for the model; used where none is named.
         """
         blocks = choose(BLOCK_RULES, self.blocks)
         if self.block_size and blocks.block_size and self.block_size != blocks.block_size:
@@ -65,17 +68,29 @@ class Decoder:
                 "leave one out"
             )
         size = self.block_size or blocks.block_size or trained_block_size or 32
+        revision = choose(REVISIONS, self.revision)
         return Parts(
             block_size=size,
             steps=self.steps,
             selection=self._selection(),
             proposal=self._proposal(),
             blocks=blocks.sized(size),
-            revision=choose(REVISIONS, self.revision),
+            revision=revision,
             stop=choose(STOPS, self.stop),
-            cache=choose(CACHES, self.cache),
+            cache=self._cache(revision, exact_cache),
             view=choose(VIEWS, self.view or ("soft_mask" if "soft_mask" in heads else "canvas")),
         )
+
+    def _cache(self, revision: Any, exact_cache: str) -> Any:
+        """A head hears only what a forward reads, so that one that is consulted needs whole rows."""
+        if not revision.head:
+            return choose(CACHES, self.cache or exact_cache)
+        if self.cache is not None and self.cache.name != "none":
+            raise UserError(
+                f"cache '{self.cache.name}' beside the revision '{revision.name}', which reads the head "
+                f"'{revision.head}' at every written place: expected the cache 'none'; leave the cache out"
+            )
+        return choose(CACHES, "none")
 
     def _proposal(self) -> Proposal:
         if self.proposal is None:

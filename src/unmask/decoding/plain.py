@@ -1,24 +1,15 @@
 """The neutral parts: the model as it is, nothing taken back; stop at the end of text or never."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from unmask.config import part
-from unmask.decoding.base import CACHES, REVISIONS, STOPS, Candidates, State
-from unmask.types import Denoiser, Query
-
-
-@CACHES.register("none")
-@part
-class NoCache:
-    """Every forward reads everything: exact for every model."""
-
-    def logits(self, model: Denoiser, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
-        """Call the model."""
-        return model.logits(query, at)
+from unmask.decoding.base import REVISIONS, STOPS, Candidates, Change, State
+from unmask.types import Denoiser
 
 
 @REVISIONS.register("none")
@@ -26,10 +17,22 @@ class NoCache:
 class NoRevision:
     """A written token is final."""
 
-    def revise(self, state: State, candidates: Candidates) -> Bool[Tensor, "B L"]:
-        """Nothing is taken back."""
-        del candidates
-        return torch.zeros_like(state.is_open)
+    asks_written: ClassVar[bool] = False
+    head: ClassVar[str | None] = None
+
+    def observe(self, model: Denoiser, asked: Int[Tensor, "K 2"]) -> None:
+        """Nothing to read."""
+        del model, asked
+
+    def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
+        """What was chosen is written."""
+        del state, candidates
+        return Change(write=chosen, hide=torch.zeros_like(chosen))
+
+    def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
+        """No row waits."""
+        del changed
+        return torch.zeros_like(state.is_done)
 
 
 @STOPS.register("eos")

@@ -13,9 +13,28 @@ from unmask.decoding.base import PROPOSALS
 from unmask.seeds import Draws
 
 
+class Unshaped:
+    """The neutral half of a proposal: drawn from and scored by the model's own logits."""
+
+    @property
+    def scores_shaped(self) -> bool:
+        """By the model's own."""
+        return False
+
+    def shape(self, logits: Float[Tensor, "K V"], eos_ids: Sequence[int]) -> Float[Tensor, "K V"]:
+        """As they are."""
+        del eos_ids
+        return logits
+
+    def rank(self, score: Float[Tensor, " K"], token: Int[Tensor, " K"], eos_ids: Sequence[int]) -> Float[Tensor, " K"]:
+        """As it is."""
+        del token, eos_ids
+        return score
+
+
 @PROPOSALS.register("greedy")
 @part
-class Greedy:
+class Greedy(Unshaped):
     """The most likely token."""
 
     def propose(
@@ -28,7 +47,7 @@ class Greedy:
 
 @PROPOSALS.register("gumbel")
 @part
-class Gumbel:
+class Gumbel(Unshaped):
     """An exact sample from softmax(logits / temperature): argmax of logits + temperature * Gumbel noise.
 
     Drawn in float64: low precision lowers the effective temperature (arXiv 2409.02908). The noise is keyed by
@@ -46,7 +65,14 @@ class Gumbel:
         """Add noise, take the argmax."""
         if self.temperature == 0:
             return logits.argmax(-1)
-        vocabulary = torch.arange(logits.shape[-1], device=logits.device)
-        uniform = draws.uniform("gumbel", *(key[:, None] for key in keys), vocabulary[None, :])
-        noise = -torch.log(-torch.log(uniform.clamp(min=2.0**-54)))
-        return (logits.double() + self.temperature * noise).argmax(-1)
+        return sample(logits, draws, keys, temperature=self.temperature)
+
+
+def sample(
+    logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, " K"]], *, temperature: float = 1.0
+) -> Int[Tensor, " K"]:
+    """Draw exactly from softmax(logits / temperature)."""
+    vocabulary = torch.arange(logits.shape[-1], device=logits.device)
+    uniform = draws.uniform("gumbel", *(key[:, None] for key in keys), vocabulary[None, :])
+    noise = -torch.log(-torch.log(uniform.clamp(min=2.0**-54)))
+    return (logits.double() + temperature * noise).argmax(-1)

@@ -49,11 +49,29 @@ def random(
     return draws.uniform("score", *keys).to(logits.dtype)
 
 
+def certainty(
+    logits: Float[Tensor, "K V"], token: Int[Tensor, " K"], draws: Draws, keys: Sequence[Tensor]
+) -> Float[Tensor, " K"]:
+    """Measure 1 - H / ln V: 1 is certain, 0 is uniform (SDLM, arXiv 2509.24007)."""
+    return 1 + negative_entropy(logits, token, draws, keys) / math.log(logits.shape[-1])
+
+
+def random_order(
+    logits: Float[Tensor, "K V"], token: Int[Tensor, " K"], draws: Draws, keys: Sequence[Tensor]
+) -> Float[Tensor, " K"]:
+    """Draw from U(0, 1) once for each place, not for each forward: a random order that is fixed beforehand."""
+    del token
+    order, _, offset = keys
+    return draws.uniform("order", order, offset).to(logits.dtype)
+
+
 SCORES: dict[str, Score] = {
     "low_confidence": low_confidence,
     "entropy": negative_entropy,
     "margin": margin,
+    "certainty": certainty,
     "random": random,
+    "random_order": random_order,
 }
 
 
@@ -65,6 +83,7 @@ def check_threshold(value: float) -> float:
 
 
 Limit = Annotated[float, Field(allow_inf_nan=True), AfterValidator(check_threshold)]
+Positive = Annotated[float, Field(allow_inf_nan=True, ge=0), AfterValidator(check_threshold)]
 
 
 def check_score(name: str) -> str:

@@ -17,7 +17,7 @@ from unmask.errors import UserError
 from unmask.heads import HEADS
 from unmask.models.facts import AdapterBase, Facts
 from unmask.models.meter import Meter
-from unmask.query import Query
+from unmask.query import Query, Store
 from unmask.types import Scored, Traits, Want
 
 HEADS_ATTRIBUTE = "unmask_heads"
@@ -51,6 +51,7 @@ class LoadedModel:
         self.meter = Meter.of(self.model)
         self._forward: Callable[..., Any] = self.model
         self._accepts = frozenset(inspect.signature(self.stock.forward).parameters)
+        self._reads_in_parts: bool | None = None
         self._window = _window(self.stock.config.get_text_config())
         self.heads: nn.ModuleDict = getattr(self.stock, HEADS_ATTRIBUTE, None) or nn.ModuleDict()
 
@@ -97,6 +98,12 @@ class LoadedModel:
         return Traits(shift=self.facts.shift, attention=self.facts.attention, takes_positions=takes)
 
     @property
+    def exact_cache(self) -> str:
+        """Name of the fastest cache (``unmask.decoding``) that leaves the model's answers as they are."""
+        looks_ahead = self.facts.attention == "bidirectional"
+        return "none" if looks_ahead or self._why_no_store() else "block"
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.model.parameters()).device
@@ -113,7 +120,7 @@ class LoadedModel:
         Raises:
             UserError: it has one with other settings (the learning rate apart), or its activations are recomputed.
         """
-        if name == "confidence" and getattr(self.stock, "is_gradient_checkpointing", False):
+        if name == "confidence" and any(getattr(m, "gradient_checkpointing", False) for m in self.stock.modules()):
             raise UserError(TWICE)
         if name in self.heads:
             head: Any = self.heads[name]
@@ -154,11 +161,37 @@ class LoadedModel:
         read = torch.zeros_like(query.ids, dtype=torch.bool)
         read[at[:, 0], column] = True
         out = self._read(query, read)
-        self.meter.count(query.ids.numel(), query.ids.shape[1], out.shape[0], training=out.requires_grad)
+        keys = query.ids if query.past is None else query.past.may_attend[0]
+        self.meter.count(query.ids.numel(), keys.shape[1], out.shape[0], training=out.requires_grad)
         rank = read.flatten().cumsum(0) - 1
         place = rank[at[:, 0] * query.ids.shape[1] + column]
         in_order = out.shape[0] == place.shape[0] and bool((place[1:] > place[:-1]).all())
         return out if in_order else out[place]
+
+    def store(self, rows: int, columns: int) -> Store:
+        """Make an empty store of keys and values.
+
+        Raises:
+            UserError: the model cannot be read piece by piece.
+        """
+        from unmask.models.cache import KeyValues
+
+        if reason := self._why_no_store():
+            raise UserError(f"a cache needs a model that can be read piece by piece: {reason}; use the cache 'none'")
+        return KeyValues(layers=self.stock.config.get_text_config().num_hidden_layers, rows=rows, columns=columns)
+
+    def _why_no_store(self) -> str | None:
+        """Say why the model cannot be read piece by piece, or None. The first time, try it."""
+        from unmask.models.cache import reads_in_parts
+
+        kind = type(self.stock).__name__
+        if not {"past_key_values", "position_ids"} <= self._accepts:
+            return f"{kind} keeps no keys and values"
+        if "confidence" in self.heads:
+            return "the head 'confidence' reads the whole text at once"
+        if self._reads_in_parts is None:
+            self._reads_in_parts = reads_in_parts(self)
+        return None if self._reads_in_parts else f"{kind} answers otherwise when it is read in two parts"
 
     def score(
         self, query: Query, at: Int[Tensor, "K 2"], targets: Int[Tensor, " K"], want: Sequence[Want] = ()
@@ -189,10 +222,14 @@ class LoadedModel:
     def _read(self, query: Query, read: Bool[Tensor, "R N"]) -> Float[Tensor, "M V"]:
         """Return the logits of the columns that are read, in row-major order."""
         options = {"position_ids": query.columns.position, "logits_to_keep": read, "use_cache": False}
+        if query.past is not None:
+            options["past_key_values"] = query.past.store.reading(query.past)
         accepted = {name: value for name, value in options.items() if name in self._accepts}
         if "position_ids" not in accepted:
             self._check_counted(query.columns.position, query.columns.segment)
         logits = self._forward(**self._inputs(query), attention_mask=self._attention(query), **accepted).logits
+        if query.past is not None:
+            query.past.store.reading(None)
         # Masked language models run their head on every column.
         return logits.reshape(-1, self.vocab_size) if "logits_to_keep" in accepted else logits[read]
 
@@ -215,6 +252,9 @@ class LoadedModel:
 
     def _attention(self, query: Query) -> Tensor | dict[str, Tensor] | None:
         """Materialise the rule: nothing or a 2-D padding mask where the model's own bidirectional form will do."""
+        if query.past is not None:
+            is_plain = self.facts.native_bidirectional and query.past.sees_all
+            return None if is_plain else self._dense(query.past.may_attend)
         segment = query.columns.segment
         is_pad = segment == PAD
         one_document = bool(((segment == segment[:, :1]) | is_pad).all())

@@ -86,11 +86,16 @@ class BlockDiffusion(Masking):
         return low + (high - low) * region.level
 
     def divide(
-        self, region: Region, factor: Float[Tensor, " K"], group: Int[Tensor, " K"]
+        self,
+        region: Region,
+        factor: Float[Tensor, " K"],
+        group: Int[Tensor, " K"],
+        *,
+        masked: Int[Tensor, " G"] | None = None,
     ) -> tuple[Float[Tensor, " K"], Float[Tensor, ""]]:
         """Average over the masked tokens of an example, not of each block: short blocks often have none."""
         if self.denominator != "per_masked_row":
-            return super().divide(region, factor, group)
+            return super().divide(region, factor, group, masked=masked)
         batch = region.batch
         share = torch.zeros(len(batch.order), device=factor.device).index_add(0, region.example, region.share)
         return normalise(

@@ -107,6 +107,16 @@ class Blockwise(Masking):
         return "per_masked_row" if self.weighting == "per_masked" else self.normaliser
 
     @property
+    def least_level(self) -> float:
+        """The inner method's, if there is one."""
+        return self.inner.least_level if self.inner else self.eps
+
+    @property
+    def selects_late(self) -> bool:
+        """As the inner method."""
+        return bool(self.inner and self.inner.selects_late)
+
+    @property
     def attention(self) -> Attention | None:
         """Two streams make a model block-causal."""
         return "block_causal" if self.layout == "two_streams" else None

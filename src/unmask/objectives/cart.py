@@ -49,8 +49,6 @@ class Cart(Masking):
         """Return the context weights."""
         del by_t
         is_hidden = hidden.is_asked | region.is_hidden
-        if hidden.is_extra is not None:
-            is_hidden = is_hidden | hidden.is_extra
         weight = self._context(region, (~is_hidden & ~region.batch.is_pad).double())[hidden.is_asked]
         return (weight / hidden.level[hidden.is_asked] if self.time_weight else weight).float()
 

@@ -36,6 +36,11 @@ class Complementary(Around):
                 f"inner: {self.method.name} asks more than what it hides, which two views would lose; "
                 "write it without complementary"
             )
+        if self.method.selects_late:
+            raise UserError(
+                "inner: lift with approximate: true hides more than it supervises, so no second view complements it; "
+                "leave approximate out"
+            )
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
         """Ask about both views of every region."""
@@ -48,6 +53,7 @@ def both_views(method: Masking, regions: list[Region], *, model: Denoiser, draws
     questions = []
     for region in map(half, regions):
         first = method.hide(region, model=model, draws=draws)
-        rest = Hidden(is_asked=region.is_response & ~first.is_asked, level=(1 - first.level).clamp(min=method.eps))
+        t = (1 - first.level).clamp(min=method.least_level)
+        rest = Hidden(is_asked=region.is_response & ~first.is_asked, level=t)
         questions += [method.ask(region, view, model=model) for view in (first, rest)]
     return questions

@@ -14,7 +14,7 @@ from unmask.objectives.masking import Hidden, Masking
 from unmask.objectives.ranks import rank_within
 from unmask.objectives.region import Region
 from unmask.seeds import Draws
-from unmask.types import Denoiser
+from unmask.types import Denoiser, Noised, Scored
 
 EASY, RANDOM, HARD = 1.0, -1.0, 0.0
 
@@ -39,7 +39,8 @@ class Lift(Masking):
         mode_per: one bin for each ``example``, or one for the ``batch``, by the mean of t (as released).
         rho_min: lower bound of rho, where 1 - t leaves room for it (0.1 in the released code, 0 in the paper).
         rho_max: upper bound of rho; 0 gives vanilla training.
-        approximate: the loss of the selected tokens with the whole superset hidden; nothing is filled in.
+        approximate: one forward: the whole superset is hidden, and the loss keeps the tokens that the same forward
+            selects.
         order: ``informed``; or, as controls under the same budget, ``reversed`` (hard tokens at high t) or ``random``
             (k random tokens at every t).
         time_weight: divide by t, as the released launchers do.
@@ -50,8 +51,7 @@ class Lift(Masking):
 
     Differs from the paper: rho has the released code's lower bound 0.1. The bin belongs to the example (the code takes
     the mean t of a micro-batch). Logits of shifted models are aligned (the code does not shift them). k may be 0 in the
-    random bin (the code keeps at least one). ``approximate`` still scores in a forward of its own (the code selects by
-    the forward that it trains). Bins between the outer ones are not specified there beyond H = 3.
+    random bin (the code keeps at least one). Bins between the outer ones are not specified there beyond H = 3.
     """
 
     components: Annotated[int, Field(ge=2)] = 3
@@ -77,12 +77,35 @@ class Lift(Masking):
         rate = region.spread(t + rho)
         is_candidate = region.is_response & bernoulli(draws, "mask", region.batch, rate)
         mode = self._modes(t, region, draws)
-        ranked_by = self._sureness(region, is_candidate, mode, model=model, draws=draws)
+        share, group = t / (t + rho), region.group[is_candidate]
+        batch = region.batch
+        chance = draws.uniform("keep", batch.spread(batch.order), batch.offset)[is_candidate]
+        if self.approximate:
+            notes = torch.stack([share[group], mode[group], chance], dim=1)
+            kept = _how_many(torch.bincount(group, minlength=len(share)), share)
+            return Hidden(is_asked=is_candidate, level=region.spread(t), notes=notes, kept=kept)
+        sureness = self._sureness(region, is_candidate, mode, chance, model)
         is_kept = torch.zeros_like(is_candidate)
-        is_kept[is_candidate] = _keep(ranked_by, region.group[is_candidate], t / (t + rho), mode)
-        return Hidden(
-            is_asked=is_kept, is_extra=is_candidate & ~is_kept if self.approximate else None, level=region.spread(t)
-        )
+        is_kept[is_candidate] = _keep(sureness, group, share, mode)
+        return Hidden(is_asked=is_kept, level=region.spread(t))
+
+    @property
+    def selects_late(self) -> bool:
+        """The approximation selects by the very forward that it trains."""
+        return self.approximate
+
+    def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
+        """Sum over the kept tokens; the approximation finds them here, without gradient."""
+        if not self.approximate:
+            return super().loss(scored, noised)
+        if noised.notes is None:
+            raise TypeError("these answers are not to questions of the approximation")
+        groups = int(noised.group.max()) + 1 if len(noised.group) else 0
+        share, mode = noised.notes.new_zeros(2, groups)
+        share[noised.group], mode[noised.group] = noised.notes[:, 0], noised.notes[:, 1]
+        sureness = torch.where(mode[noised.group] == RANDOM, noised.notes[:, 2], -scored.nll.detach().double())
+        is_kept = _keep(sureness, noised.group, share, mode)
+        return (noised.weight * is_kept * scored.nll).sum()
 
     def weigh(self, region: Region, hidden: Hidden, *, by_t: bool) -> Float[Tensor, " K"]:
         """Divide by t unless told not to."""
@@ -118,19 +141,16 @@ class Lift(Masking):
         region: Region,
         is_candidate: Bool[Tensor, "B L"],
         mode: Float64[Tensor, " G"],
-        *,
+        chance: Float64[Tensor, " K"],
         model: Denoiser,
-        draws: Draws,
     ) -> Float64[Tensor, " K"]:
         """Rank the superset by gold log-probability, and by chance in the random bins (which need no forward)."""
         is_scored = is_candidate & (region.spread(mode) != RANDOM)
-        batch = region.batch
-        sureness = draws.uniform("keep", batch.spread(batch.order), batch.offset)
-        if bool(is_scored.any()):
-            with torch.no_grad():
-                nll = self._read(region, is_candidate, is_scored, model)
-            sureness = sureness.masked_scatter(is_scored, -nll.double())
-        return sureness[is_candidate]
+        if not bool(is_scored.any()):
+            return chance
+        with torch.no_grad():
+            nll = self._read(region, is_candidate, is_scored, model).double()
+        return chance.masked_scatter(is_scored[is_candidate], -nll)
 
     def _read(
         self, region: Region, is_candidate: Bool[Tensor, "B L"], is_scored: Bool[Tensor, "B L"], model: Denoiser
@@ -156,6 +176,11 @@ def _keep(
     """
     candidates = torch.bincount(group, minlength=len(share))
     rank = rank_within(sureness, group, len(share))
-    kept = torch.round(candidates * share.clamp(1e-3, 1.0)).long()  # half to even, as in the released code
+    kept = _how_many(candidates, share)
     first = torch.round((candidates - kept) * (1 - torch.where(mode == RANDOM, EASY, mode))).long()
     return (rank >= first[group]) & (rank < (first + kept)[group])
+
+
+def _how_many(candidates: Int[Tensor, " G"], share: Float64[Tensor, " G"]) -> Int[Tensor, " G"]:
+    """Round half to even, as the released code does."""
+    return torch.round(candidates * share.clamp(1e-3, 1.0)).long()

@@ -29,13 +29,15 @@ class Hidden:
 
     Args:
         is_asked: hidden, and asked.
-        is_extra: hidden, but not asked.
         level: the rate at which each column was to be hidden, t.
+        notes: what the method's ``loss`` needs to know of each asked token.
+        kept: asked tokens of each group that the ``loss`` keeps, where it drops some.
     """
 
     is_asked: Bool[Tensor, "B L"]
-    is_extra: Bool[Tensor, "B L"] | None = None
     level: Float64[Tensor, "B L"]
+    notes: Float64[Tensor, "K F"] | None = None
+    kept: Int[Tensor, " G"] | None = None
 
 
 @part
@@ -53,8 +55,6 @@ class Masking(WeightedLikelihood):
 
     reads_context: ClassVar[bool] = False
     """Whether the weights look at what is visible around a token; layouts with a context per block cannot tell."""
-    asks_more: ClassVar[bool] = False
-    """Whether more is asked than what is hidden, so that methods that ask in its place would lose it."""
 
     normaliser: Normaliser = "per_sequence"
     eps: Annotated[float, Field(gt=0, lt=1)] = 1e-3
@@ -62,9 +62,24 @@ class Masking(WeightedLikelihood):
     tail: Literal["supervised", "hidden"] = "supervised"
 
     @property
+    def least_level(self) -> float:
+        """The smallest noise level that a token may be asked at."""
+        return self.eps
+
+    @property
+    def selects_late(self) -> bool:
+        """Whether ``loss`` drops some of what is asked; then what was hidden does not tell what is supervised."""
+        return False
+
+    @property
     def denominator(self) -> Normaliser:
         """Name of the normaliser that divides the loss."""
         return self.normaliser
+
+    @property
+    def asks_more(self) -> bool:
+        """Whether more is asked than what is hidden, so that methods that ask in its place would lose it."""
+        return False
 
     def refuses(self, traits: Traits) -> str | None:
         """Text hidden anywhere has no clean blocks, which is all that a context-causal block sees."""
@@ -99,10 +114,10 @@ class Masking(WeightedLikelihood):
     def ask(self, region: Region, hidden: Hidden, *, model: Denoiser) -> Noised:
         """Put the question about the hidden tokens of a region."""
         is_asked, batch = hidden.is_asked, region.batch
-        query, column = region.ask(model, is_asked if hidden.is_extra is None else is_asked | hidden.is_extra)
+        query, column = region.ask(model, is_asked)
         group = region.group[is_asked]
         factor = self.weigh(region, hidden, by_t=divides_by_t(self.denominator)) * region.importance[group].float()
-        weight, count = self.divide(region, factor, group)
+        weight, count = self.divide(region, factor, group, masked=hidden.kept)
         row = is_asked.nonzero()[:, 0]
         return Noised(
             query=query,
@@ -113,15 +128,21 @@ class Masking(WeightedLikelihood):
             example=batch.owner[is_asked],
             noise_level=hidden.level[is_asked].float(),
             group=group,
+            notes=hidden.notes,
         )
 
     def divide(
-        self, region: Region, factor: Float[Tensor, " K"], group: Int[Tensor, " K"]
+        self,
+        region: Region,
+        factor: Float[Tensor, " K"],
+        group: Int[Tensor, " K"],
+        *,
+        masked: Int[Tensor, " G"] | None = None,
     ) -> tuple[Float[Tensor, " K"], Float[Tensor, ""]]:
         """Return the weights and the count of a region's asked tokens."""
         return normalise(
             self.denominator, factor, group,
-            response_length=region.length, share=region.share, columns=region.columns,
+            response_length=region.length, share=region.share, columns=region.columns, masked=masked,
         )  # fmt: skip
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:

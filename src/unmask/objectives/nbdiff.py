@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -51,8 +51,6 @@ class NBDiff(BlockDiffusion):
     Differs from the paper: growth is given in shares of the run, not in steps, and the means are per example.
     """
 
-    asks_more: ClassVar[bool] = True
-
     first_block: Annotated[int, Field(ge=1)] = 1
     grow_from: Annotated[float, Field(ge=0, le=1)] = 0.0
     grow_until: Annotated[float, Field(ge=0, le=1)] = 0.625
@@ -67,6 +65,11 @@ class NBDiff(BlockDiffusion):
     def attention(self) -> Attention | None:
         """Clean context is causal, the active block sees itself."""
         return "context_causal"
+
+    @property
+    def asks_more(self) -> bool:
+        """The next tokens of the clean stream."""
+        return self.ar_weight > 0
 
     def refuses(self, traits: Traits) -> str | None:
         """The clean stream predicts the next token, which only shifted models do."""

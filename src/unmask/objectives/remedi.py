@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int
@@ -47,13 +47,16 @@ class Remedi(Masking):
     blocks start as copies of the layers that they tap.
     """
 
-    asks_more: ClassVar[bool] = True
-
     corruption: Annotated[float, Field(ge=0, le=1)] = 0.1
     score_weight: Annotated[float, Field(ge=0)] = 0.3
     taps: Annotated[int, Field(ge=1)] = 4
     head_lr: Annotated[float, Field(gt=0)] = 2e-5
     normaliser: Literal["per_sequence", "per_token"] = "per_sequence"
+
+    @property
+    def asks_more(self) -> bool:
+        """The visible tokens, too."""
+        return True
 
     @property
     def want(self) -> tuple[Want, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from unmask.attention import PAD, Columns, PerRow
@@ -29,7 +29,17 @@ def stack(questions: Sequence[Noised]) -> Noised:
         noise_level=torch.cat([q.noise_level for q in questions]),
         group=torch.cat([q.group + start for q, start in zip(questions, first_group, strict=True)]),
         part=torch.cat([q.part for q in questions if q.part is not None]) if has_parts else None,
+        notes=_stack_notes(questions),
     )
+
+
+def _stack_notes(questions: Sequence[Noised]) -> Float[Tensor, "K F"] | None:
+    """Questions without notes get zeros beside those that have some."""
+    width = max(0 if q.notes is None else q.notes.shape[1] for q in questions)
+    if not width:
+        return None
+    blank = [torch.zeros(len(q.at), width, dtype=torch.float64, device=q.at.device) for q in questions]
+    return torch.cat([b if q.notes is None else q.notes for q, b in zip(questions, blank, strict=True)])
 
 
 def _starts(sizes: Sequence[int]) -> list[int]:

@@ -11,7 +11,7 @@ from toys import Hash
 from unmask.attention import CLEAN, OPEN, PAD, BlockCausal, BlockDiffusion, Causal, ContextCausal
 from unmask.config import choose
 from unmask.data import Encoded
-from unmask.decoding import State
+from unmask.decoding.loop import start
 from unmask.decoding.views import CanvasView
 from unmask.models import load
 from unmask.objectives import OBJECTIVES
@@ -104,8 +104,7 @@ def assert_equal(one, other):
 def test_one_pass_equals_the_loop_over_clean_prefix_and_noisy_block(name, packed, attention):
     """5.1 (f): each block alone, as the single text of a decoder that has settled everything before it."""
     lm = tiny(name, attention)
-    # A shifted model has nothing to read the first token of a packed text without a prompt off.
-    batch = lay(*[(max(prompt, int(lm.shift)), answer) for prompt, answer in SHAPES], row_length=packed)
+    batch = lay(*SHAPES, row_length=packed)
     region, query, column = streams(batch, model=lm, rule=RULES[attention])
     answers, at = logits(lm, batch, region, query, column)
     noisy = torch.zeros_like(batch.ids)
@@ -244,10 +243,9 @@ def test_training_mirrors_decoding(name, shift, tmp_path):
         for row, place in is_here[: len(ids)].nonzero().tolist():  # what of the block is written already
             ids[row, seen.position[row, place]] = noised.query.ids[row, place]
         at = torch.stack([noised.at[mine, 0], column[mine]], dim=1)
-        none = torch.zeros_like(batch.order)
-        state = State(
-            batch=batch, ids=ids, is_open=batch.is_canvas & (ids == lm.mask_id), block_start=none + 4 * block,
-            block_end=none + 4 * block + 4, block_open=none, block_steps=none, is_done=none > 0,
+        state = replace(
+            start(batch, lm.mask_id), ids=ids, is_open=batch.is_canvas & (ids == lm.mask_id),
+            block_start=torch.full_like(batch.order, 4 * block), block_end=torch.full_like(batch.order, 4 * block + 4),
         )  # fmt: skip
         query, asked = CanvasView().query(lm, state, torch.arange(len(ids)), at)
         with torch.no_grad():

@@ -21,7 +21,7 @@ def tiny(name="llama", attention="bidirectional", seed=1):
     """A model that is random but far from constant."""
     shape = dict(MODELS[name])
     shift = shape.pop("shift", False)
-    spec = ScratchSpec(hidden_size=32, layers=2, heads=2, init_std=0.3, max_positions=64, seed=seed, **shape)
+    spec = ScratchSpec(hidden_size=32, layers=2, heads=2, init_std=0.2, max_positions=64, seed=seed, **shape)
     return from_scratch(spec, shift=shift, attention=attention)
 
 

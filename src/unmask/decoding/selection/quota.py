@@ -20,7 +20,7 @@ class Quota:
     A block with n open places and s steps writes n // s tokens a step, one more in each of the first n mod s steps.
 
     Args:
-        score: ``low_confidence``, ``entropy``, ``margin`` or ``random``.
+        score: a name of ``unmask.decoding.scores``: ``low_confidence``, ``entropy``, ``margin``, ``random``, …
 
     Differs from the paper: steps whose quota is 0 (s > n) are not run; ties go to the leftmost place; the mask token is
     never proposed.

@@ -22,7 +22,7 @@ class Threshold:
 
     Args:
         threshold: smallest score that is written.
-        score: ``low_confidence``, ``entropy`` (negative), ``margin`` or ``random``.
+        score: ``low_confidence``, ``entropy`` (negative), or another name of ``unmask.decoding.scores``.
 
     Differs from the paper: nothing but the tie rule (leftmost) of the best one.
     """

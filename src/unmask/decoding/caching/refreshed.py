@@ -1,0 +1,127 @@
+"""Approximate caches of models that see the whole canvas (Fast-dLLM)."""
+
+from typing import Annotated, ClassVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import Field
+from torch import Tensor
+
+from unmask.config import part
+from unmask.decoding.base import CACHES, Reader, State
+from unmask.decoding.caching.window import Memory, Window, owners, text_length
+from unmask.types import Denoiser, Query
+
+
+@part
+class _Refreshed:
+    """What both have.
+
+    Args:
+        refresh_every: forwards of a block from one reading of everything to the next; None: at its first one only. 1 is
+            the cache ``none``.
+    """
+
+    refresh_every: Annotated[int, Field(ge=1)] | None = None
+    is_exact: ClassVar[bool] = False
+    keeps_suffix: ClassVar[bool]
+
+    def open(self, model: Denoiser) -> Reader:
+        """Start a run."""
+        return _RefreshedReader(model, every=self.refresh_every, keeps_suffix=self.keeps_suffix)
+
+
+@CACHES.register("prefix")
+@part
+class PrefixCache(_Refreshed):
+    """Approximate: keys and values before the active block are as old as the block (Fast-dLLM, arXiv 2505.22618).
+
+    The first forward of a block reads everything; the others read the block and what comes after it.
+
+    Args:
+        refresh_every: forwards of a block from one reading of everything to the next; None: at its first one only. 1 is
+            the cache ``none``.
+
+    Differs from the paper: rows refresh when their own block begins; with shifted logits the column before the block is
+    read with it; text that a revision changes outside of what is read makes the row refresh.
+    """
+
+    keeps_suffix: ClassVar[bool] = False
+
+
+@CACHES.register("dual")
+@part
+class DualCache(_Refreshed):
+    """Approximate: keys and values outside the active block are as old as the block (Fast-dLLM, arXiv 2505.22618).
+
+    The first forward of a block reads everything; the others read the block alone and overwrite its columns.
+
+    Args:
+        refresh_every: forwards of a block from one reading of everything to the next; None: at its first one only. 1 is
+            the cache ``none``.
+
+    Differs from the paper: as ``prefix``.
+    """
+
+    keeps_suffix: ClassVar[bool] = True
+
+
+class _RefreshedReader:
+    def __init__(self, model: Denoiser, *, every: int | None, keeps_suffix: bool) -> None:
+        self.model, self.every, self.keeps_suffix = model, every, keeps_suffix
+        self.memory: Memory | None = None
+
+    @torch.no_grad()
+    def logits(
+        self, query: Query, at: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
+    ) -> Float[Tensor, "K V"]:
+        """Read everything in rows that are due, and the window in the others: two forwards if there are both."""
+        owner = owners(query, state, rows)
+        if self.memory is None or not self.memory.follow(owner):
+            self.memory = Memory(self.model, query, owner)
+        window = self._window(query, state, rows)
+        is_due = self._is_due(query, state, rows, window)
+        whole = Window(begin=torch.zeros_like(window.begin), end=window.known, known=window.known)
+        self.memory.ids = torch.where(is_due[:, None] | _inside(query, window), query.ids, self.memory.ids)
+        if bool(is_due.all()) or not bool(is_due.any()):
+            return self._read(query, whole if bool(is_due.any()) else window, at)
+        is_asked_of_due = is_due[at[:, 0]]
+        due = self._read(query, whole, at[is_asked_of_due], is_due.nonzero().squeeze(1))
+        rest = self._read(query, window, at[~is_asked_of_due], (~is_due).nonzero().squeeze(1))
+        logits = due.new_empty(len(at), due.shape[1])
+        logits[is_asked_of_due], logits[~is_asked_of_due] = due, rest
+        return logits
+
+    def _read(
+        self, query: Query, window: Window, at: Int[Tensor, "K 2"], rows: Int[Tensor, " R"] | None = None
+    ) -> Float[Tensor, "K V"]:
+        assert self.memory is not None  # noqa: S101  # for the type checker
+        row = at[:, 0]
+        local = torch.stack([row, at[:, 1] - window.begin[row]], dim=1)
+        if rows is not None:
+            local[:, 0] = torch.searchsorted(rows, row.contiguous())
+            window = window[rows]
+        return self.model.logits(self.memory.query(query, window, rows), local)
+
+    def _window(self, query: Query, state: State, rows: Int[Tensor, " R"]) -> Window:
+        shows = query.ids.shape[0] // len(rows)
+        prompt = state.batch.is_canvas[rows].long().argmax(1)
+        known = text_length(query.columns)
+        begin = (prompt + state.block_start[rows]).repeat(shows)
+        end = (prompt + state.block_end[rows]).repeat(shows) if self.keeps_suffix else known
+        # A shifted model predicts the first column of the block from the one before it.
+        return Window(begin=(begin - int(self.model.shift)).clamp(min=0), end=end, known=known)
+
+    def _is_due(self, query: Query, state: State, rows: Int[Tensor, " R"], window: Window) -> Bool[Tensor, " R2"]:
+        assert self.memory is not None  # noqa: S101  # for the type checker
+        shows = query.ids.shape[0] // len(rows)
+        spent = state.block_steps[rows].repeat(shows)
+        is_due = spent == 0 if self.every is None else spent % self.every == 0
+        is_stale = (self.memory.ids != query.ids) & ~_inside(query, window)
+        is_text = torch.arange(query.ids.shape[1], device=query.ids.device) < window.known[:, None]
+        return is_due | (is_stale & is_text).any(1)
+
+
+def _inside(query: Query, window: Window) -> Bool[Tensor, "R L"]:
+    column = torch.arange(query.ids.shape[1], device=query.ids.device)
+    return (column >= window.begin[:, None]) & (column < window.end[:, None])

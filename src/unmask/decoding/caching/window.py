@@ -1,0 +1,123 @@
+"""What caches share: whose row of the store is whose, and reading a few columns against the rest."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from unmask.attention import PAD, Columns, may_attend
+from unmask.decoding.base import State
+from unmask.errors import UserError
+from unmask.types import Denoiser, Past, Query, SoftTokens, Store
+
+NOT_READ = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """Columns [begin, end) of each row: those that are read.
+
+    Args:
+        begin: first column.
+        end: column after the last.
+        known: columns from the left that the store holds after the forward.
+    """
+
+    begin: Int[Tensor, " R"]
+    end: Int[Tensor, " R"]
+    known: Int[Tensor, " R"]
+
+    def __getitem__(self, index: Tensor) -> "Window":
+        return Window(begin=self.begin[index], end=self.end[index], known=self.known[index])
+
+
+class Memory:
+    """The store of a run, and which tokens were read into it.
+
+    Args:
+        model: makes the store, and reads.
+        query: the first query of the run.
+        owner: what each of its rows shows; rows are known by it from step to step.
+    """
+
+    def __init__(self, model: Denoiser, query: Query, owner: Int[Tensor, " R"]) -> None:
+        self.owner = owner
+        self.store: Store = model.store(*query.ids.shape)
+        self.ids = torch.full_like(query.ids, NOT_READ)
+
+    def follow(self, owner: Int[Tensor, " R"]) -> bool:
+        """Let go of rows that have ended. False: there are rows that were never read."""
+        if torch.equal(owner, self.owner):
+            return True
+        if not bool(torch.isin(owner, self.owner).all()):
+            return False
+        index = (owner[:, None] == self.owner).long().argmax(1)
+        self.store.select(index)
+        self.owner, self.ids = owner, self.ids[index]
+        return True
+
+    def query(self, query: Query, window: Window, rows: Int[Tensor, " R"] | None = None) -> Query:
+        """Narrow a query down to a window. Columns beyond a row's window repeat its last one: read twice, kept once."""
+        ids, columns = (query.ids, query.columns) if rows is None else (query.ids[rows], query.columns[rows])
+        width = int((window.end - window.begin).max())
+        ramp = torch.arange(width, device=ids.device)
+        place = torch.minimum(window.begin[:, None] + ramp, window.end[:, None] - 1)
+        return Query(
+            ids=ids.gather(1, place),
+            columns=_gather(columns, place),
+            rule=query.rule,
+            soft=_soft(query, place, rows),
+            past=Past(store=self.store, place=place, may_attend=_seen(query, columns, place, window), rows=rows),
+        )
+
+
+def owners(query: Query, state: State, rows: Int[Tensor, " R"]) -> Int[Tensor, " R2"]:
+    """Name the rows of a query: a view may show each live row several times, one whole batch after the other.
+
+    Raises:
+        UserError: a view that lays the text out in its own way.
+    """
+    shows, left = divmod(query.ids.shape[0], max(len(rows), 1))
+    if left or query.ids.shape[1] != state.ids.shape[1] or query.before is not None:
+        raise UserError("a cache reads the canvas as it stands, and this view lays it out anew; use the cache 'none'")
+    return torch.cat([rows + show * len(state.ids) for show in range(shows)])
+
+
+def first(is_wanted: Bool[Tensor, "R L"]) -> Int[Tensor, " R"]:
+    """Find the first wanted column of each row; L where there is none."""
+    return torch.where(is_wanted.any(1), is_wanted.long().argmax(1), is_wanted.shape[1])
+
+
+def text_length(columns: Columns) -> Int[Tensor, " R"]:
+    """Count the columns that are not padding, which stands on the right."""
+    return (columns.segment != PAD).sum(1)
+
+
+def _seen(query: Query, columns: Columns, place: Int[Tensor, "R N"], window: Window) -> Bool[Tensor, "R N C"]:
+    text = columns[:, : int(window.known.max())]
+    ramp = torch.arange(text.segment.shape[1], device=place.device)
+    text = replace(text, segment=torch.where(ramp < window.known[:, None], text.segment, PAD))
+    return may_attend(query.rule, _gather(columns, place), text)
+
+
+def _gather(columns: Columns, place: Int[Tensor, "R N"]) -> Columns:
+    return Columns(
+        position=columns.position.gather(1, place),
+        segment=columns.segment.gather(1, place),
+        block=columns.block.gather(1, place),
+        stream=columns.stream.gather(1, place),
+    )
+
+
+def _soft(query: Query, place: Int[Tensor, "R N"], rows: Int[Tensor, " R"] | None) -> SoftTokens | None:
+    """Find the blended embedding of each column that is read; a repeated column has that of the one it repeats."""
+    if query.soft is None:
+        return None
+    soft = query.soft
+    blend = torch.full_like(query.ids, -1)
+    blend[soft.at[:, 0], soft.at[:, 1]] = torch.arange(len(soft.at), device=place.device)
+    found = (blend if rows is None else blend[rows]).gather(1, place)
+    at = (found >= 0).nonzero()
+    index = found[at[:, 0], at[:, 1]]
+    return SoftTokens(at=at, ids=soft.ids[index], weights=soft.weights[index])

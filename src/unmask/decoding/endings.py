@@ -1,0 +1,96 @@
+"""Proposals that keep models trained on padded answers from ending too soon: LLaDA's two options."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import BeforeValidator
+from torch import Tensor
+
+from unmask.config import part, resolver
+from unmask.decoding.base import PROPOSALS
+from unmask.decoding.proposals import Greedy
+from unmask.seeds import Draws
+
+LATER = 16.0  # more than any two scores differ: probabilities by at most 1, entropies by ln V
+
+
+class Wrapped:
+    """Another proposal with something changed."""
+
+    inner: Any
+
+    @property
+    def scores_shaped(self) -> bool:
+        """As the inner one."""
+        return bool(self.inner.scores_shaped)
+
+    def shape(self, logits: Float[Tensor, "K V"], eos_ids: Sequence[int]) -> Float[Tensor, "K V"]:
+        """As the inner one."""
+        shaped: Tensor = self.inner.shape(logits, eos_ids)
+        return shaped
+
+    def propose(
+        self, logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, " K"]]
+    ) -> Int[Tensor, " K"]:
+        """As the inner one."""
+        token: Tensor = self.inner.propose(logits, draws, keys)
+        return token
+
+    def rank(self, score: Float[Tensor, " K"], token: Int[Tensor, " K"], eos_ids: Sequence[int]) -> Float[Tensor, " K"]:
+        """As the inner one."""
+        ranked: Tensor = self.inner.rank(score, token, eos_ids)
+        return ranked
+
+
+@PROPOSALS.register("no_eos")
+@part
+class NoEos(Wrapped):
+    """Never propose an end token (LLaDA, arXiv 2502.09992, ``logits_eos_inf`` of its generate.py).
+
+    Args:
+        inner: the proposal that chooses among the other tokens.
+        ids: tokens that are banned; default: all that end an answer. LLaDA bans its end of text, 126081, and leaves the
+            end of turn.
+
+    Differs from the paper: sureness does not count the mask token's probability either.
+    """
+
+    inner: Annotated[Any, BeforeValidator(resolver(PROPOSALS))] = Greedy()
+    ids: tuple[int, ...] | None = None
+
+    @property
+    def scores_shaped(self) -> bool:
+        """By what is left."""
+        return True
+
+    def shape(self, logits: Float[Tensor, "K V"], eos_ids: Sequence[int]) -> Float[Tensor, "K V"]:
+        """Ban, then shape."""
+        banned = torch.tensor(list(eos_ids if self.ids is None else self.ids), device=logits.device, dtype=torch.int64)
+        return super().shape(logits.index_fill(1, banned, -torch.inf), eos_ids)
+
+
+@PROPOSALS.register("late_eos")
+@part
+class LateEos(Wrapped):
+    """Write end tokens last (LLaDA, arXiv 2502.09992, ``confidence_eos_eot_inf`` of its generate.py).
+
+    A place whose proposal is an end token ranks below all others; among such places the usual order holds.
+
+    Args:
+        inner: the proposal itself.
+        ids: tokens that wait; default: all that end an answer.
+
+    Differs from the paper: the same at every temperature; the released code changes the logits after the choice of
+    tokens, so that above 0 it suppresses only in part.
+    """
+
+    inner: Annotated[Any, BeforeValidator(resolver(PROPOSALS))] = Greedy()
+    ids: tuple[int, ...] | None = None
+
+    def rank(self, score: Float[Tensor, " K"], token: Int[Tensor, " K"], eos_ids: Sequence[int]) -> Float[Tensor, " K"]:
+        """Lower the scores of end tokens."""
+        ranked = super().rank(score, token, eos_ids).double()
+        waits = torch.isin(token, torch.tensor(list(eos_ids if self.ids is None else self.ids), device=token.device))
+        return torch.where(waits, ranked - LATER, ranked)

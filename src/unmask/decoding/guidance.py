@@ -1,0 +1,55 @@
+"""Classifier-free guidance: what the prompt adds, exaggerated."""
+
+from dataclasses import replace
+from typing import Annotated
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import Field
+from torch import Tensor
+
+from unmask.attention import Columns
+from unmask.config import part
+from unmask.decoding.base import VIEWS, State
+from unmask.decoding.views import CanvasView
+from unmask.types import Denoiser, Query
+
+
+@VIEWS.register("cfg")
+@part
+class Guidance(CanvasView):
+    """Unsupervised classifier-free guidance (LLaDA, arXiv 2502.09992, after Nie et al., arXiv 2410.18514).
+
+    Each row is read twice, the second time with its prompt masked: logits = l_un + (scale + 1)(l - l_un). A forward
+    costs twice the rows.
+
+    Args:
+        scale: w; 0 is no guidance, and reads each row once.
+
+    Differs from the paper: given tokens within the canvas (infilling) are not masked.
+    """
+
+    scale: Annotated[float, Field(ge=0)] = 1.0
+
+    def query(
+        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], at: Int[Tensor, "K 2"]
+    ) -> tuple[Query, Int[Tensor, "K2 2"]]:
+        """Put the rows without their prompts below the others; padding stays padding."""
+        query, asked = super().query(model, state, rows, at)
+        if self.scale == 0:
+            return query, asked
+        batch = state.batch
+        is_prompt = (~batch.is_canvas & ~batch.is_pad)[rows]
+        unconditional = torch.where(is_prompt, model.mask_id, query.ids)
+        names = ("position", "segment", "block", "stream")
+        columns = Columns(**{name: getattr(query.columns, name).repeat(2, 1) for name in names})
+        below = torch.stack([asked[:, 0] + len(rows), asked[:, 1]], dim=1)
+        ids = torch.cat([query.ids, unconditional])
+        return replace(query, ids=ids, columns=columns), torch.cat([asked, below])
+
+    def read(self, logits: Float[Tensor, "K2 V"]) -> Float[Tensor, "K V"]:
+        """Go beyond the conditional logits, away from the unconditional ones."""
+        if self.scale == 0:
+            return logits
+        conditional, unconditional = logits.chunk(2)
+        return unconditional + (self.scale + 1) * (conditional - unconditional)

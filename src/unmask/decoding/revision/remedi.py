@@ -1,0 +1,69 @@
+"""Keep the tokens that a trained judge trusts most, written ones and new ones side by side: RemeDi."""
+
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from unmask.config import part
+from unmask.decoding.base import REVISIONS, Candidates, Change, State, ranks
+from unmask.errors import UserError
+from unmask.types import Denoiser
+
+HEAD = "confidence"
+
+
+@REVISIONS.register("remedi")
+@part
+class RemediRevision:
+    """Rank the whole block by the confidence stream and keep the best (RemeDi, arXiv 2509.23653).
+
+    The selection says how many places shall be filled after this step: those that are, and as many as it chose. Of all
+    places of the block, written or open, those with the highest confidence logit are filled: open ones are written,
+    written ones that fall behind are hidden again. Needs the head ``confidence``, which the objective ``remedi``
+    trains, and the selection ``quota`` for the paper's schedule. A row ends between blocks only.
+
+    Differs from the paper: ranks by the confidence stream, as described, where the released script ranks by the raw
+    token logit; among equals, written places come first, then the leftmost; stops at the end of text.
+    """
+
+    asks_written: ClassVar[bool] = True
+    head: ClassVar[str | None] = HEAD
+
+    def observe(self, model: Denoiser, asked: Int[Tensor, "K 2"]) -> Float[Tensor, " K"]:
+        """Read the confidence logits.
+
+        Raises:
+            UserError: the model has no such head.
+        """
+        if HEAD not in model.heads:
+            raise UserError(
+                f"the revision 'remedi' needs a model with the head '{HEAD}', found none; train it with the objective "
+                "remedi, or use the revision 'none'"
+            )
+        head: Any = model.heads[HEAD]
+        trust: Tensor = head.read(asked)
+        return trust
+
+    def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
+        """Fill the places with the highest confidence."""
+        del state
+        if candidates.trust is None:
+            raise TypeError("RemeDi's revision needs what it observed")
+        is_open, is_asked = candidates.is_open, candidates.is_asked
+        is_written = is_asked & ~is_open
+        number = (is_written.sum(1) + chosen.sum(1))[:, None]
+        # A stable sort keeps the order among equals; written places go in front of it.
+        front = (~is_written).long().argsort(dim=1, stable=True)
+        rank = torch.empty_like(front)
+        rank.scatter_(1, front, ranks(candidates.trust.gather(1, front), is_asked.gather(1, front)))
+        is_filled = is_asked & (rank < number)
+        return Change(write=is_filled & is_open, hide=is_written & ~is_filled)
+
+    def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
+        """Until the block is full, every token of it may be taken back."""
+        del changed
+        batch = state.batch
+        in_block = (batch.offset >= state.block_start[:, None]) & (batch.offset < state.block_end[:, None])
+        return (state.is_open & in_block).any(1)

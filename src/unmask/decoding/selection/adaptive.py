@@ -1,0 +1,41 @@
+"""A threshold that follows the state of the block: Swordsman."""
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from unmask.config import part
+from unmask.decoding.base import SELECTIONS, Candidates, top
+
+
+@SELECTIONS.register("swordsman")
+@part
+class AdaptiveThreshold:
+    """Write every place above a threshold that falls as the block grows certain (Swordsman, after its abstract).
+
+    tau = low + (high - low) * mean over the open places of H / ln V, at least the best place. No parity with the paper
+    is claimed: its formulas were not published where we could read them. With the block rule of the same name.
+
+    Args:
+        low: threshold where every prediction is certain.
+        high: threshold where every prediction is uniform; equal to ``low`` this is ``threshold``.
+
+    Differs from the paper: the formula is ours, after the description in the abstract.
+    """
+
+    low: float = 0.7
+    high: float = 0.95
+
+    score: ClassVar[str] = "low_confidence"
+
+    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+        """Find the threshold of each row."""
+        del steps
+        is_open = candidates.is_open
+        best = top(candidates.score, is_open, torch.ones_like(candidates.block_open))
+        doubt = torch.where(is_open, 1 - candidates.measure("certainty"), 0)
+        mean = doubt.sum(1) / is_open.sum(1).clamp(min=1)
+        threshold = self.low + (self.high - self.low) * mean
+        return best | (is_open & (candidates.score >= threshold[:, None]))

@@ -1,0 +1,69 @@
+"""Places far apart first, whatever the model says of them: dilated unmasking."""
+
+import functools
+from typing import Annotated, ClassVar
+
+import torch
+from jaxtyping import Bool
+from pydantic import Field
+from torch import Tensor
+
+from unmask.config import part
+from unmask.decoding.base import SELECTIONS, Candidates
+
+
+@functools.cache
+def levels(size: int, base: int, skip: int) -> tuple[int, ...]:
+    """Return the step at which each offset of a block is written.
+
+    Strides S / base^skip, then ever smaller by ``base``: each takes the multiples of it that are left. What remains is
+    a last level; a last level smaller than the one before it is merged into that.
+
+    >>> levels(8, 2, 1)
+    (0, 2, 1, 2, 0, 2, 1, 2)
+    """
+    level = [-1] * size
+    stride, number, sizes = size // base**skip, 0, list[int]()
+    while -1 in level:
+        taken = [offset for offset in range(size) if level[offset] < 0 and offset % max(stride, 1) == 0]
+        if taken:
+            for offset in taken:
+                level[offset] = number
+            sizes.append(len(taken))
+            number += 1
+        stride //= base
+    if len(sizes) > 1 and sizes[-1] < sizes[-2]:
+        level = [min(each, number - 2) for each in level]
+    return tuple(level)
+
+
+@SELECTIONS.register("dilated")
+@part
+class Dilated:
+    """Write a block in levels of ever denser, evenly spaced places (DUS, arXiv 2506.19037).
+
+    Tokens that are written together stand far apart, so that they depend little on one another; confidence plays no
+    part. A block of 32 takes strides 16, 8, 4, 2, 1: 2, 2, 4, 8 and 16 tokens, log2(S) forwards.
+
+    Args:
+        base: each level's stride is this many times smaller; larger than the block, all is written at once.
+        skip: the first stride is S / base^skip.
+
+    Differs from the paper: without its re-masking of unsure tokens, whose released form leaves masks in the text;
+    levels in which nothing is open (infilling) are not run.
+    """
+
+    base: Annotated[int, Field(ge=2)] = 2
+    skip: Annotated[int, Field(ge=1)] = 1
+
+    score: ClassVar[str] = "low_confidence"
+
+    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+        """Take the lowest level that has open places."""
+        del steps
+        is_open = candidates.is_open
+        level = torch.zeros(is_open.shape, dtype=torch.int64)
+        for row, width in enumerate(candidates.width.tolist()):
+            level[row, :width] = torch.tensor(levels(width, self.base, self.skip))
+        level = torch.where(is_open, level.to(is_open.device), is_open.shape[1])
+        return is_open & (level == level.amin(1, keepdim=True))

@@ -1,0 +1,39 @@
+"""As many tokens as their confidence lets be written side by side: Fast-dLLM's factor rule."""
+
+from typing import ClassVar
+
+from jaxtyping import Bool
+from torch import Tensor
+
+from unmask.config import part
+from unmask.decoding.base import SELECTIONS, Candidates, ranks
+from unmask.decoding.scores import Positive
+
+
+@SELECTIONS.register("factor")
+@part
+class Factor:
+    """Write the n surest places with (n + 1)(1 - c_n) <= f, at least the best (Fast-dLLM, arXiv 2505.22618, Theorem 1).
+
+    c_1 >= c_2 >= ... are the confidences of the block's open places. If n places are all surer than 1 - e and
+    (n + 1) e <= 1, the most likely tokens of each are the most likely ones together, so f = 1 is what the theorem
+    allows. A larger f writes more; 0 writes one token a step, unless several probabilities round to exactly 1; infinity
+    writes the block at once.
+
+    Args:
+        factor: f.
+
+    Differs from the paper: <= instead of <, as released. The released code accepts the first failing token where that
+    is the last of the block; here it is not accepted.
+    """
+
+    factor: Positive = 1.0
+
+    score: ClassVar[str] = "low_confidence"
+
+    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+        """Compare every place by its rank: both factors grow along the ranking, so what passes is a prefix of it."""
+        del steps
+        rank = ranks(candidates.score, candidates.is_open)
+        bound = (rank + 2) * (1 - candidates.score)
+        return candidates.is_open & ((rank == 0) | (bound <= self.factor))

@@ -1,0 +1,46 @@
+"""Left to right, as far as the model is sure: SDLM."""
+
+from typing import Annotated, Literal
+
+import torch
+from jaxtyping import Bool
+from pydantic import AfterValidator
+from torch import Tensor
+
+from unmask.config import part
+from unmask.decoding.base import SELECTIONS, Candidates
+from unmask.decoding.scores import Limit, check_score
+
+
+@SELECTIONS.register("prefix")
+@part
+class Prefix:
+    """Write the longest run of the block's open places, from the left, that stays above a threshold (SDLM, 2509.24007).
+
+    At least the first open place is written. 1 and above write one token a step, left to right; 0 stops at nothing but
+    a score of exactly 0.
+
+    Args:
+        threshold: tau, which scores must exceed.
+        by: ``each`` place must pass by itself; ``product``: the product of the scores up to it must, the probability of
+            the run if its tokens were independent.
+        score: ``low_confidence``, or ``certainty`` (1 - H / ln V), the paper's other choice.
+
+    Differs from the paper (arXiv 2509.24007): the run ends with its block, where SDLM starts a fresh window at every
+    step.
+    """
+
+    threshold: Limit = 0.9
+    by: Literal["each", "product"] = "each"
+    score: Annotated[str, AfterValidator(check_score)] = "low_confidence"
+
+    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+        """Count the open places that fail up to each."""
+        del steps
+        is_open = candidates.is_open
+        score = candidates.score
+        if self.by == "product":
+            score = torch.where(is_open, score, 1.0).cumprod(-1)
+        number = is_open.cumsum(-1)
+        fails = is_open & (score <= self.threshold) & (number > 1)
+        return is_open & (fails.cumsum(-1) == 0)

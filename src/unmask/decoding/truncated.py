@@ -1,0 +1,110 @@
+"""Sampling from the likeliest tokens only: nucleus and top-k."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import Field
+from torch import Tensor
+
+from unmask.config import part
+from unmask.decoding.base import PROPOSALS
+from unmask.decoding.proposals import Unshaped, sample
+from unmask.seeds import Draws
+
+Scores = Literal["model", "shaped"]
+
+
+class Truncated(Unshaped):
+    """Temper, filter, draw. Subclasses say how they filter."""
+
+    temperature: float
+    scores: Scores
+
+    @property
+    def scores_shaped(self) -> bool:
+        """As configured."""
+        return self.scores == "shaped"
+
+    def shape(self, logits: Float[Tensor, "K V"], eos_ids: Sequence[int]) -> Float[Tensor, "K V"]:
+        """Temper and filter here if scores shall see it."""
+        del eos_ids
+        return self._filtered(logits) if self.scores_shaped else logits
+
+    def propose(
+        self, logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, " K"]]
+    ) -> Int[Tensor, " K"]:
+        """Draw from what is left."""
+        if self.temperature == 0:
+            return logits.argmax(-1)
+        return sample(logits if self.scores_shaped else self._filtered(logits), draws, keys)
+
+    def _filtered(self, logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
+        return self.keep(logits / self.temperature if self.temperature else logits)
+
+    def keep(self, logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
+        """Set what is not kept to -inf."""
+        raise NotImplementedError
+
+
+@PROPOSALS.register("nucleus")
+@part
+class Nucleus(Truncated):
+    """A sample from the fewest tokens that hold a probability of ``top_p`` (arXiv 1904.09751), as Dream decodes.
+
+    In Dream's order: temperature, then top-p, then top-k.
+
+    Args:
+        temperature: divides the logits; 0 is greedy.
+        top_p: 1 keeps all.
+        top_k: of those, keep this many at most.
+        scores: what sureness is read from: the ``model``'s own logits (LLaDA), or the ``shaped`` ones, tempered and
+            filtered (Dream).
+    """
+
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    top_k: Annotated[int, Field(ge=1)] | None = None
+    scores: Scores = "model"
+
+    def keep(self, logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
+        """First by mass, then by number."""
+        kept = logits if self.top_p == 1 else keep_mass(logits, self.top_p)
+        return kept if self.top_k is None else keep_number(kept, self.top_k)
+
+
+@PROPOSALS.register("top_k")
+@part
+class TopK(Truncated):
+    """A sample from the ``top_k`` likeliest tokens.
+
+    Args:
+        temperature: divides the logits; 0 is greedy.
+        top_k: 1 is greedy, the vocabulary's size keeps all.
+        scores: as in ``nucleus``.
+    """
+
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    top_k: Annotated[int, Field(ge=1)] = 50
+    scores: Scores = "model"
+
+    def keep(self, logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
+        """By number."""
+        return keep_number(logits, self.top_k)
+
+
+def keep_mass(logits: Float[Tensor, "K V"], mass: float) -> Float[Tensor, "K V"]:
+    """Keep the likeliest tokens up to the one at which their probabilities reach ``mass``; ties go to the lower id."""
+    by_size = logits.argsort(dim=-1, descending=True, stable=True)
+    p = logits.gather(1, by_size).softmax(-1)
+    is_beyond = p.cumsum(-1) - p >= mass
+    is_beyond[:, 0] = False
+    dropped = torch.zeros_like(is_beyond).scatter(1, by_size, is_beyond)
+    return logits.masked_fill(dropped, -torch.inf)
+
+
+def keep_number(logits: Float[Tensor, "K V"], number: int) -> Float[Tensor, "K V"]:
+    """Keep the ``number`` likeliest tokens; ties go to the lower id."""
+    by_size = logits.argsort(dim=-1, descending=True, stable=True)
+    return logits.scatter(1, by_size[:, number:], -torch.inf)

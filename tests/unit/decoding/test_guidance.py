@@ -1,0 +1,80 @@
+import pytest
+import torch
+from places import trace
+
+from toys import Hash, Table
+from unmask.canvas import Example, lay_out
+from unmask.decoding import Decoder, Guidance, decode
+from unmask.errors import UserError
+from unmask.generate import generate
+from unmask.models import ScratchSpec, from_scratch
+from unmask.seeds import Draws
+
+
+def test_the_logits_go_beyond_the_conditional_ones():
+    conditional, unconditional = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.5, 3.0]])
+    found = Guidance(scale=2).read(torch.cat([conditional, unconditional]))
+    assert torch.equal(found, torch.tensor([[2.0, 0.0]]))  # .5 + 3 * .5 and 3 + 3 * -1
+
+
+def test_the_second_half_reads_the_rows_without_their_prompts_and_padding_stays():
+    seen = []
+
+    class Spy(Hash):
+        def predict(self, query, at):
+            seen.append((query, at))
+            return super().predict(query, at)
+
+    examples = [Example(prompt=p, answer=(), order=o, canvas=4) for o, p in enumerate(([1, 2, 3], [4]))]
+    batch = lay_out(examples, block_size=4, filler_id=9)
+    next(decode(Spy(), batch, Decoder(block_size=4, view="cfg").parts(), draws=Draws(seed=0)))
+    (query, at), m = seen[0], 10
+    assert query.ids.tolist() == [
+        [1, 2, 3, m, m, m, m], [4, m, m, m, m, 9, 9], [m, m, m, m, m, m, m], [m, m, m, m, m, 9, 9],
+    ]  # fmt: skip
+    assert torch.equal(query.columns.segment[:2], query.columns.segment[2:])
+    assert torch.equal(at[:8] + torch.tensor([2, 0]), at[8:])
+
+
+def test_no_scale_is_no_guidance_and_costs_nothing():
+    model = Hash()
+    assert trace(model=model, view={"name": "cfg", "scale": 0}) == trace()
+    assert max(model.rows) == 2
+    guided = Hash()
+    assert trace(model=guided, view="cfg") != trace()
+    assert max(guided.rows) == 4
+
+
+def test_a_model_that_does_not_look_at_the_prompt_is_not_guided():
+    assert trace(model=Table(), view={"name": "cfg", "scale": 3}) == trace(model=Table())
+
+
+@pytest.mark.parametrize("attention", ["bidirectional", "block_causal"])
+def test_on_a_model_against_two_forwards(attention):
+    """The guided logits of the first step are those of two separate reads."""
+    lm = from_scratch(ScratchSpec(hidden_size=32, layers=2, heads=2, init_std=0.4), attention=attention)
+    prompt, length, scale = [5, 6, 7], 4, 1.5
+    masks = [lm.mask_id] * length
+
+    def read(text):
+        batch = lay_out([Example(prompt=text, answer=(), order=0, canvas=length)], block_size=4, filler_id=0)
+        ids = torch.tensor([[*text, *masks]])
+        with torch.inference_mode():
+            return lm.logits(batch.query(ids, lm.rule), torch.tensor([[0, len(text) + i] for i in range(length)]))
+
+    conditional, unconditional = read(prompt), read([lm.mask_id] * 3)
+    logits = unconditional + (scale + 1) * (conditional - unconditional)
+    p = logits.softmax(-1)
+    logits[:, lm.mask_id] = -torch.inf
+    token = logits.argmax(-1)
+    best = p.gather(1, token[:, None]).squeeze(1).argmax()
+    decoder = Decoder(block_size=4, view={"name": "cfg", "scale": scale}, stop="never", cache="none")
+    out = generate(lm, [prompt], decoder=decoder, max_new_tokens=length, keep_steps=True)
+    assert out.steps[0].at.tolist() == [[0, int(best)]]
+    assert out.steps[0].tokens.tolist() == [int(token[best])]
+
+
+@pytest.mark.parametrize("scale", [-0.5, float("nan"), float("inf")])
+def test_bad_scales_are_refused(scale):
+    with pytest.raises(UserError, match="scale"):
+        Guidance(scale=scale)
