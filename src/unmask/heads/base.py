@@ -15,6 +15,8 @@ class Head(Protocol):
     """
 
     name: ClassVar[str]
+    free: ClassVar[tuple[str, ...]]
+    """Settings that only matter at the start or while training: a second training may choose others."""
     lr: float
     """Peak learning rate of its parameters; no weight decay."""
 

@@ -26,6 +26,7 @@ class ConfidenceStream(nn.Module):
     """
 
     name: ClassVar[str]
+    free: ClassVar[tuple[str, ...]] = ("lr",)
 
     def __init__(self, model: nn.Module, *, taps: int = 4, lr: float = 2e-5) -> None:
         super().__init__()

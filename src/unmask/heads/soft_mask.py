@@ -29,23 +29,24 @@ class SoftMask(nn.Module):
         model: unused; every head is made for a model.
         top_k: k; 3 for language, 1 for code.
         lr: learning rate of the three scalars.
+        scale: where the largest share starts; from the paper's 1e-6 it takes thousands of steps to matter.
     """
 
     name: ClassVar[str]
+    free: ClassVar[tuple[str, ...]] = ("lr", "scale")
 
-    def __init__(self, model: nn.Module, *, top_k: int = 3, lr: float = 1e-2) -> None:
+    def __init__(self, model: nn.Module, *, top_k: int = 3, lr: float = 1e-2, scale: float = 1e-6) -> None:
         super().__init__()
         del model
-        self.top_k, self.lr = top_k, lr
-        small = 1e-6
-        self.raw_scale = nn.Parameter(torch.tensor(math.log(small / (1 - small))))
+        self.top_k, self.lr, self.first_scale = top_k, lr, scale
+        self.raw_scale = nn.Parameter(torch.tensor(math.log(scale / (1 - scale))))
         self.raw_centre = nn.Parameter(torch.tensor(_inverse_softplus(0.75)))
         self.raw_steepness = nn.Parameter(torch.tensor(_inverse_softplus(10 / 1.5)))
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """K and the learning rate."""
-        return {"top_k": self.top_k, "lr": self.lr}
+        """K, the learning rate and the start."""
+        return {"top_k": self.top_k, "lr": self.lr, "scale": self.first_scale}
 
     @property
     def scale(self) -> Float[Tensor, ""]:

@@ -118,15 +118,16 @@ class LoadedModel:
         """Add a head, unless the model has it already; see ``unmask.heads``.
 
         Raises:
-            UserError: it has one with other settings (the learning rate apart), or its activations are recomputed.
+            UserError: it has one with other settings (those that are ``free`` apart), or its activations are
+            recomputed.
         """
         if name == "confidence" and any(getattr(m, "gradient_checkpointing", False) for m in self.stock.modules()):
             raise UserError(TWICE)
         if name in self.heads:
             head: Any = self.heads[name]
-            found = dict(head.settings)
-            if {**found, **settings, "lr": head.lr} != found:
-                raise UserError(f"the model has a head '{name}' with {found}, the objective asks for {dict(settings)}")
+            found, wanted = ({k: v for k, v in x.items() if k not in head.free} for x in (head.settings, settings))
+            if {**found, **wanted} != found:
+                raise UserError(f"the model has a head '{name}' with {found}, the objective asks for {wanted}")
             head.lr = settings.get("lr", head.lr)
             return
         self.heads[name] = HEADS[name](self.stock, **settings).to(self.device)

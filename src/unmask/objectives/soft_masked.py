@@ -32,6 +32,8 @@ class SoftMasked(Around):
         share: share of the examples that are blended; 0.8 for language, 0.5 in the released code configurations.
         top_k: predictions that are blended.
         head_lr: learning rate of the three scalars.
+        first_scale: where the largest share starts. From the paper's 1e-6 it stays below 1e-5 for hundreds of steps
+            (docs/log.md); short fine-tunings need more, 0.1 or so.
 
     Differs from the paper: the first forward is drawn for an example, not for a batch. The mask token is never blended
     as a prediction. Hidden positions that are not asked (a hidden tail, later blocks) stay hard.
@@ -40,11 +42,12 @@ class SoftMasked(Around):
     share: Annotated[float, Field(ge=0, le=1)] = 0.8
     top_k: Annotated[int, Field(ge=1)] = 3
     head_lr: Annotated[float, Field(gt=0)] = 1e-2
+    first_scale: Annotated[float, Field(gt=0, lt=1)] = 1e-6
 
     @property
     def heads(self) -> Mapping[str, Mapping[str, Any]]:
         """The three scalars, and what the inner method has."""
-        return {**self.method.heads, "soft_mask": {"top_k": self.top_k, "lr": self.head_lr}}
+        return {**self.method.heads, "soft_mask": {"top_k": self.top_k, "lr": self.head_lr, "scale": self.first_scale}}
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
         """Let the inner method hide, then blend at what it asks."""

@@ -220,7 +220,7 @@ def test_it_is_decoded_and_refused_as_its_inner_method():
 def test_it_learns_to_blend_and_decodes_otherwise(tmp_path):
     """The scalars move, come back as they were saved, and decoding with them reads something else.
 
-    From its own start, a share of 1e-6, the head needs thousands of steps; it starts at 1/5 here.
+    From the paper's start, a share of 1e-6, the head needs thousands of steps; it starts at 1/5 here.
     """
     task = TASKS["sorting"](shortest=5, longest=6)
     lm = load(resolve_path("asset:quickstart/model"))
@@ -229,9 +229,8 @@ def test_it_learns_to_blend_and_decodes_otherwise(tmp_path):
         Encoded(prompt=encode(p.prompt), answer=[*encode(p.solution), lm.filler_id], place=p.place)
         for p in task.problems("train", 960, 0)
     ]
-    objective = SoftMasked(inner=Blockwise(block_size=7), share=1.0, head_lr=0.1)
+    objective = SoftMasked(inner=Blockwise(block_size=7), share=1.0, head_lr=0.1, first_scale=0.2)
     lm.attach("soft_mask", objective.heads["soft_mask"])
-    lm.heads["soft_mask"].raw_scale.data = torch.tensor(math.log(0.2 / 0.8))
     start = [float(p.detach()) for p in lm.heads["soft_mask"].parameters()]
     run = TrainRun(objective=objective, steps=60, batch_size=16, lr=2e-3, warmup=0.0)
     result = train(lm, rows, run, out=tmp_path / "run", layout=Layout(), show=False)
@@ -239,7 +238,7 @@ def test_it_learns_to_blend_and_decodes_otherwise(tmp_path):
     assert all(abs(a - b) > 0.05 for a, b in zip(learnt, start, strict=True))
     again = load(result.model)
     assert [float(p.detach()) for p in again.heads["soft_mask"].parameters()] == learnt
-    assert again.heads["soft_mask"].settings == {"top_k": 3, "lr": 0.1}
+    assert again.heads["soft_mask"].settings == {"top_k": 3, "lr": 0.1, "scale": 0.2}
     problems = task.problems("test", 60, 0)
     texts = {
         view: generate(again, [p.prompt for p in problems], max_new_tokens=28, threshold=0.7, view=view).texts

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from unmask.attention import PAD, Columns, may_attend
+from unmask.attention import PAD, AttentionRule, Columns, may_attend
 from unmask.decoding.base import State
 from unmask.errors import UserError
 from unmask.types import Denoiser, Past, Query, SoftTokens, Store
@@ -45,6 +45,7 @@ class Memory:
         self.owner = owner
         self.store: Store = model.store(*query.ids.shape)
         self.ids = torch.full_like(query.ids, NOT_READ)
+        self._last: tuple[list[Tensor], Past, Columns] | None = None
 
     def follow(self, owner: Int[Tensor, " R"]) -> bool:
         """Let go of rows that have ended. False: there are rows that were never read."""
@@ -54,22 +55,36 @@ class Memory:
             return False
         index = (owner[:, None] == self.owner).long().argmax(1)
         self.store.select(index)
-        self.owner, self.ids = owner, self.ids[index]
+        self.owner, self.ids, self._last = owner, self.ids[index], None
         return True
 
     def query(self, query: Query, window: Window, rows: Int[Tensor, " R"] | None = None) -> Query:
         """Narrow a query down to a window. Columns beyond a row's window repeat its last one: read twice, kept once."""
-        ids, columns = (query.ids, query.columns) if rows is None else (query.ids[rows], query.columns[rows])
-        width = int((window.end - window.begin).max())
-        ramp = torch.arange(width, device=ids.device)
-        place = torch.minimum(window.begin[:, None] + ramp, window.end[:, None] - 1)
+        ids = query.ids if rows is None else query.ids[rows]
+        past, columns = self._past(query, window, rows)
         return Query(
-            ids=ids.gather(1, place),
-            columns=_gather(columns, place),
+            ids=ids.gather(1, past.place),
+            columns=columns,
             rule=query.rule,
-            soft=_soft(query, place, rows),
-            past=Past(store=self.store, place=place, may_attend=_seen(query, columns, place, window), rows=rows),
+            soft=_soft(query, past.place, rows),
+            past=past,
         )
+
+    def _past(self, query: Query, window: Window, rows: Int[Tensor, " R"] | None) -> tuple[Past, Columns]:
+        """Say who sees what. Within a block that stays as it was in the forward before."""
+        # With the same owners, position and segment are the same.
+        key = [window.begin, window.end, window.known, query.columns.stream, query.columns.block]
+        if rows is None and self._last is not None and all(map(torch.equal, key, self._last[0])):
+            return self._last[1], self._last[2]
+        columns = query.columns if rows is None else query.columns[rows]
+        ramp = torch.arange(int((window.end - window.begin).max()), device=query.ids.device)
+        place = torch.minimum(window.begin[:, None] + ramp, window.end[:, None] - 1)
+        read = _gather(columns, place)
+        seen = _seen(query.rule, read, columns, window.known)
+        past = Past(store=self.store, place=place, may_attend=seen, rows=rows)
+        if rows is None:
+            self._last = (key, past, read)
+        return past, read
 
 
 def owners(query: Query, state: State, rows: Int[Tensor, " R"]) -> Int[Tensor, " R2"]:
@@ -94,11 +109,10 @@ def text_length(columns: Columns) -> Int[Tensor, " R"]:
     return (columns.segment != PAD).sum(1)
 
 
-def _seen(query: Query, columns: Columns, place: Int[Tensor, "R N"], window: Window) -> Bool[Tensor, "R N C"]:
-    text = columns[:, : int(window.known.max())]
-    ramp = torch.arange(text.segment.shape[1], device=place.device)
-    text = replace(text, segment=torch.where(ramp < window.known[:, None], text.segment, PAD))
-    return may_attend(query.rule, _gather(columns, place), text)
+def _seen(rule: AttentionRule, read: Columns, text: Columns, known: Int[Tensor, " R"]) -> Bool[Tensor, "R N C"]:
+    text = text[:, : int(known.max())]
+    ramp = torch.arange(text.segment.shape[1], device=known.device)
+    return may_attend(rule, read, replace(text, segment=torch.where(ramp < known[:, None], text.segment, PAD)))
 
 
 def _gather(columns: Columns, place: Int[Tensor, "R N"]) -> Columns:
