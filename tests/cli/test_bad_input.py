@@ -117,7 +117,7 @@ FIELDS = {
     "objective=blokwise": "objective: unknown objective 'blokwise'; did you mean 'blockwise'?",
     "objective=7": "objective: expected a name, found 7; known: block_diffusion, blockwise",
     "decoder.selection=thresold": "decoder.selection: unknown selection 'thresold'; did you mean 'threshold'?",
-    "decoder={selection: margin}": "decoder.selection: unknown selection 'margin'; known: dilated, dream, entropy_bound",
+    "decoder={selection: margin}": "decoder.selection: unknown selection 'margin'; known: dilated, dream",
     "decoder={selection: quota, threshold: 0.9}": "decoder: threshold=0.9 needs the selection 'threshold'",
     "decoder.block_size=16": "decoder.block_size: 16 is larger than the objective's 8",
     "model.path=x.gguf": "model: expected either path or from_scratch, found both",

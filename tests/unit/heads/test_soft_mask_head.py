@@ -100,5 +100,5 @@ def test_nothing_to_blend_still_hangs_on_the_scalars():
 
 def test_settings_make_it_again():
     made = head(top_k=2, lr=0.5)
-    assert made.settings == {"top_k": 2, "lr": 0.5}
+    assert made.settings == {"top_k": 2, "lr": 0.5, "scale": 1e-6}
     assert HEADS["soft_mask"](None, **made.settings).settings == made.settings
