@@ -204,7 +204,7 @@ def test_in_a_mixture_the_blends_stay_with_their_rows():
     soft, of_second = n.query.soft, n.part % 2 == 1
     assert soft.at.tolist() == n.at[of_second].tolist()
     assert (n.query.ids[soft.at[:, 0], soft.at[:, 1]] == M).all()
-    assert mixture.heads == {"soft_mask": {"top_k": 3, "lr": 1e-2}}
+    assert mixture.heads == {"soft_mask": {"top_k": 3, "lr": 1e-2, "scale": 1e-6}}
 
 
 def test_it_is_decoded_and_refused_as_its_inner_method():
