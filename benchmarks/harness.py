@@ -2,7 +2,8 @@
 
 A script defines ``VARIANTS`` (name -> a function that returns a step) and ends with ``main(__file__, VARIANTS, …)``. A
 step is called once to warm up, then once a round; it returns how many tokens it supervised. Timing is absolute seconds
-on a noisy machine, so only ratios within one run mean something.
+on a noisy machine, so only ratios within one run mean something. ``peak`` is memory above a process that has given all
+freed memory back; ``growth`` is above one that still holds what the step before has freed.
 """
 
 import argparse
@@ -72,11 +73,13 @@ def _work(step: Step) -> None:
     step()
     print("ready", flush=True)
     for _ in sys.stdin:
+        held = _status("VmRSS")
         rest = _rest()
         start = time.perf_counter()
         supervised = step()
         seconds = time.perf_counter() - start
-        measured = {"seconds": seconds, "supervised": supervised, "peak": _status("VmHWM") - rest}
+        peak = _status("VmHWM")
+        measured = {"seconds": seconds, "supervised": supervised, "peak": peak - rest, "growth": max(peak - held, 0.0)}
         print(json.dumps(measured), flush=True)
 
 
@@ -109,16 +112,17 @@ def _report(title: str, measured: Mapping[str, list[dict[str, float]]], baseline
             "time_ratio": statistics.median(ratios),
             "time_ratio_range": [min(ratios), max(ratios)],
             "peak_ratio": statistics.median(peaks),
+            "growth_mib": statistics.median(r["growth"] for r in rounds) / 2**20,
             "peak_mib": statistics.median(r["peak"] for r in rounds) / 2**20,
             "supervised_rate_ratio": statistics.median(rates),
         }
     print(f"{title}\n{len(base)} interleaved rounds on {os.cpu_count()} cores; ratios to '{baseline}'\n")
-    print(f"{'variant':24}{'seconds':>9}{'time':>8}{'range':>14}{'peak':>8}{'MiB':>8}{'supervised/s':>14}")
+    print(f"{'variant':24}{'seconds':>9}{'time':>8}{'range':>14}{'peak':>8}{'MiB':>8}{'growth':>8}{'supervised/s':>14}")
     for name, f in figures.items():
         low, high = f["time_ratio_range"]
         print(
             f"{name:24}{f['seconds']:9.2f}{f['time_ratio']:8.3f}{f'{low:.2f} to {high:.2f}':>14}"
-            f"{f['peak_ratio']:8.3f}{f['peak_mib']:8.0f}{f['supervised_rate_ratio']:14.2f}"
+            f"{f['peak_ratio']:8.3f}{f['peak_mib']:8.0f}{f['growth_mib']:8.0f}{f['supervised_rate_ratio']:14.2f}"
         )
     if out:
         out.write_text(json.dumps({"title": title, "rounds": len(base), "variants": figures}, indent=1) + "\n")

@@ -211,16 +211,28 @@ def lay_out(examples: Sequence[Example], *, block_size: int, filler_id: int, row
 
 
 def _pack(examples: Sequence[Example], row_length: int) -> list[list[int]]:
-    """Share examples out over rows: the longest first, each into the first row that has room (first-fit decreasing)."""
+    """Share examples out over as few rows as first-fit decreasing needs, then evenly: all are as wide as the widest."""
+    by_size = sorted(range(len(examples)), key=lambda i: -examples[i].columns)
+    fitted = _first_fit(examples, by_size, row_length)
+    even: list[list[int]] = [[] for _ in fitted]
+    for index in by_size:
+        min(even, key=lambda row: _columns(examples, row)).append(index)
+    widest = {id(rows): max(_columns(examples, row) for row in rows) for rows in (even, fitted)}
+    return even if widest[id(even)] <= widest[id(fitted)] else fitted
+
+
+def _first_fit(examples: Sequence[Example], by_size: Sequence[int], row_length: int) -> list[list[int]]:
+    """Put each into the first row that has room."""
     rows: list[list[int]] = []
-    room: list[int] = []
-    for index in sorted(range(len(examples)), key=lambda i: -examples[i].columns):
+    for index in by_size:
         needed = examples[index].columns
-        place = next((row for row, left in enumerate(room) if left >= needed), None)
-        if place is None:
-            rows.append([])
-            room.append(max(row_length, needed))
-            place = len(rows) - 1
-        rows[place].append(index)
-        room[place] -= needed
+        row = next((row for row in rows if _columns(examples, row) + needed <= row_length), None)
+        if row is None:
+            rows.append([index])
+        else:
+            row.append(index)
     return rows
+
+
+def _columns(examples: Sequence[Example], row: Sequence[int]) -> int:
+    return sum(examples[i].columns for i in row)

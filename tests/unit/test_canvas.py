@@ -32,18 +32,28 @@ def test_layout_by_hand():
 
 
 def test_packing_by_hand():
-    """Rows of 20 hold 14 + 5 columns; the third example needs a row of its own."""
+    """Rows of 20 would hold 14 + 5 and 10 columns; two rows are needed, and even ones are narrower: 14 and 10 + 5."""
     examples = [
         Example(prompt=[6], answer=[7, 9], order=8, canvas=4),
         Example(prompt=[1, 2], answer=[3, 4, 5, 9], order=7, canvas=12),
         Example(prompt=[5, 5], answer=[8, 9], order=9, canvas=8),
     ]
     b = lay_out(examples, block_size=3, filler_id=0, row_length=20)
-    assert b.owner.tolist() == [[1] * 14 + [0] * 5, [2] * 10 + [-1] * 9]
-    assert b.ids.tolist()[0] == [1, 2, 3, 4, 5, 9, 0, 0, 0, 0, 0, 0, 0, 0, 6, 7, 9, 0, 0]
-    assert b.position.tolist()[0] == [*range(14), *range(5)]
-    assert b.offset.tolist()[0] == [-1, -1, *range(12), -1, *range(4)]
+    assert b.owner.tolist() == [[1] * 14 + [-1], [2] * 10 + [0] * 5]
+    assert b.ids.tolist()[1] == [5, 5, 8, 9, 0, 0, 0, 0, 0, 0, 6, 7, 9, 0, 0]
+    assert b.position.tolist()[1] == [*range(10), *range(5)]
+    assert b.offset.tolist()[1] == [-1, -1, *range(8), -1, *range(4)]
     assert b.order.tolist() == [8, 7, 9]
+
+
+def test_packing_stays_within_its_rows():
+    """Evened out, 9 + 9 | 8 + 8 would do; but 7 + 7 + 6 | 5 + 5 + 5 + 5 beyond 20 falls back to first fit."""
+    for sizes, length in (([9, 9, 8, 8], 18), ([7, 7, 6, 5, 5, 5, 5], 20), ([13, 9, 8, 6, 4], 20), ([30, 3], 20)):
+        examples = [Example(prompt=[1], answer=[9], order=i, canvas=n - 1) for i, n in enumerate(sizes)]
+        b = lay_out(examples, block_size=1, filler_id=0, row_length=length)
+        assert b.ids.shape[1] <= max(length, max(sizes))
+        assert sorted(b.owner[b.owner >= 0].unique().tolist()) == list(range(len(sizes)))
+        assert int((b.owner >= 0).sum()) == sum(sizes)
 
 
 def test_filled_length_never_exceeds_the_canvas():
