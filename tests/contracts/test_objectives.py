@@ -113,8 +113,8 @@ def test_targets_are_gold_and_hidden_from_the_column_that_is_asked(objective, pa
 @every
 def test_no_answer_can_be_read(objective, shift):
     """Through a model: other tokens in place of the asked one, wherever it is visible, change nothing in its logits."""
-    if objective.refuses(Traits(shift=shift, attention=objective.attention or "bidirectional")):
-        pytest.skip("refused")
+    if reason := objective.refuses(Traits(shift=shift, attention=objective.attention or "bidirectional")):
+        pytest.skip(reason)
     lm = from_scratch(ScratchSpec(hidden_size=32, layers=2, heads=2), "digits", shift=shift)
     for name, settings in objective.heads.items():
         lm.attach(name, settings)

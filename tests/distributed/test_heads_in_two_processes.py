@@ -1,14 +1,11 @@
 """Heads in data-parallel training: every rank gives their parameters a gradient, whatever its own rows drew."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 import textwrap
 
 import pytest
 import torch
+from launch import alone, in_two
 from safetensors.torch import load_file
 
 SCRIPT = textwrap.dedent(
@@ -49,16 +46,8 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("heads")
     script = folder / "script.py"
     script.write_text(SCRIPT)
-    subprocess.run([sys.executable, script, folder / "one", "2"], check=True, capture_output=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launch, script, folder / "two", "1"], capture_output=True, text=True, env=environment, check=False
-    )
-    assert done.returncode == 0, "\n".join(line for line in done.stderr.splitlines() if "[rank" in line)[-5000:]
+    alone(script, folder / "one", "2")
+    in_two(script, folder / "two", "1")
     return folder
 
 

@@ -1,13 +1,10 @@
 """Two gloo processes make the very step that one process makes of the same examples."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 import textwrap
 
 import torch
+from launch import alone, in_two
 from safetensors.torch import load_file
 
 SCRIPT = textwrap.dedent(
@@ -37,16 +34,8 @@ SCRIPT = textwrap.dedent(
 def test_one_process_of_four_rows_equals_two_of_two(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    subprocess.run([sys.executable, script, tmp_path / "one", "4"], check=True, capture_output=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launch, script, tmp_path / "two", "2"], capture_output=True, text=True, env=environment, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    alone(script, tmp_path / "one", "4")
+    in_two(script, tmp_path / "two", "2")
     one, two = (
         [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
         for name in ("one", "two")

@@ -1,5 +1,6 @@
 """What block rules share that look at the first predictions for a block before they say where it ends."""
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Self
 
@@ -11,7 +12,7 @@ from unmask.decoding.base import Candidates
 from unmask.errors import UserError
 
 
-class Fitted:
+class Fitted(ABC):
     """Ask about the window or the usual size, whichever is larger, and cut the block on the answers.
 
     Args:
@@ -22,9 +23,10 @@ class Fitted:
     block_size: int | None
     window: float
 
+    @abstractmethod
     def ends(self, candidates: Candidates, window: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
         """Return how wide each block shall be, judged on its first ``window`` places; 0: as usual."""
-        raise NotImplementedError
+        ...
 
     def sized(self, block_size: int) -> Self:
         """Take the decoder's block size."""

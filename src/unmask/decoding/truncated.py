@@ -1,5 +1,6 @@
 """Sampling from the likeliest tokens only: nucleus and top-k."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -16,7 +17,7 @@ from unmask.seeds import Draws
 Scores = Literal["model", "shaped"]
 
 
-class Truncated(Unshaped):
+class Truncated(Unshaped, ABC):
     """Temper, filter, draw. Subclasses say how they filter."""
 
     temperature: float
@@ -43,9 +44,10 @@ class Truncated(Unshaped):
     def _filtered(self, logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
         return self.keep(logits / self.temperature if self.temperature else logits)
 
+    @abstractmethod
     def keep(self, logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
         """Set what is not kept to -inf."""
-        raise NotImplementedError
+        ...
 
 
 @PROPOSALS.register("nucleus")

@@ -1,6 +1,7 @@
 """Two streams in one row: the clean text, and beside it a noisy copy of every block, all read at once."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Int
@@ -51,12 +52,12 @@ class TwoStreams(Region):
         )
         return query, self.noisy_column
 
-    @property
+    @cached_property
     def is_noisy(self) -> Bool[Tensor, "B L"]:
         """Columns with a noisy copy."""
         return self.is_response | self.is_hidden
 
-    @property
+    @cached_property
     def is_clean(self) -> Bool[Tensor, "B L"]:
         """Columns with a clean copy."""
         batch = self.batch
@@ -66,12 +67,12 @@ class TwoStreams(Region):
         is_context = self.is_noisy & (self.keep_last | (batch.block < batch.spread(last)))
         return (~batch.is_canvas & ~batch.is_pad) | is_context
 
-    @property
+    @cached_property
     def clean_column(self) -> Int[Tensor, "B L"]:
         """Where the clean copy of each column stands."""
         return (self.is_clean.long().cumsum(1) - 1).clamp(min=0)
 
-    @property
+    @cached_property
     def noisy_column(self) -> Int[Tensor, "B L"]:
         """Where the noisy copy of each column stands."""
         clean = max(int(self.is_clean.sum(1).max()), 1)

@@ -153,6 +153,7 @@ class DiffusionTrainer(Trainer):
         name = f"{checkpoints.PREFIX}{self.state.global_step}"
         with self._staging(root) as staging:
             super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()  # every rank writes its own random state into the staged folder
             if self.args.should_save:
                 self.totals.tick()
                 self.totals.save(staging / name)
@@ -166,6 +167,7 @@ class DiffusionTrainer(Trainer):
         if self.args.should_save:
             shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir(parents=True)
+        self.accelerator.wait_for_everyone()  # nobody may write into the folder that is being cleared
         self._staged = str(staging)
         try:
             yield staging
