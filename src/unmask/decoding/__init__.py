@@ -1,38 +1,34 @@
-"""Decoding: one loop, six replaceable parts."""
+"""Decoding: one loop, replaceable parts."""
 
-from unmask.decoding.adablock import AdaBlock
 from unmask.decoding.base import (
     BLOCK_RULES,
     CACHES,
+    CONSTRAINTS,
     PROPOSALS,
     REVISIONS,
+    SEARCHES,
     SELECTIONS,
     STOPS,
     VIEWS,
-    Candidates,
-    Change,
-    State,
-    Step,
 )
-from unmask.decoding.blocks import Fixed, Whole
+from unmask.decoding.blocks import AdaBlock, Fixed, Swordsman, Whole
 from unmask.decoding.caching import BlockCache, Drift, DualCache, NoCache, PrefixCache, measure_drift
 from unmask.decoding.decoder import Decoder, Parts
-from unmask.decoding.endings import LateEos, NoEos
-from unmask.decoding.guidance import Guidance
 from unmask.decoding.loop import decode
-from unmask.decoding.plain import Eos, Never, NoRevision
-from unmask.decoding.proposals import Greedy, Gumbel
+from unmask.decoding.plain import Eos, Free, Never, NoRevision, NoSearch
+from unmask.decoding.proposals import Greedy, Gumbel, LateEos, NoEos, Nucleus, TopK
 from unmask.decoding.revision import Edit, RemediRevision
 from unmask.decoding.selection import AdaptiveThreshold, Dilated, Dream, EntropyBound, Factor, Prefix, Quota, Threshold
-from unmask.decoding.swordsman import Swordsman
-from unmask.decoding.truncated import Nucleus, TopK
-from unmask.decoding.views import CanvasView, SoftMaskView
+from unmask.decoding.state import Candidates, Change, State, Step
+from unmask.decoding.views import CanvasView, Guidance, SoftMaskView
 
 __all__ = [
     "BLOCK_RULES",
     "CACHES",
+    "CONSTRAINTS",
     "PROPOSALS",
     "REVISIONS",
+    "SEARCHES",
     "SELECTIONS",
     "STOPS",
     "VIEWS",
@@ -52,6 +48,7 @@ __all__ = [
     "Eos",
     "Factor",
     "Fixed",
+    "Free",
     "Greedy",
     "Guidance",
     "Gumbel",
@@ -60,6 +57,7 @@ __all__ = [
     "NoCache",
     "NoEos",
     "NoRevision",
+    "NoSearch",
     "Nucleus",
     "Parts",
     "Prefix",

@@ -1,118 +1,15 @@
-"""The parts of a decoder: their registries, what they see, and what a step leaves behind."""
+"""The parts of a decoder: their protocols and registries."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Protocol
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unmask.canvas import Batch
+from unmask.decoding.state import Candidates, Change, State
 from unmask.registry import Registry
 from unmask.seeds import Draws
 from unmask.types import Denoiser, Query, SoftTokens
-
-
-@dataclass(frozen=True, kw_only=True)
-class State:
-    """Where decoding stands. Rows are independent: each has its own block and its own end.
-
-    Args:
-        batch: the layout; its canvas columns are what is decoded.
-        ids: tokens so far, the mask token where open.
-        is_open: canvas columns that are not written yet.
-        is_ours: canvas columns that decoding fills; the others were given (infilling) and never change.
-        block_start: canvas offset at which the row's active block begins.
-        block_end: canvas offset at which it ends.
-        block_open: open columns of the active block when it became active.
-        block_steps: forwards spent on the active block so far.
-        full_steps: forwards spent on it since it was full, where a revision keeps it active.
-        is_held: rows whose active block the revision may still change.
-        is_done: rows that are finished.
-        soft: what the view remembers of the last predictions; (row, column) in the batch.
-    """
-
-    batch: Batch
-    ids: Int[Tensor, "B L"]
-    is_open: Bool[Tensor, "B L"]
-    is_ours: Bool[Tensor, "B L"]
-    block_start: Int[Tensor, " B"]
-    block_end: Int[Tensor, " B"]
-    block_open: Int[Tensor, " B"]
-    block_steps: Int[Tensor, " B"]
-    full_steps: Int[Tensor, " B"]
-    is_held: Bool[Tensor, " B"]
-    is_done: Bool[Tensor, " B"]
-    soft: SoftTokens | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidates:
-    """The active blocks of the live rows, side by side; W is the widest block.
-
-    Args:
-        rows: which rows of the state are live.
-        columns: column of the state behind each place; clamped where a block is narrower than W.
-        width: columns of each block.
-        canvas: columns of each row's canvas.
-        is_open: places that may be written now.
-        is_asked: places that the model answered about: the open ones, and the written ones that the revision asks for.
-        token: proposed token; 0 where not asked.
-        score: how sure the proposal is, by the selection's measure; -inf where not asked.
-        measure: gives any measure of ``unmask.decoding.scores`` by its name, in the same form.
-        trust: what the revision's head says of each place, if it has one; -inf where not asked.
-        block_open: open places when the block became active.
-        block_steps: forwards spent on the block before this one.
-    """
-
-    rows: Int[Tensor, " R"]
-    columns: Int[Tensor, "R W"]
-    width: Int[Tensor, " R"]
-    canvas: Int[Tensor, " R"]
-    is_open: Bool[Tensor, "R W"]
-    is_asked: Bool[Tensor, "R W"]
-    token: Int[Tensor, "R W"]
-    score: Float[Tensor, "R W"]
-    measure: Callable[[str], Float[Tensor, "R W"]]
-    block_open: Int[Tensor, " R"]
-    block_steps: Int[Tensor, " R"]
-    trust: Float[Tensor, "R W"] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """What a step does to the active blocks.
-
-    Args:
-        write: places that take their proposed token: open ones, or written ones whose token is replaced.
-        hide: written places that are taken back.
-    """
-
-    write: Bool[Tensor, "R W"]
-    hide: Bool[Tensor, "R W"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One forward and what it wrote; the live view, the metrics and the tests read this trace.
-
-    Args:
-        index: forwards before this one.
-        at: (row, canvas offset) of each committed token.
-        tokens: what was written there.
-        scores: its score by the selection's measure.
-        taken_back: (row, canvas offset) of each token that was hidden again or, where ``at`` names it too, replaced.
-        live: rows that this forward read.
-        state: after the step.
-    """
-
-    index: int
-    at: Int[Tensor, "M 2"]
-    tokens: Int[Tensor, " M"]
-    scores: Float[Tensor, " M"]
-    taken_back: Int[Tensor, "D 2"]
-    live: Int[Tensor, " R"]
-    state: State
 
 
 class View(Protocol):
@@ -164,6 +61,15 @@ class Selection(Protocol):
         """Name of the measure of sureness (``unmask.decoding.scores``) that it selects by."""
         ...
 
+    @property
+    def may_wait(self) -> bool:
+        """Whether it may write nothing at a step, and sees to it itself that a block comes to an end."""
+        ...
+
+    def refine(self, candidates: Candidates) -> Candidates:
+        """Change what is proposed and how sure it is, before blocks are cut and places chosen."""
+        ...
+
     def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
         """Return a subset of the open places, at least one in every row that has any.
 
@@ -189,6 +95,13 @@ class BlockRule(Protocol):
     @property
     def block_size(self) -> int | None:
         """The size that the rule itself asks for, or None."""
+        ...
+
+    def slide(self, state: State) -> tuple[Int[Tensor, " B"], Int[Tensor, " B"]] | None:
+        """Return where the active blocks of all rows begin and end after a step; None: they stay until they are full.
+
+        A block must reach from the row's first open place on.
+        """
         ...
 
     def sized(self, block_size: int) -> "BlockRule":
@@ -240,8 +153,44 @@ class Stop(Protocol):
         ...
 
 
+class Constraint(Protocol):
+    """What the text must be."""
+
+    def ban(self, state: State, at: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
+        """Take away (-inf) the tokens that no allowed text has at (row, column), given what is written."""
+        ...
+
+    def admit(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Bool[Tensor, "R W"]:
+        """Keep of the chosen places some whose proposals can stand together; none: the row ends here, stuck."""
+        ...
+
+
+class Search(Protocol):
+    """Decoding a prompt in several rows, its particles, side by side."""
+
+    @property
+    def particles(self) -> int:
+        """Rows for each prompt; those of a prompt stand together."""
+        ...
+
+    def is_met(self, is_full: Bool[Tensor, " B"], is_done: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
+        """Say which of the rows whose block is full may go on; the others wait."""
+        ...
+
+    def pick(self, state: State, is_met: Bool[Tensor, " B"], draws: Draws) -> Int[Tensor, " B"] | None:
+        """Resample the particles that have met: which row each row continues; None: all their own."""
+        ...
+
+    def best(self, state: State) -> Int[Tensor, " P"]:
+        """Choose a row for each prompt in the end."""
+        ...
+
+
 class Reader(Protocol):
     """Calls the model throughout one run, and remembers what it may."""
+
+    forwards: int
+    """Calls so far."""
 
     def logits(
         self, query: Query, at: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
@@ -269,16 +218,6 @@ SELECTIONS = Registry[Selection]("selection")
 BLOCK_RULES = Registry[BlockRule]("block rule")
 REVISIONS = Registry[Revision]("revision")
 STOPS = Registry[Stop]("stop")
+CONSTRAINTS = Registry[Constraint]("constraint")
+SEARCHES = Registry[Search]("search")
 CACHES = Registry[CachePolicy]("cache")
-
-
-def top(score: Float[Tensor, "R W"], is_open: Bool[Tensor, "R W"], quota: Int[Tensor, " R"]) -> Bool[Tensor, "R W"]:
-    """Pick the ``quota`` best open places of each row; ties go to the lowest index (``topk`` promises no order)."""
-    return is_open & (ranks(score, is_open) < quota[:, None])
-
-
-def ranks(score: Float[Tensor, "R W"], is_open: Bool[Tensor, "R W"]) -> Int[Tensor, "R W"]:
-    """Number the open places of each row from the best, 0, to the worst; closed places come last."""
-    by_score = score.argsort(dim=-1, descending=True, stable=True)
-    open_first = is_open.gather(1, by_score).long().argsort(dim=-1, descending=True, stable=True)
-    return by_score.gather(1, open_first).argsort(dim=-1)

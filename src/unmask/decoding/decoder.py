@@ -9,8 +9,10 @@ from unmask.config import choose, part, resolver
 from unmask.decoding.base import (
     BLOCK_RULES,
     CACHES,
+    CONSTRAINTS,
     PROPOSALS,
     REVISIONS,
+    SEARCHES,
     SELECTIONS,
     STOPS,
     VIEWS,
@@ -36,6 +38,8 @@ class Decoder:
         revision: which written tokens are taken back or replaced.
         stop: ``eos`` or ``never``.
         cache: ``none``, ``block``, ``prefix`` or ``dual``; default: the fastest that changes nothing.
+        constraint: what the text must be.
+        search: decoding each prompt in several rows: ``none``, ``best_of`` or ``smc``.
         view: what the model reads; default ``soft_mask`` for models that were trained with soft masks, else ``canvas``.
     """
 
@@ -50,6 +54,8 @@ class Decoder:
     stop: Annotated[Any, BeforeValidator(resolver(STOPS))] = "eos"
     cache: Annotated[Any, BeforeValidator(resolver(CACHES))] = None
     view: Annotated[Any, BeforeValidator(resolver(VIEWS))] = None
+    constraint: Annotated[Any, BeforeValidator(resolver(CONSTRAINTS))] = "none"
+    search: Annotated[Any, BeforeValidator(resolver(SEARCHES))] = "none"
 
     def parts(
         self, *, trained_block_size: int | None = None, heads: Container[str] = (), exact_cache: str = "none"
@@ -79,6 +85,8 @@ class Decoder:
             stop=choose(STOPS, self.stop),
             cache=self._cache(revision, exact_cache),
             view=choose(VIEWS, self.view or ("soft_mask" if "soft_mask" in heads else "canvas")),
+            constraint=choose(CONSTRAINTS, self.constraint),
+            search=choose(SEARCHES, self.search),
         )
 
     def _cache(self, revision: Any, exact_cache: str) -> Any:
@@ -126,6 +134,8 @@ class Parts:
     stop: Any
     cache: Any
     view: Any
+    constraint: Any
+    search: Any
 
     def steps_per_block(self, canvas: int) -> int | None:
         """Share the total number of steps out over the blocks of a canvas.

@@ -1,6 +1,6 @@
 """The decoding loop, written once. What varies is handed to it as the parts of a decoder.
 
-advance blocks -> read -> propose -> score -> cut blocks -> select -> revise -> write -> stop, until every row is done
+advance blocks -> read -> propose -> refine -> cut blocks -> select -> revise -> write -> stop, until every row is done
 """
 
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from unmask.canvas import Batch
-from unmask.decoding.base import Candidates, Change, Reader, State, Step
 from unmask.decoding.decoder import Parts
-from unmask.decoding.scores import SCORES
+from unmask.decoding.propose import propose
+from unmask.decoding.state import Candidates, Change, State, Step
 from unmask.seeds import Draws
-from unmask.types import Denoiser, SoftTokens
+from unmask.types import Denoiser
 
 
 def decode(
@@ -25,7 +25,7 @@ def decode(
 
     Args:
         model: predicts tokens.
-        batch: prompts laid out with a canvas each.
+        batch: prompts laid out with a canvas each; with a search, a row for each particle.
         parts: the decoder.
         draws: random numbers, keyed by the rows' ``order``.
         is_open: canvas columns to write; default all. The others keep the batch's tokens (infilling).
@@ -34,35 +34,41 @@ def decode(
         One step for each forward. Nothing is yielded for a batch that has nothing open.
     """
     steps = parts.steps_per_block(int(batch.canvas_length.max()))
-    state = advance(start(batch, model.mask_id, is_open), parts)
+    state, _ = advance(start(batch, model.mask_id, is_open), parts, draws)
     reader = parts.cache.open(model)
-    index = 0
+    index = forwards = 0
     while not bool(state.is_done.all()):
-        candidates, soft = _propose(model, state, parts, draws, index, reader=reader)
+        candidates, soft = propose(model, state, parts, draws, index, reader=reader)
+        candidates = parts.selection.refine(candidates)
         state, candidates = _cut(replace(state, soft=soft), candidates, parts)
         chosen = parts.selection.select(candidates, steps=steps)
-        _check(candidates, chosen)
+        _check(candidates, chosen, may_wait=parts.selection.may_wait)
+        state, chosen = _admit(state, candidates, chosen, parts)
         change = parts.revision.revise(state, candidates, chosen)
         written = _write(state, candidates, change, model.mask_id)
         state = replace(written, is_held=parts.revision.holds(written, _changed(state, candidates, change)))
-        ended = parts.stop.is_finished(state, model.eos_ids) & ~state.is_done & ~state.is_held
-        state = advance(_finish(state, ended), parts)
+        ended = parts.stop.is_finished(state, model.eos_ids) & ~state.is_held | state.is_stuck
+        state, picked = advance(_finish(state, ended & ~state.is_done), parts, draws)
         yield Step(
             index=index,
             at=_places(batch, candidates, change.write),
             tokens=candidates.token[change.write],
             scores=candidates.score[change.write],
+            probabilities=candidates.log_prob[change.write].exp(),
             taken_back=_places(batch, candidates, change.hide | (change.write & ~candidates.is_open)),
             live=candidates.rows,
+            forwards=reader.forwards - forwards,
+            picked=picked,
             state=state,
         )
-        index += 1
+        index, forwards = index + 1, reader.forwards
 
 
 def start(batch: Batch, mask_id: int, is_open: Bool[Tensor, "B L"] | None = None) -> State:
     """Hide what is to be written; no block is active yet."""
     is_open = batch.is_canvas if is_open is None else is_open & batch.is_canvas
     none = torch.zeros_like(batch.order)
+    never = torch.zeros_like(none, dtype=torch.bool)
     return State(
         batch=batch,
         ids=torch.where(is_open, mask_id, batch.ids),
@@ -73,100 +79,58 @@ def start(batch: Batch, mask_id: int, is_open: Bool[Tensor, "B L"] | None = None
         block_open=none,
         block_steps=none,
         full_steps=none,
-        is_held=torch.zeros_like(none, dtype=torch.bool),
-        is_done=torch.zeros_like(none, dtype=torch.bool),
+        is_held=never,
+        is_waiting=never,
+        is_done=never,
+        is_stuck=never,
+        log_prob=torch.zeros_like(batch.ids, dtype=torch.float64),
+        log_weight=torch.zeros_like(none, dtype=torch.float64),
     )
 
 
-def advance(state: State, parts: Parts) -> State:
-    """Move every row whose block is full to its next block with something open; rows without one are done."""
-    batch = state.batch
-    is_open_now = _open_between(state, state.block_start, state.block_end)
+def advance(state: State, parts: Parts, draws: Draws) -> tuple[State, Int[Tensor, " B"] | None]:
+    """Move every row whose block is full to its next block with something open; rows without one are done.
+
+    Returns:
+        The state, and which row each row continues where particles were resampled on the way.
+    """
+    batch, picked = state.batch, None
+    window = parts.blocks.slide(state)
+    if window is not None:
+        state = replace(state, block_start=window[0], block_end=window[1])
+    is_open_now = (state.is_open & state.is_in_block).any(1)
     first = torch.where(state.is_open, batch.offset, batch.ids.shape[1]).amin(1)
     while True:
         is_full = ~is_open_now & ~state.is_held & ~state.is_done
-        is_out = is_full & (state.block_end >= batch.canvas_length)
+        if not bool(is_full.any()):
+            return replace(state, is_waiting=is_full), picked
+        is_met = parts.search.is_met(is_full, state.is_done)
+        index = parts.search.pick(state, is_met, draws)
+        if index is not None:
+            state = replace(state.take(index), log_weight=torch.where(is_met, 0, state.log_weight))
+            picked = index if picked is None else picked[index]
+            first, is_full = first[index], is_full[index]
+        is_out = is_met & is_full & (state.block_end >= batch.canvas_length)
         state = replace(state, is_done=state.is_done | is_out)
-        moving = is_full & ~is_out
+        moving = is_met & is_full & ~is_out
         if not bool(moving.any()):
-            return state
-        begin = torch.where(moving, state.block_end, state.block_start)
-        end = torch.where(moving, parts.blocks.end(begin, batch.canvas_length), state.block_end)
-        in_block = (batch.offset >= begin[:, None]) & (batch.offset < end[:, None])
-        opened = (state.is_open & in_block).sum(1)
-        state = replace(
-            state,
-            block_start=begin,
-            block_end=end,
-            block_open=torch.where(moving, opened, state.block_open),
-            block_steps=torch.where(moving, 0, state.block_steps),
-            full_steps=torch.where(moving, 0, state.full_steps),
-        )
-        is_open_now = torch.where(moving, (first >= begin) & (first < end), is_open_now)
+            return replace(state, is_waiting=is_full & ~is_met), picked
+        state = _move(state, moving, parts)
+        is_open_now = torch.where(moving, (first >= state.block_start) & (first < state.block_end), is_open_now)
 
 
-def _open_between(state: State, begin: Int[Tensor, " B"], end: Int[Tensor, " B"]) -> Bool[Tensor, " B"]:
-    offset = state.batch.offset
-    return (state.is_open & (offset >= begin[:, None]) & (offset < end[:, None])).any(1)
-
-
-def _propose(
-    model: Denoiser, state: State, parts: Parts, draws: Draws, index: int, *, reader: Reader
-) -> tuple[Candidates, SoftTokens | None]:
-    """Read the live rows and lay the proposals for their active blocks side by side."""
-    rows = (~state.is_done).nonzero().squeeze(1)
-    begin, end = state.block_start[rows], state.block_end[rows]
-    width = int((end - begin).max())
-    ramp = torch.arange(width, device=rows.device)
-    prompt = state.batch.is_canvas[rows].long().argmax(1)
-    columns = (prompt + begin)[:, None] + ramp
-    in_block = ramp < (end - begin)[:, None]
-    columns = columns.clamp(max=state.ids.shape[1] - 1)
-    is_open = in_block & state.is_open[rows].gather(1, columns)
-
-    is_asked = in_block & state.is_ours[rows].gather(1, columns) if parts.revision.asks_written else is_open
-    place = is_asked.nonzero()
-    at = torch.stack([place[:, 0], columns[is_asked]], dim=1)
-    query, asked = parts.view.query(model, state, rows, at)
-    logits = parts.view.read(reader.logits(query, asked, state=state, rows=rows))
-    if logits.dtype in (torch.bfloat16, torch.float16):
-        logits = logits.float()
-    banned = logits.clone()
-    banned[:, model.mask_id] = -torch.inf
-    offset = at[:, 1] - prompt[place[:, 0]]
-    keys = (state.batch.order[rows][place[:, 0]], torch.full_like(offset, index), offset)
-    shaped = parts.proposal.shape(banned, model.eos_ids)
-    token = parts.proposal.propose(shaped, draws, keys)
-    scored = shaped if parts.proposal.scores_shaped else logits
-
-    def spread(values: Tensor) -> Tensor:
-        empty = torch.full(columns.shape, -torch.inf, dtype=values.dtype, device=values.device)
-        return empty.masked_scatter(is_asked, values)
-
-    def measure(name: str) -> Tensor:
-        return spread(SCORES[name](scored, token, draws, keys))
-
-    score = SCORES[parts.selection.score](scored, token, draws, keys)
-    trust = parts.revision.observe(model, asked[: len(at)])
-    candidates = Candidates(
-        rows=rows,
-        columns=columns,
-        width=end - begin,
-        canvas=state.batch.canvas_length[rows],
-        is_open=is_open,
-        is_asked=is_asked,
-        token=torch.zeros_like(columns).masked_scatter(is_asked, token),
-        score=spread(parts.proposal.rank(score, token, model.eos_ids)),
-        measure=measure,
-        block_open=state.block_open[rows],
-        block_steps=state.block_steps[rows],
-        trust=None if trust is None else spread(trust),
+def _move(state: State, moving: Bool[Tensor, " B"], parts: Parts) -> State:
+    """Begin the next block of some rows."""
+    begin = torch.where(moving, state.block_end, state.block_start)
+    end = torch.where(moving, parts.blocks.end(begin, state.batch.canvas_length), state.block_end)
+    state = replace(state, block_start=begin, block_end=end)
+    opened = (state.is_open & state.is_in_block).sum(1)
+    return replace(
+        state,
+        block_open=torch.where(moving, opened, state.block_open),
+        block_steps=torch.where(moving, 0, state.block_steps),
+        full_steps=torch.where(moving, 0, state.full_steps),
     )
-    in_batch = torch.stack([rows[at[:, 0]], at[:, 1]], dim=1)
-    if is_asked is not is_open:
-        at_open = is_open[is_asked]
-        in_batch, logits = in_batch[at_open], logits[at_open]
-    return candidates, parts.view.remember(model, in_batch, logits)
 
 
 def _cut(state: State, candidates: Candidates, parts: Parts) -> tuple[State, Candidates]:
@@ -187,33 +151,63 @@ def _cut(state: State, candidates: Candidates, parts: Parts) -> tuple[State, Can
     block_open[candidates.rows] = opened
     state = replace(state, block_end=block_end, block_open=block_open)
     return state, replace(
-        candidates, width=width, is_open=is_open, is_asked=candidates.is_asked & inside, block_open=opened
+        candidates,
+        width=width,
+        is_open=is_open,
+        is_asked=candidates.is_asked & inside,
+        logits=candidates.logits[inside[candidates.is_asked]],
+        block_open=opened,
     )
 
 
-def _check(candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> None:
+def _check(candidates: Candidates, chosen: Bool[Tensor, "R W"], *, may_wait: bool) -> None:
     """Hold a selection to its contract.
 
     Raises:
         RuntimeError: it chose a closed place, or nothing in a row that has open ones.
     """
     is_idle = candidates.is_open.any(1) & ~chosen.any(1)
-    if bool((chosen & ~candidates.is_open).any()) or bool(is_idle.any()):
+    if bool((chosen & ~candidates.is_open).any()) or (not may_wait and bool(is_idle.any())):
         raise RuntimeError("a selection must write at least one open place in every live row, and only open places")
+
+
+def _admit(
+    state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"], parts: Parts
+) -> tuple[State, Bool[Tensor, "R W"]]:
+    """Ask the constraint; a row of which it admits nothing is stuck."""
+    admitted = parts.constraint.admit(state, candidates, chosen)
+    if admitted is chosen:
+        return state, chosen
+    is_stuck = state.is_stuck.clone()
+    is_stuck[candidates.rows] |= chosen.any(1) & ~admitted.any(1)
+    return replace(state, is_stuck=is_stuck), admitted
 
 
 def _write(state: State, candidates: Candidates, change: Change, mask_id: int) -> State:
     """Write and take back."""
     rows = candidates.rows
     ids, is_open = state.ids.clone(), state.is_open.clone()
-    for places, tokens in ((change.write, candidates.token), (change.hide, mask_id)):
-        row, column = rows[places.nonzero()[:, 0]], candidates.columns[places]
-        ids[row, column] = tokens[places] if isinstance(tokens, Tensor) else tokens
-        is_open[row, column] = places is change.hide
+    log_prob, log_weight = state.log_prob.clone(), state.log_weight.clone()
+    log_now = candidates.log_prob.to(log_prob.dtype)
+    row, column = rows[change.write.nonzero()[:, 0]], candidates.columns[change.write]
+    ids[row, column], is_open[row, column] = candidates.token[change.write], False
+    log_prob[row, column] = log_now[change.write]
+    log_weight[rows] += torch.where(change.write, log_now, 0).sum(1)
+    row, column = rows[change.hide.nonzero()[:, 0]], candidates.columns[change.hide]
+    ids[row, column], is_open[row, column], log_prob[row, column] = mask_id, True, 0
     block_steps, full_steps = state.block_steps.clone(), state.full_steps.clone()
     block_steps[rows] += 1
     full_steps[rows] += (~candidates.is_open.any(1)).long()
-    return replace(state, ids=ids, is_open=is_open, block_steps=block_steps, full_steps=full_steps)
+    return replace(
+        state,
+        ids=ids,
+        is_open=is_open,
+        log_prob=log_prob,
+        log_weight=log_weight,
+        block_steps=block_steps,
+        full_steps=full_steps,
+        notes=candidates.notes.written(len(ids)),
+    )
 
 
 def _changed(state: State, candidates: Candidates, change: Change) -> Bool[Tensor, " B"]:
@@ -231,6 +225,8 @@ def _places(batch: Batch, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -
 
 def _finish(state: State, ended: Bool[Tensor, " B"]) -> State:
     """Close rows that met their end; what was still open keeps the batch's filler."""
+    if not bool(ended.any()):
+        return state
     left = state.is_open & ended[:, None]
     return replace(
         state,

@@ -1,14 +1,16 @@
-"""The neutral parts: the model as it is, nothing taken back; stop at the end of text or never."""
+"""The neutral parts: nothing taken back or forbidden, one row for each prompt; stop at the end of text or never."""
 
 from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unmask.config import part
-from unmask.decoding.base import REVISIONS, STOPS, Candidates, Change, State
+from unmask.decoding.base import CONSTRAINTS, REVISIONS, SEARCHES, STOPS
+from unmask.decoding.state import Candidates, Change, State
+from unmask.seeds import Draws
 from unmask.types import Denoiser
 
 
@@ -60,3 +62,40 @@ class Never:
         """Not before it is full."""
         del eos_ids
         return torch.zeros_like(state.is_done)
+
+
+@CONSTRAINTS.register("none")
+@part
+class Free:
+    """Any text."""
+
+    def ban(self, state: State, at: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
+        """Nothing."""
+        del state, at
+        return logits
+
+    def admit(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Bool[Tensor, "R W"]:
+        """All."""
+        del state, candidates
+        return chosen
+
+
+@SEARCHES.register("none")
+@part
+class NoSearch:
+    """Each prompt is decoded once."""
+
+    particles: ClassVar[int] = 1
+
+    def is_met(self, is_full: Bool[Tensor, " B"], is_done: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
+        """Nobody waits."""
+        del is_done
+        return is_full
+
+    def pick(self, state: State, is_met: Bool[Tensor, " B"], draws: Draws) -> None:
+        """All go on as they are."""
+        del state, is_met, draws
+
+    def best(self, state: State) -> Int[Tensor, " B"]:
+        """All rows."""
+        return torch.arange(len(state.is_done), device=state.is_done.device)

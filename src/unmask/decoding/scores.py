@@ -13,6 +13,7 @@ from unmask.errors import UserError, did_you_mean
 from unmask.seeds import Draws
 
 Score = Callable[..., Tensor]
+_PIECE = 2**20  # numbers
 
 
 def low_confidence(
@@ -20,7 +21,14 @@ def low_confidence(
 ) -> Float[Tensor, " K"]:
     """Probability of the proposed token: the least sure stay hidden (LLaDA's low-confidence remasking)."""
     del draws, keys
-    return logits.softmax(-1).gather(-1, token[:, None]).squeeze(-1)
+    return log_probability(logits, token).exp()
+
+
+def log_probability(logits: Float[Tensor, "K V"], token: Int[Tensor, " K"]) -> Float[Tensor, " K"]:
+    """Log probability of a token of each row, in pieces that stay in a processor's cache: no second ``[K, V]``."""
+    pieces = torch.split(logits, max(1, _PIECE // max(logits.shape[-1], 1)))
+    whole = torch.cat([piece.logsumexp(-1) for piece in pieces])
+    return logits.gather(-1, token[:, None]).squeeze(-1) - whole
 
 
 def negative_entropy(

@@ -5,28 +5,47 @@ import torch
 from toys import Doubts, Hash
 from unmask.canvas import Example, lay_out
 from unmask.decoding import SELECTIONS, Candidates, Decoder, decode
+from unmask.decoding.notes import Notebook
 from unmask.seeds import Draws
 
+MASK = 10
 
-def places(scores, *, closed=(), steps_done=0, opened=None, width=None, token=None, canvas=16, trust=None, **measures):
-    """One row of a block; ``closed`` places are written, and asked about if there is ``trust`` in them."""
+
+def places(
+    scores, *, closed=(), steps_done=0, opened=None, width=None, token=None, canvas=16, trust=None, logits=None,
+    notes=None, start=0, **measures,
+):  # fmt: skip
+    """One row of a block; ``closed`` places are written, and asked about if there is ``trust`` in them.
+
+    ``logits``: a row for each place; ``notes``: those of an earlier step.
+    """
     score = torch.tensor([scores], dtype=torch.float64)
     is_open = torch.ones_like(score, dtype=torch.bool)
     is_open[0, list(closed)] = False
     given = {name: torch.tensor([values], dtype=torch.float64) for name, values in measures.items()}
     one = torch.ones(1, dtype=torch.int64)
+    is_asked = is_open if trust is None else torch.ones_like(is_open)
+    logits = torch.zeros(len(scores), MASK + 1) if logits is None else torch.tensor(logits)
+    rows, width = torch.tensor([0]), one * (width or len(scores))
+    token = torch.zeros_like(is_open, dtype=torch.int64) if token is None else torch.tensor([token])
     return Candidates(
-        rows=torch.tensor([0]),
+        rows=rows,
         columns=torch.arange(len(scores))[None],
-        width=one * (width or len(scores)),
+        width=width,
         canvas=one * canvas,
         is_open=is_open,
-        is_asked=is_open if trust is None else torch.ones_like(is_open),
-        token=torch.zeros_like(is_open, dtype=torch.int64) if token is None else torch.tensor([token]),
+        is_asked=is_asked,
+        token=token,
+        written=torch.where(is_open, MASK, 0),
+        logits=logits[is_asked[0]],
+        log_prob=torch.where(is_asked, score, -torch.inf).clamp(min=1e-9).log(),
         score=torch.where(is_open, score, -torch.inf),
         measure=given.__getitem__,
         block_open=one * (int(is_open.sum()) if opened is None else opened),
         block_steps=one * steps_done,
+        mask_id=MASK,
+        notes=Notebook(notes or {}, rows=rows, start=one * start, width=width, places=len(scores)),
+        look_ahead=None,
         trust=None if trust is None else torch.tensor([trust], dtype=torch.float64),
     )
 

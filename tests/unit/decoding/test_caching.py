@@ -103,6 +103,10 @@ class Spy:
         self.reader, self.lm = self.cache.open(lm), lm
         return self
 
+    @property
+    def forwards(self):
+        return self.reader.forwards
+
     def logits(self, query, at, *, state, rows):
         cached = self.reader.logits(query, at, state=state, rows=rows)
         self.worst = max(self.worst, float((cached - self.lm.logits(query, at)).abs().max()))
@@ -284,7 +288,7 @@ def test_text_that_changes_behind_the_active_block_is_read_anew():
 
     lm, batch = model(), canvas()
     parts = Decoder(block_size=BLOCK, cache="block").parts()
-    state = advance(start(batch, lm.mask_id, batch.offset >= 8), parts)
+    state, _ = advance(start(batch, lm.mask_id, batch.offset >= 8), parts, Draws(seed=0))
     rows = torch.arange(3)
     at = torch.stack([rows, batch.is_canvas.long().argmax(1) + 8], dim=1)
     reader = CACHES["block"]().open(lm)

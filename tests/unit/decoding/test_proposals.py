@@ -6,7 +6,7 @@ from places import trace
 
 from toys import EndFirst, Hash
 from unmask.decoding import Greedy, Gumbel, LateEos, NoEos, Nucleus, TopK
-from unmask.decoding.truncated import keep_mass, keep_number
+from unmask.decoding.proposals.truncated import keep_mass, keep_number
 from unmask.errors import UserError
 from unmask.seeds import Draws
 

@@ -12,7 +12,7 @@ from unmask.attention import CLEAN, OPEN, PAD, BlockCausal, BlockDiffusion, Caus
 from unmask.config import choose
 from unmask.data import Encoded
 from unmask.decoding.loop import start
-from unmask.decoding.views import CanvasView
+from unmask.decoding.views.canvas import CanvasView
 from unmask.models import load
 from unmask.objectives import OBJECTIVES
 from unmask.objectives.streams import every_block

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from unmask.attention import CLEAN, PAD, BlockCausal, Columns, ContextCausal
 from unmask.config import part
-from unmask.decoding.base import CACHES, Reader, State
+from unmask.decoding.base import CACHES, Reader
 from unmask.decoding.caching.window import Memory, Window, first, owners
+from unmask.decoding.state import State
 from unmask.errors import UserError
 from unmask.types import Denoiser, Query
 
@@ -45,6 +46,7 @@ class BlockCache:
 class _BlockReader:
     def __init__(self, model: Denoiser) -> None:
         self.model = model
+        self.forwards = 0
         self.memory: Memory | None = None
         self.after: Float[Tensor, "R V"] | None = None
 
@@ -53,6 +55,7 @@ class _BlockReader:
         self, query: Query, at: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
     ) -> Float[Tensor, "K V"]:
         """Read from the first block that is not kept to the end of the active one."""
+        self.forwards += 1
         memory = self._memory(query, owners(query, state, rows))
         is_settled = _settled(query.columns)
         settled = is_settled.sum(1)

@@ -7,10 +7,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unmask.canvas import Batch
-from unmask.decoding.base import CachePolicy, Reader, State
+from unmask.decoding.base import CachePolicy, Reader
 from unmask.decoding.caching.none import NoCache
 from unmask.decoding.decoder import Parts
 from unmask.decoding.loop import decode
+from unmask.decoding.state import State
 from unmask.seeds import Draws
 from unmask.types import Denoiser, Query
 
@@ -75,10 +76,12 @@ class _Both:
 class _Comparing:
     def __init__(self, model: Denoiser, reader: Reader, notes: _Notes) -> None:
         self.model, self.reader, self.notes = model, reader, notes
+        self.forwards = 0
 
     def logits(
         self, query: Query, at: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
     ) -> Float[Tensor, "K V"]:
+        self.forwards += 1
         cached = self.reader.logits(query, at, state=state, rows=rows)
         full = self.model.logits(query, at)
         if len(at):

@@ -6,7 +6,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unmask.config import part
-from unmask.decoding.base import CACHES, Reader, State
+from unmask.decoding.base import CACHES, Reader
+from unmask.decoding.state import State
 from unmask.types import Denoiser, Query
 
 
@@ -27,10 +28,12 @@ class PlainReader:
 
     def __init__(self, model: Denoiser) -> None:
         self.model = model
+        self.forwards = 0
 
     def logits(
         self, query: Query, at: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
     ) -> Float[Tensor, "K V"]:
         """Call the model."""
         del state, rows
+        self.forwards += 1
         return self.model.logits(query, at)

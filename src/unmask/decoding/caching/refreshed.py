@@ -8,8 +8,9 @@ from pydantic import Field
 from torch import Tensor
 
 from unmask.config import part
-from unmask.decoding.base import CACHES, Reader, State
+from unmask.decoding.base import CACHES, Reader
 from unmask.decoding.caching.window import Memory, Window, owners, text_length
+from unmask.decoding.state import State
 from unmask.types import Denoiser, Query
 
 
@@ -70,6 +71,7 @@ class _RefreshedReader:
     def __init__(self, model: Denoiser, *, every: int | None, keeps_suffix: bool) -> None:
         self.model, self.every, self.keeps_suffix = model, every, keeps_suffix
         self.memory: Memory | None = None
+        self.forwards = 0
 
     @torch.no_grad()
     def logits(
@@ -96,6 +98,7 @@ class _RefreshedReader:
         self, query: Query, window: Window, at: Int[Tensor, "K 2"], rows: Int[Tensor, " R"] | None = None
     ) -> Float[Tensor, "K V"]:
         assert self.memory is not None  # noqa: S101  # for the type checker
+        self.forwards += 1
         row = at[:, 0]
         local = torch.stack([row, at[:, 1] - window.begin[row]], dim=1)
         if rows is not None:

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from unmask.attention import PAD, AttentionRule, Columns, may_attend
-from unmask.decoding.base import State
+from unmask.decoding.state import State
 from unmask.errors import UserError
 from unmask.types import Denoiser, Past, Query, SoftTokens, Store
 

@@ -8,8 +8,9 @@ from pydantic import Field
 from torch import Tensor
 
 from unmask.config import part
-from unmask.decoding.base import REVISIONS, Candidates, Change, State
+from unmask.decoding.base import REVISIONS
 from unmask.decoding.scores import Positive
+from unmask.decoding.state import Candidates, Change, State
 from unmask.types import Denoiser
 
 
@@ -46,18 +47,16 @@ class Edit:
 
     def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
         """Write what was chosen, and over what the model would write otherwise."""
+        del state
         nothing = torch.zeros_like(chosen)
         if not self.asks_written:
             return Change(write=chosen, hide=nothing)
-        written = state.ids[candidates.rows].gather(1, candidates.columns)
-        differs = candidates.is_asked & ~candidates.is_open & (candidates.token != written)
+        differs = candidates.is_asked & ~candidates.is_open & (candidates.token != candidates.written)
         return Change(write=chosen | (differs & (candidates.measure("low_confidence") > self.threshold)), hide=nothing)
 
     def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
         """While the block has open places, or its last forward changed it and there may be another."""
         if not self.asks_written:
             return torch.zeros_like(changed)
-        batch = state.batch
-        in_block = (batch.offset >= state.block_start[:, None]) & (batch.offset < state.block_end[:, None])
-        is_open = (state.is_open & in_block).any(1)
+        is_open = (state.is_open & state.is_in_block).any(1)
         return is_open | (changed & (state.full_steps < self.max_post_steps))

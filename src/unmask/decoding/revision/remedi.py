@@ -7,7 +7,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unmask.config import part
-from unmask.decoding.base import REVISIONS, Candidates, Change, State, ranks
+from unmask.decoding.base import REVISIONS
+from unmask.decoding.ranking import ranks
+from unmask.decoding.state import Candidates, Change, State
 from unmask.errors import UserError
 from unmask.types import Denoiser
 
@@ -64,6 +66,4 @@ class RemediRevision:
     def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
         """Until the block is full, every token of it may be taken back."""
         del changed
-        batch = state.batch
-        in_block = (batch.offset >= state.block_start[:, None]) & (batch.offset < state.block_end[:, None])
-        return (state.is_open & in_block).any(1)
+        return (state.is_open & state.is_in_block).any(1)

@@ -7,12 +7,15 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from unmask.config import part
-from unmask.decoding.base import SELECTIONS, Candidates, top
+from unmask.decoding.base import SELECTIONS
+from unmask.decoding.ranking import top
+from unmask.decoding.selection.unrefined import Unrefined
+from unmask.decoding.state import Candidates
 
 
 @SELECTIONS.register("swordsman")
 @part
-class AdaptiveThreshold:
+class AdaptiveThreshold(Unrefined):
     """Write every place above a threshold that falls as the block grows certain (Swordsman, after its abstract).
 
     tau = low + (high - low) * mean over the open places of H / ln V, at least the best place. No parity with the paper

@@ -9,7 +9,9 @@ from pydantic import Field
 from torch import Tensor
 
 from unmask.config import part
-from unmask.decoding.base import SELECTIONS, Candidates
+from unmask.decoding.base import SELECTIONS
+from unmask.decoding.selection.unrefined import Unrefined
+from unmask.decoding.state import Candidates
 
 
 @functools.cache
@@ -39,7 +41,7 @@ def levels(size: int, base: int, skip: int) -> tuple[int, ...]:
 
 @SELECTIONS.register("dilated")
 @part
-class Dilated:
+class Dilated(Unrefined):
     """Write a block in levels of ever denser, evenly spaced places (DUS, arXiv 2506.19037).
 
     Tokens that are written together stand far apart, so that they depend little on one another; confidence plays no

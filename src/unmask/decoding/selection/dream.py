@@ -10,14 +10,17 @@ from pydantic import Field
 from torch import Tensor
 
 from unmask.config import part
-from unmask.decoding.base import SELECTIONS, Candidates, top
+from unmask.decoding.base import SELECTIONS
+from unmask.decoding.ranking import top
+from unmask.decoding.selection.unrefined import Unrefined
+from unmask.decoding.state import Candidates
 
 MEASURES = {"origin": "random_order", "maskgit_plus": "low_confidence", "entropy": "entropy", "topk_margin": "margin"}
 
 
 @SELECTIONS.register("dream")
 @part
-class Dream:
+class Dream(Unrefined):
     """Write the share of open places that a falling noise level asks for (Dream 7B, arXiv 2508.15487).
 
     The level falls from 1 to eps in N even steps, N the steps of the block (one a token if not given). A step from t to

@@ -7,13 +7,16 @@ from pydantic import Field
 from torch import Tensor
 
 from unmask.config import part
-from unmask.decoding.base import SELECTIONS, Candidates, ranks
+from unmask.decoding.base import SELECTIONS
+from unmask.decoding.ranking import ranks
 from unmask.decoding.scores import Positive
+from unmask.decoding.selection.unrefined import Unrefined
+from unmask.decoding.state import Candidates
 
 
 @SELECTIONS.register("entropy_bound")
 @part
-class EntropyBound:
+class EntropyBound(Unrefined):
     """Write the most certain places while the entropy before the last of them stays in a budget (arXiv 2505.24857).
 
     With entropies H_1 <= H_2 <= ... in nats: the largest k with (sum of H_1 to H_k) - H_k <= bound, at least one. The

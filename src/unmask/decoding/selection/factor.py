@@ -6,13 +6,16 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from unmask.config import part
-from unmask.decoding.base import SELECTIONS, Candidates, ranks
+from unmask.decoding.base import SELECTIONS
+from unmask.decoding.ranking import ranks
 from unmask.decoding.scores import Positive
+from unmask.decoding.selection.unrefined import Unrefined
+from unmask.decoding.state import Candidates
 
 
 @SELECTIONS.register("factor")
 @part
-class Factor:
+class Factor(Unrefined):
     """Write the n surest places with (n + 1)(1 - c_n) <= f, at least the best (Fast-dLLM, arXiv 2505.22618, Theorem 1).
 
     c_1 >= c_2 >= ... are the confidences of the block's open places. If n places are all surer than 1 - e and

@@ -8,13 +8,15 @@ from pydantic import AfterValidator
 from torch import Tensor
 
 from unmask.config import part
-from unmask.decoding.base import SELECTIONS, Candidates
+from unmask.decoding.base import SELECTIONS
 from unmask.decoding.scores import Limit, check_score
+from unmask.decoding.selection.unrefined import Unrefined
+from unmask.decoding.state import Candidates
 
 
 @SELECTIONS.register("prefix")
 @part
-class Prefix:
+class Prefix(Unrefined):
     """Write the longest run of the block's open places, from the left, that stays above a threshold (SDLM, 2509.24007).
 
     At least the first open place is written. 1 and above write one token a step, left to right; 0 stops at nothing but

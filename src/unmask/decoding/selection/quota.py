@@ -8,13 +8,16 @@ from pydantic import AfterValidator
 from torch import Tensor
 
 from unmask.config import part
-from unmask.decoding.base import SELECTIONS, Candidates, top
+from unmask.decoding.base import SELECTIONS
+from unmask.decoding.ranking import top
 from unmask.decoding.scores import check_score
+from unmask.decoding.selection.unrefined import Unrefined
+from unmask.decoding.state import Candidates
 
 
 @SELECTIONS.register("quota")
 @part
-class Quota:
+class Quota(Unrefined):
     """Write the quota's surest tokens (LLaDA, arXiv 2502.09992, Algorithm 5 and its generate.py).
 
     A block with n open places and s steps writes n // s tokens a step, one more in each of the first n mod s steps.

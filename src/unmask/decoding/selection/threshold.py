@@ -8,13 +8,16 @@ from pydantic import AfterValidator
 from torch import Tensor
 
 from unmask.config import part
-from unmask.decoding.base import SELECTIONS, Candidates, top
+from unmask.decoding.base import SELECTIONS
+from unmask.decoding.ranking import top
 from unmask.decoding.scores import Limit, check_score
+from unmask.decoding.selection.unrefined import Unrefined
+from unmask.decoding.state import Candidates
 
 
 @SELECTIONS.register("threshold")
 @part
-class Threshold:
+class Threshold(Unrefined):
     """Write every place with score >= threshold, at least the best one (Fast-dLLM, arXiv 2505.22618, Algorithm 1).
 
     A threshold above 1 writes one token a step; 0 writes the whole block at once. (1 is not "one a step": a

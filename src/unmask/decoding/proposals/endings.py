@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unmask.config import part, resolver
 from unmask.decoding.base import PROPOSALS
-from unmask.decoding.proposals import Greedy
+from unmask.decoding.proposals.plain import Greedy
 from unmask.seeds import Draws
 
 LATER = 16.0  # more than any two scores differ: probabilities by at most 1, entropies by ln V

@@ -8,9 +8,10 @@ from pydantic import Field
 from torch import Tensor
 
 from unmask.config import part
-from unmask.decoding.base import BLOCK_RULES, Candidates
-from unmask.decoding.fitted import Fitted
+from unmask.decoding.base import BLOCK_RULES
+from unmask.decoding.blocks.fitted import Fitted
 from unmask.decoding.scores import Positive
+from unmask.decoding.state import Candidates
 
 
 @BLOCK_RULES.register("swordsman")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding.base import PROPOSALS
-from unmask.decoding.proposals import Unshaped, sample
+from unmask.decoding.proposals.plain import Unshaped, sample
 from unmask.seeds import Draws
 
 Scores = Literal["model", "shaped"]

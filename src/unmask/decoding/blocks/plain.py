@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor
 
 from unmask.config import part
-from unmask.decoding.base import BLOCK_RULES, Candidates
+from unmask.decoding.base import BLOCK_RULES
+from unmask.decoding.state import Candidates, State
 
 
 @BLOCK_RULES.register("fixed")
@@ -22,6 +23,10 @@ class Fixed:
     """
 
     block_size: Annotated[int, Field(ge=1)] | None = None
+
+    def slide(self, state: State) -> None:
+        """They stay."""
+        del state
 
     def sized(self, block_size: int) -> "Fixed":
         """Take the decoder's block size."""
@@ -54,6 +59,10 @@ class Whole:
     def block_size(self) -> None:
         """None of its own."""
         return None
+
+    def slide(self, state: State) -> None:
+        """They stay."""
+        del state
 
     def sized(self, block_size: int) -> "Whole":
         """Nothing to take over."""

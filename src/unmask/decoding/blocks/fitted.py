@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from unmask.decoding.base import Candidates
+from unmask.decoding.state import Candidates, State
 from unmask.errors import UserError
 
 
@@ -27,6 +27,10 @@ class Fitted(ABC):
     def ends(self, candidates: Candidates, window: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
         """Return how wide each block shall be, judged on its first ``window`` places; 0: as usual."""
         ...
+
+    def slide(self, state: State) -> None:
+        """They stay."""
+        del state
 
     def sized(self, block_size: int) -> Self:
         """Take the decoder's block size."""

@@ -1,0 +1,141 @@
+"""Read the live rows, and lay what the model proposes for their active blocks side by side."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from unmask.decoding.base import Reader
+from unmask.decoding.decoder import Parts
+from unmask.decoding.notes import Notebook
+from unmask.decoding.scores import SCORES, log_probability
+from unmask.decoding.state import Candidates, LookAhead, State
+from unmask.seeds import Draws
+from unmask.types import Denoiser, SoftTokens
+
+
+def propose(
+    model: Denoiser, state: State, parts: Parts, draws: Draws, index: int, *, reader: Reader
+) -> tuple[Candidates, SoftTokens | None]:
+    """Call the model once, and turn its answers into proposals.
+
+    Args:
+        model: predicts tokens.
+        state: where decoding stands.
+        parts: the decoder.
+        draws: random numbers.
+        index: of the step.
+        reader: calls the model.
+
+    Returns:
+        The proposals, and what the view keeps for its next query.
+    """
+    rows = (~(state.is_done | state.is_waiting)).nonzero().squeeze(1)
+    begin, width = state.block_start[rows], (state.block_end - state.block_start)[rows]
+    ramp = torch.arange(int(width.max()), device=rows.device)
+    prompt = state.batch.is_canvas[rows].long().argmax(1)
+    in_block = ramp < width[:, None]
+    columns = ((prompt + begin)[:, None] + ramp).clamp(max=state.ids.shape[1] - 1)
+    is_open = in_block & state.is_open[rows[:, None], columns]
+    is_asked = in_block & state.is_ours[rows[:, None], columns] if parts.revision.asks_written else is_open
+
+    place = is_asked.nonzero()
+    at = torch.stack([place[:, 0], columns[is_asked]], dim=1)
+    in_batch = torch.stack([rows[at[:, 0]], at[:, 1]], dim=1)
+    query, asked = parts.view.query(model, state, rows, at)
+    logits = parts.view.read(reader.logits(query, asked, state=state, rows=rows))
+    if logits.dtype in (torch.bfloat16, torch.float16):
+        logits = logits.float()
+    offset = at[:, 1] - prompt[at[:, 0]]
+    keys = (state.batch.order[in_batch[:, 0]], torch.full_like(offset, index), offset)
+    shaped, token = _tokens(model, state, parts, draws, logits=logits, in_batch=in_batch, keys=keys)
+    log_prob = log_probability(logits, token)
+
+    def measured(name: str) -> Tensor:
+        if name == "low_confidence" and shaped is logits:
+            return log_prob.exp()
+        return SCORES[name](shaped, token, draws, keys)
+
+    def spread(values: Tensor) -> Tensor:
+        return values.new_full(columns.shape, -torch.inf).masked_scatter(is_asked, values)
+
+    trust = parts.revision.observe(model, asked[: len(at)])
+    candidates = Candidates(
+        rows=rows,
+        columns=columns,
+        width=width,
+        canvas=state.batch.canvas_length[rows],
+        is_open=is_open,
+        is_asked=is_asked,
+        token=torch.zeros_like(columns).masked_scatter(is_asked, token),
+        written=state.ids[rows[:, None], columns],
+        logits=logits,
+        log_prob=spread(log_prob),
+        score=spread(parts.proposal.rank(measured(parts.selection.score), token, model.eos_ids)),
+        measure=lambda name: spread(measured(name)),
+        block_open=state.block_open[rows],
+        block_steps=state.block_steps[rows],
+        mask_id=model.mask_id,
+        notes=Notebook(state.notes, rows=rows, start=begin, width=width, places=len(ramp)),
+        look_ahead=_foresight(model, state, parts, reader, rows=rows, columns=columns, is_open=is_open),
+        trust=None if trust is None else spread(trust),
+    )
+    if is_asked is not is_open:
+        at_open = is_open[is_asked]
+        in_batch, logits = in_batch[at_open], logits[at_open]
+    return candidates, parts.view.remember(model, in_batch, logits)
+
+
+def _tokens(
+    model: Denoiser,
+    state: State,
+    parts: Parts,
+    draws: Draws,
+    *,
+    logits: Float[Tensor, "K V"],
+    in_batch: Int[Tensor, "K 2"],
+    keys: Sequence[Int[Tensor, " K"]],
+) -> tuple[Float[Tensor, "K V"], Int[Tensor, " K"]]:
+    """Choose a token for each place, and return the logits that its score is read from.
+
+    The mask token is banned in place and given back afterwards: a copy of ``[K, V]`` costs more than the choice.
+    """
+    kept = logits[:, model.mask_id].clone()
+    logits[:, model.mask_id] = -torch.inf
+    shaped = parts.proposal.shape(parts.constraint.ban(state, in_batch, logits), model.eos_ids)
+    token = parts.proposal.propose(shaped, draws, keys)
+    if shaped is not logits and parts.proposal.scores_shaped:
+        logits[:, model.mask_id] = kept
+        return shaped, token
+    logits[:, model.mask_id] = kept
+    return logits, token
+
+
+def _foresight(
+    model: Denoiser,
+    state: State,
+    parts: Parts,
+    reader: Reader,
+    *,
+    rows: Int[Tensor, " R"],
+    columns: Int[Tensor, "R W"],
+    is_open: Bool[Tensor, "R W"],
+) -> LookAhead:
+    """Prepare to read what the text would be; a forward without a cache, counted by the reader."""
+
+    def look_ahead(
+        is_written: Bool[Tensor, "N R W"], tokens: Int[Tensor, "N R W"]
+    ) -> tuple[Bool[Tensor, "N R W"], Float[Tensor, "K V"]]:
+        ways = len(is_written)
+        seen = state.shown(rows.repeat(ways))
+        place = is_written.flatten(0, 1).nonzero()
+        seen.ids[place[:, 0], columns.repeat(ways, 1)[place[:, 0], place[:, 1]]] = tokens[is_written]
+        left = is_open & ~is_written
+        at = left.flatten(0, 1).nonzero()
+        at = torch.stack([at[:, 0], columns.repeat(ways, 1)[at[:, 0], at[:, 1]]], dim=1)
+        query, asked = parts.view.query(model, seen, torch.arange(len(seen.ids), device=rows.device), at)
+        reader.forwards += 1
+        return left, parts.view.read(model.logits(query, asked))
+
+    return look_ahead

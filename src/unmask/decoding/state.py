@@ -1,0 +1,170 @@
+"""What the parts of a decoder see, what a step does, and what it leaves behind."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from unmask.canvas import Batch
+from unmask.decoding.notes import Notebook, Notes
+from unmask.types import SoftTokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """Where decoding stands. Rows are independent: each has its own block and its own end.
+
+    Args:
+        batch: the layout; its canvas columns are what is decoded.
+        ids: tokens so far, the mask token where open.
+        is_open: canvas columns that are not written yet.
+        is_ours: canvas columns that decoding fills; the others were given (infilling) and never change.
+        block_start: canvas offset at which the row's active block begins.
+        block_end: canvas offset at which it ends.
+        block_open: open columns of the active block when it became active.
+        block_steps: forwards spent on the active block so far.
+        full_steps: forwards spent on it since it was full, where a revision keeps it active.
+        is_held: rows whose active block the revision may still change.
+        is_waiting: rows whose block is full and who wait for the other particles of their prompt.
+        is_done: rows that are finished.
+        is_stuck: rows that ended because nothing that the constraint allows was left to write.
+        log_prob: log probability that each token had when it was written; 0 elsewhere.
+        log_weight: sum of them since the row was last resampled.
+        soft: what the view remembers of the last predictions; (row, column) in the batch.
+        notes: what parts remember of the active blocks.
+    """
+
+    batch: Batch
+    ids: Int[Tensor, "B L"]
+    is_open: Bool[Tensor, "B L"]
+    is_ours: Bool[Tensor, "B L"]
+    block_start: Int[Tensor, " B"]
+    block_end: Int[Tensor, " B"]
+    block_open: Int[Tensor, " B"]
+    block_steps: Int[Tensor, " B"]
+    full_steps: Int[Tensor, " B"]
+    is_held: Bool[Tensor, " B"]
+    is_waiting: Bool[Tensor, " B"]
+    is_done: Bool[Tensor, " B"]
+    is_stuck: Bool[Tensor, " B"]
+    log_prob: Float[Tensor, "B L"]
+    log_weight: Float[Tensor, " B"]
+    soft: SoftTokens | None = None
+    notes: Notes = field(default_factory=dict)
+
+    @property
+    def is_in_block(self) -> Bool[Tensor, "B L"]:
+        """Columns of each row's active block."""
+        offset = self.batch.offset
+        return (offset >= self.block_start[:, None]) & (offset < self.block_end[:, None])
+
+    def take(self, index: Int[Tensor, " B"]) -> "State":
+        """Let each row go on from where row ``index`` stands; what only the next forward would read is forgotten."""
+        kept = ("batch", "soft", "notes")
+        values = {each.name: getattr(self, each.name)[index] for each in fields(self) if each.name not in kept}
+        return replace(self, **values, soft=None, notes={})
+
+    def shown(self, index: Int[Tensor, " R"]) -> "State":
+        """Show rows as a batch of their own, any number of times each."""
+        batch = self.batch
+        order, length = batch.order[index], batch.canvas_length[index]
+        return replace(self.take(index), batch=replace(batch.rows(index), order=order, canvas_length=length))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """The active blocks of the live rows, side by side; W is the widest block.
+
+    Args:
+        rows: which rows of the state are live.
+        columns: column of the state behind each place; clamped where a block is narrower than W.
+        width: columns of each block.
+        canvas: columns of each row's canvas.
+        is_open: places that may be written now.
+        is_asked: places that the model answered about: the open ones, and the written ones that the revision asks for.
+        token: proposed token; 0 where not asked.
+        written: token that stands there; the mask token where open.
+        logits: what the model said of each asked place, in their order (that of ``is_asked.nonzero()``).
+        log_prob: log probability of the proposed token, by the model's own logits; -inf where not asked.
+        score: how sure the proposal is, by the selection's measure; -inf where not asked.
+        measure: gives any measure of ``unmask.decoding.scores`` by its name, in the same form.
+        block_open: open places when the block became active.
+        block_steps: forwards spent on the block before this one.
+        mask_id: the mask token, which is never proposed.
+        notes: what was remembered, and what shall be.
+        look_ahead: reads what the text would be; see ``LookAhead``.
+        trust: what the revision's head says of each place, if it has one; -inf where not asked.
+    """
+
+    rows: Int[Tensor, " R"]
+    columns: Int[Tensor, "R W"]
+    width: Int[Tensor, " R"]
+    canvas: Int[Tensor, " R"]
+    is_open: Bool[Tensor, "R W"]
+    is_asked: Bool[Tensor, "R W"]
+    token: Int[Tensor, "R W"]
+    written: Int[Tensor, "R W"]
+    logits: Float[Tensor, "K V"]
+    log_prob: Float[Tensor, "R W"]
+    score: Float[Tensor, "R W"]
+    measure: Callable[[str], Float[Tensor, "R W"]]
+    block_open: Int[Tensor, " R"]
+    block_steps: Int[Tensor, " R"]
+    mask_id: int
+    notes: Notebook
+    look_ahead: "LookAhead"
+    trust: Float[Tensor, "R W"] | None = None
+
+    def spread(self, values: Tensor, empty: float = -torch.inf) -> Tensor:
+        """Lay values of the asked places, in their order, out over the places; ``empty`` elsewhere."""
+        return values.new_full((*self.is_asked.shape, *values.shape[1:]), empty).masked_scatter(
+            self.is_asked.view(*self.is_asked.shape, *[1] * (values.ndim - 1)), values
+        )
+
+
+LookAhead = Callable[[Bool[Tensor, "N R W"], Int[Tensor, "N R W"]], tuple[Bool[Tensor, "N R W"], Float[Tensor, "K V"]]]
+"""Write tokens at places, in N ways, and read them all in one forward: the places still open, and the logits there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What a step does to the active blocks.
+
+    Args:
+        write: places that take their proposed token: open ones, or written ones whose token is replaced.
+        hide: written places that are taken back.
+    """
+
+    write: Bool[Tensor, "R W"]
+    hide: Bool[Tensor, "R W"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step and what it wrote; the live view, the metrics and the tests read this trace.
+
+    Args:
+        index: steps before this one.
+        at: (row, canvas offset) of each committed token.
+        tokens: what was written there.
+        scores: its score by the selection's measure.
+        taken_back: (row, canvas offset) of each token that was hidden again or, where ``at`` names it too, replaced.
+        probabilities: what the model gave each of them, by its own logits.
+        live: rows that this step read.
+        forwards: calls of the model in this step: one, or more where a part looks ahead or rows are read apart.
+        picked: the row that each row continues, where particles were resampled after the step; None: all their own.
+        state: after the step.
+    """
+
+    index: int
+    at: Int[Tensor, "M 2"]
+    tokens: Int[Tensor, " M"]
+    scores: Float[Tensor, " M"]
+    probabilities: Float[Tensor, " M"]
+    taken_back: Int[Tensor, "D 2"]
+    live: Int[Tensor, " R"]
+    forwards: int
+    picked: Int[Tensor, " B"] | None
+    state: State

@@ -1,0 +1,34 @@
+"""The plain view: the canvas as it stands."""
+
+from dataclasses import replace
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from unmask.config import part
+from unmask.decoding.base import VIEWS
+from unmask.decoding.state import State
+from unmask.types import Denoiser, Query, SoftTokens
+
+
+@VIEWS.register("canvas")
+@part
+class CanvasView:
+    """The model reads the live rows whole: prompt, written tokens, masks to the end of the canvas."""
+
+    def query(
+        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], at: Int[Tensor, "K 2"]
+    ) -> tuple[Query, Int[Tensor, "K 2"]]:
+        """Select the live rows; what stands before a row's active block is settled."""
+        batch = state.batch
+        whole = batch.query(state.ids, model.rule, settled=batch.offset < state.block_start[:, None])
+        return replace(whole, ids=whole.ids[rows], columns=whole.columns[rows]), at
+
+    def read(self, logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
+        """Nothing to reduce."""
+        return logits
+
+    def remember(self, model: Denoiser, at: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]) -> SoftTokens | None:
+        """Nothing."""
+        del model, at, logits
+        return None
