@@ -41,9 +41,10 @@ class UpToTheBlock:
 
 class _Truncated:
     def __init__(self, lm: LoadedModel) -> None:
-        self.lm = lm
+        self.lm, self.forwards = lm, 0
 
     def logits(self, query: Any, at: Any, *, state: Any, rows: Any) -> Any:
+        self.forwards += 1
         block = (state.block_end[rows].max() - 1) // BLOCK
         end = int(((query.columns.segment != PAD) & (query.columns.block <= block)).sum(1).max())
         return self.lm.logits(replace(query, ids=query.ids[:, :end], columns=query.columns[:, :end]), at)

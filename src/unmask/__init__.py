@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from unmask.decoding import Decoder
     from unmask.errors import UserError
     from unmask.evaluate import evaluate
-    from unmask.generate import generate, stream
+    from unmask.generate import generate, infill, stream
     from unmask.models import add_lora, from_scratch, load
     from unmask.train import Layout, TrainRun, train
 
@@ -29,6 +29,7 @@ _HOMES = {
     "evaluate": "unmask.evaluate",
     "from_scratch": "unmask.models",
     "generate": "unmask.generate",
+    "infill": "unmask.generate",
     "load": "unmask.models",
     "stream": "unmask.generate",
     "train": "unmask.train",
@@ -42,6 +43,7 @@ __all__ = [
     "evaluate",
     "from_scratch",
     "generate",
+    "infill",
     "load",
     "stream",
     "train",

@@ -13,8 +13,9 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 PAD = -1
-OPEN, CLEAN, ANCHORED = 0, 1, 2
-"""Streams: text that may still change, settled context (a prompt, finished blocks, a clean copy), anchored blocks."""
+OPEN, CLEAN, ANCHORED, SHADOW = 0, 1, 2, 3
+"""Streams: text that may still change, settled context (a prompt, finished blocks, a clean copy), anchored blocks, and
+shadows of columns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,7 @@ class Columns:
         position: index of the token in its text; the model's rotary position.
         segment: the document (packing) that the column belongs to; ``PAD`` for padding.
         block: block of the decoder's grid, -1 in the prompt; anchored columns keep their anchor's position here.
-        stream: ``OPEN``, ``CLEAN`` or ``ANCHORED``.
+        stream: ``OPEN``, ``CLEAN``, ``ANCHORED`` or ``SHADOW``.
     """
 
     position: Int[Tensor, "*shape"]
@@ -197,6 +198,31 @@ class Anchored:
             inside = inside & (k.position <= q.position)
         block_sees = torch.where(k_clean, k.position < q.block, inside)
         return torch.where(q_clean, k_clean & (k.position <= q.position), block_sees)
+
+
+@dataclass(frozen=True)
+class Shadowed:
+    """Another rule, and shadows that nobody but shadows sees; a shadow does not see its own column (WINO, 2507.18578).
+
+    A shadow stands at the position of its column. Three columns, then shadows of the last two::
+
+        1 1 1 0 0
+        1 1 1 0 0
+        1 1 1 0 0
+        1 0 1 1 1
+        1 1 0 1 1
+
+    Args:
+        rule: of the text; a shadow sees by it what its column would.
+    """
+
+    rule: AttentionRule = BIDIRECTIONAL
+
+    def allows(self, q: Columns, k: Columns) -> Bool[Tensor, "..."]:
+        """As the rule does, but for the two exceptions."""
+        q_shadow, k_shadow = q.stream == SHADOW, k.stream == SHADOW
+        is_own = q_shadow & ~k_shadow & (q.position == k.position)
+        return self.rule.allows(q, k) & (q_shadow | ~k_shadow) & ~is_own
 
 
 @dataclass(frozen=True, eq=False)

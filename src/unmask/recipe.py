@@ -93,14 +93,16 @@ class EvaluateSection:
         task: problems: a name, or ``{name: …, fields}``.
         split: ``train`` or ``test``.
         problems: how many; None: all.
+        samples: answers to each problem; several need a temperature above 0.
         max_new_tokens: columns of the canvas.
-        batch_size: problems side by side.
+        batch_size: answers side by side.
         seed: of the problems and of the decoder.
     """
 
     task: Annotated[Any, BeforeValidator(resolver(TASKS))]
     split: Literal["train", "test"] = "test"
     problems: Annotated[int, Field(ge=1)] | None = None
+    samples: Annotated[int, Field(ge=1)] = 1
     max_new_tokens: Annotated[int, Field(ge=1)] = 256
     batch_size: Annotated[int, Field(ge=1)] = 16
     seed: int = 0

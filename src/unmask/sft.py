@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from unmask.models import LoadedModel
 from unmask.recipe import Recipe, load_examples, load_model
 from unmask.train import Layout, TrainResult, train
 from unmask.train.folder import check_folder
@@ -15,6 +16,7 @@ def run_recipe(
     resume: bool = False,
     show: bool = True,
     tell: Callable[[str], None] | None = None,
+    evaluate: Callable[[LoadedModel], dict[str, float]] | None = None,
 ) -> TrainResult:
     """Load the model, encode the data, train, save.
 
@@ -24,6 +26,7 @@ def run_recipe(
         resume: go on from its newest whole checkpoint.
         show: draw a progress bar.
         tell: called with a line on rows of the data that are left out or cut short.
+        evaluate: further named values of the model as it is, computed when the held-out loss is.
     """
     check_folder(Path(out), resume=resume)  # train() would ask too, but only after minutes of loading
     run, data = recipe.run, recipe.data
@@ -48,5 +51,6 @@ def run_recipe(
         curriculum=data.curriculum,
         recipe=recipe.values,
         resume=resume,
+        evaluate=(lambda: evaluate(lm)) if evaluate else None,
         show=show,
     )

@@ -157,13 +157,13 @@ def test_eval(done, models, tmp_path):
     text = done(*sort).stdout
     assert "0.0% (95 % interval 0.0% to 43.4%)" in text
     assert "sorting, test, 5 problems" in text
-    blocks = only_json(done(*sort, "--json", "--out", "deep/answers.jsonl", "--block-size", "4"))
-    assert (blocks["accuracy"], blocks["problems"], blocks["forwards"]) == (0.0, 5, 24)
+    blocks = only_json(done(*sort, "--json", "--out", "deep", "--block-size", "4"))
+    assert (blocks["accuracy"], blocks["problems"], blocks["forwards"]) == (0.0, 5, 40)
     answers = [json.loads(line) for line in (tmp_path / "deep/answers.jsonl").read_text().splitlines()]
     assert len(answers) == 5
-    assert set(answers[0]) == {"place", "prompt", "text", "expected", "is_right"}
+    assert {"place", "prompt", "text", "expected", "is_right", "run"} <= set(answers[0])
     whole = only_json(done(*sort, "--json", "--full-canvas", "--steps", "2"))
-    assert whole["forwards"] == 6
+    assert whole["forwards"] == 10
     assert whole["tokens_per_forward"] == 4.0
 
 

@@ -1,8 +1,10 @@
-"""``--selection``, ``--blocks``, ``--proposal``, ``--revision`` and ``--view`` of the commands that decode."""
+"""``--selection``, ``--blocks`` and the other parts as options of the commands that decode."""
 
 import json
 
 import pytest
+
+from unmask.decoding import BLOCK_RULES, CACHES, PROPOSALS, REVISIONS, SELECTIONS, STOPS, VIEWS
 
 
 def answer(run, model, *options):
@@ -80,10 +82,8 @@ def test_eval_and_chat_take_them_too(run, models, recipe):
 
 def test_methods_lists_every_part(run):
     listing = json.loads(run("methods", "--json").stdout)
-    assert set(listing["selection"]) == {
-        "quota", "threshold", "factor", "entropy_bound", "dilated", "prefix", "dream", "swordsman"}  # fmt: skip
-    assert set(listing["revision"]) == {"none", "remedi", "edit"}
-    assert set(listing["proposal"]) == {"greedy", "gumbel", "nucleus", "top_k", "no_eos", "late_eos"}
-    assert set(listing["block rule"]) == {"fixed", "whole", "adablock", "swordsman"}
-    assert {"canvas", "cfg", "soft_mask"} == set(listing["view"])
+    registries = (BLOCK_RULES, CACHES, PROPOSALS, REVISIONS, SELECTIONS, STOPS, VIEWS)
+    for registry in registries:
+        assert set(listing[registry.kind]) == set(registry)
+    assert {"quota", "threshold", "dream"} < set(listing["selection"])
     assert listing["selection"]["dream"]["fields"] == ["alg", "alg_temp", "eps"]

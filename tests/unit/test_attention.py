@@ -8,6 +8,7 @@ from unmask.attention import (
     CLEAN,
     OPEN,
     PAD,
+    SHADOW,
     Anchored,
     Bidirectional,
     BlockCausal,
@@ -16,6 +17,7 @@ from unmask.attention import (
     Columns,
     ContextCausal,
     PerRow,
+    Shadowed,
     may_attend,
 )
 
@@ -29,6 +31,7 @@ ANCHORS = {
     "block": [-1] * 5 + [2, 2, 3, 3],
     "stream": [CLEAN] * 5 + [ANCHORED] * 4,
 }
+SHADOWS = {"position": [0, 1, 2, 1, 2], "block": [0] * 5, "stream": [OPEN] * 3 + [SHADOW] * 2}
 SHOWN = [
     (Bidirectional(), {"block": [0, 0, 0]}),
     (Causal(), {"block": [0, 0, 0]}),
@@ -36,6 +39,7 @@ SHOWN = [
     (BlockDiffusion(), TWO_STREAMS),
     (ContextCausal(), TWO_STREAMS),
     (Anchored(), ANCHORS),
+    (Shadowed(), SHADOWS),
 ]
 RULES = [*(rule for rule, _ in SHOWN), Anchored(causal_blocks=True)]
 each_rule = pytest.mark.parametrize("rule", RULES, ids=str)

@@ -6,11 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from unmask.cli.options import BlockSize, Device, Json, Model, Seed
-from unmask.errors import UserError, did_you_mean
+from unmask.cli.rows import Data, read_rows
+from unmask.errors import UserError
 
-Data = Annotated[
-    str, typer.Argument(help="JSON Lines, CSV or Parquet file, hub data set, or a task: sorting, '{name: gsm8k, …}'.")
-]
 Out = Annotated[Path | None, typer.Option(help="New folder for tables (CSV) and pictures (PNG and SVG).")]
 Ratios = Annotated[str | None, typer.Option(help="Hidden shares of the answer, such as 1/16,1/4,0.5,1.")]
 Compare = Annotated[str | None, typer.Option(help="A second model, measured on the same noise.")]
@@ -50,7 +48,7 @@ def analyze(
         raise UserError(f"--block-size: expected at least 1, found {block_size}; the default is the model's own, or 32")
     if out:
         check_out(out)
-    records, chat = _read(data, split=split, limit=limit, seed=seed)
+    records, chat = read_rows(data, split=split, limit=limit, seed=seed)
     names = [model, *([compare] if compare else [])]
     limits = {"block_size": block_size, "canvas": canvas, "max_length": max_length}
     subjects, size = _open(names, records, chat=chat, device=device, **limits)
@@ -87,23 +85,6 @@ def _ratio(text: str) -> float:
         raise UserError(
             f"--ratios: expected numbers above 0 and up to 1, found '{text.strip()}'; write for example 1/4,1/2,1"
         ) from None
-
-
-def _read(data: str, *, split: str, limit: int | None, seed: int) -> tuple[Any, bool | None]:
-    """Return the rows of a file, or of a task, and whether to put them into the chat template."""
-    from unmask.config import choose
-    from unmask.data import read
-    from unmask.markup import read_value
-    from unmask.tasks import TASKS
-
-    is_task = data in TASKS or data.lstrip().startswith("{")
-    if Path(data).exists() or not is_task:
-        if data.isidentifier() and not Path(data).exists() and (near := did_you_mean(data, TASKS)).endswith("?"):
-            raise UserError(f"DATA: expected a file, a hub data set or a task, found '{data}'; {near}")
-        return read(data, split=split, limit=limit), None
-    task = choose(TASKS, read_value(data, "DATA"), "DATA")
-    size = task.default_problems and (limit or task.default_problems)
-    return [problem.record for problem in task.problems(split, size, seed)][:limit], task.chat
 
 
 def _open(

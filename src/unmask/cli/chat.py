@@ -8,6 +8,7 @@ import typer
 from unmask.cli.options import (
     Blocks,
     BlockSize,
+    Cache,
     Device,
     MaxNewTokens,
     Model,
@@ -34,6 +35,7 @@ def chat(
     proposal: Proposal = None,
     revision: Revision = None,
     view: View = None,
+    cache: Cache = None,
     system: str = typer.Option("", help="A system prompt."),
     seed: Seed = 0,
     device: Device = None,
@@ -49,7 +51,7 @@ def chat(
         threshold = 0.9
     decoder = decoder_of(
         block_size=block_size, threshold=threshold, temperature=temperature, max_new_tokens=max_new_tokens,
-        selection=selection, blocks=blocks, proposal=proposal, revision=revision, view=view,
+        selection=selection, blocks=blocks, proposal=proposal, revision=revision, view=view, cache=cache,
     )  # fmt: skip
     lm = open_model(model, device=device)
     check_decoder(decoder, lm, max_new_tokens)

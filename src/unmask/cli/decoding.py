@@ -1,7 +1,9 @@
 """How the commands that decode read their options."""
 
+import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -20,11 +22,13 @@ def decoder_of(
     max_new_tokens: int,
     whole: bool = False,
     preset: Mapping[str, Any] | None = None,
+    regex: str | None = None,
+    json_schema: str | None = None,
     **parts: str | None,
 ) -> Any:
     """Make a decoder of the options, before a model is loaded; they outrank the fields of a ``preset``.
 
-    ``parts``: ``selection``, ``blocks``, ``proposal``, ``revision`` and ``view``, each a name or YAML.
+    ``parts``: selection, blocks, proposal, revision, view, cache and search, each a name or YAML.
 
     Raises:
         UserError: an option that no model could be decoded with.
@@ -42,6 +46,8 @@ def decoder_of(
     given = {"block_size": block_size, "steps": steps, "threshold": threshold, "temperature": temperature}
     fields = {name: value for name, value in given.items() if value is not None}
     fields |= {name: read_value(text, f"--{name}") for name, text in parts.items() if text is not None}
+    if regex is not None or json_schema is not None:
+        fields["constraint"] = _constraint(regex, json_schema)
     outranked = {SHORTCUTS[name] for name in fields if name in SHORTCUTS}
     kept = {name: value for name, value in (preset or {}).items() if name not in outranked}
     try:
@@ -50,17 +56,39 @@ def decoder_of(
         raise InvalidConfigError([_as_option(problem) for problem in error.problems]) from None
 
 
+def _constraint(regex: str | None, json_schema: str | None) -> Any:
+    """Make the constraint of a pattern, or of a schema or the file that holds one, and check it."""
+    from unmask.constraint import check_pattern, constraint_of
+
+    schema = None
+    if json_schema is not None:
+        is_text = json_schema.lstrip().startswith("{")
+        try:
+            schema = json.loads(json_schema if is_text else Path(json_schema).expanduser().read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"--json-schema: expected a JSON object or a file with one, found {json_schema[:60]!r} ({error})"
+            ) from error
+    found = constraint_of(regex=regex, json_schema=schema)
+    check_pattern(found)
+    return found
+
+
 def _as_option(problem: str) -> str:
     """Write the field that a problem starts with as its option; the fields below it keep their names."""
     field = re.match(r"\w*", problem).group()  # type: ignore[union-attr]  # it matches the empty string, too
     return f"--{field.replace('_', '-')}{problem[len(field) :]}"
 
 
-def check_decoder(decoder: Any, lm: Any, max_new_tokens: int) -> None:
-    """Refuse steps that do not divide into blocks, and warn of blocks that the model was not trained for."""
+def check_decoder(decoder: Any, lm: Any, max_new_tokens: int | None) -> None:
+    """Refuse steps that do not divide into the blocks of a canvas, and warn of blocks that the model was not made for.
+
+    ``max_new_tokens``: None where the length of the canvas is not known yet.
+    """
     trained = lm.facts.block_size
     parts = decoder.parts(trained_block_size=trained)
-    parts.steps_per_block(max_new_tokens)
+    if max_new_tokens is not None:
+        parts.steps_per_block(max_new_tokens)
     if trained and decoder.block_size and decoder.block_size > trained:
         typer.echo(
             f"warning: block size {decoder.block_size} is larger than the {trained} that the model was trained with; "

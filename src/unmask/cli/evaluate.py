@@ -1,5 +1,6 @@
 """``unmask eval``."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,11 +9,12 @@ import typer
 from unmask.cli.options import (
     Blocks,
     BlockSize,
+    Cache,
     Device,
     Json,
-    Model,
     Proposal,
     Revision,
+    Search,
     Selection,
     Steps,
     Threshold,
@@ -23,9 +25,25 @@ if TYPE_CHECKING:
     from unmask.evaluate import Evaluation
     from unmask.recipe import EvaluateSection
 
+BESIDE_REPEAT = ("model", "repeat", "out", "device", "json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What is to be run; ``repeat`` is the file that it was read from, and ``kept`` what that holds."""
+
+    model: str
+    judged: "EvaluateSection"
+    decoder: Any
+    repeat: Path | None = None
+    kept: dict[str, Any] | None = None
+
 
 def evaluate(
-    model: Model,
+    context: typer.Context,
+    model: Annotated[
+        str | None, typer.Argument(help="Hub name, folder, adapter folder, .gguf file, or asset:quickstart/model.")
+    ] = None,
     task: Annotated[
         str | None, typer.Option(help="A task's name (unmask methods), or YAML: '{name: gsm8k, path: data}'.")
     ] = None,
@@ -35,6 +53,9 @@ def evaluate(
     ] = None,
     problems: Annotated[int | None, typer.Option(min=1, help="How many (default: all, or 400 made ones).")] = None,
     split: Annotated[str | None, typer.Option(help="train or test (default: test).")] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Answers to each problem, for avg@k and pass@k; needs a temperature.")
+    ] = None,
     max_new_tokens: Annotated[int | None, typer.Option(help="Columns of the canvas (default: 256).")] = None,
     block_size: BlockSize = None,
     steps: Steps = None,
@@ -45,73 +66,157 @@ def evaluate(
     proposal: Proposal = None,
     revision: Revision = None,
     view: View = None,
+    cache: Cache = None,
+    search: Search = None,
     full_canvas: Annotated[bool, typer.Option("--full-canvas", help="Decode without blocks.")] = False,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Problems side by side (default: 16).")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the answers to this JSON Lines file.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Answers side by side (default: 16).")] = None,
+    out: Annotated[Path | None, typer.Option(help="New folder for run.json and answers.jsonl.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    repeat: Annotated[
+        Path | None, typer.Option(help="Make the run of this run.json again (MODEL: if it has moved), and compare.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers (default: 0).")] = None,
     device: Device = None,
     json: Json = False,
 ) -> None:
-    """Decode a task's problems: accuracy with its interval, forwards, tokens per forward."""
-    from unmask.cli.decoding import decoder_of
-    from unmask.cli.present import emit
-    from unmask.evaluate import check_writable
-    from unmask.recipe import judging
-    from unmask.tasks import choose_task
+    """Decode a task's problems: accuracy with its interval, forwards, tokens per forward.
 
-    given = {
-        "task": choose_task(task) if task else None,
-        "split": split,
-        "problems": problems,
-        "max_new_tokens": max_new_tokens,
-        "batch_size": batch_size,
-        "seed": seed,
-    }
-    judged, preset = judging(recipe, {name: value for name, value in given.items() if value is not None})
+    Under torchrun (torchrun --nproc-per-node 2 -m unmask.cli.main eval …) each process decodes its share.
+    """
+    if resume and not out:
+        raise _mistake("--resume: goes on with the run in a folder; write --out FOLDER beside it")
+    if repeat:
+        _run(_repeated(context.params, repeat), out=out, resume=False, device=device, json=json)
+        return
+    if model is None:
+        raise _mistake("expected a model, found none; write unmask eval MODEL --task gsm8k, or --repeat run.json")
+    chosen = (task, split, problems, samples, max_new_tokens, batch_size, seed)
+    names = ("task", "split", "problems", "samples", "max_new_tokens", "batch_size", "seed")
+    judged, preset = _judged(recipe, dict(zip(names, chosen, strict=True)))
+    from unmask.cli.decoding import decoder_of
+
     decoder = decoder_of(
         block_size=block_size, steps=steps, threshold=threshold, temperature=temperature,
         max_new_tokens=judged.max_new_tokens, whole=full_canvas, preset=preset, selection=selection, blocks=blocks,
-        proposal=proposal, revision=revision, view=view,
+        proposal=proposal, revision=revision, view=view, cache=cache,
+        search=search,
     )  # fmt: skip
-    if out:
-        check_writable(out)
-    found = _answered(judged, decoder, model, device)
-    if out:
-        found.write(out)
-    if json:
-        emit({"model": model, "task": judged.task.name, "split": judged.split, **found.summary()})
-        return
-    _show(found, f"{judged.task.name}, {judged.split}, {len(found.answers):,} problems")
+    _run(_Plan(model=model, judged=judged, decoder=decoder), out=out, resume=resume, device=device, json=json)
 
 
-def _answered(judged: "EvaluateSection", decoder: Any, model: str, device: str | None) -> "Evaluation":
-    """Load the model and let it answer the task's problems."""
+def _mistake(message: str) -> Exception:
+    from unmask.errors import UserError
+
+    return UserError(message)
+
+
+def _judged(recipe: Path | None, given: dict[str, Any]) -> tuple["EvaluateSection", Any]:
+    """Put together how the model is judged, and the fields of the recipe's decoder."""
+    from unmask.recipe import judging
+    from unmask.tasks import choose_task
+
+    given = {name: value for name, value in given.items() if value is not None}
+    if "task" in given:
+        given["task"] = choose_task(given["task"])
+    return judging(recipe, given)
+
+
+def _repeated(given: dict[str, Any], path: Path) -> _Plan:
+    """Read the settings of a run from its file."""
+    from unmask.config import InvalidConfigError, fill
+    from unmask.decoding import Decoder
+    from unmask.evaluate import read_run
+    from unmask.recipe import EvaluateSection
+
+    for name, value in given.items():
+        if name not in BESIDE_REPEAT and value not in (None, False):
+            label = f"--{name.replace('_', '-')}"
+            raise _mistake(f"{label}: --repeat takes all settings from its file; leave {label} out")
+    kept = read_run(path)
+    settings = kept["settings"]
+    names = ("task", "split", "samples", "max_new_tokens", "batch_size", "seed")
+    try:
+        judged = fill(EvaluateSection, {**{name: settings[name] for name in names}, "problems": settings["size"]})
+        decoder = fill(Decoder, settings["decoder"])
+        return _Plan(model=given["model"] or settings["model"], judged=judged, decoder=decoder, repeat=path, kept=kept)
+    except (InvalidConfigError, KeyError) as error:
+        version = kept.get("versions", {}).get("unmask", "unknown")
+        problem = f"no setting {error}" if isinstance(error, KeyError) else str(error)
+        raise _mistake(f"{path}: settings of unmask {version} that this one cannot read: {problem}") from None
+
+
+def _run(plan: _Plan, *, out: Path | None, resume: bool, device: str | None, json: bool) -> None:
+    """Check all that can be checked, load the model, let it answer, and show what came out."""
+    from unmask.evaluate import check_folder, check_samples, processes
+
+    mine = processes.join()
+    check_samples(plan.judged.samples, plan.decoder)
+    if out and (resume or processes.rank() == 0):
+        check_folder(out, resume=resume)
+    try:
+        _answered(plan, out=out, resume=resume, device=device or mine, json=json)
+    finally:
+        processes.leave()
+
+
+def _answered(plan: _Plan, *, out: Path | None, resume: bool, device: str | None, json: bool) -> None:
     from unmask.cli.decoding import check_decoder
     from unmask.cli.opening import open_model
     from unmask.cli.present import progress
+    from unmask.evaluate import compare, open_journal, processes, settings_of
     from unmask.evaluate import evaluate as run
+    from unmask.evaluate.record import made_with
+    from unmask.evaluate.repeat import check_repeatable
 
-    chosen = judged.task
-    asked = chosen.problems(judged.split, judged.problems or chosen.default_problems, judged.seed)
-    lm = open_model(model, device=device)
-    check_decoder(decoder, lm, judged.max_new_tokens)
-    with progress(chosen.name, len(asked)) as on_batch:
-        return run(
-            lm, chosen, asked, on_batch=on_batch, decoder=decoder, max_new_tokens=judged.max_new_tokens,
-            batch_size=judged.batch_size, seed=judged.seed,
+    judged, task = plan.judged, plan.judged.task
+    asked = task.problems(judged.split, judged.problems or task.default_problems, judged.seed)
+    lm = open_model(plan.model, device=device)
+    check_decoder(plan.decoder, lm, judged.max_new_tokens)
+    numbers = {"max_new_tokens": judged.max_new_tokens, "samples": judged.samples, "seed": judged.seed}
+    settings = settings_of(
+        lm, task, asked, decoder=plan.decoder, model=plan.model, split=judged.split, size=judged.problems,
+        batch_size=judged.batch_size, **numbers,
+    )  # fmt: skip
+    if plan.repeat:
+        check_repeatable(plan.repeat, plan.kept, settings)
+    journal = open_journal(out, settings, lm.device, resume=resume) if out else None
+    with progress(task.name, len(asked) * judged.samples) as on_batch:
+        found = run(
+            lm, task, asked, decoder=plan.decoder, batch_size=judged.batch_size, journal=journal, on_batch=on_batch,
+            **numbers,
         )  # fmt: skip
+    if journal:
+        journal.finish(found, lm.device)
+    again = compare(plan.repeat, plan.kept, found, made_with(lm.device)) if plan.repeat else None
+    if processes.rank() == 0:
+        _show(plan, found, again, json=json)
 
 
-def _show(found: "Evaluation", task: str) -> None:
-    from unmask.cli.present import table
+def _show(plan: _Plan, found: "Evaluation", again: Any, *, json: bool) -> None:
+    from unmask.cli.present import emit, table
 
+    judged, summary = plan.judged, found.summary()
+    if json:
+        repeated = {"repeat": again.as_dict()} if again else {}
+        emit({"model": plan.model, "task": judged.task.name, "split": judged.split, **summary, **repeated})
+        return
     low, high = found.interval
-    table(
-        {
-            "task": task,
-            "accuracy": f"{found.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})",
-            "forwards": found.forwards,
-            "tokens per forward": found.tokens_per_forward,
-            "seconds": found.seconds,
-        }
-    )
+    name = "accuracy" if found.samples == 1 else f"avg@{found.samples}"
+    rows = {
+        "task": f"{judged.task.name}, {judged.split}, {found.problems:,} problems",
+        name: f"{found.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})",
+    }
+    for k, row in summary.get("pass", {}).items():
+        rows[f"pass@{k}"] = f"{row['rate']:.1%} (95 % interval {row['interval'][0]:.1%} to {row['interval'][1]:.1%})"
+    rows |= summary.get("grades", {})
+    rows |= {"empty answers": summary["empty"]} if summary["empty"] else {}
+    rows |= {name: summary[name] for name in ("forwards", "tokens_per_forward", "seconds")}
+    table(rows | (_comparison(again, len(found.answers)) if again else {}))
+
+
+def _comparison(again: Any, answers: int) -> dict[str, str]:
+    verdict = f"all {answers:,} are the same" if again.is_same else "not the same"
+    if again.different:
+        verdict += f": {len(again.different):,} problems, the first is {again.different[0]}"
+    otherwise = {"made otherwise": "; ".join(again.made_otherwise)} if again.made_otherwise else {}
+    return {"answers": verdict, **otherwise}

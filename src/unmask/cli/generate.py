@@ -1,32 +1,50 @@
 """``unmask generate``."""
 
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from unmask.cli.options import (
+    BlankTokens,
     Blocks,
     BlockSize,
+    Cache,
+    Compile,
     Device,
     Json,
-    MaxNewTokens,
+    JsonSchema,
     Model,
     Proposal,
+    Regex,
     Revision,
+    SaveTrace,
+    Search,
     Seed,
     Selection,
     Steps,
+    Stop,
     Temperature,
     Threshold,
     View,
 )
+from unmask.errors import UserError
 
 
 def generate(
     model: Model,
-    prompt: Annotated[list[str], typer.Option(help="What to answer; may be given several times; - reads stdin.")],
-    max_new_tokens: MaxNewTokens = 256,
+    prompt: Annotated[
+        list[str] | None, typer.Option(help="What to answer; may be given several times; - reads stdin.")
+    ] = None,
+    infill: Annotated[
+        list[str] | None, typer.Option(help="A text with blanks to fill, 'a ___ b'; may be given several times.")
+    ] = None,
+    blank_tokens: BlankTokens = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="Columns of the canvas (default: 256).")] = None,
+    n: Annotated[int, typer.Option("--n", help="Samples of each prompt; needs a temperature.")] = 1,
+    stop: Stop = None,
     block_size: BlockSize = None,
     steps: Steps = None,
     threshold: Threshold = None,
@@ -36,49 +54,130 @@ def generate(
     proposal: Proposal = None,
     revision: Revision = None,
     view: View = None,
+    cache: Cache = None,
+    search: Search = None,
+    regex: Regex = None,
+    json_schema: JsonSchema = None,
     raw: Annotated[bool, typer.Option("--raw", help="Do not put prompts into the chat template.")] = False,
     live: Annotated[bool, typer.Option("--live", help="Watch the answer being denoised.")] = False,
+    save_trace: SaveTrace = None,
+    compile: Compile = False,  # noqa: A002  # as torch and transformers call it
     seed: Seed = 0,
     device: Device = None,
     json: Json = False,
 ) -> None:
-    """Answer prompts, block by block."""
-    from unmask import generate as run
+    """Answer prompts or fill blanks, block by block."""
     from unmask.cli.decoding import check_decoder, decoder_of
     from unmask.cli.opening import open_model
-    from unmask.cli.present import emit
-    from unmask.errors import UserError
 
-    if live and (json or len(prompt) > 1):
-        raise UserError("--live: expected one --prompt and no --json; leave one out")
+    if infill:
+        _check_infill({"--prompt": prompt, "--max-new-tokens": max_new_tokens, "--stop": stop, "--raw": raw})
+    texts = _texts(infill or prompt, blank_tokens=blank_tokens if not infill else None)
+    if live and (json or len(texts) > 1 or n > 1):
+        raise UserError("--live: expected one --prompt or --infill, --n 1 and no --json; leave one out")
+    _check_new(save_trace)
+    canvas = 256 if max_new_tokens is None else max_new_tokens
     decoder = decoder_of(
-        block_size=block_size, steps=steps, threshold=threshold, temperature=temperature,
-        max_new_tokens=max_new_tokens, selection=selection, blocks=blocks, proposal=proposal, revision=revision,
-        view=view,
+        block_size=block_size, steps=steps, threshold=threshold, temperature=temperature, max_new_tokens=canvas,
+        selection=selection, blocks=blocks, proposal=proposal, revision=revision, view=view, cache=cache,
+        search=search, regex=regex, json_schema=json_schema,
     )  # fmt: skip
-    prompts = [sys.stdin.read().rstrip("\n") if text == "-" else text for text in prompt]
     lm = open_model(model, device=device)
-    check_decoder(decoder, lm, max_new_tokens)
-    chat = False if raw else None
-    options = {"decoder": decoder, "max_new_tokens": max_new_tokens, "seed": seed, "chat": chat}
-    if live:
-        typer.echo(_watched(lm, prompts[0], options))
+    check_decoder(decoder, lm, None if infill else canvas)
+    through = _through(lm, decoder, title=texts[0] if live else None, path=save_trace, seed=seed)
+    options = {"decoder": decoder, "seed": seed, "n": n, "compile": compile, "through": through}
+    if infill:
+        widths = blank_tokens or [16]
+        _show(_filled(lm, texts, blank_tokens=widths[0] if len(widths) == 1 else widths, **options), json=json)
         return
-    out = run(lm, prompts, **options)
-    if json:
-        values = {"texts": out.texts, "forwards": out.forwards, "tokens_per_forward": round(out.tokens_per_forward, 3)}
-        emit({**values, "tokens": [len(answer) for answer in out.answers]})
+    _note_masks(lm, texts)
+    options |= {"max_new_tokens": canvas, "chat": False if raw else None, "stop_strings": stop or ()}
+    _show(_answered(lm, texts, **options), json=json)
+
+
+def _check_infill(others: dict[str, Any]) -> None:
+    """Refuse what has no meaning beside texts with blanks."""
+    given = [name for name, value in others.items() if value]
+    if given:
+        raise UserError(
+            f"--infill: the text itself says what is given and how long the canvas is, found {given[0]} beside it; "
+            f"leave out {given[0]}"
+        )
+
+
+def _texts(found: Sequence[str] | None, *, blank_tokens: Sequence[int] | None) -> list[str]:
+    if not found:
+        raise UserError("expected --prompt TEXT, or --infill 'a ___ b', found neither")
+    if blank_tokens:
+        raise UserError("--blank-tokens: is for blanks, found no --infill; write --max-new-tokens")
+    return [sys.stdin.read().rstrip("\n") if text == "-" else text for text in found]
+
+
+def _check_new(path: Path | None) -> None:
+    """Refuse a file that the trace could not be written to, before the model is loaded."""
+    from unmask.cli.present import check_new_file
+
+    if path is not None:
+        check_new_file(path, "--save-trace")
+
+
+def _through(
+    lm: Any, decoder: Any, *, title: str | None, path: Path | None, seed: int
+) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    """Return what the steps go through: the live view, the trace file, both or nothing."""
+
+    def through(steps: Iterator[Any]) -> Iterator[Any]:
+        if title is not None:
+            from unmask.plots.terminal import watch
+
+            steps = watch(steps, lm, title=title)
+        if path is not None:
+            from unmask.generate import parts_of
+            from unmask.trace import describe, record
+
+            steps = record(steps, lm, path, settings={"decoder": describe(parts_of(lm, decoder)), "seed": seed})
+        return steps
+
+    return through
+
+
+def _note_masks(lm: Any, texts: Sequence[str]) -> None:
+    """Tell a user who may have meant blanks that a mask token in a prompt is read as it stands."""
+    from unmask.cli.present import say
+
+    name = lm.tokenizer.convert_ids_to_tokens(lm.mask_id) if lm.tokenizer else None
+    if name and any(name in text for text in texts):
+        say(f"note: a prompt holds the mask token '{name}', which stays as it is; --infill 'a ___ b' fills blanks")
+
+
+def _answered(lm: Any, texts: Sequence[str], **options: Any) -> Any:
+    from unmask.generate import generate as run
+
+    return run(lm, texts, **options)
+
+
+def _filled(lm: Any, texts: Sequence[str], **options: Any) -> Any:
+    from unmask.generate import infill as run
+
+    return run(lm, texts, **options)
+
+
+def _show(out: Any, *, json: bool) -> None:
+    """Print the texts, or everything as one JSON object."""
+    from unmask.cli.present import emit, say
+
+    for row, is_stuck in enumerate(out.is_stuck):
+        if is_stuck:
+            say(f"note: answer {row + 1} stopped where nothing that the constraint allows was left; it is no match")
+    if not json:
+        for text in out.texts:
+            typer.echo(text)
         return
-    for text in out.texts:
-        typer.echo(text)
-
-
-def _watched(lm: Any, prompt: str, options: dict[str, Any]) -> str:
-    """Draw the denoising on stderr and return the answer."""
-    from unmask.generate import answer_text, stream
-    from unmask.plots.terminal import watch
-
-    state = None
-    for step in watch(stream(lm, prompt, **options), lm, title=prompt):
-        state = step.state
-    return answer_text(lm, state) if state is not None else ""
+    blanks = {"blanks": out.blanks} if hasattr(out, "blanks") else {}
+    stuck = {"is_stuck": out.is_stuck} if any(out.is_stuck) else {}
+    values = {"texts": out.texts, **blanks, **stuck, "forwards": out.forwards}
+    emit({
+        **values,
+        "tokens_per_forward": round(out.tokens_per_forward, 3),
+        "tokens": [len(answer) for answer in out.answers],
+    })  # fmt: skip

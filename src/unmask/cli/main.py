@@ -11,7 +11,8 @@ from typer.core import TyperGroup
 from unmask.errors import UserError
 
 COMMANDS = (
-    "quickstart", "sft", "generate", "chat", "evaluate", "analyze", "preview", "check", "inspect", "methods", "convert",
+    "quickstart", "sft", "generate", "chat", "plot", "evaluate", "likelihood", "study", "analyze", "preview",
+    "check", "inspect", "methods", "convert",
 )  # fmt: skip
 OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR)
 """What the machine refuses: the user's to mend. Any other OSError is ours."""

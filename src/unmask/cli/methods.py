@@ -10,11 +10,22 @@ def methods(json: Json = False) -> None:
     from unmask.cli.present import emit
     from unmask.config import field_names
     from unmask.data import CURRICULA
-    from unmask.decoding import BLOCK_RULES, CACHES, PROPOSALS, REVISIONS, SELECTIONS, STOPS, VIEWS
+    from unmask.decoding import (
+        BLOCK_RULES,
+        CACHES,
+        CONSTRAINTS,
+        PROPOSALS,
+        REVISIONS,
+        SEARCHES,
+        SELECTIONS,
+        STOPS,
+        VIEWS,
+    )
     from unmask.objectives import OBJECTIVES
     from unmask.tasks import TASKS
 
-    registries = (OBJECTIVES, CURRICULA, SELECTIONS, BLOCK_RULES, PROPOSALS, REVISIONS, VIEWS, CACHES, STOPS, TASKS)
+    parts = (SELECTIONS, BLOCK_RULES, PROPOSALS, REVISIONS, VIEWS, CACHES, SEARCHES, CONSTRAINTS, STOPS)
+    registries = (OBJECTIVES, CURRICULA, *parts, TASKS)
     listing = {
         registry.kind: {
             name: {"summary": summary(registry[name]), "fields": field_names(registry[name])} for name in registry

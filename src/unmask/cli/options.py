@@ -25,5 +25,25 @@ Proposal = Annotated[
 ]
 Revision = Annotated[str | None, typer.Option(help="Which written tokens are taken back or replaced: a name or YAML.")]
 View = Annotated[str | None, typer.Option(help="What the model reads: a name or YAML, '{name: cfg, scale: 1}'.")]
+Cache = Annotated[
+    str | None, typer.Option(help="How the model is called again: a name or YAML (default: the fastest exact one).")
+]
+Search = Annotated[
+    str | None, typer.Option(help="Decode a prompt in several rows: a name or YAML, '{name: smc, particles: 4}'.")
+]
+Regex = Annotated[str | None, typer.Option(help="Hold the whole answer to a pattern (Rust's syntax, no ^ and $).")]
+JsonSchema = Annotated[
+    str | None, typer.Option(help="Hold the whole answer to a JSON schema: a file, or the schema itself.")
+]
+BlankTokens = Annotated[
+    list[int] | None, typer.Option(help="Tokens of a blank (default: 16); given once for all, or once for each.")
+]
+SaveTrace = Annotated[
+    Path | None, typer.Option(help="Write what was written when to this new .jsonl file; see unmask plot.")
+]
+Compile = Annotated[bool, typer.Option("--compile", help="Run the model through torch.compile.")]
+Stop = Annotated[
+    list[str] | None, typer.Option(help="End an answer before this text; may be given several times.", metavar="TEXT")
+]
 Temperature = Annotated[float, typer.Option(help="0 is greedy.")]
 MaxNewTokens = Annotated[int, typer.Option(help="Columns of the canvas.")]

@@ -3,9 +3,12 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
+
+from unmask.errors import UserError
 
 
 def emit(value: Any) -> None:
@@ -43,6 +46,22 @@ def plain(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {plain(entry)}" for name, entry in value.items())
     return str(value)
+
+
+def check_new_file(path: Path, option: str) -> None:
+    """Refuse a file that is there already or lies where nothing can be written, before any work is done.
+
+    Raises:
+        UserError: of the option that named it.
+    """
+    if path.exists():
+        raise UserError(f"{option} {path}: expected a new file, found something of that name; choose another")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        path.unlink()
+    except OSError as error:
+        raise UserError(f"{option} {path}: cannot be written ({error.strerror}); choose another") from error
 
 
 @contextmanager

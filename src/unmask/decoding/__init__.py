@@ -11,16 +11,37 @@ from unmask.decoding.base import (
     STOPS,
     VIEWS,
 )
-from unmask.decoding.blocks import AdaBlock, Fixed, Swordsman, Whole
-from unmask.decoding.caching import BlockCache, Drift, DualCache, NoCache, PrefixCache, measure_drift
+from unmask.decoding.blocks import AdaBlock, Fixed, Sliding, Swordsman, Whole
+from unmask.decoding.caching import BlockCache, DelayedCache, Drift, DualCache, NoCache, PrefixCache, measure_drift
+from unmask.decoding.constraint import JsonSchema, Regex
 from unmask.decoding.decoder import Decoder, Parts
 from unmask.decoding.loop import decode
 from unmask.decoding.plain import Eos, Free, Never, NoRevision, NoSearch
 from unmask.decoding.proposals import Greedy, Gumbel, LateEos, NoEos, Nucleus, TopK
-from unmask.decoding.revision import Edit, RemediRevision
-from unmask.decoding.selection import AdaptiveThreshold, Dilated, Dream, EntropyBound, Factor, Prefix, Quota, Threshold
+from unmask.decoding.revision import Edit, LeastGain, Remask, RemediRevision, Rounds, Verify
+from unmask.decoding.search import BestOf, Smc
+from unmask.decoding.selection import (
+    AdaptiveThreshold,
+    CappedThreshold,
+    Credit,
+    Dilated,
+    Dream,
+    EntropyBound,
+    Factor,
+    Hierarchical,
+    InfoGain,
+    Klass,
+    PcSampler,
+    Posterior,
+    Prefix,
+    Quota,
+    RunningMean,
+    Spaced,
+    Threshold,
+    WeDlm,
+)
 from unmask.decoding.state import Candidates, Change, State, Step
-from unmask.decoding.views import CanvasView, Guidance, SoftMaskView
+from unmask.decoding.views import AnchoredView, CanvasView, Guidance, Reordered, ShadowView, SoftMaskView
 
 __all__ = [
     "BLOCK_RULES",
@@ -34,11 +55,16 @@ __all__ = [
     "VIEWS",
     "AdaBlock",
     "AdaptiveThreshold",
+    "AnchoredView",
+    "BestOf",
     "BlockCache",
     "Candidates",
     "CanvasView",
+    "CappedThreshold",
     "Change",
+    "Credit",
     "Decoder",
+    "DelayedCache",
     "Dilated",
     "Dream",
     "Drift",
@@ -52,7 +78,12 @@ __all__ = [
     "Greedy",
     "Guidance",
     "Gumbel",
+    "Hierarchical",
+    "InfoGain",
+    "JsonSchema",
+    "Klass",
     "LateEos",
+    "LeastGain",
     "Never",
     "NoCache",
     "NoEos",
@@ -60,16 +91,29 @@ __all__ = [
     "NoSearch",
     "Nucleus",
     "Parts",
+    "PcSampler",
+    "Posterior",
     "Prefix",
     "PrefixCache",
     "Quota",
+    "Regex",
+    "Remask",
     "RemediRevision",
+    "Reordered",
+    "Rounds",
+    "RunningMean",
+    "ShadowView",
+    "Sliding",
+    "Smc",
     "SoftMaskView",
+    "Spaced",
     "State",
     "Step",
     "Swordsman",
     "Threshold",
     "TopK",
+    "Verify",
+    "WeDlm",
     "Whole",
     "decode",
     "measure_drift",

@@ -1,11 +1,12 @@
 """The parts of a decoder: their protocols and registries."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from unmask.decoding.notes import Notebook
 from unmask.decoding.state import Candidates, Change, State
 from unmask.registry import Registry
 from unmask.seeds import Draws
@@ -14,6 +15,11 @@ from unmask.types import Denoiser, Query, SoftTokens
 
 class View(Protocol):
     """What the model reads of a state, and how its answers are read back."""
+
+    @property
+    def lays_out(self) -> bool:
+        """Whether it lays the text out in its own way, which no cache can follow."""
+        ...
 
     def query(
         self, model: Denoiser, state: State, rows: Int[Tensor, " R"], at: Int[Tensor, "K 2"]
@@ -66,6 +72,12 @@ class Selection(Protocol):
         """Whether it may write nothing at a step, and sees to it itself that a block comes to an end."""
         ...
 
+    def fuse(
+        self, logits: Float[Tensor, "K V"], *, notes: Notebook, is_asked: Bool[Tensor, "R W"], mask_id: int
+    ) -> Float[Tensor, "K V"]:
+        """Change what the model said of the asked places, before anything is proposed; never in place."""
+        ...
+
     def refine(self, candidates: Candidates) -> Candidates:
         """Change what is proposed and how sure it is, before blocks are cut and places chosen."""
         ...
@@ -97,10 +109,10 @@ class BlockRule(Protocol):
         """The size that the rule itself asks for, or None."""
         ...
 
-    def slide(self, state: State) -> tuple[Int[Tensor, " B"], Int[Tensor, " B"]] | None:
+    def slide(self, state: State) -> tuple[Int[Tensor, " B"], Int[Tensor, " B"], Bool[Tensor, " B"]] | None:
         """Return where the active blocks of all rows begin and end after a step; None: they stay until they are full.
 
-        A block must reach from the row's first open place on.
+        A block must reach from the row's first open place on. The third says which rows' blocks count as new ones.
         """
         ...
 
@@ -119,6 +131,16 @@ class Revision(Protocol):
     @property
     def head(self) -> str | None:
         """Name of the model's head that it reads, if any. Heads are read after forwards over whole rows only."""
+        ...
+
+    @property
+    def selection(self) -> str | Mapping[str, Any] | None:
+        """The selection that goes with it where none is named: a name, or a name with fields; None: any does."""
+        ...
+
+    @property
+    def view(self) -> str | None:
+        """Name of the view that it needs, if any."""
         ...
 
     @property
@@ -156,6 +178,10 @@ class Stop(Protocol):
 class Constraint(Protocol):
     """What the text must be."""
 
+    def check(self, canvas: int) -> None:
+        """Refuse a canvas that no allowed text fits into; before anything is read."""
+        ...
+
     def ban(self, state: State, at: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
         """Take away (-inf) the tokens that no allowed text has at (row, column), given what is written."""
         ...
@@ -174,14 +200,19 @@ class Search(Protocol):
         ...
 
     def is_met(self, is_full: Bool[Tensor, " B"], is_done: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
-        """Say which of the rows whose block is full may go on; the others wait."""
+        """Say which rows may go on, given those whose block is full; the others of these wait."""
         ...
 
-    def pick(self, state: State, is_met: Bool[Tensor, " B"], draws: Draws) -> Int[Tensor, " B"] | None:
-        """Resample the particles that have met: which row each row continues; None: all their own."""
+    def pick(
+        self, state: State, is_met: Bool[Tensor, " B"], draws: Draws, *, index: int
+    ) -> tuple[Int[Tensor, " B"], Bool[Tensor, " B"]] | None:
+        """Resample particles that have met: which row each row continues, and which rows were resampled.
+
+        ``index``: steps that lie behind.
+        """
         ...
 
-    def best(self, state: State) -> Int[Tensor, " P"]:
+    def best(self, state: State, eos_ids: Sequence[int]) -> Int[Tensor, " P"]:
         """Choose a row for each prompt in the end."""
         ...
 

@@ -1,6 +1,6 @@
 """A decoder is a value: a choice of parts."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -32,7 +32,8 @@ class Decoder:
         steps: forwards for the whole canvas under the selections ``quota`` and ``dream``; None is one token a step.
         threshold: of the ``threshold`` selection; giving it selects that selection.
         temperature: 0 is greedy; above, Gumbel sampling.
-        selection: which open places are written now; default ``quota``, or ``threshold`` if one is given.
+        selection: which open places are written now; default ``threshold`` if one is given, else that of the revision,
+            else ``quota``.
         proposal: logits to tokens; default by ``temperature``.
         blocks: which part of the canvas is in play: ``fixed``, ``whole``, or cut on the predictions.
         revision: which written tokens are taken back or replaced.
@@ -40,7 +41,8 @@ class Decoder:
         cache: ``none``, ``block``, ``prefix`` or ``dual``; default: the fastest that changes nothing.
         constraint: what the text must be.
         search: decoding each prompt in several rows: ``none``, ``best_of`` or ``smc``.
-        view: what the model reads; default ``soft_mask`` for models that were trained with soft masks, else ``canvas``.
+        view: what the model reads; default that of the revision, else ``soft_mask`` for models that were trained with
+            soft masks, else ``canvas``.
     """
 
     block_size: Annotated[int, Field(ge=1)] | None = None
@@ -75,29 +77,42 @@ class Decoder:
             )
         size = self.block_size or blocks.block_size or trained_block_size or 32
         revision = choose(REVISIONS, self.revision)
+        view = self._view(revision, heads)
         return Parts(
             block_size=size,
             steps=self.steps,
-            selection=self._selection(),
+            selection=self._selection(revision),
             proposal=self._proposal(),
             blocks=blocks.sized(size),
             revision=revision,
             stop=choose(STOPS, self.stop),
-            cache=self._cache(revision, exact_cache),
-            view=choose(VIEWS, self.view or ("soft_mask" if "soft_mask" in heads else "canvas")),
+            cache=self._cache(revision, view, exact_cache),
+            view=view,
             constraint=choose(CONSTRAINTS, self.constraint),
             search=choose(SEARCHES, self.search),
         )
 
-    def _cache(self, revision: Any, exact_cache: str) -> Any:
+    def _view(self, revision: Any, heads: Container[str]) -> Any:
+        if self.view is None or not revision.view:
+            return choose(VIEWS, self.view or revision.view or ("soft_mask" if "soft_mask" in heads else "canvas"))
+        if self.view.name != revision.view:
+            raise UserError(
+                f"view '{self.view.name}' beside the revision '{revision.name}': expected the view '{revision.view}', "
+                "which it reads; leave the view out"
+            )
+        return self.view
+
+    def _cache(self, revision: Any, view: Any, exact_cache: str) -> Any:
         """A head hears only what a forward reads, so that one that is consulted needs whole rows."""
-        if not revision.head:
+        if not revision.head and not view.lays_out:
             return choose(CACHES, self.cache or exact_cache)
         if self.cache is not None and self.cache.name != "none":
-            raise UserError(
-                f"cache '{self.cache.name}' beside the revision '{revision.name}', which reads the head "
-                f"'{revision.head}' at every written place: expected the cache 'none'; leave the cache out"
+            why = (
+                f"the revision '{revision.name}', which reads the head '{revision.head}' at every written place"
+                if revision.head
+                else f"the view '{view.name}', which lays the text out anew at every step"
             )
+            raise UserError(f"cache '{self.cache.name}' beside {why}: expected the cache 'none'; leave the cache out")
         return choose(CACHES, "none")
 
     def _proposal(self) -> Proposal:
@@ -110,9 +125,16 @@ class Decoder:
             )
         return choose(PROPOSALS, self.proposal)
 
-    def _selection(self) -> Selection:
+    def _selection(self, revision: Any) -> Selection:
         if self.threshold is None:
-            return choose(SELECTIONS, self.selection or "quota")
+            implied = choose(SELECTIONS, revision.selection or "quota")
+            is_fixed = isinstance(revision.selection, Mapping) and getattr(self.selection, "name", "") == revision.name
+            if is_fixed and self.selection != implied:
+                raise UserError(
+                    f"selection '{revision.name}' beside the revision of that name: expected the same settings; "
+                    "leave the selection out"
+                )
+            return self.selection or implied
         if self.selection is None or getattr(self.selection, "name", "") == "threshold":
             score = getattr(self.selection, "score", "low_confidence")
             return choose(SELECTIONS, {"name": "threshold", "threshold": self.threshold, "score": score})

@@ -33,8 +33,9 @@ def decode(
     Yields:
         One step for each forward. Nothing is yielded for a batch that has nothing open.
     """
+    parts.constraint.check(int(batch.canvas_length.min()))
     steps = parts.steps_per_block(int(batch.canvas_length.max()))
-    state, _ = advance(start(batch, model.mask_id, is_open), parts, draws)
+    state, _ = advance(start(batch, model.mask_id, is_open), parts, draws, index=0)
     reader = parts.cache.open(model)
     index = forwards = 0
     while not bool(state.is_done.all()):
@@ -45,10 +46,12 @@ def decode(
         _check(candidates, chosen, may_wait=parts.selection.may_wait)
         state, chosen = _admit(state, candidates, chosen, parts)
         change = parts.revision.revise(state, candidates, chosen)
+        if change.write is not chosen:
+            change = _admit_change(state, candidates, change, chosen, parts=parts)
         written = _write(state, candidates, change, model.mask_id)
         state = replace(written, is_held=parts.revision.holds(written, _changed(state, candidates, change)))
         ended = parts.stop.is_finished(state, model.eos_ids) & ~state.is_held | state.is_stuck
-        state, picked = advance(_finish(state, ended & ~state.is_done), parts, draws)
+        state, picked = advance(_finish(state, ended & ~state.is_done), parts, draws, index=index + 1)
         yield Step(
             index=index,
             at=_places(batch, candidates, change.write),
@@ -77,6 +80,7 @@ def start(batch: Batch, mask_id: int, is_open: Bool[Tensor, "B L"] | None = None
         block_start=none,
         block_end=none,
         block_open=none,
+        block_left=none,
         block_steps=none,
         full_steps=none,
         is_held=never,
@@ -88,16 +92,16 @@ def start(batch: Batch, mask_id: int, is_open: Bool[Tensor, "B L"] | None = None
     )
 
 
-def advance(state: State, parts: Parts, draws: Draws) -> tuple[State, Int[Tensor, " B"] | None]:
+def advance(state: State, parts: Parts, draws: Draws, *, index: int) -> tuple[State, Int[Tensor, " B"] | None]:
     """Move every row whose block is full to its next block with something open; rows without one are done.
+
+    ``index``: steps that lie behind.
 
     Returns:
         The state, and which row each row continues where particles were resampled on the way.
     """
     batch, picked = state.batch, None
-    window = parts.blocks.slide(state)
-    if window is not None:
-        state = replace(state, block_start=window[0], block_end=window[1])
+    state = _slide(state, parts)
     is_open_now = (state.is_open & state.is_in_block).any(1)
     first = torch.where(state.is_open, batch.offset, batch.ids.shape[1]).amin(1)
     while True:
@@ -105,11 +109,12 @@ def advance(state: State, parts: Parts, draws: Draws) -> tuple[State, Int[Tensor
         if not bool(is_full.any()):
             return replace(state, is_waiting=is_full), picked
         is_met = parts.search.is_met(is_full, state.is_done)
-        index = parts.search.pick(state, is_met, draws)
-        if index is not None:
-            state = replace(state.take(index), log_weight=torch.where(is_met, 0, state.log_weight))
-            picked = index if picked is None else picked[index]
-            first, is_full = first[index], is_full[index]
+        resampled = parts.search.pick(state, is_met, draws, index=index)
+        if resampled is not None:
+            row, is_resampled = resampled
+            state = replace(state.take(row), log_weight=torch.where(is_resampled, 0, state.log_weight))
+            picked = row if picked is None else picked[row]
+            first, is_full = first[row], is_full[row]
         is_out = is_met & is_full & (state.block_end >= batch.canvas_length)
         state = replace(state, is_done=state.is_done | is_out)
         moving = is_met & is_full & ~is_out
@@ -123,13 +128,27 @@ def _move(state: State, moving: Bool[Tensor, " B"], parts: Parts) -> State:
     """Begin the next block of some rows."""
     begin = torch.where(moving, state.block_end, state.block_start)
     end = torch.where(moving, parts.blocks.end(begin, state.batch.canvas_length), state.block_end)
-    state = replace(state, block_start=begin, block_end=end)
+    return _begin(replace(state, block_start=begin, block_end=end), moving)
+
+
+def _slide(state: State, parts: Parts) -> State:
+    """Let a rule move the active blocks that are not full."""
+    window = parts.blocks.slide(state)
+    if window is None:
+        return state
+    begin, end, is_new = window
+    return _begin(replace(state, block_start=begin, block_end=end), is_new)
+
+
+def _begin(state: State, is_new: Bool[Tensor, " B"]) -> State:
+    """Count from here on in rows whose block is a new one."""
     opened = (state.is_open & state.is_in_block).sum(1)
     return replace(
         state,
-        block_open=torch.where(moving, opened, state.block_open),
-        block_steps=torch.where(moving, 0, state.block_steps),
-        full_steps=torch.where(moving, 0, state.full_steps),
+        block_open=torch.where(is_new, opened, state.block_open),
+        block_left=torch.where(is_new, state.is_open.sum(1), state.block_left),
+        block_steps=torch.where(is_new, 0, state.block_steps),
+        full_steps=torch.where(is_new, 0, state.full_steps),
     )
 
 
@@ -181,6 +200,20 @@ def _admit(
     is_stuck = state.is_stuck.clone()
     is_stuck[candidates.rows] |= chosen.any(1) & ~admitted.any(1)
     return replace(state, is_stuck=is_stuck), admitted
+
+
+def _admit_change(
+    state: State, candidates: Candidates, change: Change, chosen: Bool[Tensor, "R W"], *, parts: Parts
+) -> Change:
+    """Ask the constraint about a revision's own writing; a row must gain by it, else it writes what was chosen."""
+    nothing = torch.zeros_like(chosen)
+    hidden = _write(state, candidates, replace(change, write=nothing), candidates.mask_id)
+    written = parts.constraint.admit(hidden, candidates, change.write)
+    if written is change.write:
+        return change
+    gained = (written & candidates.is_open).sum(1) - change.hide.sum(1)
+    is_idle = (chosen.any(1) & (gained < 1))[:, None]
+    return Change(write=torch.where(is_idle, chosen, written), hide=change.hide & ~is_idle)
 
 
 def _write(state: State, candidates: Candidates, change: Change, mask_id: int) -> State:

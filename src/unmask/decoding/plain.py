@@ -21,6 +21,8 @@ class NoRevision:
 
     asks_written: ClassVar[bool] = False
     head: ClassVar[str | None] = None
+    selection: ClassVar[str | None] = None
+    view: ClassVar[str | None] = None
 
     def observe(self, model: Denoiser, asked: Int[Tensor, "K 2"]) -> None:
         """Nothing to read."""
@@ -69,6 +71,10 @@ class Never:
 class Free:
     """Any text."""
 
+    def check(self, canvas: int) -> None:
+        """Any canvas."""
+        del canvas
+
     def ban(self, state: State, at: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
         """Nothing."""
         del state, at
@@ -92,10 +98,11 @@ class NoSearch:
         del is_done
         return is_full
 
-    def pick(self, state: State, is_met: Bool[Tensor, " B"], draws: Draws) -> None:
+    def pick(self, state: State, is_met: Bool[Tensor, " B"], draws: Draws, *, index: int) -> None:
         """All go on as they are."""
-        del state, is_met, draws
+        del state, is_met, draws, index
 
-    def best(self, state: State) -> Int[Tensor, " B"]:
+    def best(self, state: State, eos_ids: Sequence[int]) -> Int[Tensor, " B"]:
         """All rows."""
+        del eos_ids
         return torch.arange(len(state.is_done), device=state.is_done.device)

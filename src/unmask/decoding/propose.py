@@ -9,7 +9,7 @@ from torch import Tensor
 from unmask.decoding.base import Reader
 from unmask.decoding.decoder import Parts
 from unmask.decoding.notes import Notebook
-from unmask.decoding.scores import SCORES, log_probability
+from unmask.decoding.scores import SCORES, low_confidence
 from unmask.decoding.state import Candidates, LookAhead, State
 from unmask.seeds import Draws
 from unmask.types import Denoiser, SoftTokens
@@ -40,8 +40,7 @@ def propose(
     is_open = in_block & state.is_open[rows[:, None], columns]
     is_asked = in_block & state.is_ours[rows[:, None], columns] if parts.revision.asks_written else is_open
 
-    place = is_asked.nonzero()
-    at = torch.stack([place[:, 0], columns[is_asked]], dim=1)
+    at = torch.stack([is_asked.nonzero()[:, 0], columns[is_asked]], dim=1)
     in_batch = torch.stack([rows[at[:, 0]], at[:, 1]], dim=1)
     query, asked = parts.view.query(model, state, rows, at)
     logits = parts.view.read(reader.logits(query, asked, state=state, rows=rows))
@@ -49,12 +48,14 @@ def propose(
         logits = logits.float()
     offset = at[:, 1] - prompt[at[:, 0]]
     keys = (state.batch.order[in_batch[:, 0]], torch.full_like(offset, index), offset)
-    shaped, token = _tokens(model, state, parts, draws, logits=logits, in_batch=in_batch, keys=keys)
-    log_prob = log_probability(logits, token)
+    notes = Notebook(state.notes, rows=rows, start=begin, width=width, places=len(ramp))
+    fused = parts.selection.fuse(logits, notes=notes, is_asked=is_asked, mask_id=model.mask_id)
+    shaped, token = _tokens(model, state, parts, draws, logits=fused, in_batch=in_batch, keys=keys)
+    probability = low_confidence(logits, token, draws, keys)
 
     def measured(name: str) -> Tensor:
         if name == "low_confidence" and shaped is logits:
-            return log_prob.exp()
+            return probability
         return SCORES[name](shaped, token, draws, keys)
 
     def spread(values: Tensor) -> Tensor:
@@ -71,13 +72,15 @@ def propose(
         token=torch.zeros_like(columns).masked_scatter(is_asked, token),
         written=state.ids[rows[:, None], columns],
         logits=logits,
-        log_prob=spread(log_prob),
+        log_prob=spread(probability.log()),
         score=spread(parts.proposal.rank(measured(parts.selection.score), token, model.eos_ids)),
         measure=lambda name: spread(measured(name)),
         block_open=state.block_open[rows],
         block_steps=state.block_steps[rows],
+        steps=parts.steps_per_block(int(state.batch.canvas_length.max())),
+        sureness=_sureness(state, rows),
         mask_id=model.mask_id,
-        notes=Notebook(state.notes, rows=rows, start=begin, width=width, places=len(ramp)),
+        notes=notes,
         look_ahead=_foresight(model, state, parts, reader, rows=rows, columns=columns, is_open=is_open),
         trust=None if trust is None else spread(trust),
     )
@@ -85,6 +88,12 @@ def propose(
         at_open = is_open[is_asked]
         in_batch, logits = in_batch[at_open], logits[at_open]
     return candidates, parts.view.remember(model, in_batch, logits)
+
+
+def _sureness(state: State, rows: Int[Tensor, " R"]) -> Float[Tensor, " R"]:
+    is_written = (state.is_ours & ~state.is_open)[rows]
+    total = torch.where(is_written, state.log_prob[rows].exp(), 0).sum(1)
+    return torch.where(is_written.any(1), total / is_written.sum(1).clamp(min=1), 1)
 
 
 def _tokens(

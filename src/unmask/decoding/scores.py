@@ -9,11 +9,11 @@ from jaxtyping import Float, Int
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
+from unmask.decoding.pieces import in_pieces
 from unmask.errors import UserError, did_you_mean
 from unmask.seeds import Draws
 
 Score = Callable[..., Tensor]
-_PIECE = 2**20  # numbers
 
 
 def low_confidence(
@@ -21,14 +21,13 @@ def low_confidence(
 ) -> Float[Tensor, " K"]:
     """Probability of the proposed token: the least sure stay hidden (LLaDA's low-confidence remasking)."""
     del draws, keys
-    return log_probability(logits, token).exp()
+    return probability(logits, token)
 
 
-def log_probability(logits: Float[Tensor, "K V"], token: Int[Tensor, " K"]) -> Float[Tensor, " K"]:
-    """Log probability of a token of each row, in pieces that stay in a processor's cache: no second ``[K, V]``."""
-    pieces = torch.split(logits, max(1, _PIECE // max(logits.shape[-1], 1)))
-    whole = torch.cat([piece.logsumexp(-1) for piece in pieces])
-    return logits.gather(-1, token[:, None]).squeeze(-1) - whole
+def probability(logits: Float[Tensor, "K V"], token: Int[Tensor, " K"]) -> Float[Tensor, " K"]:
+    """Read the probability of one token in each row."""
+    pieces = zip(in_pieces(logits), in_pieces(token[:, None], like=logits), strict=True)
+    return torch.cat([some.softmax(-1).gather(-1, at) for some, at in pieces]).squeeze(-1)
 
 
 def negative_entropy(
@@ -36,8 +35,7 @@ def negative_entropy(
 ) -> Float[Tensor, " K"]:
     """Sum of p log p: higher is surer."""
     del token, draws, keys
-    log_p = logits.log_softmax(-1)
-    return (log_p.exp() * log_p.clamp(min=torch.finfo(log_p.dtype).min)).sum(-1)
+    return -torch.cat([torch.special.entr(piece.softmax(-1)).sum(-1) for piece in in_pieces(logits)])
 
 
 def margin(
@@ -45,7 +43,7 @@ def margin(
 ) -> Float[Tensor, " K"]:
     """Probability of the best token minus that of the second best."""
     del token, draws, keys
-    best = logits.softmax(-1).topk(2, dim=-1).values
+    best = torch.cat([piece.softmax(-1).topk(2, dim=-1).values for piece in in_pieces(logits)])
     return best[:, 0] - best[:, 1]
 
 

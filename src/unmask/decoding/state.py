@@ -24,6 +24,7 @@ class State:
         block_start: canvas offset at which the row's active block begins.
         block_end: canvas offset at which it ends.
         block_open: open columns of the active block when it became active.
+        block_left: open columns of the whole canvas then.
         block_steps: forwards spent on the active block so far.
         full_steps: forwards spent on it since it was full, where a revision keeps it active.
         is_held: rows whose active block the revision may still change.
@@ -43,6 +44,7 @@ class State:
     block_start: Int[Tensor, " B"]
     block_end: Int[Tensor, " B"]
     block_open: Int[Tensor, " B"]
+    block_left: Int[Tensor, " B"]
     block_steps: Int[Tensor, " B"]
     full_steps: Int[Tensor, " B"]
     is_held: Bool[Tensor, " B"]
@@ -92,6 +94,8 @@ class Candidates:
         measure: gives any measure of ``unmask.decoding.scores`` by its name, in the same form.
         block_open: open places when the block became active.
         block_steps: forwards spent on the block before this one.
+        steps: forwards that a block may take; None: as many as it has open places.
+        sureness: mean probability that the row's written tokens had when they were written; 1 where there is none.
         mask_id: the mask token, which is never proposed.
         notes: what was remembered, and what shall be.
         look_ahead: reads what the text would be; see ``LookAhead``.
@@ -112,6 +116,8 @@ class Candidates:
     measure: Callable[[str], Float[Tensor, "R W"]]
     block_open: Int[Tensor, " R"]
     block_steps: Int[Tensor, " R"]
+    steps: int | None
+    sureness: Float[Tensor, " R"]
     mask_id: int
     notes: Notebook
     look_ahead: "LookAhead"

@@ -1,80 +1,18 @@
 """``evaluate``: decode a task's problems and judge the answers."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from hashlib import blake2b
 from typing import Any
 
 from unmask.decoding import Decoder
 from unmask.errors import UserError
-from unmask.evaluate.intervals import wilson
+from unmask.evaluate import processes
+from unmask.evaluate.answers import Answer, Evaluation, by_place
+from unmask.evaluate.journal import Journal
 from unmask.generate import generate
 from unmask.models import LoadedModel
-from unmask.tasks import Problem, Task
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """One judged answer."""
-
-    place: str
-    prompt: str
-    text: str
-    expected: str
-    is_right: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """Accuracy and what it cost.
-
-    Args:
-        answers: in the order of the problems.
-        forwards: calls of the model.
-        tokens_per_forward: answer tokens for each forward that read their row.
-        seconds: wall time of decoding.
-    """
-
-    answers: list[Answer]
-    forwards: int
-    tokens_per_forward: float
-    seconds: float
-
-    @property
-    def right(self) -> int:
-        """Answers that are right."""
-        return sum(answer.is_right for answer in self.answers)
-
-    @property
-    def accuracy(self) -> float:
-        """Share of right answers."""
-        return self.right / max(len(self.answers), 1)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The accuracy's 95 % Wilson interval."""
-        return wilson(self.right, len(self.answers))
-
-    def write(self, path: Path) -> None:
-        """Write the answers as JSON Lines."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(
-            "".join(json.dumps(asdict(answer), ensure_ascii=False) + "\n" for answer in self.answers), "utf-8"
-        )
-
-    def summary(self) -> dict[str, Any]:
-        """Return JSON types: accuracy, its 95 % Wilson interval, cost."""
-        low, high = self.interval
-        return {
-            "accuracy": round(self.accuracy, 4),
-            "interval": [round(low, 4), round(high, 4)],
-            "problems": len(self.answers),
-            "forwards": self.forwards,
-            "tokens_per_forward": round(self.tokens_per_forward, 3),
-            "seconds": round(self.seconds, 2),
-        }
+from unmask.tasks import Problem, Task, grades
 
 
 def evaluate(
@@ -84,11 +22,15 @@ def evaluate(
     *,
     decoder: Decoder,
     max_new_tokens: int,
+    samples: int = 1,
     batch_size: int = 64,
     seed: int = 0,
+    journal: Journal | None = None,
     on_batch: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Decode and judge.
+    """Decode and judge. In a process group each process takes its share, and all return the whole.
+
+    An answer depends on its problem, the sample's number and the seed, not on the batch or the process.
 
     Args:
         lm: the model.
@@ -96,53 +38,96 @@ def evaluate(
         problems: what is asked.
         decoder: how.
         max_new_tokens: columns of each canvas.
-        batch_size: problems decoded side by side; they are sorted by length first, so that few columns are padding.
+        samples: answers to each problem.
+        batch_size: answers decoded side by side; sorted by length first, so that few columns are padding.
         seed: of the sampler.
-        on_batch: called with the number of problems done.
-    """
-    began = time.perf_counter()
-    order = sorted(range(len(problems)), key=lambda i: len(problems[i].prompt))
-    texts, forwards, tokens, reads = {}, 0, 0, 0
-    for begin in range(0, len(order), batch_size):
-        chosen = order[begin : begin + batch_size]
-        out = generate(
-            lm,
-            [problems[i].prompt for i in chosen],
-            decoder=decoder,
-            max_new_tokens=max_new_tokens,
-            seed=seed + begin,
-            chat=task.chat,
-        )
-        texts |= dict(zip(chosen, out.texts, strict=True))
-        forwards += out.forwards
-        tokens += sum(len(answer) for answer in out.answers)
-        reads += sum(out.row_forwards)
-        if on_batch:
-            on_batch(len(texts))
-    return Evaluation(
-        answers=[
-            Answer(
-                place=p.place, prompt=p.prompt, text=texts[i], expected=p.answer, is_right=task.is_right(texts[i], p)
-            )
-            for i, p in enumerate(problems)
-        ],
-        forwards=forwards,
-        tokens_per_forward=tokens / max(reads, 1),
-        seconds=time.perf_counter() - began,
-    )
-
-
-def check_writable(path: Path) -> None:
-    """Refuse a file that the answers could not be written to, before hours of decoding.
+        journal: where answers are written as they come, and read from: what is there is not decoded again.
+        on_batch: called with the number of answers done, by this process or before.
 
     Raises:
-        UserError: it is a folder, is there already, or lies where nothing can be written.
+        UserError: several samples of a decoder that would give the same one each time.
     """
-    if path.exists():
-        raise UserError(f"{path}: expected a new file, found something of that name; choose another --out")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-        path.unlink()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error
+    check_samples(samples, decoder)
+    began = time.perf_counter()
+    done = by_place(journal.done if journal else [])
+    by_length = sorted(range(len(problems)), key=lambda i: len(problems[i].prompt))
+    units = [(index, sample) for index in by_length for sample in range(samples)]
+    mine = [unit for unit in units[processes.rank() :: processes.world()] if unit not in done]
+    found: list[Answer] = []
+    for begin in range(0, len(mine), batch_size):
+        chosen = mine[begin : begin + batch_size]
+        judged = _answer(
+            lm, task, problems, chosen, decoder=decoder, max_new_tokens=max_new_tokens, seed=seed
+        )  # fmt: skip
+        if journal:
+            journal.append(judged)
+        found += judged
+        if on_batch:
+            on_batch(len(done) + len(found))
+    whole = done | by_place(processes.gather(found))
+    answers = [whole[index, sample] for index in range(len(problems)) for sample in range(samples)]
+    return Evaluation(answers=answers, samples=samples, seconds=time.perf_counter() - began)
+
+
+def check_samples(samples: int, decoder: Decoder) -> None:
+    """Refuse several samples of a greedy decoder.
+
+    Raises:
+        UserError: its temperature is 0.
+    """
+    if samples < 1:
+        raise UserError(f"samples={samples}: expected at least 1")
+    proposal: Any = decoder.parts().proposal
+    proposal = getattr(proposal, "inner", proposal)
+    if samples > 1 and not getattr(proposal, "temperature", 0):
+        raise UserError(
+            f"samples={samples}: expected a temperature above 0, found 0, at which all samples of a problem are the "
+            "same; write --temperature 0.7, or leave the samples out"
+        )
+
+
+def _answer(
+    lm: LoadedModel,
+    task: Task,
+    problems: Sequence[Problem],
+    chosen: Sequence[tuple[int, int]],
+    *,
+    decoder: Decoder,
+    max_new_tokens: int,
+    seed: int,
+) -> list[Answer]:
+    """Decode and judge a batch of (problem, sample)."""
+    began = time.perf_counter()
+    out = generate(
+        lm,
+        [problems[index].prompt for index, _ in chosen],
+        decoder=decoder,
+        max_new_tokens=max_new_tokens,
+        seed=[sample_seed(seed, sample) for _, sample in chosen],
+        chat=task.chat,
+    )
+    seconds = (time.perf_counter() - began) / len(chosen)
+    rows = zip(chosen, out.texts, out.answers, out.row_forwards, strict=True)
+    return [
+        Answer(
+            place=problems[index].place,
+            prompt=problems[index].prompt,
+            text=text,
+            expected=problems[index].answer,
+            is_right=task.is_right(text, problems[index]),
+            problem=index,
+            sample=sample,
+            tokens=len(tokens),
+            forwards=forwards,
+            seconds=seconds,
+            grades=grades(task, text, problems[index]),
+        )
+        for (index, sample), text, tokens, forwards in rows
+    ]
+
+
+def sample_seed(seed: int, sample: int) -> int:
+    """Give every sample a seed of its own; the first has the run's."""
+    if not sample:
+        return seed
+    return int.from_bytes(blake2b(f"{seed}/{sample}".encode(), digest_size=7).digest(), "little")

@@ -3,38 +3,51 @@
 import time
 from collections.abc import Iterable, Iterator
 
+import torch
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
 from unmask.decoding import Step
 from unmask.models import LoadedModel
+from unmask.plots.flow import visible
+from unmask.plots.palette import ink, shade
 
-FRESH, OPEN, LATER = "#000000 on #7ee787", "bright_black", "grey30"
-BLOCKS = ("bright_cyan", "bright_magenta")
+GIVEN, OPEN, LATER, EDGE = "bold", "bold", "dim", "bold blue"
+KEY = (0.3, 0.6, 0.9, 1.0)
 
 
 def spell(lm: LoadedModel, token: int) -> str:
     """Write one token: an end as a mark, white space made visible where it would break the line."""
-    if token in lm.eos_ids:
-        return "∎"
-    return str(lm.tokenizer.decode([token])).replace("\n", "⏎").replace("\t", "⇥")
+    return visible(str(lm.tokenizer.decode([token])), is_end=token in lm.eos_ids)
 
 
 def frame(step: Step, lm: LoadedModel, *, row: int = 0) -> Text:
-    """Draw a row's canvas: fresh tokens marked, blocks in alternating colours, hidden tokens as dots."""
+    """Draw a row's canvas.
+
+    A token's colour tells how sure the model was when it wrote it; fresh tokens are underlined, given ones bold, hidden
+    ones dots; the active block stands in brackets.
+    """
     state, batch = step.state, step.state.batch
     fresh = {int(offset) for r, offset in step.at.tolist() if r == row}
+    begin, end = (-1, -1) if bool(state.is_done[row]) else (int(state.block_start[row]), int(state.block_end[row]))
+    is_past = _after_end(step, lm, row)
     text = Text()
-    columns = (batch.offset[row] >= 0).nonzero().flatten().tolist()
-    for column in columns:
+    for column in (batch.offset[row] >= 0).nonzero().flatten().tolist():
         offset = int(batch.offset[row, column])
-        block = offset // batch.block_size
+        if offset == begin:
+            text.append("⟦", style=EDGE)
         if bool(state.is_open[row, column]):
-            text.append("·", style=OPEN if offset < int(state.block_end[row]) else LATER)
-            continue
-        style = FRESH if offset in fresh else BLOCKS[block % 2]
-        text.append(spell(lm, int(state.ids[row, column])), style=style)
+            text.append("·", style=OPEN if begin <= offset < end else LATER)
+        elif is_past[column]:
+            text.append("∎", style=LATER)
+        else:
+            style = GIVEN
+            if bool(state.is_ours[row, column]):
+                style = _style(float(state.log_prob[row, column].exp()), is_fresh=offset in fresh)
+            text.append(spell(lm, int(state.ids[row, column])), style=style)
+        if offset == end - 1:
+            text.append("⟧", style=EDGE)
     return text
 
 
@@ -53,8 +66,30 @@ def watch(
     forwards = tokens = 0
     with Live(console=console or Console(stderr=True), refresh_per_second=20, transient=False) as live:
         for step in steps:
-            forwards, tokens = forwards + 1, tokens + len(step.at)
+            forwards, tokens = forwards + step.forwards, tokens + len(step.at)
             status = Text(f"forward {forwards} · {tokens} tokens · {tokens / forwards:.2f} tokens per forward", "dim")
-            live.update(Group(Text(title, "bold"), frame(step, lm), status))
+            live.update(Group(Text(title, "bold"), frame(step, lm), status.append_text(_key())))
             time.sleep(pause)
             yield step
+
+
+def _after_end(step: Step, lm: LoadedModel, row: int) -> list[bool]:
+    """Find the columns after the end of a finished answer: filler that nobody wrote."""
+    state = step.state
+    is_end = state.batch.is_canvas[row] & torch.isin(state.ids[row], torch.tensor(lm.eos_ids, device=state.ids.device))
+    is_past = (is_end.cumsum(0) - is_end.long() > 0) & is_end & state.is_ours[row] & state.is_done[row]
+    past: list[bool] = is_past.tolist()
+    return past
+
+
+def _style(probability: float, *, is_fresh: bool) -> str:
+    colour = shade(probability)
+    return f"{'bold underline ' if is_fresh else ''}{ink(colour)} on {colour}"
+
+
+def _key() -> Text:
+    """Show what the colours mean."""
+    key = Text(" · sure: ")
+    for probability in KEY:
+        key.append(f" {probability:g} ", style=_style(probability, is_fresh=False))
+    return key

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from unmask.config import choose
 from unmask.data import Record
@@ -58,8 +58,22 @@ class Task(Protocol):
         ...
 
     def is_right(self, text: str, problem: Problem) -> bool:
-        """Judge a generated text."""
+        """Judge a generated text. Whatever the text is, the judgement ends in bounded time, without an exception."""
         ...
+
+
+@runtime_checkable
+class Graded(Protocol):
+    """A task that can say more of an answer than right or wrong."""
+
+    def grades(self, text: str, problem: Problem) -> dict[str, float]:
+        """Return further scores from 0 to 1 by name, the same names for every text."""
+        ...
+
+
+def grades(task: Task, text: str, problem: Problem) -> dict[str, float]:
+    """Return the further scores of an answer; none if the task has no others than right and wrong."""
+    return task.grades(text, problem) if isinstance(task, Graded) else {}
 
 
 TASKS = Registry[Task]("task")
@@ -102,7 +116,9 @@ def is_test(key: str) -> bool:
     return int(hashlib.sha256(key.encode()).hexdigest(), 16) % 10 == 0
 
 
-def check_split(split: str) -> None:
-    """Refuse what is neither ``train`` nor ``test``."""
+def check_split(split: str, *, only_test: str | None = None) -> None:
+    """Refuse what is neither ``train`` nor ``test``, and ``train`` of the task ``only_test``."""
     if split not in ("train", "test"):
         raise UserError(f"split: expected train or test, found '{split}'")
+    if only_test and split == "train":
+        raise UserError(f"split: expected test, found 'train'; {only_test} has problems to be tested on only")

@@ -21,7 +21,8 @@ class GSM8K:
     """Questions and worked answers that end in ``#### number``.
 
     The calculator marks ``<<3*4=12>>`` are taken out of the solutions. The last number of a text counts, as in the
-    flexible extraction of lm-evaluation-harness; a number after ``####`` or in a box goes first.
+    flexible extraction of lm-evaluation-harness; a number after ``####`` or in a box goes first. Beside it, ``strict``
+    counts only a number after ``####``.
 
     Args:
         path: folder with ``train.jsonl`` and ``test.jsonl`` as released; None: ``openai/gsm8k`` from the hub.
@@ -52,13 +53,21 @@ class GSM8K:
         found = final_number(text)
         return found is not None and float(found) == float(problem.answer)
 
+    def grades(self, text: str, problem: Problem) -> dict[str, float]:
+        """Return ``strict``: whether the number after the first ``####`` is right, as in the harness."""
+        _, mark, after = text.partition("####")
+        number = re.match(rf"\s*(-?(?:\\?\$)?-?(?:{_DIGITS}))", after) if mark else None
+        return {"strict": float(number is not None and self.is_right(f"#### {number[1]}", problem))}
+
 
 def _problem(record: Record) -> Problem:
     if record.fault is not None:
         raise UserError(f"{record.place}: {record.fault.detail}; mend it, or leave the row out of the file")
     answer = final_number(record.completion)
     if answer is None:
-        raise UserError(f"{record.place}: expected an answer that ends with '#### number', found no number")
+        raise UserError(
+            f"{record.place}: expected an answer that ends with '#### number', found no number; mend the row"
+        )
     return Problem(prompt=record.prompt, solution=_MARKS.sub("", record.completion), answer=answer, place=record.place)
 
 
@@ -72,6 +81,7 @@ def final_number(text: str) -> str | None:
     >>> final_number("from 3-5 days")
     '5'
     """
+    text = text.replace("\N{MINUS SIGN}", "-")
     marked = _MARKED.search(text)
     numbers = [marked[1]] if marked else _NUMBER.findall(text)
     return re.sub(r"[^\d.-]", "", numbers[-1]) if numbers else None

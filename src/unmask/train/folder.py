@@ -1,11 +1,9 @@
 """The folder of a run: claimed once, and resumed only by the run that it holds."""
 
 import json
-import platform
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +12,7 @@ import torch
 from unmask.data import Curriculum
 from unmask.errors import UserError
 from unmask.models import LoadedModel
+from unmask.provenance import versions
 from unmask.train import checkpoints
 from unmask.train.layout import Layout
 from unmask.train.run import TrainRun
@@ -53,12 +52,6 @@ def settings_of(
 
 def _described(part: Any) -> dict[str, Any]:
     return {"name": part.name, **{f.name: getattr(part, f.name) for f in fields(part)}}
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what a run's numbers depend on."""
-    packages = ("unmask", "torch", "transformers", "accelerate", "peft", "tokenizers")
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
 
 
 def check_folder(out: Path, *, resume: bool) -> None:

@@ -13,7 +13,7 @@ MASK = 10
 
 def places(
     scores, *, closed=(), steps_done=0, opened=None, width=None, token=None, canvas=16, trust=None, logits=None,
-    notes=None, start=0, **measures,
+    notes=None, start=0, steps=None, sureness=1.0, **measures,
 ):  # fmt: skip
     """One row of a block; ``closed`` places are written, and asked about if there is ``trust`` in them.
 
@@ -43,6 +43,8 @@ def places(
         measure=given.__getitem__,
         block_open=one * (int(is_open.sum()) if opened is None else opened),
         block_steps=one * steps_done,
+        steps=steps,
+        sureness=one * sureness,
         mask_id=MASK,
         notes=Notebook(notes or {}, rows=rows, start=one * start, width=width, places=len(scores)),
         look_ahead=None,

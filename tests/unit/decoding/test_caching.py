@@ -25,6 +25,7 @@ HOW = {
     "edited": {"threshold": 0.05, "revision": {"name": "edit", "threshold": 0.3, "max_post_steps": 2}},
     "sampled": {"temperature": 1.0},
     "guided": {"view": {"name": "cfg", "scale": 0.5}},
+    "sliding": {"blocks": "sliding", "threshold": 0.2},
 }
 
 
@@ -288,7 +289,7 @@ def test_text_that_changes_behind_the_active_block_is_read_anew():
 
     lm, batch = model(), canvas()
     parts = Decoder(block_size=BLOCK, cache="block").parts()
-    state, _ = advance(start(batch, lm.mask_id, batch.offset >= 8), parts, Draws(seed=0))
+    state, _ = advance(start(batch, lm.mask_id, batch.offset >= 8), parts, Draws(seed=0), index=0)
     rows = torch.arange(3)
     at = torch.stack([rows, batch.is_canvas.long().argmax(1) + 8], dim=1)
     reader = CACHES["block"]().open(lm)

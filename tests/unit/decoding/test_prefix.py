@@ -8,7 +8,7 @@ INF = float("inf")
     ("scores", "fields", "expected"),
     [
         ([0.95, 0.92, 0.5, 0.99], {}, [0, 1]),  # what comes after the first failure waits
-        ([0.1, 0.99, 0.99, 0.2], {}, [0, 1, 2]),  # the first is written whatever it is
+        ([0.1, 0.99, 0.99, 0.2], {}, [0]),  # the first is written whatever it is, but its failure ends the run
         ([0.9, 0.9], {}, [0]),  # strictly above
         ([1.0, 1.0, 1.0], {"threshold": 1.0}, [0]),
         ([0.3, 0.2, 0.0], {"threshold": 0.0}, [0, 1]),

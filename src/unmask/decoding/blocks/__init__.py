@@ -2,6 +2,7 @@
 
 from unmask.decoding.blocks.adablock import AdaBlock
 from unmask.decoding.blocks.plain import Fixed, Whole
+from unmask.decoding.blocks.sliding import Sliding
 from unmask.decoding.blocks.swordsman import Swordsman
 
-__all__ = ["AdaBlock", "Fixed", "Swordsman", "Whole"]
+__all__ = ["AdaBlock", "Fixed", "Sliding", "Swordsman", "Whole"]

@@ -1,8 +1,9 @@
 """Caches: what of the text is read again, and what is remembered."""
 
 from unmask.decoding.caching.block import BlockCache
+from unmask.decoding.caching.dkv import DelayedCache
 from unmask.decoding.caching.drift import Drift, measure_drift
 from unmask.decoding.caching.none import NoCache
 from unmask.decoding.caching.refreshed import DualCache, PrefixCache
 
-__all__ = ["BlockCache", "Drift", "DualCache", "NoCache", "PrefixCache", "measure_drift"]
+__all__ = ["BlockCache", "DelayedCache", "Drift", "DualCache", "NoCache", "PrefixCache", "measure_drift"]

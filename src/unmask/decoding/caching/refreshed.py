@@ -21,15 +21,17 @@ class _Refreshed:
     Args:
         refresh_every: forwards of a block from one reading of everything to the next; None: at its first one only. 1 is
             the cache ``none``.
+        look_back: columns before the active block that each forward reads again.
     """
 
     refresh_every: Annotated[int, Field(ge=1)] | None = None
+    look_back: Annotated[int, Field(ge=0)] = 0
     is_exact: ClassVar[bool] = False
     keeps_suffix: ClassVar[bool]
 
     def open(self, model: Denoiser) -> Reader:
         """Start a run."""
-        return _RefreshedReader(model, every=self.refresh_every, keeps_suffix=self.keeps_suffix)
+        return _RefreshedReader(model, self)
 
 
 @CACHES.register("prefix")
@@ -42,6 +44,8 @@ class PrefixCache(_Refreshed):
     Args:
         refresh_every: forwards of a block from one reading of everything to the next; None: at its first one only. 1 is
             the cache ``none``.
+        look_back: columns before the active block that each forward reads again; for the block rule ``sliding`` (DSB,
+            arXiv 2602.05992: 24).
 
     Differs from the paper: rows refresh when their own block begins; with shifted logits the column before the block is
     read with it; text that a revision changes outside of what is read makes the row refresh.
@@ -60,6 +64,7 @@ class DualCache(_Refreshed):
     Args:
         refresh_every: forwards of a block from one reading of everything to the next; None: at its first one only. 1 is
             the cache ``none``.
+        look_back: as of ``prefix``.
 
     Differs from the paper: as ``prefix``.
     """
@@ -68,8 +73,10 @@ class DualCache(_Refreshed):
 
 
 class _RefreshedReader:
-    def __init__(self, model: Denoiser, *, every: int | None, keeps_suffix: bool) -> None:
-        self.model, self.every, self.keeps_suffix = model, every, keeps_suffix
+    def __init__(self, model: Denoiser, policy: _Refreshed) -> None:
+        self.model, self.every, self.keeps_suffix = model, policy.refresh_every, policy.keeps_suffix
+        # A shifted model predicts the first column of the block from the one before it.
+        self.look_back = max(policy.look_back, int(model.shift))
         self.memory: Memory | None = None
         self.forwards = 0
 
@@ -112,8 +119,7 @@ class _RefreshedReader:
         known = text_length(query.columns)
         begin = (prompt + state.block_start[rows]).repeat(shows)
         end = (prompt + state.block_end[rows]).repeat(shows) if self.keeps_suffix else known
-        # A shifted model predicts the first column of the block from the one before it.
-        return Window(begin=(begin - int(self.model.shift)).clamp(min=0), end=end, known=known)
+        return Window(begin=(begin - self.look_back).clamp(min=0), end=end, known=known)
 
     def _is_due(self, query: Query, state: State, rows: Int[Tensor, " R"], window: Window) -> Bool[Tensor, " R2"]:
         assert self.memory is not None  # noqa: S101  # for the type checker

@@ -60,15 +60,14 @@ class Memory:
 
     def query(self, query: Query, window: Window, rows: Int[Tensor, " R"] | None = None) -> Query:
         """Narrow a query down to a window. Columns beyond a row's window repeat its last one: read twice, kept once."""
-        ids = query.ids if rows is None else query.ids[rows]
         past, columns = self._past(query, window, rows)
-        return Query(
-            ids=ids.gather(1, past.place),
-            columns=columns,
-            rule=query.rule,
-            soft=_soft(query, past.place, rows),
-            past=past,
-        )
+        return _narrow(query, past, columns)
+
+    def scattered(self, query: Query, place: Int[Tensor, "R N"]) -> Query:
+        """Narrow a query down to any columns of each row; all of the text is known."""
+        columns = _gather(query.columns, place)
+        seen = _seen(query.rule, columns, query.columns, text_length(query.columns))
+        return _narrow(query, Past(store=self.store, place=place, may_attend=seen), columns)
 
     def _past(self, query: Query, window: Window, rows: Int[Tensor, " R"] | None) -> tuple[Past, Columns]:
         """Say who sees what. Within a block that stays as it was in the forward before."""
@@ -107,6 +106,12 @@ def first(is_wanted: Bool[Tensor, "R L"]) -> Int[Tensor, " R"]:
 def text_length(columns: Columns) -> Int[Tensor, " R"]:
     """Count the columns that are not padding, which stands on the right."""
     return (columns.segment != PAD).sum(1)
+
+
+def _narrow(query: Query, past: Past, columns: Columns) -> Query:
+    ids = query.ids if past.rows is None else query.ids[past.rows]
+    soft = _soft(query, past.place, past.rows)
+    return Query(ids=ids.gather(1, past.place), columns=columns, rule=query.rule, soft=soft, past=past)
 
 
 def _seen(rule: AttentionRule, read: Columns, text: Columns, known: Int[Tensor, " R"]) -> Bool[Tensor, "R N C"]:

@@ -49,6 +49,8 @@ class Wrapped:
 class NoEos(Wrapped):
     """Never propose an end token (LLaDA, arXiv 2502.09992, ``logits_eos_inf`` of its generate.py).
 
+    Unless a constraint leaves nothing else.
+
     Args:
         inner: the proposal that chooses among the other tokens.
         ids: tokens that are banned; default: all that end an answer. LLaDA bans its end of text, 126081, and leaves the
@@ -68,7 +70,9 @@ class NoEos(Wrapped):
     def shape(self, logits: Float[Tensor, "K V"], eos_ids: Sequence[int]) -> Float[Tensor, "K V"]:
         """Ban, then shape."""
         banned = torch.tensor(list(eos_ids if self.ids is None else self.ids), device=logits.device, dtype=torch.int64)
-        return super().shape(logits.index_fill(1, banned, -torch.inf), eos_ids)
+        left = logits.index_fill(1, banned, -torch.inf)
+        is_empty = left.amax(1, keepdim=True) == -torch.inf
+        return super().shape(torch.where(is_empty, logits, left) if bool(is_empty.any()) else left, eos_ids)
 
 
 @PROPOSALS.register("late_eos")

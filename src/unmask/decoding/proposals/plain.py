@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding.base import PROPOSALS
+from unmask.decoding.pieces import in_pieces
 from unmask.seeds import Draws
 
 
@@ -72,7 +73,11 @@ def sample(
     logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, " K"]], *, temperature: float = 1.0
 ) -> Int[Tensor, " K"]:
     """Draw exactly from softmax(logits / temperature)."""
-    vocabulary = torch.arange(logits.shape[-1], device=logits.device)
-    uniform = draws.uniform("gumbel", *(key[:, None] for key in keys), vocabulary[None, :])
-    noise = -torch.log(-torch.log(uniform.clamp(min=2.0**-54)))
-    return (logits.double() + temperature * noise).argmax(-1)
+    vocabulary = torch.arange(logits.shape[-1], device=logits.device)[None, :]
+    columns = torch.stack([key.expand(len(logits)) for key in keys], dim=1)
+    tokens = []
+    for some, key in zip(in_pieces(logits), in_pieces(columns, like=logits), strict=True):
+        uniform = draws.uniform("gumbel", *(each[:, None] for each in key.unbind(1)), vocabulary)
+        noise = -torch.log(-torch.log(uniform.clamp(min=2.0**-54)))
+        tokens.append((some.double() + temperature * noise).argmax(-1))
+    return torch.cat(tokens)

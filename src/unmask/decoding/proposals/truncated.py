@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding.base import PROPOSALS
+from unmask.decoding.pieces import in_pieces
 from unmask.decoding.proposals.plain import Unshaped, sample
 from unmask.seeds import Draws
 
@@ -98,6 +99,10 @@ class TopK(Truncated):
 
 def keep_mass(logits: Float[Tensor, "K V"], mass: float) -> Float[Tensor, "K V"]:
     """Keep the likeliest tokens up to the one at which their probabilities reach ``mass``; ties go to the lower id."""
+    return torch.cat([_keep_mass(piece, mass) for piece in in_pieces(logits)])
+
+
+def _keep_mass(logits: Float[Tensor, "K V"], mass: float) -> Float[Tensor, "K V"]:
     by_size = logits.argsort(dim=-1, descending=True, stable=True)
     p = logits.gather(1, by_size).softmax(-1)
     is_beyond = p.cumsum(-1) - p >= mass

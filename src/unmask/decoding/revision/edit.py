@@ -35,6 +35,8 @@ class Edit:
     max_post_steps: Annotated[int, Field(ge=0)] = 16
 
     head: ClassVar[str | None] = None
+    selection: ClassVar[str | None] = None
+    view: ClassVar[str | None] = None
 
     @property
     def asks_written(self) -> bool:

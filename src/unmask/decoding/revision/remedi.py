@@ -32,6 +32,8 @@ class RemediRevision:
 
     asks_written: ClassVar[bool] = True
     head: ClassVar[str | None] = HEAD
+    selection: ClassVar[str | None] = None
+    view: ClassVar[str | None] = None
 
     def observe(self, model: Denoiser, asked: Int[Tensor, "K 2"]) -> Float[Tensor, " K"]:
         """Read the confidence logits.

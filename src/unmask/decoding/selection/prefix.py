@@ -19,8 +19,8 @@ from unmask.decoding.state import Candidates
 class Prefix(Unrefined):
     """Write the longest run of the block's open places, from the left, that stays above a threshold (SDLM, 2509.24007).
 
-    At least the first open place is written. 1 and above write one token a step, left to right; 0 stops at nothing but
-    a score of exactly 0.
+    At least the first open place is written, and alone where it does not pass. 1 and above write one token a step, left
+    to right; 0 stops at nothing but a score of exactly 0.
 
     Args:
         threshold: tau, which scores must exceed.
@@ -43,6 +43,6 @@ class Prefix(Unrefined):
         score = candidates.score
         if self.by == "product":
             score = torch.where(is_open, score, 1.0).cumprod(-1)
-        number = is_open.cumsum(-1)
-        fails = is_open & (score <= self.threshold) & (number > 1)
-        return is_open & (fails.cumsum(-1) == 0)
+        fails = is_open & (score <= self.threshold)
+        # A first place that fails is written nevertheless, but ends the run.
+        return is_open & ((fails.cumsum(-1) == 0) | (is_open.cumsum(-1) == 1))

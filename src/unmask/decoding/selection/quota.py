@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from pydantic import AfterValidator
 from torch import Tensor
 
@@ -33,8 +33,13 @@ class Quota(Unrefined):
 
     def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
         """Pick the quota's best places."""
-        opened = candidates.block_open
-        planned = opened if steps is None else opened.clamp(max=steps)
-        planned = planned.clamp(min=1)
-        quota = opened // planned + (candidates.block_steps < opened % planned).long()
-        return top(candidates.score, candidates.is_open, torch.clamp(quota, min=1))
+        return top(candidates.score, candidates.is_open, share(candidates, steps))
+
+
+def share(candidates: Candidates, steps: int | None) -> Int[Tensor, " R"]:
+    """Return how many places each row writes at this step, so that a block takes ``steps``; None: one a step."""
+    opened = candidates.block_open
+    planned = opened if steps is None else opened.clamp(max=steps)
+    planned = planned.clamp(min=1)
+    quota = opened // planned + (candidates.block_steps < opened % planned).long()
+    return torch.clamp(quota, min=1)

@@ -1,6 +1,7 @@
 """The plain view: the canvas as it stands."""
 
 from dataclasses import replace
+from typing import ClassVar
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -16,12 +17,18 @@ from unmask.types import Denoiser, Query, SoftTokens
 class CanvasView:
     """The model reads the live rows whole: prompt, written tokens, masks to the end of the canvas."""
 
+    lays_out: ClassVar[bool] = False
+
     def query(
         self, model: Denoiser, state: State, rows: Int[Tensor, " R"], at: Int[Tensor, "K 2"]
     ) -> tuple[Query, Int[Tensor, "K 2"]]:
-        """Select the live rows; what stands before a row's active block is settled."""
+        """Select the live rows; what stands before the active block is settled, in whole blocks of the model's grid.
+
+        A block that began within one of these (a window that slides, a cut) must go on seeing what is written there.
+        """
         batch = state.batch
-        whole = batch.query(state.ids, model.rule, settled=batch.offset < state.block_start[:, None])
+        settled = state.block_start - state.block_start % batch.block_size
+        whole = batch.query(state.ids, model.rule, settled=batch.offset < settled[:, None])
         return replace(whole, ids=whole.ids[rows], columns=whole.columns[rows]), at
 
     def read(self, logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:

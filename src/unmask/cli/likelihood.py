@@ -1,0 +1,101 @@
+"""``unmask likelihood``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from unmask.cli.options import BlockSize, Device, Json, Model, Seed
+from unmask.cli.rows import Data, read_rows
+
+
+def likelihood(
+    model: Model,
+    data: Data,
+    draws: Annotated[int, typer.Option(min=1, help="Draws of hidden tokens for each answer, or block.")] = 128,
+    block_size: BlockSize = None,
+    canvas: Annotated[
+        int | None, typer.Option(min=1, help="Columns of every canvas (default: the answer's, which tells its length).")
+    ] = None,
+    max_length: Annotated[int, typer.Option(min=2, help="Longest prompt plus answer, tokens.")] = 1024,
+    limit: Annotated[int | None, typer.Option(min=1, help="Rows (default: all of a file, 400 made ones).")] = None,
+    split: Annotated[str, typer.Option(help="Of a hub data set or a task.")] = "test",
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows side by side.")] = 16,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(help="New JSON file for the bounds, all settings and versions.")] = None,
+    device: Device = None,
+    json: Json = False,
+) -> None:
+    """Bound how unlikely a model finds given answers: written in any order, and block by block as in decoding."""
+    from unmask.cli.opening import open_model
+    from unmask.cli.present import check_new_file, emit, progress, say
+    from unmask.data import encode
+    from unmask.evaluate.likelihood import likelihood_rows, likelihoods
+
+    if out:
+        check_new_file(out, "--out")
+    records, chat = read_rows(data, split=split, limit=limit, seed=seed)
+    lm = open_model(model, device=device)
+    size = block_size or lm.facts.block_size or 32
+    examples = encode(
+        records, lm.tokenizer, end_ids=lm.eos_ids, mask_id=lm.mask_id, max_length=max_length, chat=chat, canvas=canvas,
+        on_bad="skip",
+    )  # fmt: skip
+    if examples.report.skipped:
+        say(f"note: {examples.report.summary()}")
+    with progress("rows read", likelihood_rows(lm, examples, samples=draws, block_size=size)) as on_rows:
+        found = likelihoods(
+            lm, examples, samples=draws, block_size=size, canvas=canvas, batch_size=batch_size, seed=seed,
+            on_rows=on_rows,
+        )  # fmt: skip
+    settings = {"model": model, "data": data, "split": split, "draws": draws, "canvas": canvas, "seed": seed}
+    if out:
+        _write(out, lm, {**settings, "max_length": max_length, "limit": limit, "batch_size": batch_size}, found)
+    emit({**settings, **found.summary()}) if json else _show(found)
+
+
+def _write(out: Path, lm: Any, settings: dict[str, Any], found: Any) -> None:
+    """Write the bounds of all answers with what they were made with."""
+    import json
+
+    from unmask.evaluate.record import made_with
+    from unmask.models.fingerprint import fingerprint
+
+    bounds = {"any_order": found.any_order, "by_block": found.by_block}
+    answers = {
+        name: {"nats": bound.nats.tolist(), "drawing_errors": _numbers(bound.errors.tolist())}
+        for name, bound in bounds.items()
+        if bound is not None
+    }
+    kept = {
+        "settings": {**settings, "weights": fingerprint(lm)},
+        "results": found.summary(),
+        "answers": {"tokens": found.by_block.tokens.tolist(), **answers},
+        **made_with(lm.device),
+    }
+    out.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _numbers(values: list[float]) -> list[float | None]:
+    """Write what is not known as null: JSON has no NaN."""
+    return [None if value != value else value for value in values]
+
+
+def _show(found: Any) -> None:
+    from unmask.cli.present import table
+
+    summary = found.summary()
+    rows: dict[str, Any] = {"answers": f"{summary['examples']:,}, {summary['tokens']:,} tokens"}
+    labels = {"any_order": "any order", "by_block": f"blocks of {summary['block_size']}"}
+    for name, label in labels.items():
+        if summary[name]:
+            rows[label] = _line(summary[name])
+    if summary["gap"]:
+        rows["difference"] = _line(summary["gap"])
+    table(rows)
+
+
+def _line(row: dict[str, Any]) -> str:
+    error = "" if row["standard_error"] is None else f" ± {row['standard_error']:.4f}"
+    drawn = f", {row['drawing_error']:.4f} of it from draws" if row.get("drawing_error") else ""
+    return f"{row['nats_per_token']:.4f}{error}{drawn} nats a token"

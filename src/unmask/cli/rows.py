@@ -1,0 +1,29 @@
+"""Where the commands that measure something on answers take them from."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from unmask.errors import UserError, did_you_mean
+
+Data = Annotated[
+    str, typer.Argument(help="JSON Lines, CSV or Parquet file, hub data set, or a task: sorting, '{name: gsm8k, …}'.")
+]
+
+
+def read_rows(data: str, *, split: str, limit: int | None, seed: int) -> tuple[Any, bool | None]:
+    """Return the rows of a file, or of a task, and whether to put them into the chat template."""
+    from unmask.config import choose
+    from unmask.data import read
+    from unmask.markup import read_value
+    from unmask.tasks import TASKS
+
+    is_task = data in TASKS or data.lstrip().startswith("{")
+    if Path(data).exists() or not is_task:
+        if data.isidentifier() and not Path(data).exists() and (near := did_you_mean(data, TASKS)).endswith("?"):
+            raise UserError(f"DATA: expected a file, a hub data set or a task, found '{data}'; {near}")
+        return read(data, split=split, limit=limit), None
+    task = choose(TASKS, read_value(data, "DATA"), "DATA")
+    size = task.default_problems and (limit or task.default_problems)
+    return [problem.record for problem in task.problems(split, size, seed)][:limit], task.chat

@@ -1,0 +1,131 @@
+"""``unmask study``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from unmask.cli.options import Json, Set
+
+
+def study(
+    recipe: Annotated[str, typer.Argument(help="A built-in study (see --list), or a YAML file.")] = "",
+    size: Annotated[str | None, typer.Option(help="smoke, cpu or gpu (default: the recipe as it stands).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the study; the same again goes on with it.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs side by side (default: one for each core).")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Run this arm only; may be repeated.")] = None,
+    bases: Annotated[
+        Path | None, typer.Option(help="Folder of the bases that are made; studies may share it (default: OUT/bases).")
+    ] = None,
+    set_: Set = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it, and say what would run and how long.")] = False,
+    report_only: Annotated[bool, typer.Option("--report-only", help="Write the report of what is there.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the built-in studies and leave.")] = False,
+    json: Json = False,
+) -> None:
+    """Compare objectives from one base under equal budgets, paired over seeds and problems."""
+    from unmask.cli.present import emit
+    from unmask.errors import UserError
+
+    if list_:
+        _list(json)
+        return
+    if not recipe:
+        raise UserError("expected a study, found none; write a name of unmask study --list, or a file")
+    if out is None and not dry_run:
+        raise UserError("expected --out, a folder for the study, found none; write for example --out runs/study")
+    from unmask.study import overview, plan, read_study, report, run_study
+
+    values = read_study(recipe, size, tuple(set_ or ()))
+    checked = plan(values, out or Path("runs") / Path(recipe).stem, bases=bases, only=only or ())
+    seen = overview(checked)
+    if dry_run:
+        emit(seen) if json else _show_plan(seen, jobs)
+        return
+    summary = report(checked) if report_only else _run(run_study, checked, jobs)
+    if json:
+        emit(summary)
+        return
+    _show(summary, checked.out)
+
+
+def _list(json: bool) -> None:
+    from unmask.cli.present import emit, table
+    from unmask.study import built_in_studies, read_study
+
+    found = {name: read_study(name)["question"] for name in built_in_studies()}
+    emit(found) if json else table(found)
+
+
+def _run(run_study: Any, checked: Any, jobs: int | None) -> Any:
+    """Run with a bar for the phase that is on."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from unmask.quiet import quiet
+
+    quiet()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        tasks: dict[str, Any] = {}
+
+        def follow(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done)
+
+        return run_study(checked, jobs=jobs, follow=follow)
+
+
+def _show_plan(seen: dict[str, Any], jobs: int | None) -> None:
+    """Print the grid and what it takes."""
+    import os
+
+    from unmask.cli.present import table
+
+    workers = jobs or len(os.sched_getaffinity(0))
+    time = "not measured yet"
+    if seen["core_seconds"] is not None:
+        minutes = seen["core_seconds"] / workers / 60
+        time = f"{minutes:.0f} minutes with {workers} side by side, at {seen['seconds_per_run']:.0f} s a run"
+    table(
+        {
+            **{name: seen[name] for name in ("question", "cells", "arms", "seeds", "rates", "decoders")},
+            "equal": list(seen["equal"]),
+            "runs": f"{seen['runs']} and {seen['trials']} to choose rates; {seen['missing']} are missing",
+            "bases to make": seen["bases_to_make"],
+            "time without bases": time,
+        }
+    )
+
+
+def _show(summary: dict[str, Any], out: Path) -> None:
+    """Print what the first budget showed, and where the report is."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = summary["comparisons"]
+    rows = [row for row in rows if row["budget"] == rows[0]["budget"]]
+    table = Table(title=f"At equal {rows[0]['budget'].replace('_', ' ')}", box=box.SIMPLE_HEAD, title_justify="left")
+    for head in ("cell", "arm", "decoder", "accuracy", f"against {summary['reference']}, points", "p", "above in"):
+        table.add_column(head)
+    for row in rows:
+        against = ("", "", "")
+        if row["difference"] is not None:
+            low, high = (f"{value * 100:+.1f}" for value in row["difference_interval"])
+            against = (f"{row['difference'] * 100:+.1f} ({low} to {high})", f"{row['p_holm']:.3g}", row["above"])
+        table.add_row(row["cell"], row["arm"], row["decoder"], f"{row['accuracy']:.3f}", *against)
+    Console().print(table)
+    for row in summary["room"]:
+        if row["faults"]:
+            typer.echo(f"no room in {row['cell']} under {row['decoder']}: {'; '.join(row['faults'])}", err=True)
+    typer.echo(f"report in {out / 'report.md'} and {out / 'report.html'}")

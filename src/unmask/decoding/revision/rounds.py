@@ -1,0 +1,79 @@
+"""Take the least likely token back and fill again, some times over: ReMDM's loop as ported to LLaDA."""
+
+from typing import Annotated, ClassVar
+
+import torch
+from jaxtyping import Bool, Int
+from pydantic import Field
+from torch import Tensor
+
+from unmask.config import part
+from unmask.decoding.base import REVISIONS
+from unmask.decoding.ranking import top
+from unmask.decoding.scores import probability
+from unmask.decoding.state import Candidates, Change, State
+from unmask.types import Denoiser
+
+NOTE = "remdm_rounds"
+
+
+@REVISIONS.register("remdm_rounds")
+@part
+class Rounds:
+    """Once most of the block is filled, take back what the model finds least likely and fill again, in rounds.
+
+    The port of ReMDM's ``loop`` (arXiv 2503.00307) to LLaDA with which PC-Sampler (2508.13021) and Saber (2510.18165)
+    compare themselves. When ``start`` of the block is filled, ``rounds`` rounds of two forwards follow: the first takes
+    back the ``number`` written tokens with the lowest probability now, the second writes what the selection chooses.
+    Then the block is filled up. The ports' setting is ``blocks: whole`` with the selection ``quota``.
+
+    Args:
+        start: share of the block.
+        rounds: 0 is ``none``.
+        number: tokens that a round takes back.
+
+    Differs from the ports: theirs are for one block; here every block has its rounds.
+    """
+
+    start: Annotated[float, Field(gt=0, le=1)] = 0.875
+    rounds: Annotated[int, Field(ge=0)] = 32
+    number: Annotated[int, Field(ge=1)] = 1
+
+    head: ClassVar[str | None] = None
+    selection: ClassVar[str | None] = None
+    view: ClassVar[str | None] = None
+
+    @property
+    def asks_written(self) -> bool:
+        """Unless nothing is taken back."""
+        return self.rounds > 0
+
+    def observe(self, model: Denoiser, asked: Int[Tensor, "K 2"]) -> None:
+        """Nothing to read."""
+        del model, asked
+
+    def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
+        """Count the forwards of the rounds: even ones take back, odd ones write."""
+        del state
+        if not self.asks_written:
+            return Change(write=chosen, hide=torch.zeros_like(chosen))
+        is_written = candidates.is_asked & ~candidates.is_open
+        before = candidates.notes.recall(NOTE)
+        done = torch.zeros_like(candidates.width) if before is None else before[0].amax(1)
+        wanted = torch.ceil(self.start * candidates.is_asked.sum(1) - 5e-7)
+        is_in_rounds = (done < 2 * self.rounds) & ((done > 0) | (is_written.sum(1) >= wanted))
+        candidates.notes.keep(NOTE, (done + is_in_rounds)[:, None].expand(chosen.shape))
+        takes_back = (is_in_rounds & (done % 2 == 0))[:, None]
+        token = candidates.written[candidates.is_asked]
+        unlikely = -candidates.spread(probability(candidates.logits, token))
+        worst = top(unlikely, is_written, torch.full_like(done, self.number))
+        return Change(write=chosen & ~takes_back, hide=worst & takes_back)
+
+    def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
+        """While the block has open places or rounds to come."""
+        del changed
+        if not self.asks_written:
+            return torch.zeros_like(state.is_done)
+        done = state.notes[NOTE].values[:, 0]
+        is_live = state.notes[NOTE].start >= 0
+        return (state.is_open & state.is_in_block).any(1) | (is_live & (done < 2 * self.rounds))

@@ -1,0 +1,77 @@
+"""Take back the tokens whose places have gained the least: Saber."""
+
+from typing import Annotated, ClassVar
+
+import torch
+from jaxtyping import Bool, Int
+from pydantic import Field
+from torch import Tensor
+
+from unmask.config import part
+from unmask.decoding.base import REVISIONS
+from unmask.decoding.ranking import top
+from unmask.decoding.state import Candidates, Change, State
+from unmask.types import Denoiser
+
+NOTE = "saber"
+
+
+@REVISIONS.register("saber")
+@part
+class LeastGain:
+    """Take back the places whose best probability has grown the least since the step before (Saber, arXiv 2510.18165).
+
+    After a step that chose c places and leaves some of the block open, r = min(max(least, ceil(share c)), c - 1) of the
+    block's written places, those just chosen among them, are masked: the r with the smallest gain p - p', p the
+    probability of what the model proposes there now, p' that of the step before (0 at the first step of a block). So
+    each step writes more than it takes back. A row ends between blocks only. With the selection ``saber``, unless
+    another is named.
+
+    Args:
+        least: half of the selection's ``least`` in the paper.
+        share: of the places that were chosen. With ``least: 0``, 0 takes nothing back, as ``none`` does.
+
+    Differs from the paper: tokens of earlier blocks are final, which the released code may take back; every block
+    begins as the first; ties go to the leftmost.
+    """
+
+    least: Annotated[int, Field(ge=0)] = 1
+    share: Annotated[float, Field(ge=0, le=1)] = 0.125
+
+    head: ClassVar[str | None] = None
+    selection: ClassVar[str | None] = "saber"
+    view: ClassVar[str | None] = None
+
+    @property
+    def asks_written(self) -> bool:
+        """Unless nothing is taken back."""
+        return self.least > 0 or self.share > 0
+
+    def observe(self, model: Denoiser, asked: Int[Tensor, "K 2"]) -> None:
+        """Nothing to read."""
+        del model, asked
+
+    def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
+        """Rank what would stand by its gain. A place that was just chosen is left open instead of taken back."""
+        del state
+        if not self.asks_written:
+            return Change(write=chosen, hide=torch.zeros_like(chosen))
+        sure = candidates.log_prob.exp()
+        before = candidates.notes.recall(NOTE)
+        candidates.notes.keep(NOTE, sure)
+        gain = sure if before is None else sure - before[0]
+        count = chosen.sum(1)
+        # Half a millionth of slack: products that should be whole may be a little more.
+        number = torch.ceil(self.share * count - 5e-7).long().clamp(min=self.least)
+        number = torch.minimum(number, (count - 1).clamp(min=0))
+        is_full = ~(candidates.is_open & ~chosen).any(1)
+        stands = chosen | (candidates.is_asked & ~candidates.is_open)
+        back = top(-gain, stands, torch.where(is_full, 0, number))
+        return Change(write=chosen & ~back, hide=back & ~candidates.is_open)
+
+    def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
+        """Until the block is full, every token of it may be taken back."""
+        del changed
+        if not self.asks_written:
+            return torch.zeros_like(state.is_done)
+        return (state.is_open & state.is_in_block).any(1)

@@ -1,0 +1,41 @@
+"""Several samples, of which the surest is kept."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from jaxtyping import Bool, Int
+from pydantic import Field
+from torch import Tensor
+
+from unmask.config import part
+from unmask.decoding.base import SEARCHES
+from unmask.decoding.search.group import By, likeliest
+from unmask.decoding.state import State
+from unmask.seeds import Draws
+
+
+@SEARCHES.register("best_of")
+@part
+class BestOf:
+    """Decode independent samples side by side, and keep the one that the model was surest of while writing it.
+
+    Args:
+        particles: samples of each prompt; 1 is no search.
+        by: compare the ``mean`` log probability of the answers' tokens, or the ``sum``.
+    """
+
+    particles: Annotated[int, Field(ge=1)] = 4
+    by: By = "mean"
+
+    def is_met(self, is_full: Bool[Tensor, " B"], is_done: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
+        """Nobody waits."""
+        del is_done
+        return is_full
+
+    def pick(self, state: State, is_met: Bool[Tensor, " B"], draws: Draws, *, index: int) -> None:
+        """Each goes on as it is."""
+        del state, is_met, draws, index
+
+    def best(self, state: State, eos_ids: Sequence[int]) -> Int[Tensor, " P"]:
+        """Keep the surest."""
+        return likeliest(state, eos_ids, self.particles, self.by)

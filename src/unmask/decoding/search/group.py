@@ -1,0 +1,33 @@
+"""Particles of a prompt: rows that stand together and are judged together."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from unmask.decoding.state import State
+
+By = Literal["sum", "mean"]
+
+
+def likeliest(state: State, eos_ids: Sequence[int], particles: int, by: By) -> Int[Tensor, " P"]:
+    """Choose the row of each prompt whose answer was surest as it was written; ties go to the first.
+
+    The log probabilities that the tokens had when they were written, up to and with the first end token; their ``sum``,
+    or their ``mean``, which does not favour short answers.
+    """
+    totals = answer_log_prob(state, eos_ids, by).view(-1, particles)
+    first = torch.arange(len(totals), device=totals.device) * particles
+    return first + (totals == totals.amax(1, keepdim=True)).long().argmax(1)
+
+
+def answer_log_prob(state: State, eos_ids: Sequence[int], by: By) -> Float[Tensor, " B"]:
+    """Sum or average the log probabilities of each row's answer."""
+    batch = state.batch
+    is_end = state.is_ours & torch.isin(state.ids, torch.tensor(list(eos_ids), device=state.ids.device))
+    end = torch.where(is_end, batch.offset, batch.ids.shape[1]).amin(1, keepdim=True)
+    counts = state.is_ours & ~state.is_open & (batch.offset <= end)
+    total = torch.where(counts, state.log_prob, 0).sum(1)
+    return total if by == "sum" else total / counts.sum(1).clamp(min=1)

@@ -1,0 +1,71 @@
+"""Particles that are resampled by their own confidence: self-rewarding sequential Monte Carlo."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import Field
+from torch import Tensor
+
+from unmask.config import part
+from unmask.decoding.base import SEARCHES
+from unmask.decoding.search.group import By, likeliest
+from unmask.decoding.state import State
+from unmask.seeds import Draws
+
+
+@SEARCHES.register("smc")
+@part
+class Smc:
+    """Decode particles side by side; after every block, let unlikely ones continue as likely ones (arXiv 2602.01849).
+
+    A particle's weight is the probability of the tokens that it has written since it was last resampled. Where the
+    effective sample size 1 / sum w^2 of a prompt's particles falls below a share of them, all are drawn anew by their
+    weights, with replacement. In the end the particle whose whole answer was likeliest as it was written is kept. The
+    paper's other settings are ``temperature: 1`` and ``threshold: 0.9``.
+
+    Args:
+        particles: rows of each prompt; 1 is no search.
+        resample_below: share of the particles below which the effective sample size leads to resampling; 0 is never,
+            which is ``best_of``.
+        by: the final choice; the paper takes the ``sum`` of log probabilities.
+
+    Differs from the paper: a particle that has ended waits with its weight and may be continued by others; what stands
+    after an end token does not count.
+    """
+
+    particles: Annotated[int, Field(ge=1)] = 4
+    resample_below: Annotated[float, Field(ge=0, le=1)] = 0.5
+    by: By = "sum"
+
+    def is_met(self, is_full: Bool[Tensor, " B"], is_done: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
+        """A prompt's particles wait for the slowest, unless that has ended."""
+        is_ready = (is_full | is_done).view(-1, self.particles).all(1)
+        is_going = is_full.view(-1, self.particles).any(1)
+        return (is_ready & is_going).repeat_interleave(self.particles)
+
+    def pick(
+        self, state: State, is_met: Bool[Tensor, " B"], draws: Draws, *, index: int
+    ) -> tuple[Int[Tensor, " B"], Bool[Tensor, " B"]] | None:
+        """Draw anew the particles of prompts whose weight rests on few of them."""
+        weight = state.log_weight.view(-1, self.particles).softmax(1)
+        size = 1 / weight.square().sum(1)
+        is_uneven = is_met.view(-1, self.particles)[:, 0] & (size < self.resample_below * self.particles)
+        if not bool(is_uneven.any()):
+            return None
+        is_resampled = is_uneven.repeat_interleave(self.particles)
+        own = torch.arange(len(is_met), device=is_met.device)
+        first = own - own % self.particles
+        point = draws.uniform("resample", state.batch.order, torch.full_like(own, index)).view(-1, self.particles)
+        return torch.where(is_resampled, first + inverse(weight, point).flatten(), own), is_resampled
+
+    def best(self, state: State, eos_ids: Sequence[int]) -> Int[Tensor, " P"]:
+        """Keep the likeliest."""
+        return likeliest(state, eos_ids, self.particles, self.by)
+
+
+def inverse(weight: Float[Tensor, "P N"], point: Float[Tensor, "P N"]) -> Int[Tensor, "P N"]:
+    """Find the particle at each point of the cumulative weights: n of them are a draw with replacement."""
+    upto = weight.cumsum(1)
+    return torch.searchsorted(upto, point * upto[:, -1:], right=True).clamp(max=weight.shape[1] - 1)

@@ -1,0 +1,61 @@
+"""Predictions that keep coming back count for more: CreditDecoding."""
+
+from typing import Annotated
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor
+
+from unmask.config import part
+from unmask.decoding.base import SELECTIONS
+from unmask.decoding.notes import Notebook
+from unmask.decoding.pieces import in_pieces
+from unmask.decoding.selection.threshold import Threshold
+
+
+@SELECTIONS.register("credit")
+@part
+class Credit(Threshold):
+    """Threshold on logits that remember earlier first choices (CreditDecoding, as in dInfer, arXiv 2510.08666).
+
+    Each open place has a credit C for each token, 0 at first. At each forward C becomes ``beta`` C, then the most
+    likely token gains p^``gamma``; the logits become logits + ``alpha`` log(1 + C). Tokens and sureness both come from
+    these. The credits are kept: a number for each open place and token.
+
+    Args:
+        threshold: smallest score that is written.
+        score: the measure of sureness.
+        alpha: weight of the credit; 0 is ``threshold``.
+        beta: what is left of a credit at the next forward.
+        gamma: power of the probability; smaller lifts unsure choices.
+
+    Differs from the paper: ties as in ``threshold`` (the released code also writes what is within 1e-5 of the best);
+    the mask token gets no credit.
+    """
+
+    alpha: Annotated[float, Field(ge=0)] = 0.7
+    beta: Annotated[float, Field(ge=0, le=1)] = 0.8
+    gamma: Annotated[float, Field(ge=0)] = 0.2
+
+    def fuse(
+        self, logits: Float[Tensor, "K V"], *, notes: Notebook, is_asked: Bool[Tensor, "R W"], mask_id: int
+    ) -> Float[Tensor, "K V"]:
+        """Add the credits, and keep them."""
+        if self.alpha == 0:
+            return logits
+        before = notes.recall("credit")
+        credit = torch.zeros_like(logits) if before is None else self.beta * before[0][is_asked].to(logits.dtype)
+        first, p = likeliest(logits, mask_id)
+        credit.scatter_add_(1, first[:, None], p[:, None] ** self.gamma)
+        whole = credit.new_zeros(*is_asked.shape, logits.shape[1])
+        whole[is_asked] = credit
+        notes.keep("credit", whole)
+        return logits + self.alpha * credit.log1p_()
+
+
+def likeliest(logits: Float[Tensor, "K V"], mask_id: int) -> tuple[Tensor, Float[Tensor, " K"]]:
+    """Return the most likely token of each row but the mask token, and its probability."""
+    is_mask = torch.arange(logits.shape[1], device=logits.device) == mask_id
+    found = [piece.softmax(-1).masked_fill(is_mask, -1).max(-1) for piece in in_pieces(logits)]
+    return torch.cat([each.indices for each in found]), torch.cat([each.values for each in found])

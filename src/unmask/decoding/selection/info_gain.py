@@ -1,0 +1,84 @@
+"""The places after which the rest is most certain: the Info-Gain sampler."""
+
+from typing import Annotated, ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor
+
+from unmask.config import part
+from unmask.decoding.base import SELECTIONS
+from unmask.decoding.ranking import top
+from unmask.decoding.scores import SCORES, Limit, Positive
+from unmask.decoding.selection.quota import share
+from unmask.decoding.selection.unrefined import Unrefined
+from unmask.decoding.state import Candidates
+from unmask.seeds import Draws
+
+
+@SELECTIONS.register("info_gain")
+@part
+class InfoGain(Unrefined):
+    """Try several choices of the quota's size, and write the one that leaves least uncertainty (arXiv 2602.18176).
+
+    The first choice is the surest places; the others are drawn without replacement from softmax(p / temperature) over
+    the open places. One more forward reads the text after each choice, rows times choices. Written is the choice with
+    the largest -``cost`` * (sum of its places' entropies now) - (mean entropy of the block's places still open then),
+    in nats.
+
+    Args:
+        choices: N, choices that are tried; 1 tries nothing and, with ``bypass`` infinity, is ``quota``.
+        temperature: of the draw of places, by probability.
+        bypass: a block whose open places all have at least this probability is written at once.
+        cost: weight of the choice's own entropy; 0 is the paper's LookUM.
+
+    Differs from the paper: uncertainty is that of the active block, as in the released code with a cache, not of the
+    whole canvas; a token is proposed once for each place, not anew for each choice; what was read ahead is not used
+    again as the next step's forward, so that a step that tries takes two calls of the model, which both count.
+    """
+
+    choices: Annotated[int, Field(ge=1)] = 8
+    temperature: Annotated[float, Field(gt=0)] = 0.2
+    bypass: Limit = 0.8
+    cost: Positive = 1.0
+
+    score: ClassVar[str] = "low_confidence"
+
+    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+        """Look ahead where there is a choice."""
+        is_open, quota = candidates.is_open, share(candidates, steps)
+        surest = top(candidates.score, is_open, quota)
+        is_clear = ((candidates.score >= self.bypass) | ~is_open).all(1)
+        chosen = torch.where(is_clear[:, None], is_open, surest)
+        is_choice = ~is_clear & (is_open.sum(1) > quota)
+        if self.choices == 1 or not bool(is_choice.any()):
+            return chosen
+        tried = self._tries(candidates, surest)
+        gain = self._gain(candidates, tried)
+        best = top(gain, torch.ones_like(gain, dtype=torch.bool), torch.ones_like(quota)).long().argmax(1)
+        found = tried[best, torch.arange(len(best), device=best.device)]
+        return torch.where(is_choice[:, None], found, chosen)
+
+    def _tries(self, candidates: Candidates, surest: Bool[Tensor, "R W"]) -> Bool[Tensor, "N R W"]:
+        """Lay out the choices; those that every row has already are left out."""
+        own = candidates.measure("random")
+        key = torch.where(candidates.is_open, own.double() * 2.0**53, 0).long()
+        tried, is_new = [surest], [torch.ones_like(surest[:, 0])]
+        for number in range(1, self.choices):
+            # The number that a place has drawn for this step seeds one more for each choice.
+            uniform = Draws(seed=number).uniform("place", key).clamp(min=2.0**-54)
+            score = candidates.score.double() / self.temperature - torch.log(-torch.log(uniform))
+            choice = top(score, candidates.is_open, surest.sum(1))
+            is_new.append(~torch.stack([(choice == each).all(1) for each in tried]).any(0))
+            tried.append(choice)
+        return torch.stack([choice for choice, new in zip(tried, is_new, strict=True) if bool(new.any())])
+
+    def _gain(self, candidates: Candidates, tried: Bool[Tensor, "N R W"]) -> Float[Tensor, "R N"]:
+        """Weigh each choice's own entropy and what is left after it."""
+        left, logits = candidates.look_ahead(tried, candidates.token.expand_as(tried))
+        entropy = -SCORES["entropy"](logits.float() if logits.dtype.itemsize < 4 else logits, None, None, None)
+        after = torch.zeros(left.shape, dtype=entropy.dtype, device=left.device).masked_scatter(left, entropy)
+        after = after.sum(2) / left.sum(2).clamp(min=1)
+        now = torch.where(tried, -candidates.measure("entropy"), 0).sum(2)
+        return -(self.cost * now + after).T

@@ -1,0 +1,73 @@
+"""Places whose prediction is sure and has stopped moving: KLASS."""
+
+from typing import Annotated, ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor
+
+from unmask.config import part
+from unmask.decoding.base import SELECTIONS
+from unmask.decoding.pieces import in_pieces
+from unmask.decoding.ranking import top
+from unmask.decoding.scores import Limit, Positive
+from unmask.decoding.selection.quota import share
+from unmask.decoding.selection.unrefined import Unrefined
+from unmask.decoding.state import Candidates
+
+
+@SELECTIONS.register("klass")
+@part
+class Klass(Unrefined):
+    """Write every place that is sure and stable; where none is, the quota's surest (KLASS, arXiv 2511.05664).
+
+    Sure: p of the proposal above ``threshold``. Stable: KL(p_t || p_{t-1}) of the place's predictions below ``drift``,
+    in nats, in each of the last ``calm`` forwards, so that the first such place comes with forward ``calm`` + 1 of a
+    block. The last predictions are kept: a number for each open place and token.
+
+    Args:
+        threshold: tau, which must be exceeded; infinity is ``quota``. The paper has .6 to .9, by task.
+        drift: epsilon; 0 is ``quota``. The paper has .001 to .015.
+        calm: n; 0 asks for sureness only.
+
+    Differs from the paper: each block starts anew (the released code knows the divergences of the block's places from
+    before the block was active, and waits n - 1 forwards all the same); counted per row.
+    """
+
+    threshold: Limit = 0.9
+    drift: Positive = 0.01
+    calm: Annotated[int, Field(ge=0)] = 2
+
+    score: ClassVar[str] = "low_confidence"
+
+    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+        """Compare with the last forward, and count the calm ones."""
+        is_ready = candidates.is_open & (candidates.score > self.threshold) & self._is_stable(candidates)
+        quota = top(candidates.score, candidates.is_open, share(candidates, steps))
+        return torch.where(is_ready.any(1, keepdim=True), is_ready, quota)
+
+    def _is_stable(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
+        asked, notes = candidates.is_asked, candidates.notes
+        log_p = torch.cat([piece.log_softmax(-1) for piece in in_pieces(candidates.logits)])
+        calm = torch.zeros_like(candidates.token)
+        before, run = notes.recall("log_p"), notes.recall("calm")
+        if before is not None and run is not None:
+            # What was not asked at the last forward has nothing to be compared with: -1 in its notes.
+            is_known = asked & run[1] & (run[0] >= 0)
+            at = is_known[asked]
+            is_calm = torch.zeros_like(asked)
+            is_calm[is_known] = divergence(log_p[at], before[0][is_known]) < self.drift
+            calm = torch.where(is_calm, run[0] + 1, calm)
+        notes.keep("log_p", candidates.spread(log_p))
+        notes.keep("calm", torch.where(asked, calm, -1))
+        return calm >= self.calm
+
+
+def divergence(log_p: Float[Tensor, "K V"], log_q: Float[Tensor, "K V"]) -> Float[Tensor, " K"]:
+    """KL(p || q) in nats; a token that p never gives counts nothing."""
+    pieces = [
+        torch.where(p > -torch.inf, p.exp() * (p - q), 0).sum(-1)
+        for p, q in zip(in_pieces(log_p), in_pieces(log_q), strict=True)
+    ]
+    return torch.cat(pieces)

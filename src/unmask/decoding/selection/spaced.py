@@ -1,0 +1,76 @@
+"""Nothing side by side in one step: the spacing filter of DUS, around any selection."""
+
+from typing import Annotated, Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import BeforeValidator, Field
+from torch import Tensor
+
+from unmask.config import part, resolver
+from unmask.decoding.base import SELECTIONS
+from unmask.decoding.notes import Notebook
+from unmask.decoding.ranking import ranks
+from unmask.decoding.selection.threshold import Threshold
+from unmask.decoding.state import Candidates
+
+
+@SELECTIONS.register("spaced")
+@part
+class Spaced:
+    """Of what another selection chose, write only places that stand apart (DUS, arXiv 2506.19037).
+
+    From the surest on, a chosen place is written if it is at least g columns from all that were taken before it, with
+    g = max(2, floor(open places * gap / S)): the gap shrinks as the block fills. The surest is always written.
+
+    Args:
+        inner: the selection that chooses.
+        gap: g where the whole block is open; 0 is the inner selection as it is.
+
+    Differs from the paper: around any selection (the released code has it around a threshold and an entropy bound).
+    """
+
+    inner: Annotated[Any, BeforeValidator(resolver(SELECTIONS))] = Threshold()
+    gap: Annotated[int, Field(ge=0)] = 8
+
+    @property
+    def score(self) -> str:
+        """As the inner one."""
+        return str(self.inner.score)
+
+    @property
+    def may_wait(self) -> bool:
+        """As the inner one."""
+        return bool(self.inner.may_wait)
+
+    def fuse(
+        self, logits: Float[Tensor, "K V"], *, notes: Notebook, is_asked: Bool[Tensor, "R W"], mask_id: int
+    ) -> Float[Tensor, "K V"]:
+        """As the inner one."""
+        fused: Tensor = self.inner.fuse(logits, notes=notes, is_asked=is_asked, mask_id=mask_id)
+        return fused
+
+    def refine(self, candidates: Candidates) -> Candidates:
+        """As the inner one."""
+        refined: Candidates = self.inner.refine(candidates)
+        return refined
+
+    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+        """Thin out the inner choice."""
+        chosen: Tensor = self.inner.select(candidates, steps=steps)
+        if self.gap == 0:
+            return chosen
+        width = candidates.width.clamp(min=1)
+        gap = (candidates.is_open.sum(1) * self.gap // width).clamp(min=2)
+        return thinned(chosen, ranks(candidates.score, chosen), gap)
+
+
+def thinned(chosen: Bool[Tensor, "R W"], rank: Int[Tensor, "R W"], gap: Int[Tensor, " R"]) -> Bool[Tensor, "R W"]:
+    """Keep, in the order of their ranks, the places that are at least ``gap`` from all kept before them."""
+    ramp = torch.arange(chosen.shape[1], device=chosen.device)
+    kept = torch.zeros_like(chosen)
+    for number in range(int(chosen.sum(1).max()) if len(chosen) else 0):
+        is_next = chosen & (rank == number)
+        near = (ramp - is_next.long().argmax(1, keepdim=True)).abs() < gap[:, None]
+        kept = kept | (is_next & ~(kept & near).any(1, keepdim=True))
+    return kept

@@ -1,0 +1,81 @@
+"""Behind a causal text, a window that repeats its last token: SDLM."""
+
+from typing import Annotated, ClassVar
+
+import torch
+from jaxtyping import Int
+from pydantic import Field
+from torch import Tensor
+
+from unmask.attention import ANCHORED, CLEAN, PAD, Anchored, Columns
+from unmask.config import part
+from unmask.decoding.base import VIEWS
+from unmask.decoding.state import State
+from unmask.decoding.views.canvas import CanvasView
+from unmask.types import Denoiser, Query
+
+
+@VIEWS.register("anchored")
+@part
+class AnchoredView(CanvasView):
+    """The model reads what the objective ``sdlm`` trains it on (SDLM, arXiv 2509.24007).
+
+    The text up to the first asked place stands once, causal. Its last token x_q stands again, at the same position, and
+    begins a window: x_q and D - 1 masks (one more for models without shifted logits) that see each other and the text
+    before q. The window always has its D places, across the end of a block and of the canvas. No cache can be used.
+
+    SDLM's decoding is this with the selection ``prefix`` and ``blocks: sliding``, D the block size: the answers are
+    those of training. What other selections, or infilling, have written inside the window stands there; what was given
+    behind it is not seen. A checkpoint does not say that it was trained so: the view has to be named.
+
+    Args:
+        block_size: D; None is the decoder's block size. A longer block makes the window longer.
+        causal_blocks: as in training.
+
+    Differs from the paper: reads the text again at every forward, where it is causal and could be kept.
+    """
+
+    block_size: Annotated[int, Field(ge=1)] | None = None
+    causal_blocks: bool = False
+
+    lays_out: ClassVar[bool] = True
+
+    def query(
+        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], at: Int[Tensor, "K 2"]
+    ) -> tuple[Query, Int[Tensor, "K 2"]]:
+        """Lay out text, window, and the column after it, about which a shifted model may be asked."""
+        batch, row = state.batch, at[:, 0]
+        end = batch.is_canvas[rows].long().argmax(1) + state.block_end[rows]
+        first = end.scatter_reduce(0, row, at[:, 1], "amin")
+        depth = (end - first).clamp(min=self.block_size or batch.block_size)
+        # A row holds one text, so that its columns are its positions.
+        ramp = torch.arange(int(depth.max()) + 1, device=rows.device)
+        column = (first - 1)[:, None] + ramp
+        is_window = (ramp < (depth + (not model.shift))[:, None]) & (column >= 0)
+        text = torch.arange(max(int(first.max()), 1), device=rows.device).expand(len(rows), -1)
+        is_seen = text < first[:, None]
+
+        def joined(of_text: Tensor, of_window: Tensor) -> Tensor:
+            return torch.cat([of_text, of_window], dim=1)
+
+        owner = batch.owner[rows].amax(1, keepdim=True)
+        columns = Columns(
+            position=joined(torch.where(is_seen, text, 0), torch.where(is_window, column, 0)),
+            segment=joined(torch.where(is_seen, owner, PAD), torch.where(is_window, owner, PAD)),
+            block=joined(batch.block[rows[:, None], text], column[:, :1].expand_as(column)),
+            stream=joined(torch.full_like(text, CLEAN), torch.full_like(column, ANCHORED)),
+        )
+        inside = column.clamp(min=0, max=batch.ids.shape[1] - 1)
+        is_mask = (column != inside) | batch.is_pad[rows[:, None], inside] | state.is_open[rows[:, None], inside]
+        window = torch.where(is_mask, model.mask_id, state.ids[rows[:, None], inside])
+        ids = joined(state.ids[rows[:, None], text], window)
+        asked = torch.stack([row, at[:, 1] - first[row] + 1 + text.shape[1]], dim=1)
+        before = _before(ids, first, text.shape[1]) if model.shift and bool((first == 0).any()) else None
+        return Query(ids=ids, columns=columns, rule=Anchored(self.causal_blocks), before=before), asked
+
+
+def _before(ids: Int[Tensor, "R N"], first: Int[Tensor, " R"], start: int) -> Int[Tensor, "R N"]:
+    """Name the column to the left; a text that begins with the window has none, and its first column stands in."""
+    before = (torch.arange(ids.shape[1], device=ids.device) - 1).clamp(min=0).repeat(len(ids), 1)
+    before[first == 0, start + 1] = start + 1
+    return before

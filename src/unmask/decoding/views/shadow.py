@@ -1,0 +1,69 @@
+"""Written places, read as if they were open."""
+
+from dataclasses import replace
+from typing import ClassVar
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from unmask.attention import PAD, SHADOW, Columns, Shadowed
+from unmask.config import part
+from unmask.decoding.base import VIEWS
+from unmask.decoding.state import State
+from unmask.decoding.views.canvas import CanvasView
+from unmask.errors import UserError
+from unmask.types import Denoiser, Query
+
+
+@VIEWS.register("shadow")
+@part
+class ShadowView(CanvasView):
+    """Beside the canvas stand masks at the positions of the active block, which the canvas does not see (WINO).
+
+    arXiv 2507.18578: the shadow of a place sees the canvas but for that place, and the other shadows. Written places
+    that a revision asks about are asked at their shadows, which have not read the token that stands there (what it did
+    to the columns around it, they have). Costs a block of columns more, and no cache can be used; where nothing written
+    is asked about, it is ``canvas``.
+
+    Differs from the paper: nothing.
+    """
+
+    lays_out: ClassVar[bool] = True
+
+    def query(
+        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], at: Int[Tensor, "K 2"]
+    ) -> tuple[Query, Int[Tensor, "K 2"]]:
+        """Append the shadows, and ask there about what is written.
+
+        Raises:
+            UserError: the model predicts a column from the one before it, which shows what the shadow hides.
+        """
+        query, asked = super().query(model, state, rows, at)
+        is_written = ~state.is_open[rows[at[:, 0]], at[:, 1]]
+        if not bool(is_written.any()):
+            return query, asked
+        if model.shift:
+            raise UserError(
+                "the view 'shadow': expected a model that predicts a column from its own state, found one with shifted "
+                "logits; use another revision ('saber', 'remdm')"
+            )
+        begin = state.batch.is_canvas[rows].long().argmax(1) + state.block_start[rows]
+        width = (state.block_end - state.block_start)[rows]
+        ramp = torch.arange(int(width.max()), device=rows.device)
+        column = (begin[:, None] + ramp).clamp(max=query.ids.shape[1] - 1)
+        text = query.columns
+
+        def joined(of_text: Tensor, of_shadows: Tensor) -> Tensor:
+            return torch.cat([of_text, of_shadows], dim=1)
+
+        columns = Columns(
+            position=joined(text.position, text.position.gather(1, column)),
+            segment=joined(text.segment, torch.where(ramp < width[:, None], text.segment.gather(1, column), PAD)),
+            block=joined(text.block, text.block.gather(1, column)),
+            stream=joined(text.stream, torch.full_like(column, SHADOW)),
+        )
+        ids = joined(query.ids, torch.full_like(column, model.mask_id))
+        shadow = at[:, 1] - begin[at[:, 0]] + query.ids.shape[1]
+        asked = torch.stack([at[:, 0], torch.where(is_written, shadow, at[:, 1])], dim=1)
+        return replace(query, ids=ids, columns=columns, rule=Shadowed(query.rule)), asked

@@ -1,0 +1,171 @@
+"""Judged answers, and the numbers that are made of them."""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from unmask.errors import UserError
+from unmask.evaluate.intervals import wilson
+from unmask.evaluate.statistics import bootstrap_interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One judged answer.
+
+    Args:
+        place: where the problem came from.
+        prompt: what was asked.
+        text: what was answered.
+        expected: the right answer.
+        is_right: the task's judgement.
+        problem: its number among the problems.
+        sample: its number among the answers to the problem.
+        tokens: of the answer, up to and with the end token.
+        forwards: that read its row.
+        seconds: its share of the time that its batch took.
+        grades: what else the task says of it, from 0 to 1.
+    """
+
+    place: str
+    prompt: str
+    text: str
+    expected: str
+    is_right: bool
+    problem: int = 0
+    sample: int = 0
+    tokens: int = 0
+    forwards: int = 0
+    seconds: float = 0.0
+    grades: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Answers and what they cost. Nothing but ``seconds`` depends on how they were cut into batches or processes.
+
+    Args:
+        answers: in the order of the problems, the samples of each side by side.
+        samples: answers to each problem.
+        seconds: wall time, without what an earlier run had done already.
+    """
+
+    answers: list[Answer]
+    samples: int = 1
+    seconds: float = 0.0
+
+    @property
+    def problems(self) -> int:
+        """How many were asked."""
+        return len(self.answers) // self.samples
+
+    @property
+    def right(self) -> int:
+        """Answers that are right."""
+        return sum(answer.is_right for answer in self.answers)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers; with several samples that is avg@k."""
+        return self.right / max(len(self.answers), 1)
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """The accuracy's 95 % interval: Wilson's, or with several samples the bootstrap's over problems."""
+        if self.samples == 1 or not self.answers:
+            return wilson(self.right, len(self.answers))
+        return bootstrap_interval([right / self.samples for right in self.right_by_problem])
+
+    @property
+    def right_by_problem(self) -> list[int]:
+        """Right answers to each problem."""
+        rights = [answer.is_right for answer in self.answers]
+        return [sum(rights[i : i + self.samples]) for i in range(0, len(rights), self.samples)]
+
+    def pass_at(self, k: int) -> float:
+        """Return pass@k: the chance that one of k answers to a problem is right, averaged over problems.
+
+        Raises:
+            UserError: there are fewer than k samples.
+        """
+        return sum(self._chances(k)) / max(self.problems, 1)
+
+    @property
+    def forwards(self) -> int:
+        """Forwards that read each answer's row, summed over answers."""
+        return sum(answer.forwards for answer in self.answers)
+
+    @property
+    def tokens_per_forward(self) -> float:
+        """Answer tokens for each forward that read their row."""
+        return sum(answer.tokens for answer in self.answers) / max(self.forwards, 1)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all texts, by which two runs are compared."""
+        return digest([[answer.problem, answer.sample, answer.text] for answer in self.answers])
+
+    def summary(self) -> dict[str, Any]:
+        """Return JSON types: accuracy and its interval, pass@k, cost."""
+        return dict(self._summary)
+
+    @cached_property
+    def _summary(self) -> dict[str, Any]:
+        return {
+            "accuracy": round(self.accuracy, 4),
+            "interval": [round(limit, 4) for limit in self.interval],
+            "problems": self.problems,
+            "samples": self.samples,
+            **({"pass": self._passes()} if self.samples > 1 and self.answers else {}),
+            **({"grades": grades} if (grades := self._grades()) else {}),
+            "empty": sum(not answer.text.strip() for answer in self.answers),
+            "forwards": self.forwards,
+            "tokens_per_forward": round(self.tokens_per_forward, 3),
+            "seconds": round(self.seconds, 2),
+            "decoding_seconds": round(sum(answer.seconds for answer in self.answers), 2),
+        }
+
+    def _chances(self, k: int) -> list[float]:
+        if not 1 <= k <= self.samples:
+            raise UserError(f"pass@{k}: expected 1 to {self.samples}, the samples of each problem; draw more samples")
+        return [pass_at_k(self.samples, right, k) for right in self.right_by_problem]
+
+    def _passes(self) -> dict[str, dict[str, Any]]:
+        """Return pass@1, 2, 4 … and all samples, each with its bootstrap interval over problems."""
+        doublings = [2**power for power in range(self.samples.bit_length())]
+        rows = {}
+        for k in sorted({*doublings, self.samples}):
+            chances = self._chances(k)
+            limits = [round(limit, 4) for limit in bootstrap_interval(chances)]
+            rows[str(k)] = {"rate": round(sum(chances) / len(chances), 4), "interval": limits}
+        return rows
+
+    def _grades(self) -> dict[str, float]:
+        names = sorted({name for answer in self.answers for name in answer.grades})
+        return {
+            name: round(sum(answer.grades.get(name, 0.0) for answer in self.answers) / len(self.answers), 4)
+            for name in names
+        }
+
+
+def pass_at_k(samples: int, right: int, k: int) -> float:
+    """Estimate without bias the chance that one of k answers is right (Chen et al., arXiv 2107.03374, Eq. 1).
+
+    >>> pass_at_k(4, 1, 2), pass_at_k(4, 3, 2), pass_at_k(5, 0, 5)
+    (0.5, 1.0, 0.0)
+    """
+    return 1 - math.comb(samples - right, k) / math.comb(samples, k)
+
+
+def digest(value: Any) -> str:
+    """Hash anything that JSON can write."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
+def by_place(answers: Sequence[Answer]) -> dict[tuple[int, int], Answer]:
+    """Index answers by problem and sample."""
+    return {(answer.problem, answer.sample): answer for answer in answers}

@@ -1,0 +1,360 @@
+"""How likely an answer is: bounds on its negative log-likelihood, for two ways of writing it.
+
+A masked model that writes n tokens in a random order gives them at least this probability:
+
+    -log p(x) <= E_{k ~ U{1..n}} E_{|M| = k} [ n/k sum_{i in M} -log p(x_i | x outside M) ]
+
+(the likelihood evaluation of LLaDA, arXiv 2502.09992). ``any`` order: M is drawn from the whole answer, as full-canvas
+training does. By ``blocks``: the bound of each block after a clean prefix and before a hidden suffix, summed over the
+blocks, as block decoding writes; with blocks of one token it is exact. Both bound the same answer, so that their
+difference is what it costs to be decoded in another way than that.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Literal, Protocol
+
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+
+from unmask.canvas import Example, lay_out
+from unmask.errors import UserError
+from unmask.evaluate.statistics import ratio_error
+from unmask.models import LoadedModel
+from unmask.seeds import Draws
+from unmask.types import Denoiser
+
+Order = Literal["any", "blocks"]
+
+
+class Pair(Protocol):
+    """A prompt and its answer as tokens; ``unmask.data.Encoded`` is one."""
+
+    @property
+    def prompt(self) -> Sequence[int]:
+        """Clean context."""
+        ...
+
+    @property
+    def answer(self) -> Sequence[int]:
+        """What is scored, with its end token if it has one."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """Upper bounds on the negative log-likelihoods of some answers.
+
+    Args:
+        order: how they are written.
+        nats: of each answer, as a whole.
+        errors: standard error of each that comes from drawing what is hidden, taken as if the draws were independent
+            (they are stratified, which makes it smaller); 0 where all was enumerated, NaN where one was drawn.
+        tokens: of each answer.
+        rows: rows that the model read.
+    """
+
+    order: Order
+    nats: Float64[Tensor, " E"]
+    errors: Float64[Tensor, " E"]
+    tokens: Float64[Tensor, " E"]
+    rows: int
+
+    @property
+    def per_token(self) -> float:
+        """Nats per answer token: all nats over all tokens."""
+        return float(self.nats.sum() / self.tokens.sum())
+
+    @property
+    def standard_error(self) -> float | None:
+        """Of ``per_token`` over examples (which holds the error of drawing, too); None for one example."""
+        return ratio_error(self.nats, self.tokens)
+
+    @property
+    def drawing_error(self) -> float | None:
+        """The part of it that more samples would lower; None if it is not known."""
+        found = float(self.errors.square().sum().sqrt() / self.tokens.sum())
+        return None if math.isnan(found) else found
+
+    def summary(self) -> dict[str, Any]:
+        """Return JSON types."""
+        return {
+            "nats_per_token": self.per_token,
+            "standard_error": self.standard_error,
+            "drawing_error": self.drawing_error,
+            "rows": self.rows,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Likelihoods:
+    """Both bounds of the same answers.
+
+    Args:
+        any_order: None for a model that cannot read text hidden anywhere.
+        by_block: aligned with block decoding.
+        block_size: of its blocks.
+    """
+
+    any_order: Bound | None
+    by_block: Bound
+    block_size: int
+
+    @property
+    def gap(self) -> tuple[float, float | None] | None:
+        """``any_order`` less ``by_block``, nats per token, and the standard error of the paired difference."""
+        if self.any_order is None:
+            return None
+        difference, tokens = self.any_order.nats - self.by_block.nats, self.by_block.tokens
+        return float(difference.sum() / tokens.sum()), ratio_error(difference, tokens)
+
+    def summary(self) -> dict[str, Any]:
+        """Return JSON types."""
+        gap = self.gap
+        return {
+            "examples": len(self.by_block.nats),
+            "tokens": int(self.by_block.tokens.sum()),
+            "block_size": self.block_size,
+            "any_order": self.any_order and self.any_order.summary(),
+            "by_block": self.by_block.summary(),
+            "gap": gap and {"nats_per_token": gap[0], "standard_error": gap[1]},
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """One question: tokens ``start`` … of an answer, of which ``is_asked`` are hidden and asked."""
+
+    example: int
+    group: int
+    start: int
+    is_asked: Bool[Tensor, " n"]
+    weight: float
+
+
+def likelihoods(
+    lm: LoadedModel, examples: Sequence[Pair], *, on_rows: Callable[[int], None] | None = None, **options: Any
+) -> Likelihoods:
+    """Measure both bounds.
+
+    Args:
+        lm: the model.
+        examples: what is scored.
+        on_rows: called with the number of rows done, of ``likelihood_rows``.
+        options: those of ``likelihood_bound``, less the order.
+
+    Raises:
+        UserError: as ``likelihood_bound``.
+    """
+    done = 0
+
+    def advance(rows: int) -> None:
+        if on_rows:
+            on_rows(done + rows)
+
+    found: dict[Order, Bound] = {}
+    for order in orders(lm):
+        found[order] = likelihood_bound(lm, examples, order=order, on_rows=advance, **options)
+        done += found[order].rows
+    size = options.get("block_size") or lm.facts.block_size or 32
+    return Likelihoods(any_order=found.get("any"), by_block=found["blocks"], block_size=size)
+
+
+def orders(lm: LoadedModel) -> tuple[Order, ...]:
+    """Say in which orders a model can be read: one whose blocks see clean blocks only has no likelihood in any."""
+    return ("blocks",) if lm.facts.attention == "context_causal" else ("any", "blocks")
+
+
+def likelihood_rows(lm: LoadedModel, examples: Sequence[Pair], *, samples: int, block_size: int) -> int:
+    """Rows that ``likelihoods`` reads in all."""
+    return sum(bound_rows(examples, order, samples, block_size) for order in orders(lm))
+
+
+def likelihood_bound(
+    lm: LoadedModel, examples: Sequence[Pair], *, block_size: int | None = None, **options: Any
+) -> Bound:
+    """Bound the negative log-likelihood of each answer after its prompt.
+
+    Args:
+        lm: the model.
+        examples: what is scored.
+        block_size: of ``blocks``, and of the grid of models whose attention has one; default: the model's, else 32.
+        options: those of ``bound``.
+
+    Raises:
+        UserError: nothing to score, an answer that has no token or does not fit the canvas, or a model that cannot be
+            read so.
+    """
+    if options.get("order", "any") not in orders(lm):
+        raise UserError(
+            "the blocks of this model see clean blocks only (attention context_causal), so that it has no likelihood "
+            "in any order; ask for order='blocks'"
+        )
+    if lm.facts.shift and not all(len(example.prompt) for example in examples):
+        raise UserError("empty prompt: a model with shifted logits needs at least one token before the answer")
+    was_training = lm.model.training
+    lm.model.eval()
+    try:
+        size = block_size or lm.facts.block_size or 32
+        return bound(lm, examples, block_size=size, device=lm.device, **options)
+    finally:
+        lm.model.train(was_training)
+
+
+@torch.inference_mode()
+def bound(
+    model: Denoiser,
+    examples: Sequence[Pair],
+    *,
+    order: Order = "any",
+    samples: int = 128,
+    block_size: int = 32,
+    canvas: int | None = None,
+    batch_size: int = 32,
+    seed: int = 0,
+    keys: Sequence[int] | None = None,
+    device: torch.device | str = "cpu",
+    on_rows: Callable[[int], None] | None = None,
+) -> Bound:
+    """As ``likelihood_bound``, of anything that predicts.
+
+    Args:
+        model: predicts tokens.
+        examples: prompts and answers.
+        order: ``any`` or by ``blocks``.
+        samples: draws for each answer, or block; a count of hidden tokens for each, spread evenly. Where a block has
+            no more non-empty subsets than that, all are read, and the bound has no error.
+        block_size: see ``order``.
+        canvas: columns of every canvas; those after the answer stay hidden and are not asked. None: the answer's, so
+            that the model knows where it ends (as LLaDA's evaluation).
+        batch_size: rows read at once; the numbers do not depend on it beyond rounding.
+        seed: of the draws.
+        keys: of each example's draws; None: its place in the sequence.
+        device: of the model.
+        on_rows: called with the number of rows done.
+    """
+    _check(examples, samples, canvas)
+    rows = _rows(examples, order, samples, block_size, draws=Draws(seed=seed), keys=keys or range(len(examples)))
+    found: list[tuple[int, int, float]] = []
+    while chunk := list(islice(rows, batch_size)):
+        nats = _read(model, examples, chunk, canvas=canvas, block_size=block_size, device=device)
+        found += [(row.example, row.group, row.weight * x) for row, x in zip(chunk, nats.tolist(), strict=True)]
+        if on_rows:
+            on_rows(len(found))
+    total = torch.zeros(len(examples), dtype=torch.float64)
+    variance = torch.zeros_like(total)
+    by_group: dict[tuple[int, int], list[float]] = {}
+    for example, group, value in found:
+        by_group.setdefault((example, group), []).append(value)
+    for (example, group), values in by_group.items():
+        parts = torch.tensor(values, dtype=torch.float64)
+        total[example] += parts.sum()
+        if not _enumerated(_width(examples[example], order, block_size, group), samples):
+            variance[example] += len(parts) * parts.var() if len(parts) > 1 else math.nan
+    tokens = torch.tensor([len(example.answer) for example in examples], dtype=torch.float64)
+    return Bound(order=order, nats=total, errors=variance.sqrt(), tokens=tokens, rows=len(found))
+
+
+def bound_rows(examples: Sequence[Pair], order: Order, samples: int, block_size: int) -> int:
+    """Rows that ``bound`` reads in all."""
+    widths = (_width(e, order, block_size, g) for e in examples for g in range(_groups(e, order, block_size)))
+    return sum(2**width - 1 if _enumerated(width, samples) else samples for width in widths)
+
+
+def _check(examples: Sequence[Pair], samples: int, canvas: int | None) -> None:
+    if not len(examples):
+        raise UserError("expected at least one answer to score, found none; check the data")
+    if samples < 1:
+        raise UserError(f"samples={samples}: expected at least 1; LLaDA's evaluation takes 128")
+    for index, example in enumerate(examples):
+        place = getattr(example, "place", "") or f"example {index}"
+        if not len(example.answer):
+            raise UserError(f"{place}: expected an answer to score, found one without tokens; leave it out")
+        if canvas is not None and len(example.answer) > canvas:
+            raise UserError(f"{place}: expected at most canvas={canvas} tokens, found {len(example.answer)}; raise it")
+
+
+def _groups(example: Pair, order: Order, block_size: int) -> int:
+    return 1 if order == "any" else -(-len(example.answer) // block_size)
+
+
+def _width(example: Pair, order: Order, block_size: int, group: int) -> int:
+    length = len(example.answer)
+    return length if order == "any" else min(block_size, length - group * block_size)
+
+
+def _enumerated(width: int, samples: int) -> bool:
+    return width < 31 and 2**width - 1 <= samples
+
+
+def _rows(
+    examples: Sequence[Pair], order: Order, samples: int, block_size: int, *, draws: Draws, keys: Sequence[int]
+) -> Iterator[_Row]:
+    """Yield all questions, those of short examples first so that few columns are padding."""
+    by_length = sorted(range(len(examples)), key=lambda i: len(examples[i].prompt) + len(examples[i].answer))
+    for index in by_length:
+        for group in range(_groups(examples[index], order, block_size)):
+            width = _width(examples[index], order, block_size, group)
+            patterns = (
+                _all_subsets(width)
+                if _enumerated(width, samples)
+                else _drawn(draws, keys[index], group, width, samples)
+            )
+            hidden = patterns.sum(1).tolist()
+            for is_asked, k in zip(patterns, hidden, strict=True):
+                chance = 1 / (width * math.comb(width, k)) if _enumerated(width, samples) else 1 / samples
+                start = group * block_size
+                yield _Row(example=index, group=group, start=start, is_asked=is_asked, weight=chance * width / k)
+
+
+def _all_subsets(width: int) -> Bool[Tensor, "P n"]:
+    """All but the empty one."""
+    return (torch.arange(1, 2**width)[:, None] >> torch.arange(width) & 1).bool()
+
+
+def _drawn(draws: Draws, key: int, group: int, width: int, samples: int) -> Bool[Tensor, "P n"]:
+    """Draw uniform subsets whose sizes run through 1 … n from a random start: each size is uniform, all are covered."""
+    keys, index = (torch.tensor([key]), torch.tensor([group])), torch.arange(samples)
+    first = int(draws.uniform("likelihood/count", *keys) * width)
+    size = 1 + (first + index * width // samples) % width
+    place = torch.arange(width)
+    rank = draws.uniform("likelihood/hidden", *keys, index[:, None], place).argsort(1).argsort(1)
+    return rank < size[:, None]
+
+
+def _read(
+    model: Denoiser, examples: Sequence[Pair], rows: Sequence[_Row], *, canvas: int | None, block_size: int,
+    device: torch.device | str,
+) -> Float64[Tensor, " R"]:  # fmt: skip
+    """Sum the negative log-likelihoods of what each row asks."""
+    chosen = [examples[row.example] for row in rows]
+    batch = lay_out(
+        [
+            Example(prompt=e.prompt, answer=e.answer, order=row.example, canvas=canvas or len(e.answer))
+            for row, e in zip(rows, chosen, strict=True)
+        ],
+        block_size=block_size,
+        filler_id=model.eos_ids[0],
+    )  # fmt: skip
+    widest = int(batch.canvas_length.max())
+    is_asked, is_hidden = (
+        torch.zeros(len(rows), widest, dtype=torch.bool),
+        torch.zeros(len(rows), widest, dtype=torch.bool),
+    )
+    for index, row in enumerate(rows):
+        end = row.start + len(row.is_asked)
+        is_asked[index, row.start : end] = row.is_asked
+        is_hidden[index, row.start : end] = row.is_asked
+        is_hidden[index, end:] = True
+    offset = batch.offset.clamp(min=0)
+    asked = batch.is_canvas & is_asked.gather(1, offset)
+    start = torch.tensor([row.start for row in rows])
+    ids = torch.where(batch.is_canvas & is_hidden.gather(1, offset), model.mask_id, batch.ids)
+    settled = ~batch.is_canvas | (batch.offset < start[:, None])
+    query = batch.to(device).query(ids.to(device), model.rule, settled=settled.to(device))
+    at = asked.nonzero()
+    scored = model.score(query, at.to(device), batch.ids[asked].to(device))
+    return torch.zeros(len(rows), dtype=torch.float64).index_add_(0, at[:, 0], scored.nll.double().cpu())

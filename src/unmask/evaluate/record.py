@@ -1,0 +1,108 @@
+"""Every setting of a run as JSON, so that the run can be told from others and repeated."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from unmask.decoding import Decoder
+from unmask.evaluate import processes
+from unmask.evaluate.answers import digest
+from unmask.models import LoadedModel
+from unmask.models.fingerprint import fingerprint as hash_weights
+from unmask.provenance import hardware, versions
+from unmask.tasks import Problem, Task
+
+FORMAT = 1
+IRRELEVANT = ("model", "batch_size")
+"""Settings that no answer depends on: the weights say which model it is, whatever it is called."""
+
+
+def settings_of(
+    lm: LoadedModel,
+    task: Task,
+    problems: Sequence[Problem],
+    *,
+    decoder: Decoder,
+    model: str,
+    split: str,
+    **numbers: int | None,
+) -> dict[str, Any]:
+    """Describe a run: what ``unmask eval`` needs to make it again, and hashes that tell whether it would be the same.
+
+    Args:
+        lm: the model; its weights are hashed.
+        task: judges.
+        problems: what is asked; their prompts and answers are hashed.
+        decoder: how; its defaults are resolved for the model.
+        model: its name.
+        split: of the task.
+        numbers: ``max_new_tokens``, ``batch_size``, ``samples``, ``seed``, and ``size``, the problems asked for.
+    """
+    parts = decoder.parts(
+        trained_block_size=lm.facts.block_size, heads=tuple(lm.heads), exact_cache=lm.exact_cache
+    )  # fmt: skip
+    return {
+        "model": _settled(model),
+        "weights": hash_weights(lm),
+        "dtype": str(next(lm.model.parameters()).dtype).removeprefix("torch."),
+        "task": described(task),
+        "split": split,
+        "problems": len(problems),
+        "problems_hash": digest([[problem.prompt, problem.answer] for problem in problems]),
+        "decoder": described(parts),
+        **numbers,
+    }
+
+
+def described(value: Any) -> Any:
+    """Write a part, with the parts in it, as the mapping that makes it again."""
+    if is_dataclass(value) and not isinstance(value, type):
+        inside = {field.name: described(getattr(value, field.name)) for field in fields(value)}
+        return {"name": value.name, **inside} if getattr(value, "name", None) else inside
+    if isinstance(value, Mapping):
+        return {str(key): described(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [described(entry) for entry in value]
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def fingerprint(settings: Mapping[str, Any]) -> str:
+    """Hash what answers depend on."""
+    return digest({name: value for name, value in settings.items() if name not in IRRELEVANT})
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
+    """Say what answers depend on and is not the same, one phrase each.
+
+    >>> differences({"seed": 0, "decoder": {"steps": 8}}, {"seed": 0, "decoder": {"steps": 4}})
+    ['decoder.steps was 8 and is 4']
+    """
+    found = []
+    for name in sorted(before.keys() | now.keys()):
+        was, has = before.get(name), now.get(name)
+        if was == has or (not path and name in IRRELEVANT):
+            continue
+        if isinstance(was, Mapping) and isinstance(has, Mapping):
+            found += differences(was, has, f"{path}{name}.")
+        else:
+            found.append(f"{path}{name} was {_short(was)} and is {_short(has)}")
+    return found
+
+
+def made_with(device: Any) -> dict[str, Any]:
+    """Return versions, machine and command line."""
+    machine = {**hardware(device), "processes": processes.world()}
+    return {"versions": versions(), "hardware": machine, "command": sys.argv}
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _settled(model: str) -> str:
+    """Make a path here absolute, so that a repeat may be asked for elsewhere; other names stay."""
+    path = Path(model).expanduser()
+    return str(path.resolve()) if path.exists() else model

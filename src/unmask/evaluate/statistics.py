@@ -1,0 +1,159 @@
+"""What a difference is worth: bootstrap intervals, sign-flip permutation tests, Holm's correction.
+
+Scores are a vector (one for each problem) or a table (seeds x problems). Everything is a function of its arguments and
+``seed``.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from unmask.errors import UserError
+from unmask.seeds import Draws
+
+Scores = Sequence[float] | Sequence[Sequence[float]] | Tensor
+
+EXACT = 16
+"""Up to this many differences all sign flips are tried."""
+
+_CHUNK = 1 << 22
+
+
+def bootstrap_interval(
+    values: Scores, seed: int = 0, *, level: float = 0.95, resamples: int = 10_000
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean.
+
+    A vector is resampled by problem. A table is resampled by seed and, independently, by problem (the pigeonhole
+    bootstrap, Owen 2007, errs on the wide side); with one seed, by problem only.
+
+    Args:
+        values: scores of the problems, or seeds x problems.
+        seed: of the resampling.
+        level: share of the distribution that lies inside.
+        resamples: how many.
+
+    Raises:
+        UserError: there is no value, or one is not finite.
+    """
+    table = _table(values, "values")
+    if not 0 < level < 1:
+        raise UserError(f"level={level}: expected a share between 0 and 1, such as 0.95")
+    draws, (seeds, problems) = Draws(seed=seed), table.shape
+    means = []
+    for index in _chunks(resamples, max(seeds, problems)):
+        by_seed = _counts(draws, "bootstrap/seeds", index, seeds)
+        by_problem = _counts(draws, "bootstrap/problems", index, problems)
+        means.append(((by_seed @ table) * by_problem).sum(1) / (seeds * problems))
+    tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    low, high = torch.cat(means).quantile(tails).tolist()
+    return low, high
+
+
+def paired_bootstrap(
+    a: Scores, b: Scores, seed: int = 0, *, level: float = 0.95, resamples: int = 10_000
+) -> tuple[float, float]:
+    """Bootstrap interval of mean(a) - mean(b) over the same problems (and seeds), drawn together.
+
+    Raises:
+        UserError: as ``bootstrap_interval``, or the two are not of one shape.
+    """
+    return bootstrap_interval(_differences(a, b), seed, level=level, resamples=resamples)
+
+
+def paired_permutation(a: Scores, b: Scores, seed: int = 0, *, flips: int = 100_000) -> float:
+    """Return the two-sided p value of mean(a) = mean(b) by flipping the signs of the paired differences.
+
+    Exact, over all flips, for up to ``EXACT`` differences that are not zero (on right and wrong answers that is
+    McNemar's exact test); else (1 + as extreme) / (1 + flips) over drawn ones, which never says 0.
+
+    Tables are averaged over seeds, and problems are flipped: p speaks of these seeds and of problems in general. For
+    a claim about seeds in general give one mean a seed; with n seeds p is at least 2 / 2^n.
+
+    Args:
+        a: scores of the problems, or seeds x problems.
+        b: scores of the same problems (and seeds).
+        seed: of the flips, where they are drawn.
+        flips: how many are drawn.
+    """
+    # Sums of exact zeros and ones must tie exactly, hence no division before the comparison.
+    differences = _differences(a, b).sum(0)
+    differences = differences[differences != 0]
+    count = len(differences)
+    if not count:
+        return 1.0
+    observed = float(differences.sum().abs()) - 1e-9 * float(differences.abs().sum())
+    is_exact = count <= EXACT
+    draws, extreme = Draws(seed=seed), 0
+    flip = _all_flips if is_exact else lambda index, n: _drawn_flips(draws, index, n)
+    trials = 2**count if is_exact else flips
+    for index in _chunks(trials, count):
+        extreme += int(((flip(index, count) @ differences).abs() >= observed).sum())
+    return extreme / trials if is_exact else (1 + extreme) / (1 + trials)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p values for their number (Holm 1979), in the order given: reject where the result is at most alpha.
+
+    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03, 0.005])]
+    [0.03, 0.06, 0.06, 0.02]
+    """
+    adjusted, worst = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = worst
+    return adjusted
+
+
+def ratio_error(sums: Float64[Tensor, " E"], counts: Float64[Tensor, " E"]) -> float | None:
+    """Standard error of m = sum of sums / sum of counts over examples; None for fewer than two.
+
+    That of a ratio estimator: sqrt(E/(E-1) sum of (S_e - m n_e)^2) / sum of n_e.
+    """
+    examples = len(sums)
+    if examples < 2:
+        return None
+    residual = sums - sums.sum() / counts.sum() * counts
+    return float((residual.square().sum() * examples / (examples - 1)).sqrt() / counts.sum())
+
+
+def _table(values: Scores, name: str) -> Float64[Tensor, "S N"]:
+    table = torch.as_tensor(values, dtype=torch.float64)
+    table = table[None] if table.ndim == 1 else table
+    if table.ndim != 2 or not table.numel():
+        raise UserError(f"{name}: expected scores of problems, or seeds x problems, found shape {list(table.shape)}")
+    if not bool(table.isfinite().all()):
+        raise UserError(f"{name}: expected finite scores, found {int((~table.isfinite()).sum())} that are not")
+    return table
+
+
+def _differences(a: Scores, b: Scores) -> Float64[Tensor, "S N"]:
+    first, second = _table(a, "a"), _table(b, "b")
+    if first.shape != second.shape:
+        raise UserError(
+            f"expected scores of the same problems and seeds, found shapes {list(first.shape)} and "
+            f"{list(second.shape)}; pair them by problem"
+        )
+    return first - second
+
+
+def _chunks(total: int, width: int) -> list[Tensor]:
+    """Cut 0 … total - 1 so that a chunk times ``width`` stays small."""
+    return list(torch.arange(total).split(max(1, _CHUNK // width)))
+
+
+def _counts(draws: Draws, name: str, index: Tensor, size: int) -> Float64[Tensor, "R N"]:
+    """Say how often each of ``size`` things is drawn in each resample, with replacement."""
+    counts = torch.zeros(len(index), size, dtype=torch.float64)
+    drawn = (draws.uniform(name, index[:, None], torch.arange(size)) * size).long()
+    return counts.scatter_add_(1, drawn, torch.ones_like(counts))
+
+
+def _all_flips(index: Tensor, count: int) -> Float64[Tensor, "R N"]:
+    return 1.0 - 2.0 * ((index[:, None] >> torch.arange(count)) & 1).double()
+
+
+def _drawn_flips(draws: Draws, index: Tensor, count: int) -> Float64[Tensor, "R N"]:
+    return torch.where(draws.uniform("flip", index[:, None], torch.arange(count)) < 0.5, 1.0, -1.0).double()

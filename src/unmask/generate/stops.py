@@ -1,0 +1,87 @@
+"""Stop strings: a row ends where its text says so."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unmask.decoding import State
+from unmask.errors import UserError
+from unmask.models import LoadedModel
+
+
+def check_strings(lm: LoadedModel, strings: Sequence[str] | str) -> tuple[str, ...]:
+    """Take one stop string or several.
+
+    Raises:
+        UserError: one is empty or no text, or the model has no tokenizer that could spell its tokens.
+    """
+    found = (strings,) if isinstance(strings, str) else tuple(strings)
+    for string in found:
+        if not isinstance(string, str) or not string:
+            raise UserError(f"stop string: expected text of at least one character, found {string!r}")
+    if found and lm.tokenizer is None:
+        raise UserError("stop strings: the model has no tokenizer to spell its tokens; leave them out")
+    return found
+
+
+def spelled(lm: LoadedModel, ids: Sequence[int]) -> str:
+    """Turn tokens into text, without special tokens."""
+    return "" if lm.tokenizer is None else str(lm.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+
+def cut_at_end(ids: Tensor, eos_ids: Sequence[int]) -> Tensor:
+    """Keep tokens up to and with the first end token."""
+    ends = torch.isin(ids, torch.tensor(list(eos_ids))).nonzero()
+    return ids[: int(ends[0]) + 1] if len(ends) else ids
+
+
+def cut_at_strings(lm: LoadedModel, ids: Tensor, strings: Sequence[str]) -> tuple[Tensor, str]:
+    """Cut an answer at the stop string that begins first.
+
+    Returns:
+        The tokens up to and with the one that completes the first stop string, and the text before it.
+    """
+    text = spelled(lm, ids.tolist())
+    begins = [text.find(string) for string in strings]
+    if max(begins, default=-1) < 0:
+        return ids, text
+    counts = range(1, len(ids) + 1)
+    kept = next(count for count in counts if _holds(spelled(lm, ids[:count].tolist()), strings))
+    return ids[:kept], text[: min(begin for begin in begins if begin >= 0)]
+
+
+def _holds(text: str, strings: Sequence[str]) -> bool:
+    return any(string in text for string in strings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopAtText:
+    """A row ends with the block that completes a stop string, or as another stop says.
+
+    Reads the text of finished blocks, never of an unfinished one: what stands there between open places is no text yet.
+    A block that a revision may still change is not finished.
+
+    Args:
+        lm: spells tokens.
+        strings: any of them ends a row.
+        other: the decoder's own stop.
+    """
+
+    lm: LoadedModel
+    strings: tuple[str, ...]
+    other: Any
+
+    def is_finished(self, state: State, eos_ids: Sequence[int]) -> Tensor:
+        """Spell each row up to its active block, or up to the end of that if it is full."""
+        offset = state.batch.offset
+        is_open = state.is_open & (offset < state.block_end[:, None])
+        known = torch.where(is_open.any(1) | state.is_held, state.block_start, state.block_end)
+        finished: Tensor = self.other.is_finished(state, eos_ids).clone()
+        for row in ((known > 0) & ~state.is_done).nonzero().flatten().tolist():
+            is_known = (offset[row] >= 0) & (offset[row] < known[row])
+            ids = cut_at_end(state.ids[row][is_known].cpu(), eos_ids)
+            finished[row] |= _holds(spelled(self.lm, ids.tolist()), self.strings)
+        return finished

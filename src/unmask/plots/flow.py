@@ -1,0 +1,49 @@
+"""Tokens of a canvas in reading order, in lines of monospaced text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MARKS = {code: chr(0x2400 + code) for code in range(32)} | {9: "⇥", 10: "⏎", 127: "␡"}
+GAP = 0.4  # between tokens, in characters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    """Where a token stands; in characters from the left and lines from the top.
+
+    Args:
+        offset: of the token on the canvas.
+        line: from 0.
+        left: its left edge.
+        width: without the gap.
+    """
+
+    offset: int
+    line: int
+    left: float
+    width: float
+
+
+def visible(text: str, *, is_end: bool = False) -> str:
+    r"""Write a token so that it can be seen: an end as a mark, white space and control codes as signs.
+
+    >>> visible("a\n"), visible(""), visible("<eos>", is_end=True)
+    ('a⏎', '·', '∎')
+    """
+    if is_end:
+        return "∎"
+    return text.translate(MARKS) or "·"
+
+
+def flow(texts: Sequence[str], columns: int) -> list[Box]:
+    """Lay visible tokens out in lines of at most ``columns`` characters; a line break ends its line."""
+    boxes, line, left = [], 0, 0.0
+    for offset, text in enumerate(texts):
+        width = float(max(len(text), 1))
+        if left and left + width > columns:
+            line, left = line + 1, 0.0
+        boxes.append(Box(offset=offset, line=line, left=left, width=width))
+        left += width + GAP
+        if text.endswith("⏎"):
+            line, left = line + 1, 0.0
+    return boxes

@@ -1,0 +1,44 @@
+"""A trace as one HTML file: play it, step through it, and point at a token. Nothing is loaded from elsewhere."""
+
+import html
+import json
+from pathlib import Path
+
+from unmask.plots.flow import visible
+from unmask.plots.palette import SHADES
+from unmask.plots.traces import summary, title
+from unmask.trace import Trace
+
+TEMPLATE = Path(__file__).with_name("page.html")
+
+
+def write_page(trace: Trace, path: Path, *, row: int = 0) -> Path:
+    """Write a row's trace as a page.
+
+    Args:
+        trace: that was read.
+        path: ``.html``.
+        row: of the batch.
+    """
+    frames = trace.frames(row)
+    ends = set(trace.header["eos_ids"])
+    told = [
+        {
+            "block": frame.block,
+            "fresh": list(frame.fresh),
+            "back": list(frame.taken_back),
+            "cells": {
+                offset: [visible(cell.text, is_end=cell.id in ends), cell.probability, cell.index, cell.id]
+                for offset, cell in frame.cells.items()
+                if number == 0 or cell != frames[number - 1].cells.get(offset)
+            },
+            "gone": [] if number == 0 else [offset for offset in frames[number - 1].cells if offset not in frame.cells],
+        }
+        for number, frame in enumerate(frames)
+    ]
+    data = {"canvas": trace.canvas(row), "frames": told, "shades": SHADES}
+    # "</" would end the script element
+    page = TEMPLATE.read_text("utf-8").replace("@TITLE@", html.escape(title(trace, row)))
+    page = page.replace("@SUMMARY@", html.escape(summary(trace, frames)))
+    path.write_text(page.replace("@DATA@", json.dumps(data, ensure_ascii=False).replace("</", "<\\/")), "utf-8")
+    return path

@@ -1,0 +1,228 @@
+"""``run_study``: bases, rates, runs, report, in that order; whatever is done already is not done again."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unmask.errors import UserError, did_you_mean
+from unmask.study.curves import amount_for_all
+from unmask.study.folder import STUDY, check, claimed
+from unmask.study.grid import (
+    Cell,
+    Run,
+    at_rate,
+    expand,
+    fingerprint,
+    judged_bases,
+    reported_runs,
+    study_fingerprint,
+    tuning_runs,
+)
+from unmask.study.pool import Follow, Job, run_jobs
+from unmask.study.rates import best_rate, trials_of
+from unmask.study.report import write_report
+from unmask.study.results import Results, read_results
+from unmask.study.spec import Study, build_study
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A study that has been checked and expanded.
+
+    Args:
+        study: its settings.
+        cells: of the grid.
+        values: the recipe that it was built from.
+        out: its folder.
+        bases: folder of the bases that are made, which studies may share.
+        only: arms to run; empty: all.
+    """
+
+    study: Study
+    cells: Sequence[Cell]
+    values: Mapping[str, Any]
+    out: Path
+    bases: Path
+    only: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells studies apart."""
+        return study_fingerprint(self.study, list(self.cells))
+
+    def base_key(self, cell: Cell) -> str:
+        """Name of a cell's base: its path, or the hash of the recipe that makes it."""
+        return str(cell.base["path"]) if "path" in cell.base else fingerprint(cell.base["recipe"])
+
+    def base_path(self, cell: Cell) -> str:
+        """Where a cell's base is, or will be."""
+        if "path" in cell.base:
+            return str(cell.base["path"])
+        return str((self.bases / self.base_key(cell) / "train" / "model").absolute())
+
+    def wanted(self, runs: Sequence[Run]) -> list[Run]:
+        """Leave out the arms that are not to be run."""
+        return [run for run in runs if not self.only or run.arm in self.only]
+
+    def base_jobs(self) -> list[Job]:
+        """Return the jobs that make bases, each once."""
+        jobs = {}
+        for cell in self.cells:
+            if "recipe" in cell.base:
+                key = self.base_key(cell)
+                values = {"kind": "train", "recipe": cell.base["recipe"], "evaluate": None, "keep": True}
+                about = {"base": key}
+                jobs[key] = Job(folder=self.bases / key, fingerprint=key, values={**values, "about": about})
+        return list(jobs.values())
+
+    def job(self, run: Run) -> Job:
+        """Return the job of a run."""
+        evaluate, which = dict(run.cell.evaluate), "validation" if run.is_tuning else "test"
+        about = {"cell": run.cell.name, "arm": run.arm, "rate": run.rate, "seed": run.seed, "path": f"runs/{run.path}"}
+        about["base"] = self.base_path(run.cell)
+        values: dict[str, Any] = {"evaluate": evaluate, "which": which, "about": about}
+        if run.arm is None:
+            values |= {"kind": "judge", "model": self.base_path(run.cell)}
+            key = fingerprint([self.base_key(run.cell), evaluate, which])
+        else:
+            is_first = run.seed == self.study.seeds[0] and not run.is_tuning
+            keep = self.study.keep == "all" or (self.study.keep == "first" and is_first)
+            recipe = run.recipe(self.base_path(run.cell))
+            values |= {"kind": "train", "recipe": recipe, "keep": keep and not run.is_tuning}
+            key = fingerprint([run.recipe(self.base_key(run.cell)), evaluate, which])
+        return Job(folder=self.out / "runs" / run.path, fingerprint=key, values=values)
+
+
+def plan(values: Mapping[str, Any], out: Path, *, bases: Path | None = None, only: Sequence[str] = ()) -> Plan:
+    """Check a study and expand it; nothing is written.
+
+    Args:
+        values: of its recipe; see ``read_study``.
+        out: its folder.
+        bases: folder of the bases that it makes; None: ``out/bases``.
+        only: arms to run.
+    """
+    study = build_study(values)
+    cells = expand(study)
+    for arm in only:
+        if arm not in study.arms:
+            raise UserError(f"--only: unknown arm '{arm}'; {did_you_mean(arm, study.arms)}")
+    made = Plan(
+        study=study, cells=cells, values=dict(values), out=out, bases=bases or out / "bases", only=tuple(only)
+    )  # fmt: skip
+    check(out, made.fingerprint)
+    return made
+
+
+def run_study(plan: Plan, *, jobs: int | None = None, follow: Follow | None = None) -> dict[str, Any]:
+    """Run what is missing, then write the report.
+
+    Args:
+        plan: the study.
+        jobs: processes side by side; None: one for each core.
+        follow: called with the phase, how many of its jobs are done, and of how many.
+
+    Returns:
+        What ``summary.json`` holds.
+
+    Raises:
+        UserError: the folder is another study's or in use; a run failed; an arm does not reach a stated budget.
+    """
+    workers = jobs or len(os.sched_getaffinity(0))
+    study, cells = plan.study, list(plan.cells)
+
+    def run(what: str, wanted: list[Job]) -> None:
+        run_jobs(wanted, workers=workers, what=what, follow=follow)
+
+    with claimed(plan.out, plan.fingerprint, dict(plan.values)):
+        run("bases", plan.base_jobs())
+        run("judging bases", [plan.job(each) for each in judged_bases(cells)])
+        trials = plan.wanted(tuning_runs(study, cells))
+        run("learning rates", [plan.job(each) for each in trials])
+        runs = with_rates(plan)
+        first = [each for each in runs if each.seed == study.seeds[0]]
+        run("first seeds", [plan.job(each) for each in first])
+        _check_budgets(plan)
+        run("runs", [plan.job(each) for each in runs])
+        return report(plan, inside=True)
+
+
+def with_rates(plan: Plan) -> list[Run]:
+    """List the runs that are compared, each at the best rate of its arm and cell."""
+    study, cells = plan.study, list(plan.cells)
+    runs = plan.wanted(reported_runs(study, cells))
+    if len(study.rates) == 1:
+        return [at_rate(run, study.rates[0]) for run in runs]
+    found = read_results(plan.out, [run.path for run in plan.wanted(tuning_runs(study, cells))])
+    trials = trials_of(found)
+    return [at_rate(run, best_rate(trials[run.cell.name, str(run.arm)])) for run in runs]
+
+
+def results(plan: Plan) -> Results:
+    """Read all results of a study that are there.
+
+    Raises:
+        UserError: there are none.
+    """
+    cells = list(plan.cells)
+    return Results.read(
+        plan.out,
+        bases=[run.path for run in judged_bases(cells)],
+        trials=[run.path for run in tuning_runs(plan.study, cells)],
+        runs=[run.path for run in reported_runs(plan.study, cells)],
+    )
+
+
+def report(plan: Plan, *, inside: bool = False) -> dict[str, Any]:
+    """Write the report of what there is.
+
+    Args:
+        plan: the study.
+        inside: whether the folder is held already.
+    """
+    if not (plan.out / STUDY).exists():
+        raise UserError(f"{plan.out}: no study here to report on; leave out --report-only to run it")
+    if inside:
+        return write_report(plan.study, plan.cells, results(plan), plan.out)
+    with claimed(plan.out, plan.fingerprint, dict(plan.values)):
+        return write_report(plan.study, plan.cells, results(plan), plan.out)
+
+
+def _check_budgets(plan: Plan) -> None:
+    """Refuse stated budgets that an arm does not reach, as soon as each arm has run once."""
+    found = results(plan)
+    for cell in plan.cells:
+        mine = [curve for curve in found.curves if curve.cell == cell.name]
+        for budget, stated in plan.study.equal.items():
+            if mine:
+                amount_for_all(mine, budget, stated)
+
+
+def overview(plan: Plan) -> dict[str, Any]:
+    """Say what a study will run and about how long that takes.
+
+    Seconds are those of the runs that are done, else what the recipe states; None where neither says anything.
+    """
+    study, cells = plan.study, list(plan.cells)
+    trials, runs = plan.wanted(tuning_runs(study, cells)), plan.wanted(reported_runs(study, cells))
+    missing = [run for run in [*trials, *runs] if not (plan.out / "runs" / run.path / "result.json").exists()]
+    done = read_results(plan.out, [run.path for run in runs])
+    measured = [result["points"][-1]["seconds"] + result["judging_seconds"] for result in done]
+    seconds = sum(measured) / len(measured) if measured else study.seconds_per_run
+    return {
+        "question": study.question,
+        "cells": [cell.name for cell in cells],
+        "arms": [arm for arm in study.arms if not plan.only or arm in plan.only],
+        "seeds": list(study.seeds),
+        "rates": list(study.rates),
+        "equal": study.equal,
+        "decoders": list(cells[0].judge.decoders),
+        "bases_to_make": len([job for job in plan.base_jobs() if not (job.folder / "result.json").exists()]),
+        "trials": len(trials),
+        "runs": len(runs),
+        "missing": len(missing),
+        "seconds_per_run": seconds,
+        "core_seconds": None if seconds is None else seconds * len(missing),
+    }

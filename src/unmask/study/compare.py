@@ -1,0 +1,117 @@
+"""Who is better under which budget, and how sure that is: rows of plain values, made of the raw outcomes only."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from statistics import fmean
+from typing import Any
+
+from unmask.evaluate.statistics import bootstrap_interval, holm, paired_bootstrap, paired_permutation
+from unmask.study.curves import Curve, amount_for_all
+
+RESAMPLES = 2_000
+FLIPS = 10_000
+Row = dict[str, Any]
+
+
+def compare(curves: Sequence[Curve], budgets: Mapping[str, float | None], reference: str) -> list[Row]:
+    """Make a row for each cell, budget, decoder and arm.
+
+    A row has the accuracy (mean over seeds and problems) with its bootstrap interval over both, and, for arms that are
+    not the reference, the difference from it on the same seeds and problems with its interval, the p value of a paired
+    permutation test over problems, the same after Holm's correction over all of a budget's tests, and the p value of a
+    test over the seeds' means (with n seeds it is at least 2 / 2^n).
+
+    Args:
+        curves: of all runs.
+        budgets: name -> amount, None for the largest that all of a cell's runs reach.
+        reference: name of the arm.
+    """
+    rows: list[Row] = []
+    for budget, stated in budgets.items():
+        made = [row for _, cell in _by(curves, "cell") for row in _cell_rows(list(cell), budget, stated, reference)]
+        tested = [row for row in made if row["p"] is not None]
+        for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
+            row["p_holm"] = p
+        rows += made
+    return rows
+
+
+def _by(curves: Sequence[Curve], field: str) -> Any:
+    """Group curves that stand together in the order of the study."""
+    order = {name: i for i, name in enumerate(dict.fromkeys(getattr(curve, field) for curve in curves))}
+    return groupby(sorted(curves, key=lambda curve: order[getattr(curve, field)]), key=lambda c: getattr(c, field))
+
+
+def _cell_rows(curves: list[Curve], budget: str, stated: float | None, reference: str) -> list[Row]:
+    amount = amount_for_all(curves, budget, stated)
+    rows = []
+    for decoder, mine in _by(curves, "decoder"):
+        by_arm = {arm: sorted(group, key=lambda curve: curve.seed) for arm, group in _by(list(mine), "arm")}
+        tables = {arm: [curve.at(budget, amount) for curve in group] for arm, group in by_arm.items()}
+        for arm, group in by_arm.items():
+            compared = {} if arm == reference else _against(by_arm, tables, arm, reference)
+            rows.append(
+                {
+                    "cell": group[0].cell, "budget": budget, "amount": amount, "decoder": decoder, "arm": arm,
+                    "accuracy": fmean(map(fmean, tables[arm])),
+                    "interval": list(bootstrap_interval(tables[arm], resamples=RESAMPLES)),
+                    "seeds": {curve.seed: fmean(table) for curve, table in zip(group, tables[arm], strict=True)},
+                    "paths": {curve.seed: curve.path for curve in group},
+                    "difference": None, "difference_interval": None, "p": None, "p_holm": None, "p_seeds": None,
+                    "above": None, **compared,
+                }
+            )  # fmt: skip
+    return rows
+
+
+def _against(
+    by_arm: Mapping[str, Sequence[Curve]], tables: Mapping[str, Sequence[Sequence[float]]], arm: str, reference: str
+) -> Row:
+    """Compare an arm with the reference on the seeds that both have; nothing where there is none."""
+    seeds = {name: {c.seed: t for c, t in zip(by_arm[name], tables[name], strict=True)} for name in by_arm}
+    common = [seed for seed in seeds[arm] if seed in seeds.get(reference, {})]
+    if not common:
+        return {}
+    mine, theirs = ([seeds[name][seed] for seed in common] for name in (arm, reference))
+    means = [[fmean(table) for table in tables] for tables in (mine, theirs)]
+    return {
+        "difference": fmean(means[0]) - fmean(means[1]),
+        "difference_interval": list(paired_bootstrap(mine, theirs, resamples=RESAMPLES)),
+        "p": paired_permutation(mine, theirs, flips=FLIPS),
+        "p_seeds": paired_permutation(*means) if len(common) > 1 else None,
+        "above": f"{sum(a > b for a, b in zip(*means, strict=True))} of {len(common)}",
+    }
+
+
+def check_room(curves: Sequence[Curve], base: tuple[float, float], tuned: float, decoders: Sequence[str]) -> list[Row]:
+    """Say for each cell and decoder whether base and tuned models leave room for differences.
+
+    Args:
+        curves: of all runs.
+        base: lowest and highest accuracy of the base.
+        tuned: no arm's mean final accuracy may reach it.
+        decoders: those to look at.
+    """
+    rows = []
+    for cell, mine in _by(curves, "cell"):
+        for decoder, group in _by(list(mine), "decoder"):
+            if decoder not in decoders:
+                continue
+            group = list(group)
+            start = group[0].accuracies()[0]
+            best = max(
+                (fmean(curve.accuracies()[-1] for curve in of_arm), arm) for arm, of_arm in _each_arm(group)
+            )  # fmt: skip
+            faults = []
+            if not base[0] <= start <= base[1]:
+                faults.append(f"the base stands at {start:.1%}, outside {base[0]:.0%} to {base[1]:.0%}")
+            if best[0] >= tuned:
+                faults.append(f"{best[1]} reaches {best[0]:.1%}, at or above {tuned:.0%}")
+            rows.append(
+                {"cell": cell, "decoder": decoder, "base": start, "best": best[0], "arm": best[1], "faults": faults}
+            )
+    return rows
+
+
+def _each_arm(curves: Sequence[Curve]) -> list[tuple[str, list[Curve]]]:
+    return [(arm, list(group)) for arm, group in _by(curves, "arm")]

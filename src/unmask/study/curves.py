@@ -1,0 +1,81 @@
+"""Accuracy as a function of what was spent: every budget is read off the same judged points by interpolation."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from unmask.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One run under one decoder.
+
+    Args:
+        cell: of the run.
+        arm: of the run.
+        seed: of the run.
+        decoder: its name.
+        spent: budget -> amount at each point, from 0.
+        right: for each point, each problem's outcome, 1 or 0; the first is the base's.
+        path: folder of the run.
+    """
+
+    cell: str
+    arm: str
+    seed: int
+    decoder: str
+    spent: Mapping[str, Sequence[float]]
+    right: Sequence[Sequence[float]]
+    path: str
+
+    def at(self, budget: str, amount: float) -> list[float]:
+        """Interpolate each problem's outcome linearly between the two neighbouring points.
+
+        The mean is the interpolated accuracy. Amounts beyond the last point by rounding count as the last point.
+        """
+        spent = self.spent[budget]
+        after = next((i for i, value in enumerate(spent) if value >= amount), len(spent) - 1)
+        if after == 0:
+            return [float(x) for x in self.right[0]]
+        low, high = spent[after - 1], spent[after]
+        share = min(1.0, (amount - low) / (high - low)) if high > low else 1.0
+        pairs = zip(self.right[after - 1], self.right[after], strict=True)
+        return [x + share * (y - x) for x, y in pairs]
+
+    def accuracies(self) -> list[float]:
+        """Accuracy at each point."""
+        return [sum(right) / len(right) for right in self.right]
+
+
+def curves_of(result: Mapping[str, Any], base: Mapping[str, Any], budgets: Sequence[str]) -> list[Curve]:
+    """Make the curves of a run, one for each decoder, from its result and the base's."""
+    if result["problem_keys"] != base["problem_keys"]:
+        raise UserError(
+            f"{result['path']}: judged on other problems than {base['path']}; delete the one that is out of date"
+        )
+    points = result["points"]
+    spent = {budget: [0.0, *(float(point[budget]) for point in points)] for budget in budgets}
+    return [
+        Curve(
+            cell=result["cell"], arm=result["arm"], seed=result["seed"], decoder=decoder, spent=spent,
+            right=[judged["right"], *(point["decoders"][decoder]["right"] for point in points)], path=result["path"],
+        )
+        for decoder, judged in base["decoders"].items()
+    ]  # fmt: skip
+
+
+def amount_for_all(curves: Sequence[Curve], budget: str, stated: float | None) -> float:
+    """Return the amount of a budget to compare at: the one stated, or the largest that all runs reach.
+
+    Raises:
+        UserError: an arm does not reach the stated amount.
+    """
+    least = min(curves, key=lambda curve: curve.spent[budget][-1])
+    reached = least.spent[budget][-1]
+    if stated is not None and stated > reached * (1 + 1e-9):
+        raise UserError(
+            f"equal.{budget}: {stated:g} cannot be met: arm '{least.arm}' ends at {reached:g} (seed {least.seed}, cell "
+            f"{least.cell}); write at most that, or raise its run.steps"
+        )
+    return reached if stated is None else float(stated)

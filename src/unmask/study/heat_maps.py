@@ -1,0 +1,54 @@
+"""Learnability of the base and of each arm's model: what tokens can teach at each noise level, before and after."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from unmask.analyze import Study as Measured
+from unmask.analyze import Subject, analyze
+from unmask.models import load
+from unmask.plots.learnability import plot_heat_map
+from unmask.recipe import build, load_examples
+from unmask.study.document import Figure, Heading, Text
+from unmask.study.grid import ALL, Cell, Run
+from unmask.study.results import Results
+from unmask.study.spec import Study
+
+
+def heat_maps(study: Study, cells: Sequence[Cell], results: Results, out: Path) -> list[Any]:
+    """Draw a heat map for each cell and arm whose first seed's model is on disk; [] if the study asks for none."""
+    if not study.learnability:
+        return []
+    parts: list[Any] = []
+    by_name = {cell.name: cell for cell in cells}
+    for result in results.runs:
+        model = out / result["path"] / "train" / "model"
+        if result["seed"] == study.seeds[0] and model.exists():
+            name = f"learnability-{result['cell']}-{result['arm']}"
+            if not (out / "figures" / f"{name}.png").exists():
+                _draw(study, by_name[result["cell"]], result, model, out / "figures" / name)
+            where = "" if result["cell"] == ALL else f" ({result['cell']})"
+            caption = f"Gold confidence before and after {result['arm']}{where}, of [this run]({result['path']})"
+            parts.append(Figure(f"figures/{name}.png", caption))
+    if not parts:
+        return []
+    lead = Text(
+        f"Confidence in the right token by how often it occurs and how much of the answer is hidden, on "
+        f"{study.learnability} training examples: the base, the tuned model of seed {study.seeds[0]}, and the change."
+    )
+    return [Heading("Learnability before and after"), lead, *parts]
+
+
+def _draw(study: Study, cell: Cell, result: dict[str, Any], model: Path, path: Path) -> None:
+    from unmask.sources import resolve_path
+
+    base = result["base"]
+    recipe = build(Run(cell=cell, arm=result["arm"], seed=result["seed"]).recipe(base))
+    size = recipe.decoder.block_size or 32
+    subjects = []
+    for name, source in (("before", str(resolve_path(base))), (result["arm"], str(model))):
+        lm = load(source)
+        examples, _ = load_examples(recipe.data, lm, block_size=size)
+        subjects.append(Subject(name=name, lm=lm, examples=examples[: study.learnability]))
+    found = analyze(subjects, Measured(passes=2), block_size=size, canvas=recipe.data.canvas)
+    plot_heat_map(found.cells, path, changes=found.changes)

@@ -1,0 +1,131 @@
+"""Judges a model with every decoder, also on the way of a run, and keeps each problem's outcome."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from unmask.decoding import Decoder
+from unmask.evaluate import Answer, evaluate
+from unmask.models import LoadedModel
+from unmask.study.bounds import bounds
+from unmask.study.grid import fingerprint
+from unmask.study.spec import JudgeSection
+from unmask.tasks import Problem
+from unmask.train.metrics import MetricsFile
+from unmask.train.run import TrainRun
+
+Which = Literal["test", "validation"]
+JUDGING = "judging_seconds"
+"""Name under which a run's metrics carry the time that judging took so far: it is no part of the run's budget."""
+
+
+def problems_of(section: JudgeSection, which: Which) -> Sequence[Problem]:
+    """Return the problems that rates are chosen by, or the ones that are reported; they never overlap."""
+    asked = section.task.problems("test", section.validation + section.problems, section.seed)
+    return asked[: section.validation] if which == "validation" else asked[section.validation :]
+
+
+def judge(
+    lm: LoadedModel, section: JudgeSection, decoders: dict[str, Decoder], problems: Sequence[Problem], out: Path | None
+) -> dict[str, dict[str, Any]]:
+    """Decode the problems with each decoder.
+
+    Args:
+        lm: the model.
+        section: canvas, batch and seed.
+        decoders: by name.
+        problems: what is asked.
+        out: folder for the texts; None keeps none.
+
+    Returns:
+        By decoder: ``right`` (1 or 0 for each problem), accuracy, forwards a problem, tokens per forward, seconds.
+    """
+    found = {}
+    for number, (name, decoder) in enumerate(decoders.items()):
+        done = evaluate(
+            lm, section.task, problems, decoder=decoder, max_new_tokens=section.max_new_tokens,
+            batch_size=section.batch_size, seed=section.seed,
+        )  # fmt: skip
+        found[name] = {
+            "accuracy": done.accuracy,
+            "right": [int(answer.is_right) for answer in done.answers],
+            "forwards": done.forwards / len(problems),
+            "tokens_per_forward": done.tokens_per_forward,
+            "seconds": done.seconds,
+        }
+        if out is not None:
+            _write_answers(out / f"{number}.jsonl", done.answers)
+    return found
+
+
+def bounds_of(lm: LoadedModel, section: JudgeSection, problems: Sequence[Problem]) -> dict[str, Any]:
+    """Measure likelihood bounds, if the study asks for them."""
+    return {"bounds": bounds(lm, section.bound, section.task, problems)} if section.bound else {}
+
+
+def _write_answers(path: Path, answers: Sequence[Answer]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(asdict(answer), ensure_ascii=False) + "\n" for answer in answers), "utf-8")
+
+
+def problem_keys(problems: Sequence[Problem]) -> str:
+    """Hash which problems were asked, so that runs are paired over the same ones."""
+    return fingerprint([problem.key for problem in problems])
+
+
+class Judge:
+    """Called by a training run whenever it evaluates; writes ``points/STEP.json``.
+
+    Args:
+        section: how models are judged.
+        which: validation problems (with the decoders that rates are chosen by) or test problems.
+        run: the run that calls; it says at which steps.
+        metrics: its metrics file, which tells where a resumed run stands.
+        out: folder of the points.
+    """
+
+    def __init__(self, section: JudgeSection, which: Which, run: TrainRun, *, metrics: Path, out: Path) -> None:
+        self.section, self.which, self.metrics, self.out = section, which, metrics, out
+        decoders = section.made()
+        self.decoders = decoders if which == "test" else {name: decoders[name] for name in section.tuned_on}
+        self.problems = problems_of(section, which)
+        self.steps = [*range(0, run.steps, run.eval_every or run.steps), run.steps]
+
+    def __call__(self, lm: LoadedModel) -> dict[str, float]:
+        """Judge the model as it is now; returns accuracies and the time that judging took so far."""
+        lines = MetricsFile.read(self.metrics)
+        before = lines[-1]["step"] if lines else -1
+        step = next(step for step in self.steps if step > before)
+        if step == 0:  # the base, which is judged once for all runs
+            return {JUDGING: 0.0}
+        began = time.perf_counter()
+        answers = self.out / "answers" if step == self.steps[-1] else None
+        found = judge(lm, self.section, self.decoders, self.problems, answers)
+        extra = bounds_of(lm, self.section, self.problems) if answers and self.which == "test" else {}
+        write_json(self.out / f"{step:07d}.json", {"step": step, "decoders": found, **extra})
+        spent = max((line[JUDGING] for line in lines if JUDGING in line), default=0.0) + time.perf_counter() - began
+        return {**{f"accuracy of {name}": row["accuracy"] for name, row in found.items()}, JUDGING: spent}
+
+
+def read_points(metrics: Path, out: Path) -> dict[str, Any]:
+    """Join what a run's metrics say of its cost with what was judged; costs are without judging."""
+    points, spent = [], 0.0
+    for line in MetricsFile.read(metrics):
+        if JUDGING in line and line["step"]:
+            spent = line[JUDGING]
+            judged = json.loads((out / f"{line['step']:07d}.json").read_text())
+            costs = {name: line[name] for name in ("examples", "supervised_tokens", "forward_tokens", "flops")}
+            costs |= {"steps": line["step"], "seconds": line["seconds"] - spent}
+            points.append({**costs, **{name: judged[name] for name in ("decoders", "bounds") if name in judged}})
+    return {"points": points, JUDGING: spent}
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write a file in one rename, so that no reader finds half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.staged")
+    staged.write_text(json.dumps(values, indent=1) + "\n", "utf-8")
+    staged.replace(path)

@@ -1,0 +1,251 @@
+"""A study's report: ``report.md``, ``report.html``, ``summary.json`` and figures, made of the raw results alone."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from unmask.study.compare import check_room, compare
+from unmask.study.document import Figure, Heading, Items, Part, Table, Text, to_html, to_markdown
+from unmask.study.figures import draw
+from unmask.study.grid import ALL, Cell
+from unmask.study.judge import write_json
+from unmask.study.rates import best_rate, is_at_edge, trials_of
+from unmask.study.results import Results
+from unmask.study.spec import Study
+
+NAMES = {
+    "steps": "steps", "examples": "examples", "supervised_tokens": "supervised tokens", "forward_tokens": "tokens read",
+    "flops": "FLOPs", "seconds": "seconds of training",
+}  # fmt: skip
+Row = dict[str, Any]
+
+
+def write_report(study: Study, cells: Sequence[Cell], results: Results, out: Path) -> Row:
+    """Write everything into the study's folder; returns what ``summary.json`` holds."""
+    present = {curve.arm for curve in results.curves}
+    rows = compare(results.curves, study.equal, study.compared_with)
+    judged = cells[0].judge
+    looked_at = judged.tuned_on if len(judged.decoders) > 3 else tuple(judged.decoders)
+    room = check_room(results.curves, study.room.base, study.room.tuned, looked_at)
+    costs = list(_costs(results))
+    trials = [
+        {"cell": cell, "arm": arm, "chosen": best_rate(found), "at_edge": is_at_edge(found), "trials": found}
+        for (cell, arm), found in trials_of(results.trials).items()
+    ]
+    figures = draw(study, cells, results, rows, out)
+    summary = {
+        "question": study.question, "reference": study.compared_with, "missing_runs": results.missing,
+        "room": room, "comparisons": rows, "costs": costs, "rates": trials,
+        "figures": [part.path for part in figures if isinstance(part, Figure)],
+        "versions": results.runs[0]["versions"], "machine": results.runs[0]["machine"],
+    }  # fmt: skip
+    parts = [
+        *_head(study, cells, results, present), *_short(study, rows), *_room(study, room), *_budgets(study, rows),
+        *_costs_part(costs), *_rates(trials, judged.tuned_on), *_bounds(results), *figures, *_runs(results),
+    ]  # fmt: skip
+    (out / "report.md").write_text(to_markdown(parts), "utf-8")
+    (out / "report.html").write_text(to_html(parts, study.question), "utf-8")
+    write_json(out / "summary.json", summary)
+    return summary
+
+
+def _head(study: Study, cells: Sequence[Cell], results: Results, present: set[str]) -> Iterator[Part]:
+    yield Heading(study.question, 1)
+    judged = cells[0].judge
+    versions, machine = results.runs[0]["versions"], results.runs[0]["machine"]
+    rates = ", ".join(f"{rate:g}" for rate in study.rates)
+    rates = f"the rate {rates}" if len(study.rates) == 1 else f"the best of the rates {rates}, on validation problems"
+    yield Text(
+        f"{len(results.runs)} runs: {len(present)} arms, {len(study.seeds)} seeds, {len(cells)} "
+        f"{'cell' if len(cells) == 1 else 'cells'}; every arm at {rates}. "
+        f"Judged on {judged.problems} test problems, the same for all runs, "
+        f"by {len(judged.decoders)} decoders. Intervals are 95 % bootstrap intervals over seeds and problems; "
+        "p values are of paired permutation tests over problems, after Holm's correction over the tests of a budget."
+    )
+    kept = ", ".join(f"{name} {versions[name]}" for name in ("unmask", "torch", "transformers"))
+    yield Text(f"{kept}, {machine['machine']}, {machine['threads']} thread a run. [Recipe and settings](study.json), "
+               "[all figures as JSON](summary.json).")  # fmt: skip
+    if results.missing:
+        yield Text(
+            f"**{results.missing} runs of this study are missing**; what follows is of those that are there.", True
+        )
+
+
+def _short(study: Study, rows: Sequence[Row]) -> Iterator[Part]:
+    """Say in a sentence for each arm what the first budget showed under the first two decoders."""
+    budget = next(iter(study.equal))
+    told = [row for row in rows if row["budget"] == budget and row["difference"] is not None]
+    shown = list(dict.fromkeys(row["decoder"] for row in told))[:2]
+    if not told:
+        return
+    yield Heading(f"In short, at equal {NAMES[budget]}")
+    yield Items([_sentence(row, study.compared_with) for row in told if row["decoder"] in shown])
+
+
+def _sentence(row: Row, reference: str) -> str:
+    low, high = row["difference_interval"]
+    points = row["difference"] * 100
+    found = f"no clear difference from {reference}: {points:+.1f} points"
+    if row["p_holm"] <= 0.05 and not low <= 0 <= high:
+        found = f"{abs(points):.1f} points {'above' if points > 0 else 'below'} {reference}"
+    where = "" if row["cell"] == ALL else f" ({row['cell']})"
+    sureness = f"{low * 100:+.1f} to {high * 100:+.1f}; p {_p(row['p_holm'])}; above in {row['above']} seeds"
+    return f"**{row['arm']}** under {row['decoder']}{where}: {found} ({sureness})"
+
+
+def _room(study: Study, room: Sequence[Row]) -> Iterator[Part]:
+    yield Heading("Is there room for differences?")
+    for row in room:
+        if row["faults"]:
+            yield Text(f"**No room** in {row['cell']} under {row['decoder']}: {'; '.join(row['faults'])}.", True)
+    if not any(row["faults"] for row in room):
+        low, high = study.room.base
+        yield Text(
+            f"Yes: every base stands between {low:.0%} and {high:.0%}, and no arm reaches {study.room.tuned:.0%}."
+        )
+    yield Table(
+        ("cell", "decoder", "base", "best arm", "its accuracy"),
+        [(row["cell"], row["decoder"], f"{row['base']:.3f}", row["arm"], f"{row['best']:.3f}") for row in room],
+    )
+
+
+def _budgets(study: Study, rows: Sequence[Row]) -> Iterator[Part]:
+    for budget, group in groupby(rows, key=lambda row: row["budget"]):
+        yield Heading(f"At equal {NAMES[budget]}")
+        for cell, inside in groupby(group, key=lambda row: row["cell"]):
+            mine = list(inside)
+            yield Text(f"{'' if cell == ALL else f'**{cell}**, '}at {_amount(mine[0]['amount'])} {NAMES[budget]}")
+            yield _table(study, mine)
+
+
+def _table(study: Study, rows: Sequence[Row]) -> Table:
+    """One line for each arm; for each decoder the accuracy, the difference and the seeds, each linked to its run."""
+    decoders = list(dict.fromkeys(row["decoder"] for row in rows))
+    by_arm: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        by_arm.setdefault(row["arm"], {})[row["decoder"]] = row
+    if len(decoders) > 3:
+        lines = [(arm, *(_brief(mine[d]) for d in decoders)) for arm, mine in by_arm.items()]
+        return Table(("", *decoders), lines)
+    heads = [f"{what}{decoder}" for decoder in decoders for what in ("", f"against {study.compared_with}: ", "seeds: ")]
+    lines = [(arm, *(text for d in decoders for text in _cells(mine[d]))) for arm, mine in by_arm.items()]
+    return Table(("", *heads), lines)
+
+
+def _brief(row: Row) -> str:
+    if row["difference"] is None:
+        return f"{row['accuracy']:.3f}"
+    star = "\\*" if row["p_holm"] <= 0.05 else ""
+    return f"{row['accuracy']:.3f} ({row['difference'] * 100:+.1f}{star})"
+
+
+def _cells(row: Row) -> tuple[str, str, str]:
+    low, high = row["interval"]
+    seeds = " ".join(
+        f"[{accuracy:.3f}]({row['paths'][seed]}/result.json)" for seed, accuracy in row["seeds"].items()
+    )  # fmt: skip
+    difference = "reference"
+    if row["difference"] is not None:
+        least, most = row["difference_interval"]
+        difference = (
+            f"{row['difference'] * 100:+.1f} ({least * 100:+.1f} to {most * 100:+.1f}), p {_p(row['p_holm'])}, "
+            f"above in {row['above']}"
+        )
+    return f"{row['accuracy']:.3f} ({low:.3f} to {high:.3f})", difference, seeds
+
+
+def _costs(results: Results) -> Iterator[Row]:
+    """Give what a whole run of each arm cost, and what decoding its model costs; means over seeds."""
+    for (cell, arm), group in groupby(
+        sorted(results.runs, key=lambda r: (r["cell"], r["arm"])), key=lambda r: (r["cell"], r["arm"])
+    ):
+        last = [(result["points"][-1], result["problems"]) for result in group]
+        row = {"cell": cell, "arm": arm, **{name: fmean(point[name] for point, _ in last) for name in NAMES}}
+        row["decoding"] = {
+            decoder: {
+                "tokens_per_forward": fmean(point["decoders"][decoder]["tokens_per_forward"] for point, _ in last),
+                "forwards": fmean(point["decoders"][decoder]["forwards"] for point, _ in last),
+                "seconds_per_problem": fmean(point["decoders"][decoder]["seconds"] / count for point, count in last),
+            }
+            for decoder in last[0][0]["decoders"]
+        }
+        yield row
+
+
+def _costs_part(costs: Sequence[Row]) -> Iterator[Part]:
+    yield Heading("What a whole run cost")
+    yield Table(
+        ("cell", "arm", *NAMES.values()), [(c["cell"], c["arm"], *(_amount(c[name]) for name in NAMES)) for c in costs]
+    )
+    yield Heading("What decoding cost, after the whole run")
+    yield Table(
+        ("cell", "arm", "decoder", "tokens per forward", "forwards a problem", "milliseconds a problem"),
+        [
+            (c["cell"], c["arm"], name, f"{d['tokens_per_forward']:.2f}", f"{d['forwards']:.1f}",
+             f"{d['seconds_per_problem'] * 1e3:.1f}")
+            for c in costs for name, d in c["decoding"].items()
+        ],
+    )  # fmt: skip
+
+
+def _rates(trials: Sequence[Row], tuned_on: Sequence[str]) -> Iterator[Part]:
+    if not trials:
+        return
+    yield Heading("Learning rates")
+    yield Text(
+        f"Accuracy on validation problems ({' and '.join(tuned_on)}), by a seed that is not reported; the best is bold."
+    )
+    rates = [trial["rate"] for trial in trials[0]["trials"]]
+    lines = []
+    for row in trials:
+        shown = [f"[{t['accuracy']:.3f}]({t['path']}/result.json)" for t in row["trials"]]
+        shown = [f"**{s}**" if t["rate"] == row["chosen"] else s for s, t in zip(shown, row["trials"], strict=True)]
+        lines.append((row["cell"], row["arm"], *shown))
+    yield Table(("cell", "arm", *(f"{rate:g}" for rate in rates)), lines)
+    edge = [f"{row['arm']} ({row['cell']}, {row['chosen']:g})" for row in trials if row["at_edge"]]
+    if edge:
+        yield Text(f"At the edge of the grid, so that a better rate may lie outside: {', '.join(edge)}.")
+
+
+def _bounds(results: Results) -> Iterator[Part]:
+    """Show the likelihood bounds after the whole run, where they were measured."""
+    lines = []
+    for cell, base in results.bases.items():
+        if "bounds" in base:
+            lines.append((cell, "base", "", *_nats(base["bounds"]), f"[result]({base['path']}/result.json)"))
+    for result in results.runs:
+        found = result["points"][-1].get("bounds")
+        if found:
+            link = f"[result]({result['path']}/result.json)"
+            lines.append((result["cell"], result["arm"], str(result["seed"]), *_nats(found), link))
+    if lines:
+        yield Heading("Likelihood of held-out solutions")
+        yield Text("Upper bounds on nats per token, in any order and as block decoding writes; ± one standard error.")
+        yield Table(("cell", "arm", "seed", "any order", "by blocks", "run"), lines)
+
+
+def _nats(found: Row) -> tuple[str, str]:
+    rows = (found["any_order"], found["by_block"])
+    return tuple("" if row is None else f"{row['nats_per_token']:.3f} ± {row['standard_error']:.3f}" for row in rows)  # type: ignore[return-value]
+
+
+def _runs(results: Results) -> Iterator[Part]:
+    yield Heading("Runs")
+    lines = []
+    for result in results.runs:
+        path = result["path"]
+        links = f"[result]({path}/result.json) [recipe]({path}/job.json) [metrics]({path}/train/metrics.jsonl)"
+        lines.append((result["cell"], result["arm"], str(result["seed"]), f"{result['rate']:g}", links))
+    yield Table(("cell", "arm", "seed", "rate", "files"), lines)
+    bases = [f"[{cell}]({base['path']}/result.json)" for cell, base in results.bases.items()]
+    yield Text(f"Bases: {', '.join(bases)}.")
+
+
+def _p(value: float) -> str:
+    return "< .001" if value < 0.001 else f"{value:.3f}"
+
+
+def _amount(value: float) -> str:
+    return f"{value:.3g}" if value >= 1e7 else f"{value:,.0f}"

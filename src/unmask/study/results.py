@@ -1,0 +1,58 @@
+"""What a study's folder holds: the raw results, from which everything in the report can be computed anew."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unmask.errors import UserError
+from unmask.study.curves import Curve, curves_of
+from unmask.study.spec import BUDGETS
+from unmask.study.worker import RESULT
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """All that is there.
+
+    Args:
+        bases: cell -> its base's result.
+        trials: of learning rates.
+        runs: that are compared.
+        curves: of these runs, one for each decoder.
+        missing: runs that are not there.
+    """
+
+    bases: Mapping[str, Result]
+    trials: Sequence[Result]
+    runs: Sequence[Result]
+    curves: Sequence[Curve]
+    missing: int
+
+    @classmethod
+    def read(cls, out: Path, *, bases: Sequence[str], trials: Sequence[str], runs: Sequence[str]) -> "Results":
+        """Read the results at these paths below ``out/runs``; those that are not there are counted.
+
+        Raises:
+            UserError: no run is there.
+        """
+        judged = {result["cell"]: result for result in read_results(out, bases)}
+        done = read_results(out, runs)
+        if not done:
+            raise UserError(f"{out}: expected runs to report on, found none; leave out --report-only to run them")
+        return cls(
+            bases=judged,
+            trials=read_results(out, trials),
+            runs=done,
+            curves=[curve for result in done for curve in curves_of(result, judged[result["cell"]], BUDGETS)],
+            missing=len(runs) - len(done),
+        )
+
+
+def read_results(out: Path, paths: Sequence[str]) -> list[Result]:
+    """Read the results that are there, in the order given."""
+    files = (out / "runs" / path / RESULT for path in paths)
+    return [json.loads(file.read_text()) for file in files if file.exists()]

@@ -1,0 +1,226 @@
+"""A study's recipe: what is compared, from which base, under which budgets, judged how."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from unmask.config import InvalidConfigError, fill, part, resolver
+from unmask.decoding import Decoder
+from unmask.errors import UserError, did_you_mean
+from unmask.markup import assign
+from unmask.recipe import read_recipe
+from unmask.sources import ASSETS
+from unmask.study.bounds import BoundSection
+from unmask.study.merging import merge
+from unmask.tasks import TASKS
+
+BUILT_IN = ASSETS / "studies"
+SIZES = ("smoke", "cpu", "gpu")
+BUDGETS = ("steps", "examples", "supervised_tokens", "forward_tokens", "flops", "seconds")
+Count = Annotated[int, Field(ge=1)]
+
+
+@part
+class JudgeSection:
+    """How models are judged.
+
+    Args:
+        task: problems: a name, or ``{name: …, fields}``.
+        problems: of the test split, the same for every run.
+        validation: further problems of the test split, by which the learning rate is chosen; none of them is among
+            ``problems``.
+        max_new_tokens: columns of the canvas.
+        batch_size: problems decoded side by side.
+        every: optimiser steps between judgements on the way; None: at the end only.
+        decoder: fields that all decoders share.
+        decoders: name -> fields.
+        tune_on: decoders by whose mean accuracy rates are chosen; the first decoder unless given.
+        bound: likelihood bounds of held-out solutions, after a whole run; None: not measured.
+        seed: of the problems and of the samplers.
+    """
+
+    task: Annotated[Any, BeforeValidator(resolver(TASKS))]
+    problems: Annotated[int, Field(ge=2)] = 400
+    validation: Count = 200
+    max_new_tokens: Count = 256
+    batch_size: Count = 100
+    every: Count | None = None
+    decoder: dict[str, Any] = Field(default_factory=dict)
+    decoders: dict[str, dict[str, Any]] = Field(
+        default_factory=lambda: {"blocks": {}, "full canvas": {"blocks": "whole"}}
+    )
+    tune_on: tuple[str, ...] = ()
+    bound: Annotated[Any, BeforeValidator(lambda v: fill(BoundSection, v) if isinstance(v, Mapping) else v)] = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.decoders:
+            raise UserError("decoders: expected at least one, found none; leave it out for blocks and full canvas")
+        for name in self.tune_on:
+            if name not in self.decoders:
+                raise UserError(f"tune_on: unknown decoder '{name}'; {did_you_mean(name, self.decoders)}")
+        self.made()
+
+    @property
+    def tuned_on(self) -> tuple[str, ...]:
+        """The decoders by which rates are chosen."""
+        return self.tune_on or tuple(self.decoders)[:1]
+
+    def made(self) -> dict[str, Decoder]:
+        """Build the decoders, each checked against the canvas."""
+        made = {name: fill(Decoder, {**self.decoder, **own}, f"decoders.{name}") for name, own in self.decoders.items()}
+        for name, decoder in made.items():
+            try:
+                decoder.parts().steps_per_block(self.max_new_tokens)
+            except UserError as error:
+                raise UserError(f"decoders.{name}: {error}") from None
+        return made
+
+
+@part
+class Room:
+    """What the base and the tuned models must leave room for, as shares of right answers.
+
+    Args:
+        base: lowest and highest accuracy of the base.
+        tuned: no tuned model's mean accuracy may reach it.
+    """
+
+    base: tuple[float, float] = (0.2, 0.6)
+    tuned: Annotated[float, Field(gt=0, le=1)] = 0.98
+
+
+@part
+class Study:
+    """A grid of arms x cells x seeds, and how it is compared.
+
+    Args:
+        question: what the study answers.
+        base: the model that every run starts from: ``{path: …}``, or ``{recipe: …}`` of a run that makes it.
+        recipe: of ``unmask sft``, shared by all arms; its ``model`` holds what is not the base's path (``lora`` …).
+        arms: name -> what the arm changes in ``recipe``.
+        reference: the arm that others are compared with; the first unless given.
+        vary: axis -> value -> what it changes in ``base``, ``recipe``, ``evaluate`` and ``arms``. A cell is one value
+            of each axis; comparisons stay inside a cell.
+        seeds: of the runs; the same for all arms.
+        rates: learning rates that every arm tries in every cell; one: nothing is tried.
+        tuning_seed: of the trials; not among ``seeds``.
+        evaluate: how models are judged.
+        equal: budgets to compare under: names, each at the largest that all arms reach, or name -> amount.
+        room: what is checked before anything is believed.
+        keep: models that stay on disk: of the first seed, of all, or none.
+        learnability: heat maps of the base and of each arm's model of the first seed: examples to measure; 0: none.
+        seconds_per_run: measured on the machine that the size is for; for the estimate before anything has run.
+    """
+
+    question: str
+    base: dict[str, Any]
+    recipe: dict[str, Any]
+    arms: dict[str, dict[str, Any]]
+    evaluate: dict[str, Any]
+    reference: str | None = None
+    vary: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    rates: tuple[Annotated[float, Field(gt=0)], ...] = (1e-3,)
+    tuning_seed: int = 1000
+    equal: Annotated[dict[str, float | None], BeforeValidator(lambda v: _budgets(v))] = Field(
+        default=("steps",), validate_default=True
+    )
+    room: Annotated[Any, BeforeValidator(lambda v: v if isinstance(v, Room) else fill(Room, v))] = Room()
+    keep: Literal["none", "first", "all"] = "first"
+    learnability: Annotated[int, Field(ge=0)] = 0
+    seconds_per_run: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.arms:
+            raise UserError("arms: expected at least one, found none; write for example arms: {vanilla: {}}")
+        if self.reference is not None and self.reference not in self.arms:
+            raise UserError(f"reference: unknown arm '{self.reference}'; {did_you_mean(self.reference, self.arms)}")
+        for field in ("seeds", "rates"):
+            values = getattr(self, field)
+            if not values or len(set(values)) < len(values):
+                raise UserError(f"{field}: expected different values, found {list(values)}")
+        if self.tuning_seed in self.seeds:
+            raise UserError(
+                f"tuning_seed: {self.tuning_seed} is one of the seeds that are reported; write another, such as 1000"
+            )
+        if not ("path" in self.base) ^ ("recipe" in self.base):
+            raise UserError(
+                "base: expected either path or recipe; write for example base: {path: asset:quickstart/model}"
+            )
+        for axis, values in self.vary.items():
+            if not values:
+                raise UserError(f"vary.{axis}: expected at least one value, found none")
+
+    @property
+    def compared_with(self) -> str:
+        """The reference arm."""
+        return self.reference or next(iter(self.arms))
+
+
+def _budgets(given: Any) -> dict[str, float | None]:
+    """Read names, or names with amounts; None is the largest amount that all arms reach."""
+    if isinstance(given, str):
+        given = (given,)
+    made = dict(given) if isinstance(given, Mapping) else dict.fromkeys(given)
+    for name, amount in made.items():
+        if name not in BUDGETS:
+            raise InvalidConfigError([f"{name}: unknown budget; {did_you_mean(str(name), BUDGETS)}"])
+        if amount is not None and not (isinstance(amount, (int, float)) and amount > 0):
+            raise InvalidConfigError([f"{name}: expected a positive number, found {amount!r}"])
+    if not made:
+        raise InvalidConfigError([": expected at least one budget, found none; write equal: steps"])
+    return made
+
+
+def read_study(given: str, size: str | None = None, assignments: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Read a study's recipe, lay the changes of a size and then ``--set`` assignments over it.
+
+    Args:
+        given: the name of a built-in study, or a file.
+        size: one of the recipe's ``sizes``; None takes the recipe as it stands.
+        assignments: ``path=value``.
+    """
+    values = _with_recipes(read_recipe(find_study(given)))
+    sizes = values.pop("sizes", None) or {}
+    if not isinstance(sizes, Mapping):
+        raise UserError(f"{given}: sizes: expected names with changes, found {sizes!r}; write sizes: {{smoke: {{…}}}}")
+    if size is not None and size not in sizes:
+        raise UserError(f"{given}: has no size '{size}'; {did_you_mean(size, sizes)}")
+    if size is not None:
+        values = merge(values, sizes[size])
+    for assignment in assignments:
+        assign(values, assignment)
+    return values
+
+
+def _with_recipes(values: Any) -> Any:
+    """Read the recipes that are given as files, wherever a study has one."""
+    if not isinstance(values, Mapping):
+        return values
+    return {
+        key: read_recipe(value) if key == "recipe" and isinstance(value, str) else _with_recipes(value)
+        for key, value in values.items()
+    }
+
+
+def find_study(given: str) -> Path:
+    """Return the file of a study that is given by its name or its path."""
+    built_in = BUILT_IN / f"{given}.yaml"
+    if Path(given).is_file() or given.startswith("asset:"):
+        return Path(given)
+    if built_in.is_file():
+        return built_in
+    raise UserError(f"{given}: neither a file nor a built-in study; {did_you_mean(given, built_in_studies())}")
+
+
+def built_in_studies() -> list[str]:
+    """List the studies that ship with unmask."""
+    return sorted(file.stem for file in BUILT_IN.glob("*.yaml"))
+
+
+def build_study(values: Mapping[str, Any]) -> Study:
+    """Check the sections of a study; its runs are checked when it is expanded."""
+    return fill(Study, values)

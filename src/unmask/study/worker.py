@@ -1,0 +1,99 @@
+"""One job of a study in a process of its own: ``python -m unmask.study.worker FOLDER`` reads ``job.json`` there.
+
+A job that died is started again in the same folder and goes on from its newest checkpoint.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from unmask.config import fill
+from unmask.errors import UserError
+from unmask.models import load
+from unmask.quiet import quiet
+from unmask.recipe import build
+from unmask.sft import run_recipe
+from unmask.study.judge import Judge, bounds_of, judge, problem_keys, problems_of, read_points, write_json
+from unmask.study.spec import JudgeSection
+from unmask.train.folder import RUN_FILE, versions
+
+JOB, RESULT = "job.json", "result.json"
+
+
+def work(folder: Path) -> None:
+    """Do the job that a folder asks for, unless its result is there; waits for another process that is at it."""
+    with (folder / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if (folder / RESULT).exists():
+            return
+        job = json.loads((folder / JOB).read_text())
+        did = {"train": _train, "judge": _judge}[job["kind"]](job, folder)
+        write_json(folder / RESULT, {**job["about"], **did, "versions": versions(), "machine": _machine()})
+
+
+def _train(job: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Train, judged on the way if the job says how."""
+    recipe, out = build(job["recipe"]), folder / "train"
+    watching, found = None, {}
+    if job["evaluate"]:
+        section = fill(JudgeSection, job["evaluate"], "evaluate")
+        points = folder / "points"
+        watching = Judge(section, job["which"], recipe.run, metrics=out / "metrics.jsonl", out=points)
+        found = {"problems": len(watching.problems), "problem_keys": problem_keys(watching.problems)}
+    run_recipe(recipe, out, resume=(out / RUN_FILE).exists(), show=False, evaluate=watching)
+    if watching:
+        found |= read_points(out / "metrics.jsonl", folder / "points")
+    shutil.rmtree(out / "checkpoints")
+    if not job["keep"]:
+        shutil.rmtree(out / "model")
+    return found
+
+
+def _judge(job: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Judge a model as it is."""
+    section = fill(JudgeSection, job["evaluate"], "evaluate")
+    problems = problems_of(section, job["which"])
+    lm = load(job["model"])
+    found = judge(lm, section, section.made(), problems, folder / "points" / "answers")
+    about = {"problems": len(problems), "problem_keys": problem_keys(problems)}
+    return {**about, "decoders": found, **bounds_of(lm, section, problems)}
+
+
+def _machine() -> dict[str, Any]:
+    import platform
+
+    import torch
+
+    return {"machine": platform.machine(), "threads": torch.get_num_threads(), "cuda": torch.cuda.is_available()}
+
+
+def _die_with(parent: int) -> None:
+    """Leave when the study that started this job is gone: its next start would meet a stray job."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def main(folder: Path) -> int:
+    """Run one job; a user's mistake is one line on stderr."""
+    import torch
+
+    quiet()
+    torch.set_num_threads(1)
+    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    try:
+        work(folder)
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,100 @@
+"""AIME: the American Invitational Mathematics Examinations of 2024 and 2025."""
+
+from fractions import Fraction
+from typing import ClassVar
+
+from unmask.config import part
+from unmask.errors import UserError
+from unmask.tasks.base import TASKS, Problem, check_split
+from unmask.tasks.extract import last_box
+from unmask.tasks.math500 import BOXED, final_answer, instructed
+from unmask.tasks.numbers import number_of
+from unmask.tasks.published import Row, problems_of, source_of, text_of
+
+
+class _AIME:
+    """What both years share; the fields are theirs."""
+
+    name: ClassVar[str]
+    hub: ClassVar[tuple[str, str]]
+    default_problems: ClassVar[int | None] = None
+    path: str | None
+    instruction: str
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether reading it asks the network."""
+        return self.path is None
+
+    def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:
+        """Read the first ``size`` problems; there is only a test split, and the seed is not used."""
+        del seed
+        check_split(split, only_test=self.name)
+        data, hub_split = self.hub
+        source = source_of(self.path, self.name) if self.path else data
+        return problems_of(source, self._problem, split=hub_split, size=size)
+
+    def _problem(self, place: str, row: Row) -> Problem:
+        answer = text_of(row, place, "answer")
+        number = number_of(answer)
+        if number is None or number.denominator != 1:
+            raise UserError(f"{place}: expected a whole number under 'answer', found '{answer[:40]}'; mend the row")
+        return Problem(
+            prompt=instructed(text_of(row, place, "question", "problem"), self.instruction),
+            solution=f"\\boxed{{{number}}}",
+            answer=str(number),
+            place=place,
+        )
+
+    def is_right(self, text: str, problem: Problem) -> bool:
+        """Compare whole numbers."""
+        return _value(final_answer(text)) == Fraction(problem.answer)
+
+    def grades(self, text: str, problem: Problem) -> dict[str, float]:
+        """Return ``boxed``: whether a box holds the right number."""
+        return {"boxed": float(_value(last_box(text)) == Fraction(problem.answer))}
+
+
+@TASKS.register("aime24")
+@part
+class AIME24(_AIME):
+    r"""AIME 2024: 30 problems, answers from 0 to 999.
+
+    The answer is the number in the last balanced ``\boxed{}``; without a box, in the last ``<answer>`` tag or after the
+    last "answer is". It is compared by value: ``033`` is 33. ``boxed`` counts numbers in a box only.
+
+    Args:
+        path: a file with ``question`` (or ``problem``) and ``answer``, or a folder with ``aime24.jsonl``; None:
+            ``HuggingFaceH4/aime_2024`` from the hub.
+        instruction: written under each problem; empty: none.
+    """
+
+    hub: ClassVar[tuple[str, str]] = ("HuggingFaceH4/aime_2024", "train")
+    path: str | None = None
+    instruction: str = BOXED
+    chat: bool | None = None
+
+
+@TASKS.register("aime25")
+@part
+class AIME25(_AIME):
+    r"""AIME 2025: 30 problems, answers from 0 to 999; judged as ``aime24``.
+
+    Args:
+        path: a file with ``question`` (or ``problem``) and ``answer``, or a folder with ``aime25.jsonl``; None:
+            ``math-ai/aime25`` from the hub.
+        instruction: written under each problem; empty: none.
+    """
+
+    hub: ClassVar[tuple[str, str]] = ("math-ai/aime25", "test")
+    path: str | None = None
+    instruction: str = BOXED
+    chat: bool | None = None
+
+
+def _value(answer: str | None) -> Fraction | None:
+    r"""Read a number; of ``m + n = 33`` the right side."""
+    if answer is None:
+        return None
+    number = number_of(answer)
+    return number_of(answer.rpartition("=")[2]) if number is None else number

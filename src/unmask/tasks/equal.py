@@ -1,0 +1,134 @@
+"""Whether two mathematical answers are the same: by math-verify, in a process that a bomb may take down."""
+
+import atexit
+import json
+import math
+import re
+import select
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from unmask.tasks.numbers import number_of, undressed
+
+_LONGEST = 400
+_TOWER = re.compile(r"\d+(?:\s*(?:\^|\*\*)[\s{(]*\d+)+", re.ASCII)
+_WAIT = {"start": 120.0, "compare": 30.0}  # seconds of wall time; the process itself is held to seconds of work
+
+
+def is_equal(expected: str, found: str) -> bool:
+    r"""Say whether an answer is the expected one, both as LaTeX or plain text.
+
+    The same text is equal; two decimal numbers are compared exactly; an ordered pair is no set; the rest is
+    math-verify's: fractions, roots, tuples, intervals, sets, matrices, expressions (numbers to six digits after the
+    point), units and the left side of ``x = 5`` left aside. What does not parse, takes longer than three seconds or
+    more than two gigabytes is not equal.
+
+    >>> is_equal("1,000", r"\$1000.00"), is_equal("42", "42.5")
+    (True, False)
+    """
+    found, expected = undressed(found), undressed(expected)
+    if not found or not expected:
+        return False
+    if _squeezed(found) == _squeezed(expected):
+        return True
+    if len(found) > _LONGEST or len(expected) > _LONGEST:
+        return False
+    numbers = number_of(expected), number_of(found)
+    if None not in numbers:
+        return numbers[0] == numbers[1]
+    if is_bomb(expected) or is_bomb(found):
+        return False
+    if {_opening(expected), _opening(found)} == {"(", "{"}:
+        return False
+    return _VERIFIER.compare(expected, found)
+
+
+def is_bomb(text: str) -> bool:
+    """Say whether a text plainly names a number too large to write; the process that compares would die of it too.
+
+    >>> is_bomb("9^{9^{9}}"), is_bomb("100000!"), is_bomb("2^{3^{2}}")
+    (True, True, False)
+    """
+    if re.search(r"!\s*[)}]*\s*!", text) or any(len(digits) > 3 for digits in re.findall(r"(\d+)\s*!", text)):
+        return True
+    for tower in _TOWER.findall(text):
+        exponent = 1.0
+        for digits in reversed(re.findall(r"\d+", tower)[1:]):
+            if len(digits) > 4 or exponent * math.log10(int(digits) + 1) > 4:
+                return True
+            exponent = float(int(digits) ** int(exponent))
+    return False
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"\\[,;:! ]|\s", "", text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac"))
+
+
+def _opening(text: str) -> str:
+    r"""Return ``(`` for what is in parentheses and has a comma, ``{`` for a set."""
+    if text.startswith("("):
+        return "(" if "," in text else ""
+    return "{" if text.startswith("\\{") else ""
+
+
+class _Verifier:
+    """A process that compares, started when first needed and again whenever an answer took it down."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        atexit.register(self.stop)
+
+    def compare(self, expected: str, found: str) -> bool:
+        """Compare two answers; False where the process did not live to say."""
+        with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                self._start()
+            line = self._ask(json.dumps([expected, found]))
+            if line is None:
+                self.stop()
+            return line == b"1\n"
+
+    def stop(self) -> None:
+        """End the process."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                pipe.close()  # type: ignore[union-attr]
+
+    def _start(self) -> None:
+        self.stop()
+        script = Path(__file__).with_name("verifier.py")
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        if self._line(_WAIT["start"]) is None:
+            self.stop()
+            raise RuntimeError("math-verify could not be started; is it installed?")
+
+    def _ask(self, question: str) -> bytes | None:
+        try:
+            self._process.stdin.write(question.encode() + b"\n")  # type: ignore[union-attr]
+            self._process.stdin.flush()  # type: ignore[union-attr]
+        except OSError:
+            return None
+        return self._line(_WAIT["compare"])
+
+    def _line(self, seconds: float) -> bytes | None:
+        out = self._process.stdout  # type: ignore[union-attr]
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if select.select([out], [], [], left)[0]:
+                return out.readline() or None  # type: ignore[union-attr]
+        return None
+
+
+_VERIFIER = _Verifier()

@@ -1,0 +1,78 @@
+"""HumanEval: functions to complete, with tests (arXiv 2107.03374)."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from unmask.config import part
+from unmask.tasks.base import TASKS, Problem, check_split
+from unmask.tasks.code import Code, Execute, check_execution, judge
+from unmask.tasks.published import Row, problems_of, source_of, text_of
+from unmask.tasks.sandbox import Checks, Limits
+
+
+@TASKS.register("humaneval")
+@part
+class HumanEval:
+    """Python functions to complete, judged by running their tests.
+
+    The code is the first fenced Python block; without a fence, the text from its first definition on, up to a stop
+    word, or as the body of the function. It runs behind the prompt, in a sandbox (``tasks/sandbox``), and only if
+    ``execute`` says so.
+
+    Args:
+        path: the file as released (``HumanEval.jsonl.gz``), or a folder with it; None: ``openai/openai_humaneval``
+            from the hub.
+        execute: whether generated code may be run: ``no``; ``sandbox``: where the kernel has Landlock and seccomp;
+            ``limits``: anywhere on Linux, with what the kernel has, so put a container around it.
+        words: ask in words for a fenced block; else the prompt is the start of the function, for base models.
+        limits: time, memory and files of one answer.
+    """
+
+    path: str | None = None
+    execute: Execute = "no"
+    words: bool = True
+    limits: Limits = Field(default_factory=Limits)
+    chat: bool | None = None
+    default_problems: ClassVar[int | None] = None
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether reading it asks the network."""
+        return self.path is None
+
+    def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:
+        """Read the first ``size`` problems; there is only a test split, and the seed is not used.
+
+        Raises:
+            UserError: ``execute`` is ``no``: better said before hours of decoding than after.
+        """
+        del seed
+        check_split(split, only_test="humaneval")
+        check_execution(self.execute, "humaneval")
+        source = source_of(self.path, "HumanEval") if self.path else "openai/openai_humaneval"
+        return list(problems_of(source, self._problem, size=size))
+
+    def _problem(self, place: str, row: Row) -> Problem:
+        start, rest = text_of(row, place, "prompt"), text_of(row, place, "canonical_solution")
+        name, test = text_of(row, place, "entry_point"), text_of(row, place, "test")
+        asked = (
+            f"Complete this Python function. Answer with the whole function, imports included, in one fenced Python "
+            f"block.\n\n```python\n{start.rstrip()}\n```"
+        )
+        return Code(
+            prompt=asked if self.words else start,
+            solution=f"```python\n{start}{rest}\n```" if self.words else rest,
+            answer=test,
+            place=place,
+            before=start,
+            checks=Checks(before=start, names=(name,), code=f"{test}\ncheck({name})"),
+        )
+
+    def is_right(self, text: str, problem: Problem) -> bool:
+        """Run the tests.
+
+        Raises:
+            UserError: ``execute`` is ``no``, or this machine has no sandbox.
+        """
+        return judge(text, problem, execute=self.execute, limits=self.limits).passed

@@ -1,0 +1,78 @@
+r"""MATH500: competition mathematics (arXiv 2103.03874; the 500 problems of arXiv 2305.20050)."""
+
+from typing import ClassVar
+
+from unmask.config import part
+from unmask.tasks.base import TASKS, Problem, check_split
+from unmask.tasks.equal import is_equal
+from unmask.tasks.extract import last_box, last_phrase, last_tag
+from unmask.tasks.published import Row, problems_of, source_of, text_of
+
+BOXED = "Reason step by step, and put your final answer within \\boxed{}."
+
+
+@TASKS.register("math500")
+@part
+class Math500:
+    r"""Competition mathematics: 500 problems of MATH, answers as LaTeX.
+
+    The answer is what stands in the last balanced ``\boxed{}``; without a box, in the last ``<answer>`` tag, or else
+    what follows the last "answer is". It is compared as mathematics (``tasks/equal.py``). ``boxed`` counts answers in
+    a box only.
+
+    Args:
+        path: a file with ``problem``, ``solution`` and ``answer``, or a folder with ``test.jsonl``; None:
+            ``HuggingFaceH4/MATH-500`` from the hub.
+        instruction: written under each problem; empty: none.
+    """
+
+    path: str | None = None
+    instruction: str = BOXED
+    chat: bool | None = None
+    default_problems: ClassVar[int | None] = None
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether reading it asks the network."""
+        return self.path is None
+
+    def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:
+        """Read the first ``size`` problems; there is only a test split, and the seed is not used."""
+        del seed
+        check_split(split, only_test="math500")
+        source = source_of(self.path, split) if self.path else "HuggingFaceH4/MATH-500"
+        return problems_of(source, self._problem, size=size)
+
+    def _problem(self, place: str, row: Row) -> Problem:
+        return Problem(
+            prompt=instructed(text_of(row, place, "problem", "question"), self.instruction),
+            solution=text_of(row, place, "solution"),
+            answer=text_of(row, place, "answer"),
+            place=place,
+        )
+
+    def is_right(self, text: str, problem: Problem) -> bool:
+        """Compare the final answers."""
+        found = final_answer(text)
+        return found is not None and is_equal(problem.answer, found)
+
+    def grades(self, text: str, problem: Problem) -> dict[str, float]:
+        """Return ``boxed``: whether a box holds the right answer."""
+        found = last_box(text)
+        return {"boxed": float(found is not None and is_equal(problem.answer, found))}
+
+
+def instructed(question: str, instruction: str) -> str:
+    """Put an instruction under a question."""
+    return f"{question}\n\n{instruction}" if instruction else question
+
+
+def final_answer(text: str) -> str | None:
+    r"""Find the final answer of a text: boxed, tagged, or after "the answer is".
+
+    >>> final_answer(r"First \boxed{3}. No, the answer is \boxed{x^{2}}.")
+    'x^{2}'
+    >>> final_answer("The answer is 42.")
+    '42'
+    """
+    return last_box(text) or last_tag(text) or last_phrase(text)

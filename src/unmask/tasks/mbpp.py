@@ -1,0 +1,101 @@
+"""MBPP: short Python functions from a sentence and three tests (arXiv 2108.07732)."""
+
+import ast
+from typing import ClassVar
+
+from pydantic import Field
+
+from unmask.config import part
+from unmask.errors import UserError
+from unmask.tasks.base import TASKS, Problem, check_split
+from unmask.tasks.code import Code, Execute, check_execution, judge
+from unmask.tasks.published import Row, problems_of, source_of, text_of, texts_of
+from unmask.tasks.sandbox import Checks, Limits
+
+# The numbers of the tasks in each split, from the paper; the others are for prompts and for validation.
+SPLITS = {"test": range(11, 511), "train": range(601, 975)}
+
+
+@TASKS.register("mbpp")
+@part
+class MBPP:
+    """Python functions from a description and three tests, judged by running these.
+
+    The code is the first fenced Python block; without a fence, the text from its first definition on, up to a stop
+    word. It runs in a sandbox (``tasks/sandbox``), and only if ``execute`` says so. To train on it nothing is run.
+
+    Args:
+        path: the file as released (``mbpp.jsonl``), or a folder with it; None: ``google-research-datasets/mbpp`` from
+            the hub.
+        execute: whether generated code may be run: ``no``; ``sandbox``: where the kernel has Landlock and seccomp;
+            ``limits``: anywhere on Linux, with what the kernel has, so put a container around it.
+        limits: time, memory and files of one answer.
+    """
+
+    path: str | None = None
+    execute: Execute = "no"
+    limits: Limits = Field(default_factory=Limits)
+    chat: bool | None = None
+    default_problems: ClassVar[int | None] = None
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether reading it asks the network."""
+        return self.path is None
+
+    def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:
+        """Read the first ``size`` problems of a split; the seed is not used.
+
+        Raises:
+            UserError: ``execute`` is ``no`` and the split is to be judged: better said before hours of decoding.
+        """
+        del seed
+        check_split(split)
+        if split == "test":
+            check_execution(self.execute, "mbpp")
+        source = source_of(self.path, "mbpp") if self.path else "google-research-datasets/mbpp:full"
+
+        def make(place: str, row: Row) -> Problem | None:
+            number = row.get("task_id")
+            if not isinstance(number, int):
+                raise UserError(f"{place}: expected a number under 'task_id', found {number!r:.40}; mend the row")
+            return _problem(place, row) if number in SPLITS[split] else None
+
+        return list(problems_of(source, make, split=split, size=size))
+
+    def is_right(self, text: str, problem: Problem) -> bool:
+        """Run the tests.
+
+        Raises:
+            UserError: ``execute`` is ``no``, or this machine has no sandbox.
+        """
+        return judge(text, problem, execute=self.execute, limits=self.limits).passed
+
+
+def _problem(place: str, row: Row) -> Problem:
+    asked, code = text_of(row, place, "text", "prompt"), text_of(row, place, "code").replace("\r\n", "\n")
+    setup, tests = str(row.get("test_setup_code") or "").replace("\r\n", "\n"), texts_of(row, place, "test_list")
+    if not tests:
+        raise UserError(f"{place}: expected tests under 'test_list', found none; leave the row out of the file")
+    listed = "\n".join(tests)
+    try:
+        imports, names = _shared(code, f"{setup}\n{listed}")
+    except SyntaxError as error:
+        raise UserError(f"{place}: expected Python under 'code' and 'test_list', found: {error.msg}; mend it") from None
+    return Code(
+        prompt=f"{asked}\nYour code should pass these tests:\n\n{listed}\n\nAnswer with one fenced Python block.",
+        solution=f"```python\n{code.strip()}\n```",
+        answer=listed,
+        place=place,
+        before="",
+        checks=Checks(before=imports, names=names, code=f"{setup}\n{listed}"),
+    )
+
+
+def _shared(code: str, tests: str) -> tuple[str, tuple[str, ...]]:
+    """Return the reference's imports, which its tests may rely on, and what of its definitions the tests use."""
+    body = ast.parse(code).body
+    imports = [ast.unparse(node) for node in body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    defined = {node.name for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    used = {node.id for node in ast.walk(ast.parse(tests)) if isinstance(node, ast.Name)}
+    return "\n".join(imports), tuple(sorted(defined & used))

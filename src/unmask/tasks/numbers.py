@@ -1,0 +1,50 @@
+"""Numbers as people write them, compared exactly."""
+
+import re
+from fractions import Fraction
+
+_WRAPPED = re.compile(r"^\\(?:text|textbf|mathrm|mathbf|mbox|boldsymbol)\s*\{([^{}]*)\}$")
+_SPACES = re.compile(r"\\[,;:! ]|\\q?quad\b|~|\s")
+_NUMBER = re.compile(
+    r"(?P<sign>[-+]?)(?P<digits>\d{1,3}(?:,\d{3})+|\d+)?(?P<rest>\.\d*)?"
+    r"(?:(?:[eE]|(?:\\times|\\cdot|[*x×])10\^)\{?(?P<power>[-+]?\d{1,3})\}?)?"
+)
+_LONGEST = 100
+
+
+def number_of(text: str) -> Fraction | None:
+    r"""Read a text that is one decimal number, with or without separators, currency, a name before or a degree after.
+
+    >>> number_of(r"\$1{,}200.50"), number_of("n = 007"), number_of(r"2.5\times 10^{3}")
+    (Fraction(2401, 2), Fraction(7, 1), Fraction(2500, 1))
+    >>> number_of("1/2"), number_of("3, 4")
+    (None, None)
+    """
+    if len(text) > _LONGEST:
+        return None
+    bare = _SPACES.sub("", undressed(text)).replace("{,}", ",")
+    bare = re.sub(r"^(?:[a-zA-Z]+|\\[a-z]+|[a-zA-Z\d+]{1,12})=", "", bare)
+    bare = re.sub(r"\^\{?\\circ\}?$|°$", "", bare)
+    bare = re.sub(r"^([-+]?)(?:\\?\$|€|£)([-+]?)", r"\1\2", bare)
+    found = _NUMBER.fullmatch(bare)
+    if not found or not (found["digits"] or re.search(r"\d", found["rest"] or "")):
+        return None
+    digits = (found["digits"] or "0").replace(",", "") + (found["rest"] or "").removesuffix(".")
+    return Fraction(f"{found['sign']}{digits}e{found['power'] or 0}")
+
+
+def undressed(text: str) -> str:
+    r"""Take off what carries no meaning: dollars around, ``\text``, ``\left``, a full stop, the other minus sign.
+
+    >>> undressed(r"$\text{42}.$")
+    '42'
+    """
+    text = text.replace("\N{MINUS SIGN}", "-").strip()
+    for _ in range(4):
+        before = text
+        text = re.sub(r"^(?:\$\$?|\\\(|\\\[)(.*?)(?:\$\$?|\\\)|\\\])$", r"\1", text, flags=re.DOTALL)
+        text = _WRAPPED.sub(r"\1", text)
+        text = text.strip().removesuffix(".").strip()
+        if text == before:
+            break
+    return re.sub(r"\\(?:left|right)(?![a-z])", "", text)

@@ -1,0 +1,84 @@
+"""Problems from files as published, or from the hub."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from unmask.data.files import READERS, rows_of
+from unmask.data.rows import BadRow
+from unmask.errors import UserError
+
+Made = TypeVar("Made")
+Row = Mapping[str, Any]
+
+
+def source_of(path: str, split: str) -> str:
+    """Find the file of a split: ``path`` itself, or in a folder the one called ``<split>.<ending>``, or the only one.
+
+    Raises:
+        UserError: the folder holds no such file, or several.
+    """
+    place = Path(path).expanduser()
+    if not place.is_dir():
+        return str(place)
+    files = sorted(p for p in place.iterdir() if Path(p.name.lower().removesuffix(".gz")).suffix in READERS)
+    named = [p for p in files if p.name.split(".")[0] == split]
+    found = named or files
+    if len(found) != 1:
+        names = ", ".join(p.name for p in found[:5]) or "none"
+        raise UserError(f"{path}: expected a file {split}.jsonl, found {names}; write the path of the file itself")
+    return str(found[0])
+
+
+def problems_of(
+    source: str, make: Callable[[str, Row], Made | None], *, split: str = "test", size: int | None = None
+) -> list[Made]:
+    """Read the first ``size`` problems.
+
+    Args:
+        source: a file, or a hub data set.
+        make: gives the problem of a row from its place, or None where the row is of another split.
+        split: of a hub data set.
+        size: None: all.
+
+    Raises:
+        UserError: a row is no problem (its place is named), or there are too few.
+    """
+    found: list[Made] = []
+    for place, row in rows_of(source, split):
+        if size is not None and len(found) == size:
+            break
+        if isinstance(row, BadRow):
+            raise UserError(f"{place}: {row.detail}; mend it, or leave the row out of the file")
+        made = make(place, row)
+        if made is not None:
+            found.append(made)
+    if size and len(found) < size:
+        raise UserError(f"{source}: expected {size} problems, found {len(found)}; ask for at most {len(found)}")
+    return found
+
+
+def text_of(row: Row, place: str, *names: str) -> str:
+    """Return the text in the first of the columns ``names`` that the row has; whole numbers are read as text.
+
+    Raises:
+        UserError: there is none, or it is empty.
+    """
+    value = next((row[name] for name in names if row.get(name) is not None), None)
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not text.strip():
+        columns = " or ".join(f"'{name}'" for name in names)
+        found = "nothing" if value is None else "empty text" if isinstance(value, str) else repr(value)[:40]
+        raise UserError(
+            f"{place}: expected text under {columns}, found {found}; mend it, or leave the row out of the file"
+        )
+    return text
+
+
+def texts_of(row: Row, place: str, name: str) -> list[str]:
+    """Return the list of texts in a column; a missing column is an empty list."""
+    values = row.get(name)
+    values = [] if values is None else values
+    if isinstance(values, str) or not isinstance(values, Iterable) or not all(isinstance(v, str) for v in values):
+        raise UserError(f"{place}: expected a list of texts under '{name}', found {values!r:.40}; mend the row")
+    return list(values)

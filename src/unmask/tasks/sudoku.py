@@ -1,0 +1,176 @@
+"""Sudoku 4x4: fill a grid so that rows, columns and quarters hold 1 to 4."""
+
+import random
+import re
+from dataclasses import dataclass
+from functools import cache
+from itertools import permutations
+from typing import Annotated, ClassVar
+
+from pydantic import Field, model_validator
+
+from unmask.config import part
+from unmask.errors import UserError
+from unmask.tasks.base import TASKS, Problem, check_split, draw
+from unmask.tasks.extract import fences, last_box, last_tag
+from unmask.tasks.published import Row, problems_of, source_of, text_of
+
+_RUN = re.compile(r"(?<![\d-])[1-4](?:[\s|,;&\\-]*[1-4]){15}(?!\d)")
+_GROUPS = tuple(
+    group
+    for i in range(4)
+    for group in (
+        tuple(range(4 * i, 4 * i + 4)),
+        tuple(range(i, 16, 4)),
+        tuple(8 * (i // 2) + 2 * (i % 2) + k for k in (0, 1, 4, 5)),
+    )
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid(Problem):
+    """A puzzle of 16 digits, row by row, 0 where a cell is empty; ``answer`` is its solution."""
+
+    puzzle: str
+
+
+@TASKS.register("sudoku")
+@part
+class Sudoku:
+    r"""Sudoku with 4x4 cells; a grid that follows the rules and keeps the given digits is right.
+
+    The 16 digits are looked for in this order: the last balanced ``\boxed{}``, the last ``<answer>`` tag, the first
+    fenced block, the last run of 16 digits; spaces, commas, bars and new lines between them do not count. ``cells`` is
+    the share of the originally empty cells that are right; of an answer that is too short, the missing ones are wrong,
+    and one that is too long has none right.
+
+    Args:
+        path: a file with ``Puzzle`` and ``Solution`` (16 digits, 0 = empty), or a folder with ``test.csv`` (and
+            ``train.csv``); a file itself is the test split. None: puzzles with one solution are drawn.
+        fewest: empty cells, of drawn puzzles.
+        most: empty cells, of drawn puzzles.
+        words: ask in words and box the answer; else ``3102200002100320=`` is answered by the bare digits.
+    """
+
+    path: str | None = None
+    fewest: Annotated[int, Field(ge=1, le=12)] = 6
+    most: Annotated[int, Field(ge=1, le=12)] = 10
+    words: bool = False
+    chat: bool | None = None
+    default_problems: ClassVar[int | None] = 256
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Sudoku":
+        if self.fewest > self.most:
+            raise ValueError(f"expected fewest up to most={self.most}, found {self.fewest}")
+        return self
+
+    def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:
+        """Read the first ``size`` puzzles, or draw different ones."""
+        if self.path:
+            source = source_of(self.path, split)
+            check_split(split, only_test="sudoku with a file" if source == self.path else None)
+            return list(problems_of(source, self._read, size=size))
+        rng = random.Random(f"{split}/{seed}")
+
+        def make() -> tuple[str, Problem]:
+            while True:
+                solution = list(rng.choice(grids()))
+                for cell in rng.sample(range(16), rng.randint(self.fewest, self.most)):
+                    solution[cell] = "0"
+                puzzle = "".join(solution)
+                solved = solutions(puzzle)
+                if len(solved) == 1:
+                    return puzzle, self._problem(puzzle, solved[0], f"sudoku:{puzzle}")
+
+        return draw(make, split=split, size=size or 1000, remedy="ask for fewer, or raise most of the task")
+
+    def _read(self, place: str, row: Row) -> Problem:
+        puzzle, solution = text_of(row, place, "Puzzle", "puzzle"), text_of(row, place, "Solution", "solution")
+        puzzle, solution = puzzle.strip(), solution.strip()
+        fits = re.fullmatch("[0-4]{16}", puzzle) and is_solution(solution, puzzle) and "0" in puzzle
+        if not fits:
+            found = f"'{puzzle[:20]}' and '{solution[:20]}'"
+            raise UserError(f"{place}: expected a puzzle of 16 digits and its solution, found {found}; mend the row")
+        return self._problem(puzzle, solution, place)
+
+    def _problem(self, puzzle: str, solution: str, place: str) -> Problem:
+        rows = "\n".join(puzzle[i : i + 4] for i in range(0, 16, 4))
+        asked = (
+            f"Solve this 4x4 Sudoku; 0 stands for an empty cell. Each row, each column and each 2x2 quarter holds "
+            f"1, 2, 3 and 4 once.\n{rows}\nWrite the 16 digits of the solved grid, row by row, within \\boxed{{}}."
+        )
+        return Grid(
+            prompt=asked if self.words else f"{puzzle}=",
+            solution=f"\\boxed{{{solution}}}" if self.words else solution,
+            answer=solution,
+            place=place,
+            puzzle=puzzle,
+        )
+
+    def is_right(self, text: str, problem: Problem) -> bool:
+        """Check the rules and the given digits."""
+        return is_solution(digits_of(text), _puzzle(problem))
+
+    def grades(self, text: str, problem: Problem) -> dict[str, float]:
+        """Return ``cells``: the share of originally empty cells that are right."""
+        puzzle, found = _puzzle(problem), digits_of(text)
+        empty = [cell for cell in range(16) if puzzle[cell] == "0"]
+        kept = found.ljust(16, "0") if len(found) <= 16 else "0" * 16
+        expected = kept if is_solution(kept, puzzle) else problem.answer
+        return {"cells": sum(kept[cell] == expected[cell] for cell in empty) / len(empty)}
+
+
+def _puzzle(problem: Problem) -> str:
+    if not isinstance(problem, Grid):
+        raise TypeError(f"expected a Sudoku, found {problem.place}")
+    return problem.puzzle
+
+
+def digits_of(text: str) -> str:
+    r"""Find the digits of a grid in a text; empty where there are none.
+
+    >>> digits_of("Solved:\n1 2 3 4\n3 4 1 2\n2 1 4 3\n4 3 2 1")
+    '1234341221434321'
+    """
+    fenced = fences(text)
+    inside = last_box(text) or last_tag(text) or (fenced[0][1] if fenced else None)
+    if inside is not None:
+        runs = _RUN.findall(inside)
+        return re.sub(r"\D", "", runs[0] if len(runs) == 1 else inside)
+    runs = _RUN.findall(text)
+    if runs:
+        return re.sub(r"\D", "", runs[-1])
+    bare = text.strip()
+    return bare if re.fullmatch("[0-9]+", bare) else ""
+
+
+def is_solution(grid: str, puzzle: str) -> bool:
+    """Say whether a grid follows the rules and keeps the digits of the puzzle."""
+    if not re.fullmatch("[1-4]{16}", grid):
+        return False
+    kept = all(given in ("0", digit) for given, digit in zip(puzzle, grid, strict=True))
+    return kept and all(len({grid[cell] for cell in group}) == 4 for group in _GROUPS)
+
+
+@cache
+def grids() -> tuple[str, ...]:
+    """List all 288 solved grids."""
+    rows = ["".join(row) for row in permutations("1234")]
+    found = []
+    for first in rows:
+        for second in rows:
+            if set(first[:2]) & set(second[:2]):
+                continue
+            found += [
+                first + second + third + fourth
+                for third in rows
+                for fourth in rows
+                if is_solution(first + second + third + fourth, "0" * 16)
+            ]
+    return tuple(found)
+
+
+def solutions(puzzle: str) -> list[str]:
+    """List the grids that solve a puzzle."""
+    return [grid for grid in grids() if all(p in ("0", g) for p, g in zip(puzzle, grid, strict=True))]

@@ -1,0 +1,123 @@
+"""``unmask eval`` on disk: one JSON for each run, gone on with, made again; and ``unmask likelihood``."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+MODEL = "asset:quickstart/model"
+ASKED = ("eval", MODEL, "--task", "sorting", "--problems", "6", "--max-new-tokens", "28", "--steps", "4")
+SAMPLED = (*ASKED, "--block-size", "7", "--temperature", "1.0", "--samples", "2")
+
+
+def test_a_run_is_written_and_made_again(run, tmp_path):
+    first = json.loads(run(*SAMPLED, "--out", "first", "--json").stdout)
+    assert first["problems"] == 6
+    assert first["samples"] == 2
+    assert list(first["pass"]) == ["1", "2"]
+    kept = json.loads(Path("first/run.json").read_text())
+    assert kept["results"]["accuracy"] == first["accuracy"]
+    assert kept["settings"]["decoder"]["proposal"] == {"name": "gumbel", "temperature": 1.0}
+    assert {"torch", "unmask"} <= kept["versions"].keys()
+    assert kept["hardware"]["device"] in ("cpu", "cuda")
+    assert len(Path("first/answers.jsonl").read_text().splitlines()) == 12
+
+    again = json.loads(run("eval", "--repeat", "first/run.json", "--out", "second", "--json").stdout)
+    assert again["repeat"] == {"is_same": True, "different": [], "made_otherwise": []}
+    assert "all 12 are the same" in run("eval", "--repeat", "first").stdout
+
+    rows = [json.loads(line) for line in Path("first/answers.jsonl").read_text().splitlines()]
+    rows[3]["text"] = "other"
+    Path("first/answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    kept["answers"] = "of another machine"
+    kept["versions"]["torch"] = "0.1"
+    Path("first/run.json").write_text(json.dumps(kept))
+    shown = run("eval", "--repeat", "first").stdout
+    assert f"not the same: 1 problems, the first is {rows[3]['place']}" in shown
+    assert 'torch was "0.1" and is' in shown
+
+
+def test_a_run_is_gone_on_with(run):
+    whole = json.loads(run(*SAMPLED, "--out", "run", "--json").stdout)
+    lines = Path("run/answers.jsonl").read_text().splitlines(keepends=True)
+    Path("run/answers.jsonl").unlink()
+    Path("run/answers-0.jsonl").write_text("".join(lines[:5]) + lines[5][:20])
+    again = json.loads(run(*SAMPLED, "--out", "run", "--resume", "--json").stdout)
+    for values in (whole, again):
+        del values["seconds"], values["decoding_seconds"]
+    assert again == whole
+    other = run(*SAMPLED, "--seed", "3", "--out", "run", "--resume")
+    assert other.exit_code == 2
+    assert "seed was 0 and is 3" in other.stderr
+
+
+def test_an_adapter_is_a_model_as_any_other(run, models, recipe):
+    trained = recipe(model={"from_scratch": None, "path": models.digits, "lora": {"rank": 2}})
+    assert run("sft", trained, "--out", "tuned").exit_code == 0
+    folder = next(path.parent for path in Path("tuned").rglob("adapter_config.json"))
+    asked = ("--task", "sorting", "--problems", "2", "--max-new-tokens", "8", "--steps", "1", "--json")
+    assert json.loads(run("eval", folder, *asked, "--out", "adapted").stdout)["problems"] == 2
+    run("eval", models.digits, *asked, "--out", "base")
+    weights = [json.loads(Path(f"{name}/run.json").read_text())["settings"]["weights"] for name in ("adapted", "base")]
+    assert weights[0] != weights[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--samples", "2"), "expected a temperature above 0, found 0"),
+        (("--resume",), "--resume: goes on with the run in a folder; write --out FOLDER"),
+        (("--out", "new", "--resume"), "no evaluation to resume here"),
+        (("--out", "full"), "expected a new or empty folder, found files in it"),
+        (("--out", "full/file"), "expected a folder, found a file"),
+        (("--repeat", "none.json"), "--task: --repeat takes all settings from its file; leave --task out"),
+    ],
+)
+def test_mistakes_are_told_before_decoding(run, arguments, words):
+    Path("full").mkdir()
+    Path("full/file").write_text("")
+    done = run(*ASKED, *arguments)
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert not done.stdout
+
+
+def test_what_cannot_be_repeated(run, models):
+    run(*ASKED, "--out", "run")
+    kept = json.loads(Path("run/run.json").read_text())
+
+    def repeated(**changes):
+        Path("run/run.json").write_text(json.dumps({**kept, **changes}))
+        done = run("eval", "--repeat", "run/run.json")
+        assert done.exit_code == 2
+        return done.stderr
+
+    settings = kept["settings"]
+    assert "would not be the same run: weights was" in repeated(settings={**settings, "weights": "x"})
+    assert "problems_hash was" in repeated(settings={**settings, "problems_hash": "x"})
+    assert "expected format 1, found 7" in repeated(format=7)
+    assert "cannot read: no setting 'seed'" in repeated(settings={k: v for k, v in settings.items() if k != "seed"})
+    unknown = {**settings, "decoder": {**settings["decoder"], "luck": 1}}
+    assert "settings of unmask 0.1.0 that this one cannot read: luck: unknown key" in repeated(settings=unknown)
+    assert "cannot be read" in run("eval", "--repeat", "none.json").stderr
+    assert "expected a model, found none" in run("eval", "--task", "sorting").stderr
+    Path("run/run.json").write_text(json.dumps(kept))
+    assert "weights was" in run("eval", models.digits, "--repeat", "run/run.json").stderr
+
+
+def test_likelihoods(run):
+    asked = ("likelihood", MODEL, "sorting", "--limit", "3", "--block-size", "1", "--draws", "4")
+    found = json.loads(run(*asked, "--out", "bounds.json", "--json").stdout)
+    assert found["by_block"]["drawing_error"] == 0
+    assert found["by_block"]["rows"] == found["tokens"]
+    difference = found["any_order"]["nats_per_token"] - found["by_block"]["nats_per_token"]
+    assert math.isclose(found["gap"]["nats_per_token"], difference)
+    kept = json.loads(Path("bounds.json").read_text())
+    assert kept["results"]["tokens"] == found["tokens"] == sum(kept["answers"]["tokens"])
+    per_token = sum(kept["answers"]["by_block"]["nats"]) / found["tokens"]
+    assert math.isclose(per_token, found["by_block"]["nats_per_token"])
+    shown = run(*asked, "--canvas", "40").stdout
+    assert "blocks of 1" in shown
+    assert "nats a token" in shown
+    assert "found something of that name" in run(*asked, "--out", "bounds.json").stderr

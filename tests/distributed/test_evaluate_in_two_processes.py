@@ -1,0 +1,43 @@
+"""Two processes share a task and write what one writes, also where that one was killed."""
+
+import json
+
+from launch import in_two
+from typer.testing import CliRunner
+
+from unmask.cli.main import app
+
+ASKED = (
+    *("eval", "asset:quickstart/model", "--task", "{name: sorting, shortest: 3, longest: 8}", "--problems", "9"),
+    *("--max-new-tokens", "28", "--block-size", "7", "--steps", "4", "--temperature", "1.0", "--samples", "2"),
+    *("--batch-size", "4"),
+)
+COSTS = ("seconds", "decoding_seconds")
+
+
+def written(folder):
+    kept = json.loads((folder / "run.json").read_text())
+    texts = [json.loads(line)["text"] for line in (folder / "answers.jsonl").read_text().splitlines()]
+    return kept, {name: value for name, value in kept["results"].items() if name not in COSTS}, texts
+
+
+def test_two_processes_give_the_answers_of_one(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("from unmask.cli.main import app\napp()\n")
+    assert CliRunner().invoke(app, [*ASKED, "--out", str(tmp_path / "one"), "--device", "cpu"]).exit_code == 0
+    in_two(script, *ASKED, "--out", str(tmp_path / "two"), "--device", "cpu")
+    one, two = written(tmp_path / "one"), written(tmp_path / "two")
+    assert one[0]["answers"] == two[0]["answers"]
+    assert one[0]["fingerprint"] == two[0]["fingerprint"]
+    assert one[1:] == two[1:]
+    assert [kept["hardware"]["processes"] for kept, *_ in (one, two)] == [1, 2]
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["answers.jsonl", "run.json"]
+
+    # One process had written three answers when it was killed; two go on. Those three are marked, to be known again.
+    folder = tmp_path / "one"
+    done = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()[4:7]]
+    (folder / "answers.jsonl").unlink()
+    (folder / "answers-0.jsonl").write_text("".join(json.dumps({**row, "text": "kept"}) + "\n" for row in done))
+    in_two(script, *ASKED, "--out", str(folder), "--resume", "--device", "cpu")
+    _, _, texts = written(folder)
+    assert texts == [*one[2][:4], "kept", "kept", "kept", *one[2][7:]]

@@ -1,0 +1,213 @@
+"""Particles: who waits, who is drawn anew, who is kept."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from toys import EndFirst, Hash, Table
+from unmask.canvas import Example, lay_out
+from unmask.decoding import BestOf, Decoder, Smc, decode
+from unmask.decoding.loop import start
+from unmask.decoding.search.group import answer_log_prob, likeliest
+from unmask.decoding.search.smc import inverse
+from unmask.seeds import Draws
+
+PROMPTS = [[1, 2, 3], [4]]
+SAMPLED = {"temperature": 1.0, "threshold": 0.3}
+
+
+def rows(prompts=PROMPTS, particles=1, length=12, keys=None):
+    keys = keys or [100 * number + particle for number in range(len(prompts)) for particle in range(particles)]
+    repeated = [prompt for prompt in prompts for _ in range(particles)]
+    examples = [Example(prompt=p, answer=(), order=k, canvas=length) for p, k in zip(repeated, keys, strict=True)]
+    return lay_out(examples, block_size=4, filler_id=9)
+
+
+def run(search, *, particles=1, batch=None, model=None, seed=0, **fields):
+    batch = batch or rows(particles=particles)
+    parts = Decoder(**{"block_size": 4, "stop": "never", **SAMPLED, **fields}, search=search).parts()
+    return batch, parts, list(decode(model or Hash(), batch, parts, draws=Draws(seed=seed)))
+
+
+def smc(particles=3, **fields):
+    return {"name": "smc", "particles": particles, **fields}
+
+
+@pytest.mark.parametrize("name", ["smc", "best_of"])
+@pytest.mark.parametrize("fields", [{}, {"temperature": 0.0}, {"revision": "edit"}])
+def test_one_particle_is_no_search(name, fields):
+    _, _, plain = run("none", **fields)
+    _, _, steps = run({"name": name, "particles": 1}, **fields)
+    assert len(plain) == len(steps)
+    for ours, theirs in zip(steps, plain, strict=True):
+        assert torch.equal(ours.state.ids, theirs.state.ids)
+
+
+def test_never_resampled_particles_are_independent_samples():
+    """Block by block they wait for one another, which changes the forward's number and so the draws; not at the first."""
+    _, _, alone = run("none", particles=3)
+    _, _, best = run({"name": "best_of", "particles": 3}, particles=3)
+    assert torch.equal(alone[-1].state.ids, best[-1].state.ids)
+    batch, _, steps = run(smc(resample_below=0), particles=3)
+    assert all(step.picked is None for step in steps)
+    first = batch.offset < 4
+    assert torch.equal(steps[-1].state.ids[first], alone[-1].state.ids[first])
+
+
+def test_a_dominant_weight_is_copied_and_equal_weights_are_left_alone():
+    state = start(rows(particles=3), 10)
+    met = torch.ones(6, dtype=torch.bool)
+    state = replace(state, log_weight=torch.tensor([0.0, 100.0, 0.0, -5.0, -5.0, -5.0], dtype=torch.float64))
+    index, resampled = Smc(particles=3).pick(state, met, Draws(seed=1), index=4)
+    assert index.tolist() == [1, 1, 1, 3, 4, 5]
+    assert resampled.tolist() == [True] * 3 + [False] * 3
+    even = replace(state, log_weight=torch.zeros(6, dtype=torch.float64))
+    assert Smc(particles=3).pick(even, met, Draws(seed=1), index=4) is None
+    assert Smc(particles=3).pick(state, ~met, Draws(seed=1), index=4) is None
+
+
+def test_the_effective_sample_size_decides():
+    """Weights .7, .1, .1, .1: 1 / (.49 + .03) = 1.923 of four particles."""
+    state = start(rows([[1]], particles=4), 10)
+    weights = torch.tensor([0.7, 0.1, 0.1, 0.1], dtype=torch.float64)
+    state, met = replace(state, log_weight=weights.log()), torch.ones(4, dtype=torch.bool)
+    below = 1.923 / 4
+    assert Smc(particles=4, resample_below=below - 0.001).pick(state, met, Draws(seed=0), index=0) is None
+    assert Smc(particles=4, resample_below=below + 0.001).pick(state, met, Draws(seed=0), index=0) is not None
+
+
+def test_particles_are_drawn_by_their_weights():
+    weight = torch.tensor([[0.2, 0.5, 0.3]], dtype=torch.float64)
+    points = torch.tensor([[0.0, 0.19, 0.2, 0.69, 0.7, 0.999999]], dtype=torch.float64)
+    assert inverse(weight, points).tolist() == [[0, 0, 1, 1, 2, 2]]
+    state = start(rows([[1]], particles=3), 10)
+    state, met = replace(state, log_weight=weight[0].log()), torch.ones(3, dtype=torch.bool)
+    counts, search = torch.zeros(3), Smc(particles=3, resample_below=1)
+    for index in range(2000):
+        counts += torch.bincount(search.pick(state, met, Draws(seed=0), index=index)[0], minlength=3)
+    expected = 6000 * weight[0]
+    chi_square = float(((counts - expected) ** 2 / expected).sum())
+    assert chi_square < 13.8  # 0.1 % quantile, two degrees of freedom
+
+
+def test_a_prompts_particles_wait_for_the_slowest_and_others_do_not():
+    search = Smc(particles=2)
+    full = torch.tensor([True, False, True, False, True, True])
+    done = torch.tensor([False, False, False, True, False, False])
+    assert search.is_met(full, done).tolist() == [False, False, True, True, True, True]
+    nobody = torch.zeros(6, dtype=torch.bool)
+    assert not search.is_met(nobody, ~nobody).any()
+
+
+def test_waiting_rows_are_not_read_and_blocks_begin_together():
+    batch, _, steps = run(smc(), particles=3)
+    waited = False
+    for step in steps:
+        state = step.state
+        live = set(step.live.tolist())
+        assert len(live) <= 6
+        for group in (slice(0, 3), slice(3, 6)):
+            assert len(set(state.block_start[group].tolist())) == 1
+        waited |= bool(state.is_waiting.any())
+    for before, after in zip(steps, steps[1:], strict=False):
+        idle = before.state.is_waiting | before.state.is_done
+        assert set(after.live.tolist()) == set((~idle).nonzero().flatten().tolist())
+    assert waited
+    assert not steps[-1].state.is_open.any()
+
+
+def test_the_trace_tells_who_continues_whom_and_the_sums_are_those_of_the_trace():
+    """Replayed with its resamplings, the trace gives the final text and its log probability."""
+    resampled = False
+    for seed in range(6):
+        batch, _, steps = run(smc(resample_below=1), particles=3, seed=seed)
+        text = [{} for _ in range(6)]
+        for step in steps:
+            for (row, offset), token, p in zip(
+                step.at.tolist(), step.tokens.tolist(), step.probabilities.tolist(), strict=True
+            ):
+                text[row][offset] = (token, math.log(p))
+            if step.picked is not None:
+                resampled = True
+                text = [dict(text[row]) for row in step.picked.tolist()]
+        state = steps[-1].state
+        for row in range(6):
+            ids = state.ids[row][batch.offset[row] >= 0].tolist()
+            assert [text[row][offset][0] for offset in range(12)] == ids
+            total = sum(log_p for _, log_p in text[row].values())
+            assert float(state.log_prob[row].sum()) == pytest.approx(total, abs=1e-9)
+        assert torch.equal(state.ids[~batch.is_canvas], batch.ids[~batch.is_canvas])
+    assert resampled
+
+
+def test_a_prompts_particles_do_not_depend_on_the_other_prompts():
+    keys = [0, 1, 2, 100, 101, 102]
+    _, _, both = run(smc(resample_below=1), particles=3)
+    for number, prompt in enumerate(PROMPTS):
+        own = slice(3 * number, 3 * number + 3)
+        batch = rows([prompt], 3, keys=keys[own])
+        _, _, alone = run(smc(resample_below=1), batch=batch)
+        width = alone[-1].state.ids.shape[1]
+        assert torch.equal(both[-1].state.ids[own, :width], alone[-1].state.ids)
+
+
+def test_a_particle_that_ended_may_be_continued_and_may_continue_others():
+    ended = taken = 0
+    for seed in range(12):
+        _, _, steps = run(smc(resample_below=1), particles=3, seed=seed, stop="eos", model=EndFirst(), temperature=3.0)
+        for before, after in zip(steps, steps[1:], strict=False):
+            ended += int(after.state.is_done.sum()) > 0
+            if after.picked is not None:
+                taken += bool((before.state.is_done & ~after.state.is_done).any())
+        assert steps[-1].state.is_done.all()
+    assert ended
+    assert taken
+
+
+def test_what_stands_after_the_end_does_not_count():
+    """Two answers, one of which ends at offset 1."""
+    state = start(rows([[1]], particles=2, length=4), 10)
+    ids = state.ids.clone()
+    ids[0, 1:], ids[1, 1:] = torch.tensor([3, 9, 3, 3]), torch.tensor([3, 3, 3, 3])
+    log_prob = torch.zeros_like(ids, dtype=torch.float64)
+    log_prob[0, 1:] = torch.tensor([-1.0, -1.0, -9.0, -9.0])
+    log_prob[1, 1:] = torch.tensor([-0.9, -0.9, -0.9, -0.9])
+    state = replace(state, ids=ids, log_prob=log_prob, is_open=torch.zeros_like(state.is_open))
+    assert answer_log_prob(state, (9,), "sum").tolist() == pytest.approx([-2.0, -3.6])
+    assert answer_log_prob(state, (9,), "mean").tolist() == pytest.approx([-1.0, -0.9])
+    assert likeliest(state, (9,), 2, "sum").tolist() == [0]
+    assert likeliest(state, (9,), 2, "mean").tolist() == [1]
+    assert BestOf(particles=2).best(state, (9,)).tolist() == [1]
+    assert Smc(particles=2).best(state, (9,)).tolist() == [0]
+    assert likeliest(replace(state, log_prob=0 * log_prob), (9,), 2, "sum").tolist() == [0]
+
+
+def test_more_particles_find_likelier_texts():
+    """On a table the best text is the argmax everywhere: the more samples, the nearer to it."""
+    found = []
+    for particles in (1, 4, 16):
+        totals = []
+        for seed in range(20):
+            _, parts, steps = run(
+                {"name": "best_of", "particles": particles}, batch=rows([[1]], particles), model=Table(), seed=seed
+            )
+            state = steps[-1].state
+            best = parts.search.best(state, (9,))
+            totals.append(float(answer_log_prob(state, (9,), "mean")[best]))
+        found.append(sum(totals) / len(totals))
+    assert found == sorted(found)
+
+
+@pytest.mark.parametrize("cache", ["none", "block", "prefix", "dual"])
+def test_caches_follow_the_particles(cache):
+    """Exact caches give the same text as none; approximate ones end in order."""
+    from unmask.attention import BlockCausal
+
+    model = Hash()
+    model.rule = BlockCausal()
+    _, _, plain = run(smc(resample_below=1), particles=3, model=model)
+    _, _, cached = run(smc(resample_below=1), particles=3, model=model, cache=cache)
+    assert any(step.picked is not None for step in cached)
+    assert torch.equal(plain[-1].state.ids, cached[-1].state.ids)

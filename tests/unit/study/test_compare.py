@@ -1,0 +1,83 @@
+"""Differences, intervals and p values from raw outcomes."""
+
+from itertools import product
+from statistics import fmean
+
+import pytest
+
+from unmask.study.compare import check_room, compare
+from unmask.study.curves import Curve
+
+
+def curve(arm, seed, right, cell="all", decoder="blocks", base=(0, 0, 0, 0), steps=10):
+    return Curve(
+        cell=cell, arm=arm, seed=seed, decoder=decoder, spent={"steps": [0, steps]}, right=[base, right],
+        path=f"runs/{arm}/seed-{seed}",
+    )  # fmt: skip
+
+
+OLD = {0: (1, 0, 0, 0), 1: (0, 0, 0, 0)}
+NEW = {0: (1, 1, 1, 0), 1: (1, 1, 0, 0)}
+CURVES = [curve("old", seed, right) for seed, right in OLD.items()] + [
+    curve("new", seed, right) for seed, right in NEW.items()
+]
+
+
+def row_of(rows, arm):
+    return next(row for row in rows if row["arm"] == arm)
+
+
+def test_differences_are_paired_over_seeds_and_problems():
+    row = row_of(compare(CURVES, {"steps": None}, "old"), "new")
+    assert row["accuracy"] == 5 / 8
+    assert row["difference"] == 4 / 8
+    assert row["seeds"] == {0: 0.75, 1: 0.5}
+    assert row["above"] == "2 of 2"
+    low, high = row["difference_interval"]
+    assert 0 <= low < 0.5 < high <= 1
+
+
+def test_the_p_value_is_that_of_all_sign_flips_of_the_problems_means():
+    differences = [fmean(NEW[s][i] - OLD[s][i] for s in NEW) for i in range(4)]
+    sums = [abs(sum(f * d for f, d in zip(flip, differences, strict=True))) for flip in product((1, -1), repeat=4)]
+    expected = fmean(value >= abs(sum(differences)) - 1e-12 for value in sums)
+    assert row_of(compare(CURVES, {"steps": None}, "old"), "new")["p"] == pytest.approx(expected)
+
+
+def test_holm_counts_all_tests_of_a_budget_and_no_other_budgets():
+    three = [*CURVES, *(curve("newer", seed, right) for seed, right in NEW.items())]
+    rows = compare(three, {"steps": None}, "old")
+    assert row_of(rows, "new")["p_holm"] == pytest.approx(2 * row_of(rows, "new")["p"])
+    alone = compare(CURVES, {"steps": None}, "old")
+    assert row_of(alone, "new")["p_holm"] == row_of(alone, "new")["p"]
+
+
+def test_only_seeds_that_both_arms_have_are_compared():
+    rows = compare(CURVES[:1] + CURVES[2:], {"steps": None}, "old")
+    row = row_of(rows, "new")
+    assert row["above"] == "1 of 1"
+    assert row["difference"] == 0.5  # of seed 0 alone
+    assert row["p_seeds"] is None
+
+
+def test_a_reference_that_did_not_run_leaves_accuracies():
+    row = row_of(compare(CURVES[2:], {"steps": None}, "old"), "new")
+    assert row["accuracy"] == 5 / 8
+    assert row["difference"] is None
+    assert row["p_holm"] is None
+
+
+def test_cells_have_budgets_of_their_own():
+    other = [curve(arm, 0, (1, 1, 1, 1), cell="large", steps=20) for arm in ("old", "new")]
+    rows = compare([*CURVES, *other], {"steps": None}, "old")
+    assert {row["cell"]: row["amount"] for row in rows} == {"all": 10, "large": 20}
+
+
+def test_no_room_is_told_for_base_and_for_tuned_models():
+    curves = [curve("a", seed, (1, 1, 1, 1), base=(1, 1, 1, 0)) for seed in (0, 1)]
+    (row,) = check_room(curves, (0.2, 0.6), 0.98, ["blocks"])
+    assert row["base"] == 0.75
+    assert row["best"] == 1.0
+    assert len(row["faults"]) == 2
+    roomy = [curve("a", seed, (1, 1, 1, 0), base=(1, 1, 0, 0)) for seed in (0, 1)]
+    assert check_room(roomy, (0.2, 0.6), 0.98, ["blocks"])[0]["faults"] == []

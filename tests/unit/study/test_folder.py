@@ -1,0 +1,74 @@
+"""One study in a folder, and one process at work on it."""
+
+import json
+
+import pytest
+
+from unmask.errors import UserError
+from unmask.study.folder import claimed
+from unmask.study.pool import Job, run_jobs
+from unmask.study.rates import best_rate, is_at_edge, trials_of
+
+
+def test_the_same_study_may_go_on_and_another_is_refused(tmp_path):
+    out = tmp_path / "study"
+    with claimed(out, "one", {"question": "?"}):
+        pass
+    with claimed(out, "one", {"question": "?"}):
+        pass
+    with pytest.raises(UserError, match="holds another study"), claimed(out, "two", {}):
+        pass
+    assert json.loads((out / "study.json").read_text())["recipe"] == {"question": "?"}
+
+
+def test_two_at_a_time_are_refused(tmp_path):
+    out = tmp_path / "study"
+    with claimed(out, "one", {}), pytest.raises(UserError, match="a study is at work here"), claimed(out, "one", {}):
+        pass
+
+
+def test_a_folder_with_other_things_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="is not empty and holds no study"), claimed(tmp_path, "one", {}):
+        pass
+    assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_broken_study_file_is_told(tmp_path):
+    (tmp_path / "study.json").write_text("{")
+    with pytest.raises(UserError, match="expected what a study wrote"), claimed(tmp_path, "one", {}):
+        pass
+
+
+def job(tmp_path, mark="m", model="nowhere"):
+    values = {"kind": "judge", "model": model, "which": "test", "about": {}, "evaluate": {"task": "sorting"}}
+    return Job(folder=tmp_path / "job", fingerprint=mark, values=values)
+
+
+def test_a_result_of_other_settings_is_not_taken_for_this_ones(tmp_path):
+    folder = tmp_path / "job"
+    folder.mkdir()
+    (folder / "job.json").write_text(json.dumps({"fingerprint": "other"}))
+    (folder / "result.json").write_text("{}")
+    with pytest.raises(UserError, match="holds a run with other settings"):
+        run_jobs([job(tmp_path)], workers=1, what="runs")
+
+
+def test_a_job_that_fails_is_told_with_its_reason(tmp_path):
+    with pytest.raises(UserError, match=r"job: the run failed: .*start the study again to go on") as error:
+        run_jobs([job(tmp_path, model=str(tmp_path / "nowhere"))], workers=1, what="runs")
+    assert "nowhere" in str(error.value)
+    assert not (tmp_path / "job" / "result.json").exists()
+
+
+def trial(rate, *accuracies):
+    point = {"decoders": {str(i): {"accuracy": accuracy} for i, accuracy in enumerate(accuracies)}}
+    return {"cell": "all", "arm": "a", "rate": rate, "path": "p", "points": [{"decoders": {}}, point]}
+
+
+def test_the_best_rate_is_that_of_the_best_mean_at_the_end():
+    found = trials_of([trial(3e-3, 0.2, 0.9), trial(1e-3, 0.6, 0.6), trial(2e-3, 0.8, 0.2)])["all", "a"]
+    assert [row["rate"] for row in found] == [1e-3, 2e-3, 3e-3]
+    assert best_rate(found) == 1e-3
+    assert is_at_edge(found)
+    assert not is_at_edge(trials_of([trial(1e-3, 0.1), trial(2e-3, 0.2), trial(3e-3, 0.1)])["all", "a"])
