@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from unmask.cli.decoding import decoder_of
 from unmask.constraint import bind, byte_automaton, schema_pattern
 from unmask.decoding import Free, JsonSchema, Regex
 from unmask.errors import UserError
@@ -134,3 +135,17 @@ def test_what_cannot_fit_and_what_says_it_twice():
         generate(lm, "a", chat=False, regex="a{9}", max_new_tokens=4)
     with pytest.raises(UserError, match="expected one of them, found both"):
         generate(lm, "a", chat=False, regex="a", json_schema={"type": "null"}, max_new_tokens=4)
+
+
+def test_the_command_line_takes_a_pattern_a_schema_or_its_file(tmp_path):
+    common = {"block_size": None, "threshold": None, "temperature": None, "max_new_tokens": 8}
+    path = tmp_path / "person.json"
+    path.write_text(json.dumps(PERSON))
+    for text in (json.dumps(PERSON), str(path)):
+        assert decoder_of(**common, json_schema=text).constraint == JsonSchema(json_schema=PERSON)
+    assert decoder_of(**common, regex="a: b").constraint == Regex(pattern="a: b")  # not read as YAML
+    assert decoder_of(**common).parts().constraint == Free()
+    with pytest.raises(UserError, match="regex: expected a pattern"):
+        decoder_of(**common, regex="a(")
+    with pytest.raises(UserError, match="--json-schema: expected a JSON object or a file with one, found 'x.json'"):
+        decoder_of(**common, json_schema="x.json")

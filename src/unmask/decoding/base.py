@@ -82,11 +82,8 @@ class Selection(Protocol):
         """Change what is proposed and how sure it is, before blocks are cut and places chosen."""
         ...
 
-    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
-        """Return a subset of the open places, at least one in every row that has any.
-
-        ``steps``: forwards a block may take.
-        """
+    def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
+        """Return a subset of the open places, at least one in every row that has any."""
         ...
 
 

@@ -35,14 +35,14 @@ def decode(
     """
     parts.constraint.check(int(batch.canvas_length.min()))
     steps = parts.steps_per_block(int(batch.canvas_length.max()))
-    state, _ = advance(start(batch, model.mask_id, is_open), parts, draws, index=0)
+    state, _ = advance(replace(start(batch, model.mask_id, is_open), steps=steps), parts, draws, index=0)
     reader = parts.cache.open(model)
     index = forwards = 0
     while not bool(state.is_done.all()):
         candidates, soft = propose(model, state, parts, draws, index, reader=reader)
         candidates = parts.selection.refine(candidates)
         state, candidates = _cut(replace(state, soft=soft), candidates, parts)
-        chosen = parts.selection.select(candidates, steps=steps)
+        chosen = parts.selection.select(candidates)
         _check(candidates, chosen, may_wait=parts.selection.may_wait)
         state, chosen = _admit(state, candidates, chosen, parts)
         change = parts.revision.revise(state, candidates, chosen)

@@ -35,6 +35,7 @@ class State:
         log_weight: sum of them since the row was last resampled.
         soft: what the view remembers of the last predictions; (row, column) in the batch.
         notes: what parts remember of the active blocks.
+        steps: forwards that a block may take; None: one for each open place.
     """
 
     batch: Batch
@@ -55,6 +56,7 @@ class State:
     log_weight: Float[Tensor, " B"]
     soft: SoftTokens | None = None
     notes: Notes = field(default_factory=dict)
+    steps: int | None = None
 
     @property
     def is_in_block(self) -> Bool[Tensor, "B L"]:
@@ -64,7 +66,7 @@ class State:
 
     def take(self, index: Int[Tensor, " B"]) -> "State":
         """Let each row go on from where row ``index`` stands; what only the next forward would read is forgotten."""
-        kept = ("batch", "soft", "notes")
+        kept = ("batch", "soft", "notes", "steps")
         values = {each.name: getattr(self, each.name)[index] for each in fields(self) if each.name not in kept}
         return replace(self, **values, soft=None, notes={})
 
@@ -95,7 +97,7 @@ class Candidates:
         block_open: open places when the block became active.
         block_steps: forwards spent on the block before this one.
         steps: forwards that a block may take; None: as many as it has open places.
-        sureness: mean probability that the row's written tokens had when they were written; 1 where there is none.
+        sureness: gives the mean probability that a row's tokens had when they were written; 1 where there is none.
         mask_id: the mask token, which is never proposed.
         notes: what was remembered, and what shall be.
         look_ahead: reads what the text would be; see ``LookAhead``.
@@ -117,7 +119,7 @@ class Candidates:
     block_open: Int[Tensor, " R"]
     block_steps: Int[Tensor, " R"]
     steps: int | None
-    sureness: Float[Tensor, " R"]
+    sureness: Callable[[], Float[Tensor, " R"]]
     mask_id: int
     notes: Notebook
     look_ahead: "LookAhead"

@@ -68,7 +68,7 @@ class Run:
         if self.arm is None:
             return f"{self.cell.name}/base"
         tail = f"tuning/lr-{self.rate:g}" if self.is_tuning else f"seed-{self.seed}"
-        return f"{self.cell.name}/{self.arm}/{tail}"
+        return f"{self.cell.name}/{folder_name(self.arm)}/{tail}"
 
     def recipe(self, base: str) -> dict[str, Any]:
         """Return the resolved recipe of ``unmask sft``, starting from the model at ``base``."""
@@ -94,11 +94,20 @@ def expand(study: Study) -> list[Cell]:
             _check_changes(axis, value, changes)
             values = merge(values, changes)
         named = dict(zip(study.vary, (value for value, _ in chosen), strict=True))
-        cells.append(Cell(name="-".join(_folder(value) for value in named.values()) or ALL, values=named, **values))
+        cells.append(Cell(name="-".join(folder_name(value) for value in named.values()) or ALL, values=named, **values))
+    _check_names(list(study.arms), [cell.name for cell in cells])
     problems = [problem for cell in cells for problem in _problems(cell, study)]
     if problems:
         raise InvalidConfigError(list(dict.fromkeys(problems)))
     return cells
+
+
+def _check_names(*groups: list[str]) -> None:
+    for names in groups:
+        folders = [folder_name(name) for name in names]
+        twice = [name for name, folder in zip(names, folders, strict=True) if folders.count(folder) > 1]
+        if twice:
+            raise UserError(f"{' and '.join(twice)}: expected names of different folders; rename one")
 
 
 def _check_changes(axis: str, value: str, changes: Mapping[str, Any]) -> None:
@@ -107,13 +116,13 @@ def _check_changes(axis: str, value: str, changes: Mapping[str, Any]) -> None:
             raise UserError(f"vary.{axis}.{value}.{key}: unknown section; {did_you_mean(key, CHANGEABLE)}")
 
 
-def _folder(name: str) -> str:
-    """Write a value so that it names a folder.
+def folder_name(name: str) -> str:
+    """Write a name so that it is a folder's, and a link's.
 
-    >>> _folder("4 layers")
-    '4_layers'
+    >>> folder_name("lift 1:3, reversed")
+    'lift_1_3__reversed'
     """
-    return "".join(c if c.isalnum() or c in "._" else "_" for c in str(name))
+    return "".join(c if c.isalnum() or c in "._-" else "_" for c in str(name))
 
 
 def _problems(cell: Cell, study: Study) -> list[str]:

@@ -10,7 +10,7 @@ from unmask.models import load
 from unmask.plots.learnability import plot_heat_map
 from unmask.recipe import build, load_examples
 from unmask.study.document import Figure, Heading, Text
-from unmask.study.grid import ALL, Cell, Run
+from unmask.study.grid import ALL, Cell, Run, folder_name
 from unmask.study.results import Results
 from unmask.study.spec import Study
 
@@ -24,7 +24,7 @@ def heat_maps(study: Study, cells: Sequence[Cell], results: Results, out: Path) 
     for result in results.runs:
         model = out / result["path"] / "train" / "model"
         if result["seed"] == study.seeds[0] and model.exists():
-            name = f"learnability-{result['cell']}-{result['arm']}"
+            name = f"learnability-{result['cell']}-{folder_name(result['arm'])}"
             if not (out / "figures" / f"{name}.png").exists():
                 _draw(study, by_name[result["cell"]], result, model, out / "figures" / name)
             where = "" if result["cell"] == ALL else f" ({result['cell']})"

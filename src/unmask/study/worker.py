@@ -16,12 +16,13 @@ from typing import Any
 from unmask.config import fill
 from unmask.errors import UserError
 from unmask.models import load
+from unmask.provenance import versions
 from unmask.quiet import quiet
 from unmask.recipe import build
 from unmask.sft import run_recipe
 from unmask.study.judge import Judge, bounds_of, judge, problem_keys, problems_of, read_points, write_json
 from unmask.study.spec import JudgeSection
-from unmask.train.folder import RUN_FILE, versions
+from unmask.train.folder import RUN_FILE
 
 JOB, RESULT = "job.json", "result.json"
 

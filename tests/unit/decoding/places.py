@@ -1,5 +1,7 @@
 """Candidates by hand, and traces to compare."""
 
+from dataclasses import replace
+
 import torch
 
 from toys import Doubts, Hash
@@ -44,7 +46,7 @@ def places(
         block_open=one * (int(is_open.sum()) if opened is None else opened),
         block_steps=one * steps_done,
         steps=steps,
-        sureness=one * sureness,
+        sureness=lambda: one * sureness,
         mask_id=MASK,
         notes=Notebook(notes or {}, rows=rows, start=one * start, width=width, places=len(scores)),
         look_ahead=None,
@@ -54,7 +56,7 @@ def places(
 
 def picked(name, candidates, *, steps=None, **fields):
     """Which places of the row a selection picks."""
-    return SELECTIONS[name](**fields).select(candidates, steps=steps)[0].nonzero().flatten().tolist()
+    return SELECTIONS[name](**fields).select(replace(candidates, steps=steps))[0].nonzero().flatten().tolist()
 
 
 def trace(fields=None, *, model=None, length=16, prompts=((1, 2, 3), (4,)), seed=0, heads=True, **options):

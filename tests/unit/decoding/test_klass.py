@@ -28,7 +28,7 @@ def picks(forwards, *, scores, starts=None, **fields):
     notes, found = {}, []
     for number, logits in enumerate(forwards):
         seen = places(scores, logits=logits, notes=notes, start=starts[number] if starts else 0)
-        found.append(Klass(**fields).select(seen, steps=None)[0].nonzero().flatten().tolist())
+        found.append(Klass(**fields).select(seen)[0].nonzero().flatten().tolist())
         notes = seen.notes.written(1)
     return found
 

@@ -1,6 +1,7 @@
 """ReMDM: the posterior, its bound, and marginals that re-masking leaves as they are."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -67,7 +68,7 @@ def rates(fields, step, steps):
         [0.5] * 2 * FINE, closed=range(FINE, 2 * FINE), trust=[0.0] * 2 * FINE, steps_done=step, steps=steps,
         random=GRID * 2,
     )  # fmt: skip
-    chosen = SELECTIONS["remdm"](**fields).select(candidates, steps=steps)
+    chosen = SELECTIONS["remdm"](**fields).select(replace(candidates, steps=steps))
     change = REVISIONS["remdm"](**fields).revise(None, candidates, chosen)
     assert torch.equal(change.write, chosen)
     return chosen[0, :FINE].double().mean().item(), change.hide[0, FINE:].double().mean().item()

@@ -46,7 +46,7 @@ def test_one_particle_is_no_search(name, fields):
 
 
 def test_never_resampled_particles_are_independent_samples():
-    """Block by block they wait for one another, which changes the forward's number and so the draws; not at the first."""
+    """Waiting for one another changes the number of a forward and so the draws; not in the first block."""
     _, _, alone = run("none", particles=3)
     _, _, best = run({"name": "best_of", "particles": 3}, particles=3)
     assert torch.equal(alone[-1].state.ids, best[-1].state.ids)

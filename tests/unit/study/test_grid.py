@@ -76,3 +76,9 @@ def test_more_seeds_and_other_budgets_are_the_same_study_and_another_size_is_not
     assert mark() == mark(seeds=[0, 1, 2], equal=["flops"], question="what?")
     assert mark() != mark(recipe={"run": {"steps": 6}})
     assert mark() != mark(rates=[1e-3, 2e-3])
+
+
+def test_two_arms_never_share_a_folder(values):
+    values["arms"] = {"lift 1:3": {}, "lift 1 3": {}}
+    with pytest.raises(UserError, match="lift 1:3 and lift 1 3: expected names of different folders"):
+        expand(build_study(values))

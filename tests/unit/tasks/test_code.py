@@ -17,7 +17,8 @@ ROW = {
     "prompt": START,
     "entry_point": "add",
     "canonical_solution": "    return x + 1\n",
-    "test": "\n\nMETADATA = {}\n\n\ndef check(candidate):\n    assert candidate(1) == 2\n    assert candidate(-1) == 0\n",
+    "test": "\n\nMETADATA = {}\n\n\ndef check(candidate):\n    assert candidate(1) == 2\n"
+    "    assert candidate(-1) == 0\n",
 }
 
 

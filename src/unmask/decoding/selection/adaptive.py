@@ -33,9 +33,8 @@ class AdaptiveThreshold(Unrefined):
 
     score: ClassVar[str] = "low_confidence"
 
-    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+    def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
         """Find the threshold of each row."""
-        del steps
         is_open = candidates.is_open
         best = top(candidates.score, is_open, torch.ones_like(candidates.block_open))
         doubt = torch.where(is_open, 1 - candidates.measure("certainty"), 0)

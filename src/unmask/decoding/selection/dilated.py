@@ -60,9 +60,8 @@ class Dilated(Unrefined):
 
     score: ClassVar[str] = "low_confidence"
 
-    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+    def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
         """Take the lowest level that has open places."""
-        del steps
         is_open = candidates.is_open
         level = torch.zeros(is_open.shape, dtype=torch.int64)
         for row, width in enumerate(candidates.width.tolist()):

@@ -47,11 +47,13 @@ class Dream(Unrefined):
         """The measure behind ``alg``."""
         return MEASURES[self.alg]
 
-    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+    def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
         """Pick what this step's level asks for."""
         if self.alg == "origin":
-            return self._arrived(candidates, steps)
-        planned = [counts(opened, steps or opened, self.eps) or (1,) for opened in candidates.block_open.tolist()]
+            return self._arrived(candidates)
+        planned = [
+            counts(opened, candidates.steps or opened, self.eps) or (1,) for opened in candidates.block_open.tolist()
+        ]
         taken = [
             each[min(step, len(each) - 1)] for each, step in zip(planned, candidates.block_steps.tolist(), strict=True)
         ]
@@ -63,13 +65,14 @@ class Dream(Unrefined):
             score = score / self.alg_temp - torch.log(-torch.log(uniform))
         return top(score, candidates.is_open, quota)
 
-    def _arrived(self, candidates: Candidates, steps: int | None) -> Bool[Tensor, "R W"]:
+    def _arrived(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
         """Take the places whose coin falls next.
 
         A place is still open after step i with probability t[i + 1], so one number u of its own says when it is
         written: at the first step with t[i + 1] <= u, or the last.
         """
-        number = (candidates.block_open if steps is None else torch.full_like(candidates.block_open, steps))[:, None]
+        opened, steps = candidates.block_open, candidates.steps
+        number = (opened if steps is None else torch.full_like(opened, steps))[:, None]
         when = torch.ceil((1 - candidates.score) * number / (1 - self.eps)) - 1
         when = torch.minimum(when.clamp(min=0), number - 1)
         when = torch.where(candidates.is_open, when, torch.inf)

@@ -35,9 +35,8 @@ class EntropyBound(Unrefined):
 
     score: ClassVar[str] = "entropy"
 
-    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+    def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
         """Add up entropies in the order of the ranking."""
-        del steps
         rank = ranks(candidates.score, candidates.is_open)
         entropy = (-candidates.score).clamp(min=0)
         in_order = entropy.gather(1, rank.argsort(dim=-1))

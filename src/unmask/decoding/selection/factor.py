@@ -34,9 +34,8 @@ class Factor(Unrefined):
 
     score: ClassVar[str] = "low_confidence"
 
-    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+    def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
         """Compare every place by its rank: both factors grow along the ranking, so what passes is a prefix of it."""
-        del steps
         rank = ranks(candidates.score, candidates.is_open)
         bound = (rank + 2) * (1 - candidates.score)
         return candidates.is_open & ((rank == 0) | (bound <= self.factor))

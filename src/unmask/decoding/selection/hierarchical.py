@@ -34,9 +34,8 @@ class Hierarchical(Unrefined):
 
     score: ClassVar[str] = "low_confidence"
 
-    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+    def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
         """Rank within each run."""
-        del steps
         is_open, score = candidates.is_open, candidates.score
         rank = ranks(score, is_open)
         leads = best_of_runs(rank, is_open) & (score > self.low)

@@ -45,9 +45,9 @@ class InfoGain(Unrefined):
 
     score: ClassVar[str] = "low_confidence"
 
-    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+    def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
         """Look ahead where there is a choice."""
-        is_open, quota = candidates.is_open, share(candidates, steps)
+        is_open, quota = candidates.is_open, share(candidates)
         surest = top(candidates.score, is_open, quota)
         is_clear = ((candidates.score >= self.bypass) | ~is_open).all(1)
         chosen = torch.where(is_clear[:, None], is_open, surest)

@@ -41,10 +41,10 @@ class Klass(Unrefined):
 
     score: ClassVar[str] = "low_confidence"
 
-    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+    def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
         """Compare with the last forward, and count the calm ones."""
         is_ready = candidates.is_open & (candidates.score > self.threshold) & self._is_stable(candidates)
-        quota = top(candidates.score, candidates.is_open, share(candidates, steps))
+        quota = top(candidates.score, candidates.is_open, share(candidates))
         return torch.where(is_ready.any(1, keepdim=True), is_ready, quota)
 
     def _is_stable(self, candidates: Candidates) -> Bool[Tensor, "R W"]:

@@ -90,9 +90,9 @@ class PcSampler(Unrefined):
         score = weight * (p * worth).clamp(max=self.clip) + (candidates.score - p)
         return replace(candidates, score=torch.where(asked, score, -torch.inf))
 
-    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+    def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
         """Pick the quota's best."""
-        return top(candidates.score, candidates.is_open, share(candidates, steps))
+        return top(candidates.score, candidates.is_open, share(candidates))
 
     def _surprise(self, vocabulary: int) -> Float[Tensor, " V"]:
         """Return -ln f of every token, in nats.

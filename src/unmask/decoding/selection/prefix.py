@@ -36,9 +36,8 @@ class Prefix(Unrefined):
     by: Literal["each", "product"] = "each"
     score: Annotated[str, AfterValidator(check_score)] = "low_confidence"
 
-    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+    def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
         """Count the open places that fail up to each."""
-        del steps
         is_open = candidates.is_open
         score = candidates.score
         if self.by == "product":

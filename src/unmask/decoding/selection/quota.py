@@ -31,15 +31,15 @@ class Quota(Unrefined):
 
     score: Annotated[str, AfterValidator(check_score)] = "low_confidence"
 
-    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+    def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
         """Pick the quota's best places."""
-        return top(candidates.score, candidates.is_open, share(candidates, steps))
+        return top(candidates.score, candidates.is_open, share(candidates))
 
 
-def share(candidates: Candidates, steps: int | None) -> Int[Tensor, " R"]:
+def share(candidates: Candidates) -> Int[Tensor, " R"]:
     """Return how many places each row writes at this step, so that a block takes ``steps``; None: one a step."""
     opened = candidates.block_open
-    planned = opened if steps is None else opened.clamp(max=steps)
+    planned = opened if candidates.steps is None else opened.clamp(max=candidates.steps)
     planned = planned.clamp(min=1)
     quota = opened // planned + (candidates.block_steps < opened % planned).long()
     return torch.clamp(quota, min=1)

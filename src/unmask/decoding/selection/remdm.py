@@ -38,9 +38,8 @@ class Posterior(Remasking, Unrefined):
     score: ClassVar[str] = "low_confidence"
     may_wait: ClassVar[bool] = True
 
-    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+    def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
         """Toss the coins."""
-        del steps
         before, after = moments(candidates)
         sigma = torch.zeros_like(before) if self.strategy == "conf" else self.sigma(before, after)
         chance = chance_to_write(self.alpha(after), self.alpha(before), sigma)[:, None]

@@ -33,9 +33,8 @@ class RunningMean(Unrefined):
 
     score: ClassVar[str] = "low_confidence"
 
-    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+    def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
         """Compare with the row's mean, strictly."""
-        del steps
         is_open, score = candidates.is_open, candidates.score
         floor = top(score, is_open, torch.full_like(candidates.block_open, self.least))
-        return floor | (is_open & (score > candidates.sureness[:, None]))
+        return floor | (is_open & (score > candidates.sureness()[:, None]))

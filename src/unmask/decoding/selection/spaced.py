@@ -55,9 +55,9 @@ class Spaced:
         refined: Candidates = self.inner.refine(candidates)
         return refined
 
-    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+    def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
         """Thin out the inner choice."""
-        chosen: Tensor = self.inner.select(candidates, steps=steps)
+        chosen: Tensor = self.inner.select(candidates)
         if self.gap == 0:
             return chosen
         width = candidates.width.clamp(min=1)

@@ -33,9 +33,8 @@ class Threshold(Unrefined):
     threshold: Limit = 0.9
     score: Annotated[str, AfterValidator(check_score)] = "low_confidence"
 
-    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+    def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
         """Pick all that pass, and the best."""
-        del steps
         one = torch.ones_like(candidates.block_open)
         best = top(candidates.score, candidates.is_open, one)
         return best | (candidates.is_open & (candidates.score >= self.threshold))

@@ -35,9 +35,8 @@ class WeDlm(Unrefined):
 
     score: ClassVar[str] = "entropy"
 
-    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+    def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
         """Tilt the entropies."""
-        del steps
         is_open = candidates.is_open
         ramp = torch.arange(is_open.shape[1], device=is_open.device)
         distance = (ramp - is_open.long().argmax(1, keepdim=True)).to(candidates.score.dtype)

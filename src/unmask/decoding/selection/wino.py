@@ -38,9 +38,8 @@ class CappedThreshold(Unrefined):
 
     score: ClassVar[str] = "low_confidence"
 
-    def select(self, candidates: Candidates, *, steps: int | None) -> Bool[Tensor, "R W"]:
+    def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
         """Compare by rank and by threshold."""
-        del steps
         is_open, score = candidates.is_open, candidates.score
         rank = ranks(score, is_open)
         # Half a millionth of slack: 0.7 * 10 is a little less than 7.
