@@ -101,7 +101,7 @@ class Causal:
 
 @dataclass(frozen=True)
 class BlockCausal:
-    """A block sees itself and earlier blocks; the prompt is block -1 (SDAR, BD3LM with a response-anchored grid).
+    """A block sees itself and earlier blocks (BD3LM, SDAR). Blocks are counted from the answer; the prompt is block -1.
 
     A prompt column and two blocks of two::
 
@@ -110,7 +110,12 @@ class BlockCausal:
         1 1 1 0 0
         1 1 1 1 1
         1 1 1 1 1
+
+    Args:
+        grid: size of blocks that are counted from the start of the text instead, prompt included (SDAR as released).
     """
+
+    grid: int | None = None
 
     def allows(self, q: Columns, k: Columns) -> Bool[Tensor, "..."]:
         """Up to the own block."""
@@ -245,6 +250,9 @@ class PerRow:
             allowed = torch.where(which == index, rule.allows(q, k), allowed)
         return allowed
 
+
+Grid = Literal["answer", "text"]
+"""Where blocks are counted from: the first answer token, or the first token of all."""
 
 Attention = Literal["bidirectional", "block_causal", "context_causal"]
 """How a model attends in plain text: what a checkpoint says of itself, and what training may change."""

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
-from unmask.attention import BIDIRECTIONAL, CLEAN, OPEN, PAD, AttentionRule, Columns
+from unmask.attention import BIDIRECTIONAL, CLEAN, OPEN, PAD, AttentionRule, BlockCausal, Columns
 from unmask.query import Query
 
 
@@ -110,9 +110,15 @@ class Batch:
         """
         settled = ~self.is_canvas if settled is None else settled
         columns = Columns(
-            position=self.position, segment=self.owner, block=self.block, stream=torch.where(settled, CLEAN, OPEN)
+            position=self.position, segment=self.owner, block=self._grid(rule), stream=torch.where(settled, CLEAN, OPEN)
         )
         return Query(ids=ids, columns=columns, rule=rule, before=self._before)
+
+    def _grid(self, rule: AttentionRule) -> Int[Tensor, "B L"]:
+        """Number the blocks that a rule tells apart."""
+        if not isinstance(rule, BlockCausal) or rule.grid is None:
+            return self.block
+        return torch.where(self.is_pad, -1, self.position // rule.grid)
 
     @property
     def _before(self) -> Int[Tensor, "B L"] | None:

@@ -117,7 +117,7 @@ FIELDS = {
     "objective=blokwise": "objective: unknown objective 'blokwise'; did you mean 'blockwise'?",
     "objective=7": "objective: expected a name, found 7; known: block_diffusion, blockwise",
     "decoder.selection=thresold": "decoder.selection: unknown selection 'thresold'; did you mean 'threshold'?",
-    "decoder={selection: margin}": "decoder.selection: unknown selection 'margin'; known: dilated, dream",
+    "decoder={selection: margin}": "decoder.selection: unknown selection 'margin'; known: credit, dilated, dream",
     "decoder={selection: quota, threshold: 0.9}": "decoder: threshold=0.9 needs the selection 'threshold'",
     "decoder.block_size=16": "decoder.block_size: 16 is larger than the objective's 8",
     "model.path=x.gguf": "model: expected either path or from_scratch, found both",
@@ -293,7 +293,7 @@ OPTIONS = {
     "a canvas of 32; write steps=8",
     ("--temperature", "-1"): "--temperature: expected at least 0, found -1.0",
     ("--blok-size", "8"): "no such option: --blok-size",
-    ("--live", "--json"): "--live: expected one --prompt and no --json; leave one out",
+    ("--live", "--json"): "--live: expected one --prompt or --infill, --n 1 and no --json; leave one out",
     ("--device", "cuda:99"): "device 'cuda:99': this machine has",
 }
 
@@ -304,7 +304,7 @@ def test_options_of_generate(refused, models, options, says):
 
 
 def test_prompts(refused, models):
-    refused("generate", models.digits, says="missing option '--prompt'")
+    refused("generate", models.digits, says="expected --prompt TEXT, or --infill")
     refused("generate", models.blocks, "--raw", "--prompt", "", says="empty prompt: a model with shifted logits needs")
     refused("generate", "nope.gguf", "--prompt", "1", says="found no model at 'nope.gguf'")
     refused("generate", "asset:quickstart/modle", "--prompt", "1", says="unknown asset 'quickstart/modle'; ")

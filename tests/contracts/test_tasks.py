@@ -126,12 +126,14 @@ def test_problems_differ_and_splits_never_overlap(task):
         assert len({p.key for p in one}) == len({p.prompt for p in one}) == 40
 
 
-def test_more_problems_than_there_are_are_refused_in_one_line(task):
+def test_more_problems_than_there_are_are_refused_in_one_line(task, tmp_path):
+    few = tmp_path / "few.jsonl"
+    few.write_text(json.dumps({"input": "1,2,3", "output": "6"}))
     small = {
         "sorting": {"shortest": 2, "longest": 2},
         "arithmetic": {"terms": 2, "largest": 99},
         "sudoku": {"fewest": 1, "most": 1},
-        "countdown": {"largest": 20},
+        "countdown": {"path": str(few)},
         "edits": {"length": 4, "commands": 1, "letters": 2},
     }
     task = TASKS[task.name](**small[task.name]) if task.name in small else task

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from unmask.attention import Grid
 from unmask.decoding.notes import Notebook
 from unmask.decoding.state import Candidates, Change, State
 from unmask.registry import Registry
@@ -90,7 +91,7 @@ class Selection(Protocol):
 class BlockRule(Protocol):
     """Which part of the canvas is in play."""
 
-    def end(self, start: Int[Tensor, " R"], canvas: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
+    def end(self, start: Int[Tensor, " R"], state: State) -> Int[Tensor, " R"]:
         """Return where blocks that start at these offsets end at the latest."""
         ...
 
@@ -113,8 +114,8 @@ class BlockRule(Protocol):
         """
         ...
 
-    def sized(self, block_size: int) -> "BlockRule":
-        """Return the rule for the decoder's block size."""
+    def sized(self, block_size: int, grid: Grid = "answer") -> "BlockRule":
+        """Return the rule for the decoder's block size, and for where the model's blocks are counted from."""
         ...
 
     def blocks(self, canvas: int) -> int:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from unmask.attention import Grid
 from unmask.config import choose, part, resolver
 from unmask.decoding.base import (
     BLOCK_RULES,
@@ -60,13 +61,19 @@ class Decoder:
     search: Annotated[Any, BeforeValidator(resolver(SEARCHES))] = "none"
 
     def parts(
-        self, *, trained_block_size: int | None = None, heads: Container[str] = (), exact_cache: str = "none"
+        self,
+        *,
+        trained_block_size: int | None = None,
+        heads: Container[str] = (),
+        exact_cache: str = "none",
+        grid: Grid = "answer",
     ) -> "Parts":
         """Resolve names and defaults into the parts that the loop runs.
 
         Args:
             trained_block_size: of the model; decides where nothing else does.
             heads: names of the model's heads.
+            grid: where the model's blocks are counted from.
             exact_cache: the fastest cache that changes nothing for the model; used where none is named.
         """
         blocks = choose(BLOCK_RULES, self.blocks)
@@ -83,7 +90,7 @@ class Decoder:
             steps=self.steps,
             selection=self._selection(revision),
             proposal=self._proposal(),
-            blocks=blocks.sized(size),
+            blocks=blocks.sized(size, grid),
             revision=revision,
             stop=choose(STOPS, self.stop),
             cache=self._cache(revision, view, exact_cache),

@@ -127,7 +127,7 @@ def advance(state: State, parts: Parts, draws: Draws, *, index: int) -> tuple[St
 def _move(state: State, moving: Bool[Tensor, " B"], parts: Parts) -> State:
     """Begin the next block of some rows."""
     begin = torch.where(moving, state.block_end, state.block_start)
-    end = torch.where(moving, parts.blocks.end(begin, state.batch.canvas_length), state.block_end)
+    end = torch.where(moving, parts.blocks.end(begin, state), state.block_end)
     return _begin(replace(state, block_start=begin, block_end=end), moving)
 
 

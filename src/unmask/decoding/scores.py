@@ -25,9 +25,16 @@ def low_confidence(
 
 
 def probability(logits: Float[Tensor, "K V"], token: Int[Tensor, " K"]) -> Float[Tensor, " K"]:
-    """Read the probability of one token in each row."""
-    pieces = zip(in_pieces(logits), in_pieces(token[:, None], like=logits), strict=True)
-    return torch.cat([some.softmax(-1).gather(-1, at) for some, at in pieces]).squeeze(-1)
+    """Read the probability of one token in each row, in float64.
+
+    What is left for the others decides among sure places, and float32 rounds it away: it is summed by itself.
+    """
+    found = []
+    for some, at in zip(in_pieces(logits), in_pieces(token[:, None], like=logits), strict=True):
+        share = some.softmax(-1)
+        own = share.gather(-1, at).double()
+        found.append(own / (own + share.scatter_(-1, at, 0).sum(-1, keepdim=True).double()))
+    return torch.cat(found).squeeze(-1)
 
 
 def negative_entropy(

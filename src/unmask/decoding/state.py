@@ -59,6 +59,11 @@ class State:
     steps: int | None = None
 
     @property
+    def prompt_length(self) -> Int[Tensor, " B"]:
+        """Columns before the canvas of each row."""
+        return self.batch.is_canvas.long().argmax(1)
+
+    @property
     def is_in_block(self) -> Bool[Tensor, "B L"]:
         """Columns of each row's active block."""
         offset = self.batch.offset

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # torch's own convention
 
-from unmask.attention import ATTENTION, PAD, AttentionRule, Bidirectional, may_attend
+from unmask.attention import ATTENTION, PAD, AttentionRule, Bidirectional, BlockCausal, may_attend
 from unmask.errors import UserError
 from unmask.heads import HEADS
 from unmask.models.facts import AdapterBase, Facts
@@ -84,7 +84,10 @@ class LoadedModel:
     @property
     def rule(self) -> AttentionRule:
         """Who may attend to whom in plain text: what the model was trained for."""
-        return ATTENTION[self.facts.attention]
+        facts = self.facts
+        if facts.attention == "block_causal" and facts.grid == "text":
+            return BlockCausal(grid=facts.block_size)
+        return ATTENTION[facts.attention]
 
     @property
     def shift(self) -> bool:

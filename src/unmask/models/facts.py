@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from unmask.attention import Attention
+from unmask.attention import Attention, Grid
 from unmask.errors import UserError, did_you_mean
 
 
@@ -20,6 +20,7 @@ class Facts:
         shift: whether the state at column c - 1 predicts column c (models adapted from autoregressive ones).
         attention: who attends to whom in plain text; a name from ``unmask.attention.ATTENTION``.
         block_size: the block size it was trained for, if any; decoding uses it unless told otherwise.
+        grid: where the blocks of a block-causal model are counted from: the ``answer``, or the whole ``text`` (SDAR).
         native_bidirectional: the stock class honours ``config.is_causal = False`` with a 2-D padding mask.
         added_rows: embedding rows that were added for the mask token.
     """
@@ -31,6 +32,7 @@ class Facts:
     shift: bool = False
     attention: Attention = "bidirectional"
     block_size: int | None = None
+    grid: Grid = "answer"
     native_bidirectional: bool = True
     added_rows: int = 0
 

@@ -94,6 +94,7 @@ def _settle(parts: Parts, *, mask_token: str | None, mask_id: int | None, chosen
         "filler_id": ends.filler_id,
         "shift": family.shift if family else parts.predicts_next,
         "attention": family.attention if family else "bidirectional",
+        "grid": family.grid if family else "answer",
         "block_size": config.get("block_size", family.block_size) if family else None,
     }
     written = config.get("unmask") or {}

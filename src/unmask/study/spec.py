@@ -223,4 +223,4 @@ def built_in_studies() -> list[str]:
 
 def build_study(values: Mapping[str, Any]) -> Study:
     """Check the sections of a study; its runs are checked when it is expanded."""
-    return fill(Study, values)
+    return fill(Study, {name: value for name, value in values.items() if value is not None})

@@ -1,4 +1,4 @@
-"""One job of a study in a process of its own: ``python -m unmask.study.worker FOLDER`` reads ``job.json`` there.
+"""One job of a study in a process of its own: ``python -m unmask.study FOLDER`` reads ``job.json`` there.
 
 A job that died is started again in the same folder and goes on from its newest checkpoint.
 """
@@ -94,7 +94,3 @@ def main(folder: Path) -> int:
         sys.stderr.write(f"error: {error}\n")
         return 2
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))

@@ -173,4 +173,14 @@ def grids() -> tuple[str, ...]:
 
 def solutions(puzzle: str) -> list[str]:
     """List the grids that solve a puzzle."""
-    return [grid for grid in grids() if all(p in ("0", g) for p, g in zip(puzzle, grid, strict=True))]
+    fitting = (1 << len(grids())) - 1
+    for cell, digit in enumerate(puzzle):
+        if digit != "0":
+            fitting &= _having(cell, digit)
+    return [grid for index, grid in enumerate(grids()) if fitting >> index & 1] if fitting else []
+
+
+@cache
+def _having(cell: int, digit: str) -> int:
+    """Return which grids have a digit in a cell, a bit each."""
+    return sum(1 << index for index, grid in enumerate(grids()) if grid[cell] == digit)

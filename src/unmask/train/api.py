@@ -107,7 +107,8 @@ def _prepare(lm: LoadedModel, run: TrainRun) -> None:
     attention = objective.attention or lm.facts.attention
     if reason := objective.refuses(replace(lm.traits, attention=attention)):
         raise UserError(reason)
-    lm.facts = replace(lm.facts, attention=attention)
+    # An objective with blocks counts them from the answer, and so does what it has trained.
+    lm.facts = replace(lm.facts, attention=attention, grid="answer" if objective.block_size else lm.facts.grid)
     for name, settings in objective.heads.items():
         lm.attach(name, settings)
     lm.heads.requires_grad_(True)

@@ -5,7 +5,9 @@ import torch
 from places import places, trace
 
 from toys import Hash, Table
-from unmask.decoding import AdaBlock, Decoder, Swordsman
+from unmask.canvas import Example, lay_out
+from unmask.decoding import AdaBlock, Decoder, Fixed, Swordsman
+from unmask.decoding.loop import start
 from unmask.errors import UserError
 from unmask.generate import generate
 from unmask.models import ScratchSpec, from_scratch
@@ -136,5 +138,22 @@ def test_line_breaks_of_the_tokenizer_are_the_delimiters():
 
 def test_the_window_is_a_share_of_the_canvas_and_never_less_than_the_usual_size():
     rule = AdaBlock(block_size=4, window=0.25)
-    start, canvas = torch.tensor([0, 0, 12]), torch.tensor([8, 40, 20])
-    assert rule.end(start, canvas).tolist() == [4, 10, 17]
+    examples = [Example(prompt=[1], answer=(), order=row, canvas=length) for row, length in enumerate((8, 40, 20))]
+    state = start(lay_out(examples, block_size=4, filler_id=9), 10)
+    assert rule.end(torch.tensor([0, 0, 12]), state).tolist() == [4, 10, 17]
+
+
+@pytest.mark.parametrize(
+    ("grid", "begins", "expected"),
+    [
+        ("answer", [0, 0, 0], [4, 4, 4]),
+        ("text", [0, 0, 0], [3, 4, 1]),  # prompts of 1, 4 and 7 tokens
+        ("text", [3, 4, 1], [7, 8, 5]),
+        ("text", [7, 8, 5], [10, 10, 9]),
+    ],
+)
+def test_blocks_are_counted_from_the_answer_or_from_the_text(grid, begins, expected):
+    examples = [Example(prompt=[1] * n, answer=(), order=row, canvas=10) for row, n in enumerate((1, 4, 7))]
+    state = start(lay_out(examples, block_size=4, filler_id=9), 10)
+    assert Fixed().sized(4, grid).end(torch.tensor(begins), state).tolist() == expected
+    assert Fixed(grid="answer").sized(4, "text").grid == "answer"

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from unmask.attention import Grid
 from unmask.decoding.state import Candidates, State
 from unmask.errors import UserError
 
@@ -32,12 +33,14 @@ class Fitted(ABC):
         """They stay."""
         del state
 
-    def sized(self, block_size: int) -> Self:
+    def sized(self, block_size: int, grid: Grid = "answer") -> Self:
         """Take the decoder's block size."""
+        del grid
         return replace(self, block_size=block_size)  # type: ignore[type-var]  # every rule is a dataclass
 
-    def end(self, start: Int[Tensor, " R"], canvas: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
+    def end(self, start: Int[Tensor, " R"], state: State) -> Int[Tensor, " R"]:
         """The farther of the window and the usual size, at most the canvas."""
+        canvas = state.batch.canvas_length
         return torch.minimum(start + torch.clamp(self._window(canvas), min=self._size()), canvas)
 
     def cut(self, candidates: Candidates) -> Int[Tensor, " R"] | None:

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Int
 from pydantic import Field
 from torch import Tensor
 
+from unmask.attention import Grid
 from unmask.config import part
 from unmask.decoding.base import BLOCK_RULES
 from unmask.decoding.state import Candidates, State
@@ -37,13 +38,14 @@ class Sliding:
     block_size: Annotated[int, Field(ge=1)] | None = None
     longest: Annotated[int, Field(ge=1)] | None = None
 
-    def sized(self, block_size: int) -> "Sliding":
+    def sized(self, block_size: int, grid: Grid = "answer") -> "Sliding":
         """Take the decoder's block size."""
+        del grid
         return replace(self, block_size=block_size)
 
-    def end(self, start: Int[Tensor, " R"], canvas: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
+    def end(self, start: Int[Tensor, " R"], state: State) -> Int[Tensor, " R"]:
         """S columns on, at most the canvas."""
-        return torch.minimum(start + self._size(), canvas)
+        return torch.minimum(start + self._size(), state.batch.canvas_length)
 
     def cut(self, candidates: Candidates) -> None:
         """As it is."""

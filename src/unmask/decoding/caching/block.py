@@ -112,6 +112,6 @@ def _block_start(columns: Columns, column: Int[Tensor, " R"]) -> Int[Tensor, " R
 def _block_end(query: Query, state: State, rows: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
     """Count the columns up to the end of the block in which the active one ends."""
     shows = query.ids.shape[0] // len(rows)
-    last = ((state.block_end[rows] - 1) // state.batch.block_size).repeat(shows)
     columns = query.columns
-    return ((columns.segment != PAD) & (columns.block <= last[:, None])).sum(1)
+    last = columns.block.gather(1, (state.prompt_length + state.block_end - 1)[rows].repeat(shows)[:, None])
+    return ((columns.segment != PAD) & (columns.block <= last)).sum(1)

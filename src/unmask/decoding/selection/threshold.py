@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import torch
 from jaxtyping import Bool
 from pydantic import AfterValidator
 from torch import Tensor
@@ -11,6 +10,7 @@ from unmask.config import part
 from unmask.decoding.base import SELECTIONS
 from unmask.decoding.ranking import top
 from unmask.decoding.scores import Limit, check_score
+from unmask.decoding.selection.quota import share
 from unmask.decoding.selection.unrefined import Unrefined
 from unmask.decoding.state import Candidates
 
@@ -27,14 +27,16 @@ class Threshold(Unrefined):
         threshold: smallest score that is written.
         score: ``low_confidence``, ``entropy`` (negative), or another name of ``unmask.decoding.scores``.
 
-    Differs from the paper: nothing but the tie rule (leftmost) of the best one.
+    With ``steps`` each step writes at least its share of them, as ``quota`` would: SDAR's dynamic low-confidence
+    remasking (arXiv 2510.06303).
+
+    Differs from the paper: ties go to the leftmost place.
     """
 
     threshold: Limit = 0.9
     score: Annotated[str, AfterValidator(check_score)] = "low_confidence"
 
     def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
-        """Pick all that pass, and the best."""
-        one = torch.ones_like(candidates.block_open)
-        best = top(candidates.score, candidates.is_open, one)
+        """Pick all that pass, and the quota's best."""
+        best = top(candidates.score, candidates.is_open, share(candidates))
         return best | (candidates.is_open & (candidates.score >= self.threshold))

@@ -3,9 +3,11 @@
 from dataclasses import replace
 from typing import ClassVar
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from unmask.attention import CLEAN, OPEN
 from unmask.config import part
 from unmask.decoding.base import VIEWS
 from unmask.decoding.state import State
@@ -26,9 +28,11 @@ class CanvasView:
 
         A block that began within one of these (a window that slides, a cut) must go on seeing what is written there.
         """
-        batch = state.batch
-        settled = state.block_start - state.block_start % batch.block_size
-        whole = batch.query(state.ids, model.rule, settled=batch.offset < settled[:, None])
+        whole = state.batch.query(state.ids, model.rule)
+        block = whole.columns.block
+        first = (state.prompt_length + state.block_start).clamp(max=block.shape[1] - 1)
+        is_settled = (block < block.gather(1, first[:, None])) & ~state.batch.is_pad
+        whole = replace(whole, columns=replace(whole.columns, stream=torch.where(is_settled, CLEAN, OPEN)))
         return replace(whole, ids=whole.ids[rows], columns=whole.columns[rows]), at
 
     def read(self, logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from unmask.attention import Grid
 from unmask.errors import UserError
 
 
@@ -23,6 +24,7 @@ class Family:
         rename: gives a weight its stock name, or None if the family has no such weight.
         shift: whether the state at column c - 1 predicts column c.
         attention: what they were trained for.
+        grid: where their blocks are counted from.
         block_size: their block size where ``config.json`` has no ``block_size``.
         tokenizer_class: stock tokenizer for folders without ``tokenizer.json``.
     """
@@ -33,6 +35,7 @@ class Family:
     rename: Callable[[str], str | None]
     shift: bool
     attention: Literal["bidirectional", "block_causal"] = "bidirectional"
+    grid: Grid = "answer"
     block_size: int | None = None
     tokenizer_class: str | None = None
 

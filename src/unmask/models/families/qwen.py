@@ -40,6 +40,7 @@ SDAR = Family(
     rename=_same,
     shift=False,
     attention="block_causal",
+    grid="text",
     block_size=4,
     tokenizer_class="Qwen2Tokenizer",
 )

@@ -1,0 +1,41 @@
+"""How sure a proposal is, at the edges of the numbers."""
+
+import pytest
+import torch
+from places import picked, places
+
+from unmask.decoding.scores import SCORES, probability
+
+
+@pytest.mark.parametrize("size", [2, 11, 700_000])
+def test_sure_places_are_told_apart_beyond_float32(size):
+    """Gaps of 17 to 30: in float32 all three round to 1, in float64 they do not."""
+    logits = torch.zeros(3, size)
+    logits[:, 1] = torch.tensor([17.0, 30.0, 24.0]) + torch.tensor(float(size)).log()
+    token = torch.ones(3, dtype=torch.int64)
+    found = probability(logits, token)
+    left = (size - 1) * (-logits[:, 1].double()).exp()  # a double softmax loses so many small terms
+    assert found.dtype == torch.float64
+    assert found.argsort().tolist() == [0, 2, 1]
+    torch.testing.assert_close(1 - found, left / (1 + left), rtol=5e-3, atol=0)
+
+
+def test_unlikely_tokens_keep_their_probability():
+    logits = torch.tensor([[0.0, 3.0, -40.0]])
+    for token in range(3):
+        found = probability(logits, torch.tensor([token]))
+        torch.testing.assert_close(found, logits.double().softmax(-1)[:, token], rtol=1e-6, atol=0)
+
+
+def test_entropy_of_a_certain_and_of_a_uniform_place():
+    logits = torch.tensor([[0.0, -1e30, -1e30, -1e30], [0.0, 0.0, 0.0, 0.0]])
+    found = SCORES["entropy"](logits, torch.zeros(2, dtype=torch.int64), None, ())
+    assert found.tolist() == pytest.approx([0.0, -1.3862944], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "steps", "expected"),
+    [(0.9, None, [0]), (0.9, 4, [0]), (0.9, 2, [0, 2]), (0.4, 2, [0, 1, 2]), (0.9, 1, [0, 1, 2, 3])],
+)
+def test_threshold_with_steps_writes_at_least_the_quota(threshold, steps, expected):
+    assert picked("threshold", places([0.8, 0.5, 0.6, 0.1]), steps=steps, threshold=threshold) == expected
