@@ -167,7 +167,7 @@ def read_trace(path: str | Path) -> Trace:
     """
     path = Path(path)
     try:
-        header, *lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+        header, *lines = [json.loads(line) for line in path.read_text("utf-8").split("\n") if line.strip()]
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); expected a trace of unmask generate") from None
     except ValueError:

@@ -121,3 +121,10 @@ def test_likelihoods(run):
     assert "blocks of 1" in shown
     assert "nats a token" in shown
     assert "found something of that name" in run(*asked, "--out", "bounds.json").stderr
+
+
+@pytest.mark.parametrize("option", ["--seed", "--temperature"])
+def test_zero_is_a_setting_that_a_repeat_refuses_too(run, option):
+    done = run("eval", "--repeat", "none.json", option, "0")
+    assert done.exit_code == 2
+    assert f"{option}: --repeat takes all settings from its file" in done.stderr

@@ -129,7 +129,7 @@ def _repeated(given: dict[str, Any], path: Path) -> _Plan:
     from unmask.recipe import EvaluateSection
 
     for name, value in given.items():
-        if name not in BESIDE_REPEAT and value not in (None, False):
+        if name not in BESIDE_REPEAT and value is not None and value is not False:  # 0 is a setting, too
             label = f"--{name.replace('_', '-')}"
             raise _mistake(f"{label}: --repeat takes all settings from its file; leave {label} out")
     kept = read_run(path)

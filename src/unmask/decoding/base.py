@@ -202,9 +202,9 @@ class Search(Protocol):
         ...
 
     def pick(
-        self, state: State, is_met: Bool[Tensor, " B"], draws: Draws, *, index: int
-    ) -> tuple[Int[Tensor, " B"], Bool[Tensor, " B"]] | None:
-        """Resample particles that have met: which row each row continues, and which rows were resampled.
+        self, state: State, is_met: Bool[Tensor, " B"], draws: Draws, *, index: int, eos_ids: Sequence[int]
+    ) -> tuple[Int[Tensor, " B"], Float[Tensor, " B"]] | None:
+        """Resample particles that have met: which row each row continues, and ``State.log_settled`` from now on.
 
         ``index``: steps that lie behind.
         """

@@ -3,7 +3,7 @@
 advance blocks -> read -> propose -> refine -> cut blocks -> select -> revise -> write -> stop, until every row is done
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -18,6 +18,7 @@ from unmask.seeds import Draws
 from unmask.types import Denoiser
 
 
+@torch.no_grad()
 def decode(
     model: Denoiser, batch: Batch, parts: Parts, *, draws: Draws, is_open: Bool[Tensor, "B L"] | None = None
 ) -> Iterator[Step]:
@@ -35,7 +36,8 @@ def decode(
     """
     parts.constraint.check(int(batch.canvas_length.min()))
     steps = parts.steps_per_block(int(batch.canvas_length.max()))
-    state, _ = advance(replace(start(batch, model.mask_id, is_open), steps=steps), parts, draws, index=0)
+    first = replace(start(batch, model.mask_id, is_open), steps=steps)
+    state, _ = advance(first, parts, draws, index=0, eos_ids=model.eos_ids)
     reader = parts.cache.open(model)
     index = forwards = 0
     while not bool(state.is_done.all()):
@@ -51,7 +53,8 @@ def decode(
         written = _write(state, candidates, change, model.mask_id)
         state = replace(written, is_held=parts.revision.holds(written, _changed(state, candidates, change)))
         ended = parts.stop.is_finished(state, model.eos_ids) & ~state.is_held | state.is_stuck
-        state, picked = advance(_finish(state, ended & ~state.is_done), parts, draws, index=index + 1)
+        state = _finish(state, ended & ~state.is_done)
+        state, picked = advance(state, parts, draws, index=index + 1, eos_ids=model.eos_ids)
         yield Step(
             index=index,
             at=_places(batch, candidates, change.write),
@@ -62,7 +65,7 @@ def decode(
             live=candidates.rows,
             forwards=reader.forwards - forwards,
             picked=picked,
-            state=state,
+            state=replace(state, soft=None, notes={}),
         )
         index, forwards = index + 1, reader.forwards
 
@@ -88,11 +91,13 @@ def start(batch: Batch, mask_id: int, is_open: Bool[Tensor, "B L"] | None = None
         is_done=never,
         is_stuck=never,
         log_prob=torch.zeros_like(batch.ids, dtype=torch.float64),
-        log_weight=torch.zeros_like(none, dtype=torch.float64),
+        log_settled=torch.zeros_like(none, dtype=torch.float64),
     )
 
 
-def advance(state: State, parts: Parts, draws: Draws, *, index: int) -> tuple[State, Int[Tensor, " B"] | None]:
+def advance(
+    state: State, parts: Parts, draws: Draws, *, index: int, eos_ids: Sequence[int]
+) -> tuple[State, Int[Tensor, " B"] | None]:
     """Move every row whose block is full to its next block with something open; rows without one are done.
 
     ``index``: steps that lie behind.
@@ -102,17 +107,17 @@ def advance(state: State, parts: Parts, draws: Draws, *, index: int) -> tuple[St
     """
     batch, picked = state.batch, None
     state = _slide(state, parts)
-    is_open_now = (state.is_open & state.is_in_block).any(1)
+    is_open_now = state.has_open
     first = torch.where(state.is_open, batch.offset, batch.ids.shape[1]).amin(1)
     while True:
         is_full = ~is_open_now & ~state.is_held & ~state.is_done
         if not bool(is_full.any()):
             return replace(state, is_waiting=is_full), picked
         is_met = parts.search.is_met(is_full, state.is_done)
-        resampled = parts.search.pick(state, is_met, draws, index=index)
+        resampled = parts.search.pick(state, is_met, draws, index=index, eos_ids=eos_ids)
         if resampled is not None:
-            row, is_resampled = resampled
-            state = replace(state.take(row), log_weight=torch.where(is_resampled, 0, state.log_weight))
+            row, log_settled = resampled
+            state = replace(state.take(row), log_settled=log_settled)
             picked = row if picked is None else picked[row]
             first, is_full = first[row], is_full[row]
         is_out = is_met & is_full & (state.block_end >= batch.canvas_length)
@@ -174,6 +179,8 @@ def _cut(state: State, candidates: Candidates, parts: Parts) -> tuple[State, Can
         width=width,
         is_open=is_open,
         is_asked=candidates.is_asked & inside,
+        log_prob=torch.where(inside, candidates.log_prob, -torch.inf),
+        score=torch.where(inside, candidates.score, -torch.inf),
         logits=candidates.logits[inside[candidates.is_asked]],
         block_open=opened,
     )
@@ -205,27 +212,28 @@ def _admit(
 def _admit_change(
     state: State, candidates: Candidates, change: Change, chosen: Bool[Tensor, "R W"], *, parts: Parts
 ) -> Change:
-    """Ask the constraint about a revision's own writing; a row must gain by it, else it writes what was chosen."""
+    """Ask the constraint about a revision's own writing; what is left must gain a row something, else it is undone.
+
+    A row of which something is refused, and that would be no fuller for the rest, writes what was chosen.
+    """
     nothing = torch.zeros_like(chosen)
     hidden = _write(state, candidates, replace(change, write=nothing), candidates.mask_id)
     written = parts.constraint.admit(hidden, candidates, change.write)
     if written is change.write:
         return change
     gained = (written & candidates.is_open).sum(1) - change.hide.sum(1)
-    is_idle = (chosen.any(1) & (gained < 1))[:, None]
+    is_cut = (change.write & ~written).any(1)
+    is_idle = (is_cut & chosen.any(1) & (gained < 1))[:, None]
     return Change(write=torch.where(is_idle, chosen, written), hide=change.hide & ~is_idle)
 
 
 def _write(state: State, candidates: Candidates, change: Change, mask_id: int) -> State:
     """Write and take back."""
     rows = candidates.rows
-    ids, is_open = state.ids.clone(), state.is_open.clone()
-    log_prob, log_weight = state.log_prob.clone(), state.log_weight.clone()
-    log_now = candidates.log_prob.to(log_prob.dtype)
+    ids, is_open, log_prob = state.ids.clone(), state.is_open.clone(), state.log_prob.clone()
     row, column = rows[change.write.nonzero()[:, 0]], candidates.columns[change.write]
     ids[row, column], is_open[row, column] = candidates.token[change.write], False
-    log_prob[row, column] = log_now[change.write]
-    log_weight[rows] += torch.where(change.write, log_now, 0).sum(1)
+    log_prob[row, column] = candidates.log_prob[change.write].to(log_prob.dtype)
     row, column = rows[change.hide.nonzero()[:, 0]], candidates.columns[change.hide]
     ids[row, column], is_open[row, column], log_prob[row, column] = mask_id, True, 0
     block_steps, full_steps = state.block_steps.clone(), state.full_steps.clone()
@@ -236,7 +244,6 @@ def _write(state: State, candidates: Candidates, change: Change, mask_id: int) -
         ids=ids,
         is_open=is_open,
         log_prob=log_prob,
-        log_weight=log_weight,
         block_steps=block_steps,
         full_steps=full_steps,
         notes=candidates.notes.written(len(ids)),

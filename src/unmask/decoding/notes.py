@@ -22,6 +22,10 @@ class Note:
     width: Int[Tensor, " B"]
     values: Tensor
 
+    def take(self, index: Int[Tensor, " B"]) -> "Note":
+        """Let each row go on with what is remembered of row ``index``."""
+        return Note(start=self.start[index], width=self.width[index], values=self.values[index])
+
 
 Notes = Mapping[str, Note]
 

@@ -9,34 +9,28 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding.base import CONSTRAINTS, REVISIONS, SEARCHES, STOPS
+from unmask.decoding.revision.headless import Headless
 from unmask.decoding.state import Candidates, Change, State
 from unmask.seeds import Draws
-from unmask.types import Denoiser
 
 
 @REVISIONS.register("none")
 @part
-class NoRevision:
+class NoRevision(Headless):
     """A written token is final."""
 
-    asks_written: ClassVar[bool] = False
-    head: ClassVar[str | None] = None
     selection: ClassVar[str | None] = None
     view: ClassVar[str | None] = None
 
-    def observe(self, model: Denoiser, asked: Int[Tensor, "K 2"]) -> None:
-        """Nothing to read."""
-        del model, asked
+    @property
+    def asks_written(self) -> bool:
+        """Never."""
+        return False
 
     def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
         """What was chosen is written."""
         del state, candidates
         return Change(write=chosen, hide=torch.zeros_like(chosen))
-
-    def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
-        """No row waits."""
-        del changed
-        return torch.zeros_like(state.is_done)
 
 
 @STOPS.register("eos")
@@ -47,7 +41,7 @@ class Eos:
     def is_finished(self, state: State, eos_ids: Sequence[int]) -> Bool[Tensor, " B"]:
         """Compare the first end token with the first open place, on the canvas only."""
         batch = state.batch
-        is_eos = torch.isin(state.ids, torch.tensor(list(eos_ids), device=state.ids.device))
+        is_eos = torch.isin(state.ids, torch.tensor(list(eos_ids), dtype=torch.int64, device=state.ids.device))
         is_end = batch.is_canvas & ~state.is_open & is_eos
         beyond = batch.ids.shape[1]
         first_end = torch.where(is_end, batch.offset, beyond).amin(1)
@@ -98,9 +92,11 @@ class NoSearch:
         del is_done
         return is_full
 
-    def pick(self, state: State, is_met: Bool[Tensor, " B"], draws: Draws, *, index: int) -> None:
+    def pick(
+        self, state: State, is_met: Bool[Tensor, " B"], draws: Draws, *, index: int, eos_ids: Sequence[int]
+    ) -> None:
         """All go on as they are."""
-        del state, is_met, draws, index
+        del state, is_met, draws, index, eos_ids
 
     def best(self, state: State, eos_ids: Sequence[int]) -> Int[Tensor, " B"]:
         """All rows."""

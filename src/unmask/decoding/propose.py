@@ -15,6 +15,9 @@ from unmask.seeds import Draws
 from unmask.types import Denoiser, SoftTokens
 
 
+LEAST = 2.0**-1022  # sums of logarithms stay numbers
+
+
 def propose(
     model: Denoiser, state: State, parts: Parts, draws: Draws, index: int, *, reader: Reader
 ) -> tuple[Candidates, SoftTokens | None]:
@@ -34,7 +37,7 @@ def propose(
     rows = (~(state.is_done | state.is_waiting)).nonzero().squeeze(1)
     begin, width = state.block_start[rows], (state.block_end - state.block_start)[rows]
     ramp = torch.arange(int(width.max()), device=rows.device)
-    prompt = state.batch.is_canvas[rows].long().argmax(1)
+    prompt = state.prompt_length[rows]
     in_block = ramp < width[:, None]
     columns = ((prompt + begin)[:, None] + ramp).clamp(max=state.ids.shape[1] - 1)
     is_open = in_block & state.is_open[rows[:, None], columns]
@@ -43,9 +46,7 @@ def propose(
     at = torch.stack([is_asked.nonzero()[:, 0], columns[is_asked]], dim=1)
     in_batch = torch.stack([rows[at[:, 0]], at[:, 1]], dim=1)
     query, asked = parts.view.query(model, state, rows, at)
-    logits = parts.view.read(reader.logits(query, asked, state=state, rows=rows))
-    if logits.dtype in (torch.bfloat16, torch.float16):
-        logits = logits.float()
+    logits = parts.view.read(_widened(reader.logits(query, asked, state=state, rows=rows)))
     offset = at[:, 1] - prompt[at[:, 0]]
     keys = (state.batch.order[in_batch[:, 0]], torch.full_like(offset, index), offset)
     notes = Notebook(state.notes, rows=rows, start=begin, width=width, places=len(ramp))
@@ -72,7 +73,7 @@ def propose(
         token=torch.zeros_like(columns).masked_scatter(is_asked, token),
         written=state.ids[rows[:, None], columns],
         logits=logits,
-        log_prob=spread(probability.log()),
+        log_prob=spread(probability.clamp(min=LEAST).log()),
         score=spread(parts.proposal.rank(measured(parts.selection.score), token, model.eos_ids)),
         measure=lambda name: spread(measured(name)),
         block_open=state.block_open[rows],
@@ -81,13 +82,18 @@ def propose(
         sureness=lambda: _sureness(state, rows),
         mask_id=model.mask_id,
         notes=notes,
-        look_ahead=_foresight(model, state, parts, reader, rows=rows, columns=columns, is_open=is_open),
+        look_ahead=_foresight(model, state, parts, reader, rows=rows, columns=columns),
         trust=None if trust is None else spread(trust),
     )
     if is_asked is not is_open:
         at_open = is_open[is_asked]
         in_batch, logits = in_batch[at_open], logits[at_open]
     return candidates, parts.view.remember(model, in_batch, logits)
+
+
+def _widened(logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
+    """Compute with at least float32."""
+    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
 
 def _sureness(state: State, rows: Int[Tensor, " R"]) -> Float[Tensor, " R"]:
@@ -129,22 +135,23 @@ def _foresight(
     *,
     rows: Int[Tensor, " R"],
     columns: Int[Tensor, "R W"],
-    is_open: Bool[Tensor, "R W"],
 ) -> LookAhead:
     """Prepare to read what the text would be; a forward without a cache, counted by the reader."""
 
     def look_ahead(
-        is_written: Bool[Tensor, "N R W"], tokens: Int[Tensor, "N R W"]
-    ) -> tuple[Bool[Tensor, "N R W"], Float[Tensor, "K V"]]:
-        ways = len(is_written)
-        seen = state.shown(rows.repeat(ways))
-        place = is_written.flatten(0, 1).nonzero()
-        seen.ids[place[:, 0], columns.repeat(ways, 1)[place[:, 0], place[:, 1]]] = tokens[is_written]
-        left = is_open & ~is_written
-        at = left.flatten(0, 1).nonzero()
-        at = torch.stack([at[:, 0], columns.repeat(ways, 1)[at[:, 0], at[:, 1]]], dim=1)
+        is_written: Bool[Tensor, "N R W"], tokens: Int[Tensor, "N R W"], is_asked: Bool[Tensor, "N R W"]
+    ) -> Float[Tensor, "K V"]:
+        column = columns.repeat(len(is_written), 1)
+
+        def places(chosen: Bool[Tensor, "N R W"]) -> tuple[Int[Tensor, " K"], Int[Tensor, " K"]]:
+            row, place = chosen.flatten(0, 1).nonzero().unbind(1)
+            return row, column[row, place]
+
+        seen = state.shown(rows.repeat(len(is_written)))
+        seen.ids[places(is_written)], seen.is_open[places(is_written)] = tokens[is_written], False
+        at = torch.stack(places(is_asked), dim=1)
         query, asked = parts.view.query(model, seen, torch.arange(len(seen.ids), device=rows.device), at)
         reader.forwards += 1
-        return left, parts.view.read(model.logits(query, asked))
+        return parts.view.read(_widened(model.logits(query, asked)))
 
     return look_ahead

@@ -42,7 +42,12 @@ def negative_entropy(
 ) -> Float[Tensor, " K"]:
     """Sum of p log p: higher is surer."""
     del token, draws, keys
-    return -torch.cat([torch.special.entr(piece.softmax(-1)).sum(-1) for piece in in_pieces(logits)])
+    return -entropy(logits)
+
+
+def entropy(logits: Float[Tensor, "K V"]) -> Float[Tensor, " K"]:
+    """Measure in nats how spread each row is."""
+    return torch.cat([torch.special.entr(piece.softmax(-1)).sum(-1) for piece in in_pieces(logits)])
 
 
 def margin(
@@ -66,7 +71,8 @@ def certainty(
     logits: Float[Tensor, "K V"], token: Int[Tensor, " K"], draws: Draws, keys: Sequence[Tensor]
 ) -> Float[Tensor, " K"]:
     """Measure 1 - H / ln V: 1 is certain, 0 is uniform (SDLM, arXiv 2509.24007)."""
-    return 1 + negative_entropy(logits, token, draws, keys) / math.log(logits.shape[-1])
+    del token, draws, keys
+    return 1 - entropy(logits) / math.log(logits.shape[-1])
 
 
 def random_order(

@@ -32,7 +32,7 @@ class State:
         is_done: rows that are finished.
         is_stuck: rows that ended because nothing that the constraint allows was left to write.
         log_prob: log probability that each token had when it was written; 0 elsewhere.
-        log_weight: sum of them since the row was last resampled.
+        log_settled: log probability of the row's answer when it was last resampled; 0 before.
         soft: what the view remembers of the last predictions; (row, column) in the batch.
         notes: what parts remember of the active blocks.
         steps: forwards that a block may take; None: one for each open place.
@@ -53,7 +53,7 @@ class State:
     is_done: Bool[Tensor, " B"]
     is_stuck: Bool[Tensor, " B"]
     log_prob: Float[Tensor, "B L"]
-    log_weight: Float[Tensor, " B"]
+    log_settled: Float[Tensor, " B"]
     soft: SoftTokens | None = None
     notes: Notes = field(default_factory=dict)
     steps: int | None = None
@@ -69,17 +69,33 @@ class State:
         offset = self.batch.offset
         return (offset >= self.block_start[:, None]) & (offset < self.block_end[:, None])
 
+    @property
+    def has_open(self) -> Bool[Tensor, " B"]:
+        """Rows whose active block has open columns."""
+        return (self.is_open & self.is_in_block).any(1)
+
     def take(self, index: Int[Tensor, " B"]) -> "State":
-        """Let each row go on from where row ``index`` stands; what only the next forward would read is forgotten."""
-        kept = ("batch", "soft", "notes", "steps")
-        values = {each.name: getattr(self, each.name)[index] for each in fields(self) if each.name not in kept}
-        return replace(self, **values, soft=None, notes={})
+        """Let each row go on from where row ``index`` stands, with what is remembered of that row."""
+        notes = {name: note.take(index) for name, note in self.notes.items()}
+        soft = None if self.soft is None else _taken(self.soft, index)
+        return replace(self, **self._by_row(index), soft=soft, notes=notes)
 
     def shown(self, index: Int[Tensor, " R"]) -> "State":
-        """Show rows as a batch of their own, any number of times each."""
+        """Show rows as a batch of their own, any number of times each; nothing is remembered of them."""
         batch = self.batch
         order, length = batch.order[index], batch.canvas_length[index]
-        return replace(self.take(index), batch=replace(batch.rows(index), order=order, canvas_length=length))
+        shown = replace(batch.rows(index), order=order, canvas_length=length)
+        return replace(self, **self._by_row(index), batch=shown, soft=None, notes={})
+
+    def _by_row(self, index: Int[Tensor, " R"]) -> dict[str, Tensor]:
+        kept = ("batch", "soft", "notes", "steps")
+        return {each.name: getattr(self, each.name)[index] for each in fields(self) if each.name not in kept}
+
+
+def _taken(soft: SoftTokens, index: Int[Tensor, " B"]) -> SoftTokens:
+    """Give each row the blends of row ``index``."""
+    row, entry = (index[:, None] == soft.at[:, 0]).nonzero().unbind(1)
+    return SoftTokens(at=torch.stack([row, soft.at[entry, 1]], dim=1), ids=soft.ids[entry], weights=soft.weights[entry])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,8 +153,8 @@ class Candidates:
         )
 
 
-LookAhead = Callable[[Bool[Tensor, "N R W"], Int[Tensor, "N R W"]], tuple[Bool[Tensor, "N R W"], Float[Tensor, "K V"]]]
-"""Write tokens at places, in N ways, and read them all in one forward: the places still open, and the logits there."""
+LookAhead = Callable[[Bool[Tensor, "N R W"], Int[Tensor, "N R W"], Bool[Tensor, "N R W"]], Float[Tensor, "K V"]]
+"""Write tokens at places (first, second), in N ways, and read in one forward what the model says of others (third)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +184,7 @@ class Step:
         live: rows that this step read.
         forwards: calls of the model in this step: one, or more where a part looks ahead or rows are read apart.
         picked: the row that each row continues, where particles were resampled after the step; None: all their own.
-        state: after the step.
+        state: after the step, without what only parts remember.
     """
 
     index: int

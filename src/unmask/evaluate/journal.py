@@ -108,9 +108,9 @@ def read_answers(folder: Path, mark: str | None = None) -> list[Answer]:
     """
     found = {}
     for path in sorted(folder.glob("answers*.jsonl")):
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), 1):
-            if not line.endswith("\n"):
-                break
+        # Bytes, since an answer may hold other ends of lines, and the cut may have come inside of a letter.
+        *lines, _cut_off = path.read_bytes().split(b"\n")
+        for number, line in enumerate(lines, 1):
             try:
                 values = json.loads(line)
                 made = values.pop("run")

@@ -71,23 +71,22 @@ def collect(
 ) -> Collected:
     """Run to the end and count."""
     kept: list[Step] = []
-    row_forwards = torch.zeros(len(batch.order), dtype=torch.int64)
-    forwards, ids, best = 0, batch.ids, list(range(len(batch.order)))
-    is_stuck = [False] * len(best)
+    rows = len(batch.order)
+    row_forwards = torch.zeros(rows, dtype=torch.int64)
+    forwards, state = 0, None
     for step in steps:
-        forwards, ids = forwards + step.forwards, step.state.ids
-        is_stuck = step.state.is_stuck.tolist()
+        forwards, state = forwards + step.forwards, step.state
         row_forwards[step.live.cpu()] += 1
         if keep_steps:
             kept.append(step)
-        if bool(step.state.is_done.all()):
-            best = parts.search.best(step.state, eos_ids).tolist()
+    ids = batch.ids if state is None else state.ids
+    best = list(range(0, rows, parts.search.particles)) if state is None else parts.search.best(state, eos_ids).tolist()
     return Collected(
         canvases=[ids[row][batch.offset[row] >= 0].cpu() for row in best],
         sequences=[ids[row][batch.owner[row] >= 0].cpu() for row in best],
         forwards=forwards,
         row_forwards=row_forwards.view(len(best), -1).sum(1).tolist(),
-        is_stuck=[is_stuck[row] for row in best],
+        is_stuck=[state is not None and bool(state.is_stuck[row]) for row in best],
         steps=kept,
     )
 

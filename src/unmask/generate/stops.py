@@ -34,7 +34,7 @@ def spelled(lm: LoadedModel, ids: Sequence[int]) -> str:
 
 def cut_at_end(ids: Tensor, eos_ids: Sequence[int]) -> Tensor:
     """Keep tokens up to and with the first end token."""
-    ends = torch.isin(ids, torch.tensor(list(eos_ids))).nonzero()
+    ends = torch.isin(ids, torch.tensor(list(eos_ids), dtype=torch.int64)).nonzero()
     return ids[: int(ends[0]) + 1] if len(ends) else ids
 
 

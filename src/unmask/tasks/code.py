@@ -12,7 +12,8 @@ from unmask.tasks.sandbox import Checks, Limits, Verdict, check, run
 
 Execute = Literal["no", "sandbox", "limits"]
 _STARTS = re.compile(r"^(?:(?:from|import|def|class|async def) |@)", re.MULTILINE)
-_STOPS = re.compile(r"\n(?=```|print\(|assert\b|if __name__|#|>>>|\[DONE\]|</?answer)")
+# The last kind is a sentence: "This function …", "Note that …".
+_STOPS = re.compile(r"\n(?=```|print\(|assert\b|if __name__|#|>>>|\[DONE\]|</?answer|[A-Z][a-z']*,? [a-z]+ )")
 _BODY_STOPS = re.compile(r"\n(?=\S)")
 
 
@@ -56,7 +57,7 @@ def judge(text: str, problem: Problem, *, execute: Execute, limits: Limits) -> V
 
 def source_of_answer(text: str, problem: Code) -> str:
     """Put an answer's code together: what goes before it, then the code, as a whole function or as its body."""
-    code = code_of(text, () if not problem.before else problem.checks.names)
+    code = code_of(text, problem.checks.names, is_begun=bool(problem.before))
     if not code.strip() or not problem.before:
         return code
     if _defines(code, problem.checks.names):
@@ -65,25 +66,37 @@ def source_of_answer(text: str, problem: Code) -> str:
 
 
 def _defines(code: str, names: Sequence[str]) -> bool:
-    return any(re.search(rf"^(?:async )?def {re.escape(name)}\b", code, re.MULTILINE) for name in names)
+    return any(re.search(rf"^(?:async def|def|class) {re.escape(name)}\b", code, re.MULTILINE) for name in names)
 
 
-def code_of(text: str, started: Sequence[str] = ()) -> str:
-    """Find the code in an answer: the first fenced Python block, or else the text up to a stop word.
+def code_of(text: str, wanted: Sequence[str] = (), *, is_begun: bool = False) -> str:
+    """Find the code in an answer: a fenced Python block, or else the text up to a stop word.
+
+    Of several blocks it is the first that defines what is asked for, with the definitions and imports that stand in
+    blocks before it; where none does, the first.
 
     Args:
         text: the answer.
-        started: functions that the prompt has begun, so that a text which defines none of them is the body of one.
+        wanted: functions and classes that are asked for.
+        is_begun: whether the prompt has begun them, so that a text which defines none is the body of one.
     """
     blocks = fences(text)
     python = [content for language, content in blocks if language in ("python", "py", "python3")]
     if blocks:
-        return (python or [content for _, content in blocks])[0]
-    if started and not _defines(text, started):
+        return _joined(python or [content for _, content in blocks], wanted)
+    if is_begun and not _defines(text, wanted):
         body = text.strip("\n")
         return _BODY_STOPS.split(body)[0] if body[:1].isspace() else _STOPS.split(body)[0]
     start = _STARTS.search(text)
     return _STOPS.split(text[start.start() :])[0] if start else ""
+
+
+def _joined(blocks: Sequence[str], wanted: Sequence[str]) -> str:
+    for number, block in enumerate(blocks):
+        if _defines(block, wanted):
+            before = [other for other in blocks[:number] if _STARTS.match(other)]
+            return "\n".join([*before, block])
+    return blocks[0]
 
 
 def _as_body(code: str) -> str:

@@ -8,11 +8,12 @@ from fractions import Fraction
 
 _LONGEST = 200
 _LATEX = {
-    r"\times": "*", r"\cdot": "*", r"\div": "/", r"\left": "", r"\right": "", r"\,": "", "\N{MULTIPLICATION SIGN}": "*",
-    "\N{DIVISION SIGN}": "/", "\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{MIDDLE DOT}": "*", "$": "",
-    "[": "(", "]": ")",
+    r"\times": "*", r"\cdot": "*", r"\ast": "*", r"\div": "/", r"\left": "", r"\right": "", r"\,": "", "$": "",
+    "\N{MULTIPLICATION SIGN}": "*", "\N{MIDDLE DOT}": "*", "\N{DOT OPERATOR}": "*", "\N{ASTERISK OPERATOR}": "*",
+    "\N{DIVISION SIGN}": "/", "\N{DIVISION SLASH}": "/", "\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "[": "(", "]": ")",
 }  # fmt: skip
 _FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+_TIMES = re.compile(r"(?<=[\d)] )[xX](?= [\d(])")
 _SUM = re.compile(r"[\d+\-*/() ]+", re.ASCII)
 _OPERATORS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
@@ -44,7 +45,7 @@ def _plain(text: str) -> str:
         text = inner
     for sign, plain in _LATEX.items():
         text = text.replace(sign, plain)
-    return text
+    return _TIMES.sub("*", text)
 
 
 def _value(node: ast.expr, numbers: list[int]) -> Fraction:

@@ -8,11 +8,18 @@ from unmask.config import part
 from unmask.data import Record, read
 from unmask.errors import UserError
 from unmask.tasks.base import TASKS, Problem, check_split
+from unmask.tasks.extract import last_tag
 
 _MARKS = re.compile(r"<<[^<>]*>>")
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
 _NUMBER = re.compile(rf"(?:(?<![\w)])-\$?)?(?:{_DIGITS})")  # the minus of "3-5" is none
-_MARKED = re.compile(rf"(?:####\s*|\\boxed\{{\s*)(-?(?:\\?\$)?-?(?:{_DIGITS}))")
+# What may stand between the mark and the number: a name or a sum and its "=", and what makes letters bold.
+_SIGNS = r"[-+*/×÷x]|\\(?:times|cdot|div)"
+_SUM = rf"(?:[\d\s.,$()]{{1,20}}(?:{_SIGNS})(?:[\d\s.,$()]|{_SIGNS}){{0,60}}=\s*)*"
+_MARKED = re.compile(
+    rf"(?:####|\\boxed\{{)\s*(?:[A-Za-z ]{{1,20}}=\s*)?{_SUM}(?:\\(?:text|math)\w*\{{\s*|\*\*)?"
+    rf"(-?(?:\\?\$)?-?(?:{_DIGITS}))"
+)
 
 
 @TASKS.register("gsm8k")
@@ -21,8 +28,8 @@ class GSM8K:
     """Questions and worked answers that end in ``#### number``.
 
     The calculator marks ``<<3*4=12>>`` are taken out of the solutions. The last number of a text counts, as in the
-    flexible extraction of lm-evaluation-harness; a number after ``####`` or in a box goes first. Beside it, ``strict``
-    counts only a number after ``####``.
+    flexible extraction of lm-evaluation-harness; a number after ``####`` or in a box goes first (of a sum, what it comes
+    to), then the last in an ``<answer>`` tag. Beside it, ``strict`` counts only a number after ``####``.
 
     Args:
         path: folder with ``train.jsonl`` and ``test.jsonl`` as released; None: ``openai/gsm8k`` from the hub.
@@ -76,12 +83,14 @@ def final_number(text: str) -> str | None:
 
     >>> final_number("so 3 * 4 = 12 #### 1,200")
     '1200'
-    >>> final_number(r"it costs $\\boxed{18}$ for 2 days")
+    >>> final_number(r"it costs $\boxed{18}$ for 2 days")
+    '18'
+    >>> final_number(r"\boxed{3 \times 6 = 18}, <answer>17</answer>")
     '18'
     >>> final_number("from 3-5 days")
     '5'
     """
-    text = text.replace("\N{MINUS SIGN}", "-")
+    text = text.replace("\N{MINUS SIGN}", "-").replace("{,}", ",").replace("\\!", "")
     marked = _MARKED.search(text)
-    numbers = [marked[1]] if marked else _NUMBER.findall(text)
+    numbers = [marked[1]] if marked else _NUMBER.findall(last_tag(text) or "") or _NUMBER.findall(text)
     return re.sub(r"[^\d.-]", "", numbers[-1]) if numbers else None

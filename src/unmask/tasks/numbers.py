@@ -4,7 +4,7 @@ import re
 from fractions import Fraction
 
 _WRAPPED = re.compile(r"^\\(?:text|textbf|mathrm|mathbf|mbox|boldsymbol)\s*\{([^{}]*)\}$")
-_SPACES = re.compile(r"\\[,;:! ]|\\q?quad\b|~|\s")
+_SPACE = r"(?:\\[,;:! ]|\\q?quad\b|~|\s)"
 _NUMBER = re.compile(
     r"(?P<sign>[-+]?)(?P<digits>\d{1,3}(?:,\d{3})+|\d+)?(?P<rest>\.\d*)?"
     r"(?:(?:[eE]|(?:\\times|\\cdot|[*x×])10\^)\{?(?P<power>[-+]?\d{1,3})\}?)?"
@@ -22,7 +22,10 @@ def number_of(text: str) -> Fraction | None:
     """
     if len(text) > _LONGEST:
         return None
-    bare = _SPACES.sub("", undressed(text)).replace("{,}", ",")
+    bare = re.sub(rf"(?<=\d){_SPACE}+(?=\d{{3}}(?!\d))", "", undressed(text))
+    if re.search(rf"\d{_SPACE}+\d", bare):  # two numbers
+        return None
+    bare = re.sub(_SPACE, "", bare).replace("{,}", ",")
     bare = re.sub(r"^(?:[a-zA-Z]+|\\[a-z]+|[a-zA-Z\d+]{1,12})=", "", bare)
     bare = re.sub(r"\^\{?\\circ\}?$|°$", "", bare)
     bare = re.sub(r"^([-+]?)(?:\\?\$|€|£)([-+]?)", r"\1\2", bare)

@@ -15,7 +15,9 @@ from unmask.tasks.base import TASKS, Problem, check_split, draw
 from unmask.tasks.extract import fences, last_box, last_tag
 from unmask.tasks.published import Row, problems_of, source_of, text_of
 
-_RUN = re.compile(r"(?<![\d-])[1-4](?:[\s|,;&\\-]*[1-4]){15}(?!\d)")
+_BETWEEN = r"[\s|,;&\\\[\]()+-]*"
+_RUN = re.compile(rf"(?<![\d-])(?<!\d[ |,;&])[1-4](?:{_BETWEEN}[1-4]){{15}}(?![ \t|,;&]*\d)")
+_RUN_ALONE = re.compile(rf"{_RUN.pattern}(?!{_BETWEEN}\d)")
 _GROUPS = tuple(
     group
     for i in range(4)
@@ -40,9 +42,9 @@ class Sudoku:
     r"""Sudoku with 4x4 cells; a grid that follows the rules and keeps the given digits is right.
 
     The 16 digits are looked for in this order: the last balanced ``\boxed{}``, the last ``<answer>`` tag, the first
-    fenced block, the last run of 16 digits; spaces, commas, bars and new lines between them do not count. ``cells`` is
-    the share of the originally empty cells that are right; of an answer that is too short, the missing ones are wrong,
-    and one that is too long has none right.
+    fenced block, the last run of 16 digits; spaces, commas, bars, brackets and new lines between them do not count.
+    ``cells`` is the share of the originally empty cells that are right; of an answer that is too short, the missing
+    ones are wrong, and one that is too long has none right.
 
     Args:
         path: a file with ``Puzzle`` and ``Solution`` (16 digits, 0 = empty), or a folder with ``test.csv`` (and
@@ -136,7 +138,7 @@ def digits_of(text: str) -> str:
     fenced = fences(text)
     inside = last_box(text) or last_tag(text) or (fenced[0][1] if fenced else None)
     if inside is not None:
-        runs = _RUN.findall(inside)
+        runs = _RUN_ALONE.findall(inside)
         return re.sub(r"\D", "", runs[0] if len(runs) == 1 else inside)
     runs = _RUN.findall(text)
     if runs:

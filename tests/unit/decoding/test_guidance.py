@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from places import trace
@@ -78,3 +80,34 @@ def test_on_a_model_against_two_forwards(attention):
 def test_bad_scales_are_refused(scale):
     with pytest.raises(UserError, match="scale"):
         Guidance(scale=scale)
+
+
+def test_impossible_tokens_stay_impossible():
+    """Infinities have no difference: not even what is impossible only without the prompt becomes anything else."""
+    inf = float("inf")
+    conditional, unconditional = torch.tensor([[-inf, -inf, 2.0, 1.0]]), torch.tensor([[-inf, 1.0, -inf, 0.0]])
+    assert Guidance(scale=1).read(torch.cat([conditional, unconditional])).tolist() == [[-inf, -inf, 2.0, 2.0]]
+
+
+def test_half_precision_answers_are_guided_in_float32():
+    """4.0 and 4.03125 are neighbours in bfloat16; two and a half times their difference on top is none of its numbers."""
+
+    class Half(Table):
+        def predict(self, query, at):
+            out = torch.zeros(len(at), self.vocab_size, dtype=torch.bfloat16)
+            out[:, 1] = 4.0
+            out[: len(at) // 2, 1] = 4.03125
+            return out
+
+    seen = []
+
+    class Watching(Guidance):
+        def read(self, logits):
+            seen.append(super().read(logits))
+            return seen[-1]
+
+    batch = lay_out([Example(prompt=[1], answer=(), order=0, canvas=4)], block_size=4, filler_id=9)
+    parts = Decoder(block_size=4).parts()
+    next(decode(Half(), batch, replace(parts, view=Watching(scale=1.5)), draws=Draws(seed=0)))
+    assert seen[0].dtype == torch.float32
+    assert float(seen[0][0, 1]) == 4.0 + 2.5 * 0.03125

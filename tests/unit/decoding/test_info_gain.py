@@ -18,14 +18,13 @@ LN2 = 0.6931471805599453
 def ahead(after):
     """A look-ahead that leaves, after place i is written, every other place with ``after[i]`` of two even tokens."""
 
-    def look_ahead(is_written, tokens):
+    def look_ahead(is_written, tokens, left):
         look_ahead.calls.append(is_written)
-        left = ~is_written & look_ahead.is_open
         first = is_written.long().argmax(2)[:, :, None].expand(left.shape)[left]
         logits = torch.full((len(first), 2), -INF)
         logits[:, 0] = 0.0
         logits[:, 1] = torch.where(torch.tensor(after)[first] > 0, 0.0, -INF)
-        return left, logits
+        return logits
 
     look_ahead.calls = []
     return look_ahead
@@ -34,9 +33,7 @@ def ahead(after):
 def seen(p, entropy, after, *, closed=(), **options):
     uniform = torch.linspace(0.1, 0.9, len(p)).tolist()
     candidates = places(p, closed=closed, entropy=[-h for h in entropy], random=uniform, **options)
-    look = ahead(after)
-    look.is_open = candidates.is_open
-    return replace(candidates, look_ahead=look)
+    return replace(candidates, look_ahead=ahead(after))
 
 
 def test_own_entropy_and_what_is_left_decide():
@@ -92,3 +89,53 @@ def test_draws_belong_to_the_seed():
 def test_bad_settings_are_refused(fields):
     with pytest.raises(UserError):
         InfoGain(**fields)
+
+
+class Watched(Hash):
+    """Keeps every query."""
+
+    def predict(self, query, at):
+        self.heads.setdefault("queries", []).append(query)
+        return super().predict(query, at)
+
+
+@pytest.mark.parametrize("view", ["canvas", "anchored", "reordered"])
+def test_every_view_shows_what_is_tried_as_written(view):
+    """The forward that looks ahead reads each choice as the text that it would be: one open place less."""
+    model = Watched()
+    trace(selection="info_gain", model=model, prompts=[(1,)], length=4, view=view, heads=False)
+    now, ahead = model.heads["queries"][:2]
+
+    def open_places(query):
+        if view == "reordered":  # they are read after all that is written
+            return (query.columns.block >= query.ids.shape[1]).sum(1).tolist()
+        return (query.ids == model.mask_id).sum(1).tolist()
+
+    assert len(ahead.ids) > 1
+    assert open_places(ahead) == [open_places(now)[0] - 1] * len(ahead.ids)
+
+
+def test_only_what_is_left_of_a_block_that_was_cut_counts():
+    """The first forward asks about the window of 8; the block ends at its first place, and the next at the second."""
+    model = Watched()
+    blocks = {"name": "adablock", "delimiters": list(range(10)), "threshold": 0.0, "window": 1.0}
+    trace(selection="info_gain", model=model, prompts=[(1,)], length=8, blocks=blocks, block_size=2, heads=False)
+    assert model.asked[0] == 8
+    wide = [query for query in model.heads["queries"] if len(query.ids) > 1]
+    assert wide
+    for asked, query in zip(model.asked, model.heads["queries"], strict=True):
+        # A cut block has at most as many open places as lie before its end; each way leaves one less.
+        assert len(query.ids) == 1 or asked < 7 * len(query.ids)
+
+
+def test_whether_it_draws_shows_at_the_first_forward():
+    """A first block with one open place offers no choice, but several samples may be asked for all the same."""
+    from unmask.generate import generate
+    from unmask.models import ScratchSpec, from_scratch
+
+    lm = from_scratch(ScratchSpec(hidden_size=32, layers=2, heads=2, init_std=0.3, seed=3))
+    options = {"max_new_tokens": 9, "blocks": {"name": "fixed", "block_size": 4, "grid": "text"}}
+    out = generate(lm, [1, 2, 3], n=4, selection={"name": "info_gain", "choices": 2}, **options)
+    assert len(out.texts) == 4
+    with pytest.raises(UserError, match="draws random numbers"):
+        generate(lm, [1, 2, 3], n=2, selection=QUOTA, **options)

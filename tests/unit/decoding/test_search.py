@@ -35,6 +35,11 @@ def smc(particles=3, **fields):
     return {"name": "smc", "particles": particles, **fields}
 
 
+def weighing(state, weights):
+    """Particles that have written nothing, and whose log weights are these all the same."""
+    return replace(state, log_settled=-torch.tensor(list(weights), dtype=torch.float64))
+
+
 @pytest.mark.parametrize("name", ["smc", "best_of"])
 @pytest.mark.parametrize("fields", [{}, {"temperature": 0.0}, {"revision": "edit"}])
 def test_one_particle_is_no_search(name, fields):
@@ -59,23 +64,24 @@ def test_never_resampled_particles_are_independent_samples():
 def test_a_dominant_weight_is_copied_and_equal_weights_are_left_alone():
     state = start(rows(particles=3), 10)
     met = torch.ones(6, dtype=torch.bool)
-    state = replace(state, log_weight=torch.tensor([0.0, 100.0, 0.0, -5.0, -5.0, -5.0], dtype=torch.float64))
-    index, resampled = Smc(particles=3).pick(state, met, Draws(seed=1), index=4)
+    state = weighing(state, [0.0, 100.0, 0.0, -5.0, -5.0, -5.0])
+    index, settled = Smc(particles=3).pick(state, met, Draws(seed=1), index=4, eos_ids=(9,))
     assert index.tolist() == [1, 1, 1, 3, 4, 5]
-    assert resampled.tolist() == [True] * 3 + [False] * 3
-    even = replace(state, log_weight=torch.zeros(6, dtype=torch.float64))
-    assert Smc(particles=3).pick(even, met, Draws(seed=1), index=4) is None
-    assert Smc(particles=3).pick(state, ~met, Draws(seed=1), index=4) is None
+    assert settled.tolist() == [0.0, 0.0, 0.0, 5.0, 5.0, 5.0]  # the first three begin anew, at what they have now
+    even = weighing(state, [0.0] * 6)
+    for below in (0.5, 1):
+        search = Smc(particles=3, resample_below=below)
+        assert search.pick(even, met, Draws(seed=1), index=4, eos_ids=(9,)) is None
+    assert Smc(particles=3).pick(state, ~met, Draws(seed=1), index=4, eos_ids=(9,)) is None
 
 
 def test_the_effective_sample_size_decides():
     """Weights .7, .1, .1, .1: 1 / (.49 + .03) = 1.923 of four particles."""
     state = start(rows([[1]], particles=4), 10)
-    weights = torch.tensor([0.7, 0.1, 0.1, 0.1], dtype=torch.float64)
-    state, met = replace(state, log_weight=weights.log()), torch.ones(4, dtype=torch.bool)
+    state, met = weighing(state, map(math.log, (0.7, 0.1, 0.1, 0.1))), torch.ones(4, dtype=torch.bool)
     below = 1.923 / 4
-    assert Smc(particles=4, resample_below=below - 0.001).pick(state, met, Draws(seed=0), index=0) is None
-    assert Smc(particles=4, resample_below=below + 0.001).pick(state, met, Draws(seed=0), index=0) is not None
+    assert Smc(particles=4, resample_below=below - 0.001).pick(state, met, Draws(seed=0), index=0, eos_ids=(9,)) is None
+    assert Smc(particles=4, resample_below=below + 0.001).pick(state, met, Draws(seed=0), index=0, eos_ids=(9,)) is not None
 
 
 def test_particles_are_drawn_by_their_weights():
@@ -83,10 +89,10 @@ def test_particles_are_drawn_by_their_weights():
     points = torch.tensor([[0.0, 0.19, 0.2, 0.69, 0.7, 0.999999]], dtype=torch.float64)
     assert inverse(weight, points).tolist() == [[0, 0, 1, 1, 2, 2]]
     state = start(rows([[1]], particles=3), 10)
-    state, met = replace(state, log_weight=weight[0].log()), torch.ones(3, dtype=torch.bool)
+    state, met = weighing(state, weight[0].log().tolist()), torch.ones(3, dtype=torch.bool)
     counts, search = torch.zeros(3), Smc(particles=3, resample_below=1)
     for index in range(2000):
-        counts += torch.bincount(search.pick(state, met, Draws(seed=0), index=index)[0], minlength=3)
+        counts += torch.bincount(search.pick(state, met, Draws(seed=0), index=index, eos_ids=(9,))[0], minlength=3)
     expected = 6000 * weight[0]
     chi_square = float(((counts - expected) ** 2 / expected).sum())
     assert chi_square < 13.8  # 0.1 % quantile, two degrees of freedom
@@ -182,6 +188,32 @@ def test_what_stands_after_the_end_does_not_count():
     assert BestOf(particles=2).best(state, (9,)).tolist() == [1]
     assert Smc(particles=2).best(state, (9,)).tolist() == [0]
     assert likeliest(replace(state, log_prob=0 * log_prob), (9,), 2, "sum").tolist() == [0]
+    # Of what a particle is weighed by, neither: e^-2 and e^-3.6 are .83 and .17, and 1 / sum w^2 is 1.39 of two.
+    met = torch.ones(2, dtype=torch.bool)
+    for below, resamples in ((0.68, False), (0.7, True)):
+        search = Smc(particles=2, resample_below=below)
+        assert (search.pick(state, met, Draws(seed=0), index=0, eos_ids=(9,)) is not None) is resamples
+
+
+def test_what_was_taken_back_does_not_count():
+    """The weights before the first resampling are those of the answers as they stand, whatever was revised."""
+    _, parts, steps = run(smc(resample_below=0), particles=3, revision={"name": "edit", "threshold": 0.1})
+    assert any(len(step.taken_back) for step in steps)
+    state = steps[-1].state
+    assert torch.equal(answer_log_prob(state, (), "sum") - state.log_settled, state.log_prob.sum(1))
+
+
+def test_between_given_tokens_every_gap_ends_by_itself():
+    """Gaps at 0 to 1 and 3 to 5; the first ends at once, the second at its second token."""
+    batch = rows([[1]], length=6)
+    is_ours = batch.is_canvas & (batch.offset != 2)
+    state = start(batch, 10, is_ours)
+    ids, log_prob = state.ids.clone(), torch.zeros_like(state.ids, dtype=torch.float64)
+    ids[0, 1:] = torch.tensor([9, 3, 9, 3, 9, 3])
+    log_prob[0, 1:] = torch.tensor([-1.0, -20.0, 0.0, -2.0, -4.0, -50.0])
+    state = replace(state, ids=ids, log_prob=log_prob, is_open=torch.zeros_like(state.is_open))
+    assert answer_log_prob(state, (9,), "sum").tolist() == [-7.0]
+    assert answer_log_prob(state, (9,), "mean").tolist() == [pytest.approx(-7 / 3)]
 
 
 def test_more_particles_find_likelier_texts():
@@ -211,3 +243,38 @@ def test_caches_follow_the_particles(cache):
     _, _, cached = run(smc(resample_below=1), particles=3, model=model, cache=cache)
     assert any(step.picked is not None for step in cached)
     assert torch.equal(plain[-1].state.ids, cached[-1].state.ids)
+
+
+@pytest.mark.parametrize("toy", ["plain", "shifted"])
+@pytest.mark.parametrize("stop", ["never", "eos"])
+def test_the_exact_cache_follows_particles_that_wait(toy, stop):
+    """Rows leave and come back: what was kept for them, a shifted model's first predictions too, is made anew."""
+    from test_caching import ShiftedHash
+
+    from unmask.attention import BlockCausal
+
+    for seed in range(4):
+        found = []
+        for cache in ("none", "block"):
+            model = ShiftedHash(rule=BlockCausal(), shift=True) if toy == "shifted" else Hash(rule=BlockCausal())
+            _, _, steps = run(smc(resample_below=1), particles=3, model=model, cache=cache, seed=seed, stop=stop)
+            assert any(bool(step.state.is_waiting.any()) for step in steps)
+            found.append(steps[-1].state.ids)
+        assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("fields", [
+    {"selection": {"name": "klass", "threshold": 0.05, "drift": 2.0, "calm": 1}},
+    {"selection": {"name": "credit", "threshold": 0.3, "alpha": 3.0}},
+], ids=["klass", "credit"])  # fmt: skip
+def test_what_is_remembered_of_a_prompt_outlasts_the_resampling_of_another(fields):
+    keys = list(range(6))
+    for seed in range(4):
+        options = {"temperature": 1.0, "threshold": None, "seed": seed, **fields}
+        batch = rows([[1, 2, 3], [4]], 3, keys=keys)
+        _, _, both = run(smc(resample_below=1), batch=batch, **options)
+        for number, prompt in enumerate([[1, 2, 3], [4]]):
+            own = slice(3 * number, 3 * number + 3)
+            _, _, alone = run(smc(resample_below=1), batch=rows([prompt], 3, keys=keys[own]), **options)
+            width = alone[-1].state.ids.shape[1]
+            assert torch.equal(both[-1].state.ids[own, :width], alone[-1].state.ids)

@@ -10,6 +10,7 @@ from unmask.decoding import Decoder
 from unmask.errors import UserError
 from unmask.evaluate import (
     Answer,
+    Journal,
     check_folder,
     compare,
     differences,
@@ -203,3 +204,17 @@ def test_decoders_are_made_again_from_what_is_written(decoder):
 def test_differences_name_the_place():
     before, now = {"a": {"b": 1, "c": 2}, "batch_size": 3, "d": [1]}, {"a": {"b": 1}, "batch_size": 4, "d": [2]}
     assert differences(before, now) == ["a.c was 2 and is null", "d was [1] and is [2]"]
+
+
+def test_answers_with_other_ends_of_lines_and_cut_letters_are_read_back(tmp_path):
+    answers = [
+        Answer(place="p", prompt="", text=text, expected="", is_right=False, problem=i)
+        for i, text in enumerate(["a\u2028b", "a\x85b\x0cc\rd", "é"])
+    ]
+    journal = Journal(folder=tmp_path, settings={"seed": 0})
+    journal.append(answers)
+    assert read_answers(tmp_path) == answers
+    part = tmp_path / "answers-0.jsonl"
+    whole = part.read_bytes()
+    part.write_bytes(whole[: whole.rindex("é".encode()) + 1])  # the file of a process that is no more
+    assert read_answers(tmp_path) == answers[:2]

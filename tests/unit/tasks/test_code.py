@@ -37,6 +37,8 @@ RIGHT = {
     "fenced without a language": f"```\n{WHOLE}```",
     "python after a shell": f"```bash\npip install x\n```\n```python\n{WHOLE}```",
     "the first of two": f"```python\n{WHOLE}```\nor\n```python\ndef add(x): return 0\n```",
+    "what it needs first": "```python\nfrom operator import add as plus\n```\nand\n```python\ndef add(x):\n    return plus(x, 1)\n```",
+    "an example first": f"Call it so:\n```python\nprint(add(1))\n```\nwhere\n```python\n{WHOLE}```",
     "with imports": f"```python\nimport math\nfrom typing import *\n\n{WHOLE}```",
     "indented fence": "  ```python\ndef add(x):\n    return x + 1\n  ```",
     "fenced body": "```python\n    return x + 1\n```",
@@ -48,6 +50,7 @@ RIGHT = {
     "body that lost its place": "y = x\nif y:\n    y += 0\nreturn y + 1",
     "bare function": WHOLE,
     "bare function with words around": f"Here you are:\n\n{WHOLE}\n# Example\nadd(1)",
+    "bare function and a sentence": f"{WHOLE}\nThis function adds one to its argument.",
     "bare function and a test": f"{WHOLE}\nassert add(1) == 3",
     "a helper first": "```python\ndef one():\n    return 1\n\ndef add(x):\n    return x + one()\n```",
     "more than is asked": f"```python\n{WHOLE}\nif __name__ == '__main__':\n    print(add(int(input())))\n```",
@@ -150,4 +153,4 @@ def test_nothing_is_run_unless_somebody_says_so(tmp_path):
 
 def test_text_without_code_is_no_code():
     assert code_of("I would add one.") == ""
-    assert code_of("return x + 1", ["add"]) == "return x + 1"
+    assert code_of("return x + 1", ["add"], is_begun=True) == "return x + 1"

@@ -31,10 +31,21 @@ NUMBERS = {
     "none": None,
     "####": None,
     r"\boxed{x}": None,
+    r"\boxed{1{,}200} in 2 days": "1200",
+    r"\boxed{1,\!200} in 2 days": "1200",
+    r"\boxed{\text{18}} in 2 days": "18",
+    r"\boxed{x = 18} in 2 days": "18",
+    r"\boxed{3 \times 6 = 18} in 2 days": "18",
+    "#### 3 * 6 = $18 in 2 days": "18",
+    "#### **18** in 2 days": "18",
+    "#### 18 = 3 dozen less 18": "18",
+    "<answer>18</answer> after 2 tries": "18",
+    "<answer>none</answer> but 2": "2",
+    "#### " + "1+ " * 50_000: "1",
 }
 
 
-@pytest.mark.parametrize(("text", "number"), NUMBERS.items(), ids=repr)
+@pytest.mark.parametrize(("text", "number"), NUMBERS.items(), ids=lambda value: repr(value)[:40])
 def test_final_number(text, number):
     assert final_number(text) == number
 

@@ -1,5 +1,6 @@
 """What generated code can't do: cheat at its tests, reach anything outside, or outlive its judgement."""
 
+import ctypes
 import os
 import socket
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from unmask.errors import UserError
 from unmask.tasks import sandbox
-from unmask.tasks.sandbox import Checks, Limits, confine, run, syscalls
+from unmask.tasks.sandbox import Checks, Limits, confine, run, syscalls, wire
 
 pytestmark = pytest.mark.skipif(
     confine.what_is_missing() is not None, reason=f"this kernel lacks {confine.what_is_missing()}"
@@ -316,3 +317,70 @@ def test_filters_are_assembled_for_both_machines():
         assert len(code) % 8 == 0
         assert len(code) // 8 < 4096
     assert syscalls.filter_program("riscv64") is None
+
+
+# Takes over the pipes of the answer's process and says, with a message that the wire would not write, that the equality
+# of a class of the standard library is decided over here.
+HIJACK = """
+import fcntl, os, pickle, struct
+def f(x):
+    ends = {}
+    for fd in range(3, 64):
+        try:
+            ends[fcntl.fcntl(fd, fcntl.F_GETFL) & 3] = fd
+        except OSError:
+            pass
+    def say(data):
+        os.write(ends[1], struct.pack("I", len(data)) + data)
+    here = b"(S'mine'\\nK\\x00tQ"
+    say(b"\\x80\\x04S'value'\\nc" + NAME + b"\\nN}(S'__eq__'\\n" + here + b"S'__sub__'\\n" + here + b"u\\x86b)R\\x86.")
+    for reply in (True, 0, 0, [1, 1, 2, 2], None, None):
+        os.read(ends[0], 1 << 16)
+        say(pickle.dumps(("value", reply)))
+"""
+
+
+@pytest.mark.parametrize("name", ["collections\nCounter", "fractions\nFraction", "collections\ndeque"])
+def test_a_message_cannot_change_a_class_of_the_tests(name):
+    checks = Checks(
+        before="import collections, fractions\nbefore = [vars(collections.Counter)['__eq__'], fractions.Fraction.__eq__]",
+        names=("f",),
+        code="try:\n    f(2)\nexcept Exception:\n    pass\n"
+        "assert before == [vars(collections.Counter)['__eq__'], fractions.Fraction.__eq__]",
+    )
+    source = HIJACK.replace("NAME", repr(name.encode()))
+    verdict = run(source, checks, SHORT)
+    assert verdict.passed, verdict.why
+    assert not run(source, DOUBLE, SHORT).passed
+
+
+def test_no_class_that_a_message_may_name_can_be_changed():
+    for kind in wire._NAMED:
+        with pytest.raises(TypeError, match="immutable|can't set"):
+            kind.__eq__ = None
+
+
+@pytest.mark.parametrize(("call", "arguments"), [(30, "0, 0"), (31, "0, 0")], ids=["attach", "remove"])
+def test_memory_that_other_processes_share_is_out_of_reach(call, arguments):
+    if os.uname().machine != "x86_64":
+        pytest.skip("the numbers of the calls are those of x86_64")
+    libc = ctypes.CDLL(None)
+    segment = libc.shmget(0, 4096, 0o600)
+    try:
+        source = PREAMBLE.format(secret="", port=0, attack=f"libc({call}, {segment}, {arguments})")
+        checks = Checks(before="import re", names=("f",), code=REFUSED.format(refusal="refused"))
+        verdict = run(source, checks, Limits(seconds=20))
+        assert verdict.passed, verdict.why
+    finally:
+        assert libc.shmctl(segment, 0, 0) == 0
+
+
+def test_small_threads_are_counted_too():
+    source = "import threading, time\nthreading.stack_size(65536)\nfor _ in range(200):\n"
+    source += f" threading.Thread(target=time.sleep, args=(30,), daemon=True).start()\ntime.sleep(1)\n{GOOD}"
+    assert not run(source, DOUBLE, Limits(seconds=20)).passed
+
+
+def test_an_end_of_iteration_of_the_answer_ends_nothing_of_the_tests():
+    checks = Checks(names=("f",), code="assert all(map(f, [1, 2]))")
+    assert not run("def f(x): raise StopIteration", checks).passed

@@ -50,7 +50,6 @@ class _BlockReader:
         self.memory: Memory | None = None
         self.after: Float[Tensor, "R V"] | None = None
 
-    @torch.no_grad()
     def logits(
         self, query: Query, at: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
     ) -> Float[Tensor, "K V"]:
@@ -70,15 +69,14 @@ class _BlockReader:
         return self.model.logits(narrow, local)
 
     def _memory(self, query: Query, owner: Int[Tensor, " R"]) -> Memory:
-        if self.memory is None:
-            self.memory = Memory(self.model, query, owner)
+        memory = self.memory
+        before = owner if memory is None else memory.owner
+        if memory is None or not memory.follow(owner):
+            self.memory, self.after = Memory(self.model, query, owner), None
             return self.memory
-        before = self.memory.owner
-        if not self.memory.follow(owner):
-            self.memory = Memory(self.model, query, owner)
-        elif self.after is not None and len(before) != len(owner):
+        if self.after is not None and len(before) != len(owner):
             self.after = self.after[(owner[:, None] == before).long().argmax(1)]
-        return self.memory
+        return memory
 
     def _shifted(
         self, query: Query, at: Int[Tensor, "K 2"], begin: Int[Tensor, " R"], settled: Int[Tensor, " R"]

@@ -48,7 +48,6 @@ class _DelayedReader:
         self.memory: Memory | None = None
         self.forwards = 0
 
-    @torch.no_grad()
     def logits(
         self, query: Query, at: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
     ) -> Float[Tensor, "K V"]:

@@ -80,7 +80,6 @@ class _RefreshedReader:
         self.memory: Memory | None = None
         self.forwards = 0
 
-    @torch.no_grad()
     def logits(
         self, query: Query, at: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
     ) -> Float[Tensor, "K V"]:
@@ -115,7 +114,7 @@ class _RefreshedReader:
 
     def _window(self, query: Query, state: State, rows: Int[Tensor, " R"]) -> Window:
         shows = query.ids.shape[0] // len(rows)
-        prompt = state.batch.is_canvas[rows].long().argmax(1)
+        prompt = state.prompt_length[rows]
         known = text_length(query.columns)
         begin = (prompt + state.block_start[rows]).repeat(shows)
         end = (prompt + state.block_end[rows]).repeat(shows) if self.keeps_suffix else known

@@ -13,7 +13,7 @@ from unmask.decoding.base import PROPOSALS
 from unmask.decoding.proposals.plain import Greedy
 from unmask.seeds import Draws
 
-LATER = 16.0  # more than any two scores differ: probabilities by at most 1, entropies by ln V
+LATER = 1024.0  # more than any two scores differ
 
 
 class Wrapped:
@@ -96,5 +96,6 @@ class LateEos(Wrapped):
     def rank(self, score: Float[Tensor, " K"], token: Int[Tensor, " K"], eos_ids: Sequence[int]) -> Float[Tensor, " K"]:
         """Lower the scores of end tokens."""
         ranked = super().rank(score, token, eos_ids).double()
-        waits = torch.isin(token, torch.tensor(list(eos_ids if self.ids is None else self.ids), device=token.device))
+        late = torch.tensor(list(eos_ids if self.ids is None else self.ids), device=token.device, dtype=torch.int64)
+        waits = torch.isin(token, late)
         return torch.where(waits, ranked - LATER, ranked)

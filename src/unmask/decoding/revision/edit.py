@@ -9,14 +9,14 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding.base import REVISIONS
+from unmask.decoding.revision.headless import Headless
 from unmask.decoding.scores import Positive
 from unmask.decoding.state import Candidates, Change, State
-from unmask.types import Denoiser
 
 
 @REVISIONS.register("edit")
 @part
-class Edit:
+class Edit(Headless):
     """Replace a written token of the active block where the model is surer than a threshold of another (LLaDA2.1).
 
     arXiv 2602.08676: at every step, the places that the selection chose, and those written ones whose proposal differs
@@ -34,7 +34,6 @@ class Edit:
     threshold: Positive = 0.5
     max_post_steps: Annotated[int, Field(ge=0)] = 16
 
-    head: ClassVar[str | None] = None
     selection: ClassVar[str | None] = None
     view: ClassVar[str | None] = None
 
@@ -42,10 +41,6 @@ class Edit:
     def asks_written(self) -> bool:
         """Unless nothing can be edited: no probability is above 1."""
         return self.threshold < 1
-
-    def observe(self, model: Denoiser, asked: Int[Tensor, "K 2"]) -> None:
-        """Nothing to read."""
-        del model, asked
 
     def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
         """Write what was chosen, and over what the model would write otherwise."""
@@ -60,5 +55,5 @@ class Edit:
         """While the block has open places, or its last forward changed it and there may be another."""
         if not self.asks_written:
             return torch.zeros_like(changed)
-        is_open = (state.is_open & state.is_in_block).any(1)
+        is_open = state.has_open
         return is_open | (changed & (state.full_steps < self.max_post_steps))

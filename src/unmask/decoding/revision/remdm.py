@@ -11,15 +11,15 @@ from torch import Tensor
 from unmask.config import part
 from unmask.decoding.base import REVISIONS
 from unmask.decoding.remasking import Remasking, moments, steps_of
+from unmask.decoding.revision.headless import Headless
 from unmask.decoding.state import Candidates, Change, State
-from unmask.types import Denoiser
 
 NOTE = "remdm"
 
 
 @REVISIONS.register("remdm")
 @part
-class Remask(Remasking):
+class Remask(Remasking, Headless):
     """Mask each written token of the active block with probability sigma at every step (ReMDM, arXiv 2503.00307).
 
     Sigma is at most min(1, (1 - alpha_s) / alpha_t) in a step from t to s. The selection of the same name, which comes
@@ -38,7 +38,6 @@ class Remask(Remasking):
     removal at the end, as time ends at 0 (see the selection).
     """
 
-    head: ClassVar[str | None] = None
     view: ClassVar[str | None] = None
 
     @property
@@ -50,10 +49,6 @@ class Remask(Remasking):
     def asks_written(self) -> bool:
         """Unless nothing is taken back. Nothing but their coins is read."""
         return self.level > 0
-
-    def observe(self, model: Denoiser, asked: Int[Tensor, "K 2"]) -> None:
-        """Nothing to read."""
-        del model, asked
 
     def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
         """Toss a coin for every token that is written."""
@@ -79,4 +74,4 @@ class Remask(Remasking):
         if not self.asks_written:
             return torch.zeros_like(state.is_done)
         left = state.notes[NOTE].values[:, 0]
-        return (state.is_open & state.is_in_block).any(1) | (left > 1)
+        return state.has_open | (left > 1)

@@ -68,4 +68,4 @@ class RemediRevision:
     def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
         """Until the block is full, every token of it may be taken back."""
         del changed
-        return (state.is_open & state.is_in_block).any(1)
+        return state.has_open

@@ -10,16 +10,16 @@ from torch import Tensor
 from unmask.config import part
 from unmask.decoding.base import REVISIONS
 from unmask.decoding.ranking import top
+from unmask.decoding.revision.headless import Headless
 from unmask.decoding.scores import probability
 from unmask.decoding.state import Candidates, Change, State
-from unmask.types import Denoiser
 
 NOTE = "remdm_rounds"
 
 
 @REVISIONS.register("remdm_rounds")
 @part
-class Rounds:
+class Rounds(Headless):
     """Once most of the block is filled, take back what the model finds least likely and fill again, in rounds.
 
     The port of ReMDM's ``loop`` (arXiv 2503.00307) to LLaDA with which PC-Sampler (2508.13021) and Saber (2510.18165)
@@ -39,7 +39,6 @@ class Rounds:
     rounds: Annotated[int, Field(ge=0)] = 32
     number: Annotated[int, Field(ge=1)] = 1
 
-    head: ClassVar[str | None] = None
     selection: ClassVar[str | None] = None
     view: ClassVar[str | None] = None
 
@@ -47,10 +46,6 @@ class Rounds:
     def asks_written(self) -> bool:
         """Unless nothing is taken back."""
         return self.rounds > 0
-
-    def observe(self, model: Denoiser, asked: Int[Tensor, "K 2"]) -> None:
-        """Nothing to read."""
-        del model, asked
 
     def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
         """Count the forwards of the rounds: even ones take back, odd ones write."""
@@ -76,4 +71,4 @@ class Rounds:
             return torch.zeros_like(state.is_done)
         done = state.notes[NOTE].values[:, 0]
         is_live = state.notes[NOTE].start >= 0
-        return (state.is_open & state.is_in_block).any(1) | (is_live & (done < 2 * self.rounds))
+        return state.has_open | (is_live & (done < 2 * self.rounds))

@@ -10,15 +10,15 @@ from torch import Tensor
 from unmask.config import part
 from unmask.decoding.base import REVISIONS
 from unmask.decoding.ranking import top
+from unmask.decoding.revision.headless import Headless
 from unmask.decoding.state import Candidates, Change, State
-from unmask.types import Denoiser
 
 NOTE = "saber"
 
 
 @REVISIONS.register("saber")
 @part
-class LeastGain:
+class LeastGain(Headless):
     """Take back the places whose best probability has grown the least since the step before (Saber, arXiv 2510.18165).
 
     After a step that chose c places and leaves some of the block open, r = min(max(least, ceil(share c)), c - 1) of the
@@ -38,7 +38,6 @@ class LeastGain:
     least: Annotated[int, Field(ge=0)] = 1
     share: Annotated[float, Field(ge=0, le=1)] = 0.125
 
-    head: ClassVar[str | None] = None
     selection: ClassVar[str | None] = "saber"
     view: ClassVar[str | None] = None
 
@@ -46,10 +45,6 @@ class LeastGain:
     def asks_written(self) -> bool:
         """Unless nothing is taken back."""
         return self.least > 0 or self.share > 0
-
-    def observe(self, model: Denoiser, asked: Int[Tensor, "K 2"]) -> None:
-        """Nothing to read."""
-        del model, asked
 
     def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
         """Rank what would stand by its gain. A place that was just chosen is left open instead of taken back."""
@@ -68,10 +63,3 @@ class LeastGain:
         stands = chosen | (candidates.is_asked & ~candidates.is_open)
         back = top(-gain, stands, torch.where(is_full, 0, number))
         return Change(write=chosen & ~back, hide=back & ~candidates.is_open)
-
-    def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
-        """Until the block is full, every token of it may be taken back."""
-        del changed
-        if not self.asks_written:
-            return torch.zeros_like(state.is_done)
-        return (state.is_open & state.is_in_block).any(1)

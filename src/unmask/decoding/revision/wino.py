@@ -9,16 +9,16 @@ from torch import Tensor
 from unmask.config import part
 from unmask.decoding.base import REVISIONS
 from unmask.decoding.ranking import top
+from unmask.decoding.revision.headless import Headless
 from unmask.decoding.scores import Positive, probability
 from unmask.decoding.state import Candidates, Change, State
-from unmask.types import Denoiser
 
 NOTE = "wino"
 
 
 @REVISIONS.register("wino")
 @part
-class Verify:
+class Verify(Headless):
     """Take back written tokens of the block that a shadow of their column finds unlikely (WINO, arXiv 2507.18578).
 
     The view ``shadow`` has the model predict every written place as if it were open. A token that has a probability
@@ -34,7 +34,6 @@ class Verify:
 
     threshold: Positive = 0.9
 
-    head: ClassVar[str | None] = None
     selection: ClassVar[str | None] = "wino"
 
     @property
@@ -46,10 +45,6 @@ class Verify:
     def view(self) -> str | None:
         """Where a written place is asked about as if it were open."""
         return "shadow" if self.asks_written else None
-
-    def observe(self, model: Denoiser, asked: Int[Tensor, "K 2"]) -> None:
-        """Nothing to read."""
-        del model, asked
 
     def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
         """Compare the probability of what stands there with the threshold."""
@@ -64,10 +59,3 @@ class Verify:
         chose = torch.zeros_like(candidates.width) if before is None else before[0].sum(1)
         number = torch.where(chosen.sum(1) > 1, (chose - 1).clamp(min=0), 0)
         return Change(write=chosen, hide=top(-sure, is_doubtful, number))
-
-    def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
-        """Until the block is full, every token of it may be taken back."""
-        del changed
-        if not self.asks_written:
-            return torch.zeros_like(state.is_done)
-        return (state.is_open & state.is_in_block).any(1)

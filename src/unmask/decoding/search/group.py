@@ -15,7 +15,8 @@ By = Literal["sum", "mean"]
 def likeliest(state: State, eos_ids: Sequence[int], particles: int, by: By) -> Int[Tensor, " P"]:
     """Choose the row of each prompt whose answer was surest as it was written; ties go to the first.
 
-    The log probabilities that the tokens had when they were written, up to and with the first end token; their ``sum``,
+    The log probabilities that the tokens had when they were written, up to and with the first end token (in infilling:
+    of each gap); their ``sum``,
     or their ``mean``, which does not favour short answers.
     """
     totals = answer_log_prob(state, eos_ids, by).view(-1, particles)
@@ -24,10 +25,15 @@ def likeliest(state: State, eos_ids: Sequence[int], particles: int, by: By) -> I
 
 
 def answer_log_prob(state: State, eos_ids: Sequence[int], by: By) -> Float[Tensor, " B"]:
-    """Sum or average the log probabilities of each row's answer."""
-    batch = state.batch
-    is_end = state.is_ours & torch.isin(state.ids, torch.tensor(list(eos_ids), device=state.ids.device))
-    end = torch.where(is_end, batch.offset, batch.ids.shape[1]).amin(1, keepdim=True)
-    counts = state.is_ours & ~state.is_open & (batch.offset <= end)
+    """Sum or average the log probabilities of each row's answer.
+
+    Between given tokens (infilling) every gap has an end of its own.
+    """
+    ours = state.is_ours
+    is_end = ours & torch.isin(state.ids, torch.tensor(list(eos_ids), dtype=torch.int64, device=state.ids.device))
+    ends = is_end.cumsum(1) - is_end.long()  # before each column
+    begins = ours & ~torch.nn.functional.pad(ours, (1, 0))[:, :-1]
+    in_gap = ends - torch.where(begins, ends, 0).cummax(1).values
+    counts = ours & ~state.is_open & (in_gap == 0)
     total = torch.where(counts, state.log_prob, 0).sum(1)
     return total if by == "sum" else total / counts.sum(1).clamp(min=1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding.base import SEARCHES
-from unmask.decoding.search.group import By, likeliest
+from unmask.decoding.search.group import By, answer_log_prob, likeliest
 from unmask.decoding.state import State
 from unmask.seeds import Draws
 
@@ -20,7 +20,7 @@ from unmask.seeds import Draws
 class Smc:
     """Decode particles side by side; after every block, let unlikely ones continue as likely ones (arXiv 2602.01849).
 
-    A particle's weight is the probability of the tokens that it has written since it was last resampled. Where the
+    A particle's weight is the probability of what it has added to its answer since it was last resampled. Where the
     effective sample size 1 / sum w^2 of a prompt's particles falls below a share of them, all are drawn anew by their
     weights, with replacement. In the end the particle whose whole answer was likeliest as it was written is kept. The
     paper's other settings are ``temperature: 1`` and ``threshold: 0.9``.
@@ -46,11 +46,13 @@ class Smc:
         return (is_ready & is_going).repeat_interleave(self.particles)
 
     def pick(
-        self, state: State, is_met: Bool[Tensor, " B"], draws: Draws, *, index: int
-    ) -> tuple[Int[Tensor, " B"], Bool[Tensor, " B"]] | None:
+        self, state: State, is_met: Bool[Tensor, " B"], draws: Draws, *, index: int, eos_ids: Sequence[int]
+    ) -> tuple[Int[Tensor, " B"], Float[Tensor, " B"]] | None:
         """Draw anew the particles of prompts whose weight rests on few of them."""
-        weight = state.log_weight.view(-1, self.particles).softmax(1)
-        size = 1 / weight.square().sum(1)
+        total = answer_log_prob(state, eos_ids, "sum")
+        weight = (total - state.log_settled).view(-1, self.particles).softmax(1)
+        # A millionth of slack: equal weights of three particles count for a little less than three.
+        size = (1 + 1e-6) / weight.square().sum(1)
         is_uneven = is_met.view(-1, self.particles)[:, 0] & (size < self.resample_below * self.particles)
         if not bool(is_uneven.any()):
             return None
@@ -58,7 +60,8 @@ class Smc:
         own = torch.arange(len(is_met), device=is_met.device)
         first = own - own % self.particles
         point = draws.uniform("resample", state.batch.order, torch.full_like(own, index)).view(-1, self.particles)
-        return torch.where(is_resampled, first + inverse(weight, point).flatten(), own), is_resampled
+        picked = torch.where(is_resampled, first + inverse(weight, point).flatten(), own)
+        return picked, torch.where(is_resampled, total[picked], state.log_settled)
 
     def best(self, state: State, eos_ids: Sequence[int]) -> Int[Tensor, " P"]:
         """Keep the likeliest."""

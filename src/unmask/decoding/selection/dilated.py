@@ -63,8 +63,8 @@ class Dilated(Unrefined):
     def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
         """Take the lowest level that has open places."""
         is_open = candidates.is_open
-        level = torch.zeros(is_open.shape, dtype=torch.int64)
-        for row, width in enumerate(candidates.width.tolist()):
-            level[row, :width] = torch.tensor(levels(width, self.base, self.skip))
-        level = torch.where(is_open, level.to(is_open.device), is_open.shape[1])
+        places = is_open.shape[1]
+        by_row = [levels(width, self.base, self.skip) for width in candidates.width.tolist()]
+        padded = [[*each, *[places] * (places - len(each))] for each in by_row]
+        level = torch.where(is_open, torch.tensor(padded, device=is_open.device), places)
         return is_open & (level == level.amin(1, keepdim=True))

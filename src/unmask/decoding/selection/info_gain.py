@@ -10,7 +10,7 @@ from torch import Tensor
 from unmask.config import part
 from unmask.decoding.base import SELECTIONS
 from unmask.decoding.ranking import top
-from unmask.decoding.scores import SCORES, Limit, Positive
+from unmask.decoding.scores import Limit, Positive, entropy
 from unmask.decoding.selection.quota import share
 from unmask.decoding.selection.unrefined import Unrefined
 from unmask.decoding.state import Candidates
@@ -51,18 +51,22 @@ class InfoGain(Unrefined):
         surest = top(candidates.score, is_open, quota)
         is_clear = ((candidates.score >= self.bypass) | ~is_open).all(1)
         chosen = torch.where(is_clear[:, None], is_open, surest)
-        is_choice = ~is_clear & (is_open.sum(1) > quota)
-        if self.choices == 1 or not bool(is_choice.any()):
+        if self.choices == 1:
             return chosen
-        tried = self._tries(candidates, surest)
+        own = candidates.measure("random")  # drawn at every step: whether a decoder draws shows at the first one
+        is_choice = ~is_clear & (is_open.sum(1) > quota)
+        if not bool(is_choice.any()):
+            return chosen
+        tried = self._tries(candidates, surest, own)
         gain = self._gain(candidates, tried)
         best = top(gain, torch.ones_like(gain, dtype=torch.bool), torch.ones_like(quota)).long().argmax(1)
         found = tried[best, torch.arange(len(best), device=best.device)]
         return torch.where(is_choice[:, None], found, chosen)
 
-    def _tries(self, candidates: Candidates, surest: Bool[Tensor, "R W"]) -> Bool[Tensor, "N R W"]:
+    def _tries(
+        self, candidates: Candidates, surest: Bool[Tensor, "R W"], own: Float[Tensor, "R W"]
+    ) -> Bool[Tensor, "N R W"]:
         """Lay out the choices; those that every row has already are left out."""
-        own = candidates.measure("random")
         key = torch.where(candidates.is_open, own.double() * 2.0**53, 0).long()
         tried, is_new = [surest], [torch.ones_like(surest[:, 0])]
         for number in range(1, self.choices):
@@ -76,9 +80,10 @@ class InfoGain(Unrefined):
 
     def _gain(self, candidates: Candidates, tried: Bool[Tensor, "N R W"]) -> Float[Tensor, "R N"]:
         """Weigh each choice's own entropy and what is left after it."""
-        left, logits = candidates.look_ahead(tried, candidates.token.expand_as(tried))
-        entropy = -SCORES["entropy"](logits.float() if logits.dtype.itemsize < 4 else logits, None, None, None)
-        after = torch.zeros(left.shape, dtype=entropy.dtype, device=left.device).masked_scatter(left, entropy)
+        left = candidates.is_open & ~tried
+        logits = candidates.look_ahead(tried, candidates.token.expand_as(tried), left)
+        doubt = entropy(logits)
+        after = doubt.new_zeros(left.shape).masked_scatter(left, doubt)
         after = after.sum(2) / left.sum(2).clamp(min=1)
         now = torch.where(tried, -candidates.measure("entropy"), 0).sum(2)
         return -(self.cost * now + after).T

@@ -45,7 +45,7 @@ class AnchoredView(CanvasView):
     ) -> tuple[Query, Int[Tensor, "K 2"]]:
         """Lay out text, window, and the column after it, about which a shifted model may be asked."""
         batch, row = state.batch, at[:, 0]
-        end = batch.is_canvas[rows].long().argmax(1) + state.block_end[rows]
+        end = state.prompt_length[rows] + state.block_end[rows]
         first = end.scatter_reduce(0, row, at[:, 1], "amin")
         depth = (end - first).clamp(min=self.block_size or batch.block_size)
         # A row holds one text, so that its columns are its positions.

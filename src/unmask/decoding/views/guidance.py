@@ -53,4 +53,6 @@ class Guidance(CanvasView):
         if self.scale == 0:
             return logits
         conditional, unconditional = logits.chunk(2)
-        return unconditional + (self.scale + 1) * (conditional - unconditional)
+        guided = unconditional + (self.scale + 1) * (conditional - unconditional)
+        # What is impossible without the prompt has no difference to go beyond.
+        return torch.where(unconditional == -torch.inf, conditional, guided)

@@ -48,7 +48,7 @@ class ShadowView(CanvasView):
                 "the view 'shadow': expected a model that predicts a column from its own state, found one with shifted "
                 "logits; use another revision ('saber', 'remdm')"
             )
-        begin = state.batch.is_canvas[rows].long().argmax(1) + state.block_start[rows]
+        begin = state.prompt_length[rows] + state.block_start[rows]
         width = (state.block_end - state.block_start)[rows]
         ramp = torch.arange(int(width.max()), device=rows.device)
         column = (begin[:, None] + ramp).clamp(max=query.ids.shape[1] - 1)

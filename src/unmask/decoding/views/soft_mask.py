@@ -51,6 +51,5 @@ class SoftMaskView(CanvasView):
                 "the view 'soft_mask' needs a model with the head 'soft_mask', found none; train it with the objective "
                 "soft_masked, or use the view 'canvas'"
             )
-        with torch.no_grad():
-            ids, weights = cast("SoftMask", model.heads["soft_mask"]).blend(logits, model.mask_id)
+        ids, weights = cast("SoftMask", model.heads["soft_mask"]).blend(logits, model.mask_id)
         return SoftTokens(at=at, ids=ids, weights=weights)

@@ -41,7 +41,7 @@ def main() -> None:
     for fd in (ask_read, ask_write, reply_read, reply_write, 1):
         os.close(fd)
     try:
-        _watch(second, fence)
+        _watch(second, first, fence)
     finally:
         _end({first, second})
 
@@ -117,19 +117,27 @@ def _verdict(fd: int, *, passed: bool = False, why: str = "", broken: str = "") 
     os.write(fd, json.dumps({"passed": passed, "why": why, "broken": broken}).encode() + b"\n")
 
 
-def _watch(tests: int, fence: Fence) -> None:
-    """Wait until the tests have ended, the lifeline is cut, or the folder is over its limit."""
+def _watch(tests: int, answer: int, fence: Fence) -> None:
+    """Wait until the tests have ended, the lifeline is cut, or a limit that the kernel does not keep is passed."""
     poll = select.poll()
     poll.register(0, select.POLLIN | select.POLLHUP)
     while True:
         if poll.poll(20):  # nothing more is ever sent, so it has been closed
             return
-        if _has_ended(tests) or _is_over(fence):
+        if _has_ended(tests) or _is_over(fence) or _has_too_many_threads(answer, fence):
             return
 
 
 def _has_ended(child: int) -> bool:
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _has_too_many_threads(child: int, fence: Fence) -> bool:
+    """Count them here, too: the resource limit does not hold root."""
+    try:
+        return len(os.listdir(f"/proc/{child}/task")) > fence.tasks + 1  # noqa: PTH208
+    except OSError:  # it has ended
+        return False
 
 
 def _is_over(fence: Fence) -> bool:

@@ -44,7 +44,8 @@ class Fence:
         memory_mib: address space.
         file_mib: size of a file.
         open_files: at once.
-        tasks: processes and threads of the user beyond those that run already; root is not held to it.
+        tasks: processes and threads of the user beyond those that run already; of root those of
+            the answer are counted every 20 ms.
         readable: folders and files that it may read.
         folder: the only one that it may write to: plain files, no folders.
         strict: whether Landlock and seccomp are a must.

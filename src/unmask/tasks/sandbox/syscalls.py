@@ -35,6 +35,11 @@ _REFUSED = {
     # what outlives a process or is not counted as its memory
     "shmget": (29, 194), "msgget": (68, 186), "semget": (64, 190), "mq_open": (240, 180), "memfd_create": (319, 279),
     "memfd_secret": (447, 447), "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
+    # the shared memory, queues and semaphores of other processes, by number
+    "shmat": (30, 196), "shmctl": (31, 195), "msgsnd": (69, 189), "msgrcv": (70, 188), "msgctl": (71, 187),
+    "semop": (65, 193), "semtimedop": (220, 192), "semctl": (66, 191), "mq_unlink": (241, 181),
+    # what all processes share: contexts of asynchronous files, locks on files that can be read
+    "io_setup": (206, 0), "flock": (73, 32),
     # the kernel's large and rarely needed doors
     "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "bpf": (321, 280), "userfaultfd": (323, 282),
     "perf_event_open": (298, 241),

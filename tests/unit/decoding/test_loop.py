@@ -1,0 +1,93 @@
+"""The loop: what a step keeps, and that a row is its own affair."""
+
+import torch
+from places import MASK, places
+
+from languages import bound
+from toys import Hash
+from unmask.canvas import Example, lay_out
+from unmask.decoding import Change, Decoder, decode
+from unmask.decoding.loop import _admit_change, _cut, start
+from unmask.seeds import Draws
+
+
+def rows(number, length=4):
+    examples = [Example(prompt=(1,), answer=(), order=o, canvas=length) for o in range(number)]
+    return lay_out(examples, block_size=4, filler_id=9)
+
+
+class Only:
+    """Admits what it is told to."""
+
+    def __init__(self, places):
+        self.places = places
+
+    def admit(self, state, candidates, chosen):
+        left = chosen & self.places
+        return chosen if torch.equal(left, chosen) else left
+
+
+def test_what_is_refused_in_one_row_leaves_the_revision_of_another_alone():
+    """Both rows write one token and take one back. The first is refused its token, so that it writes what was chosen."""
+    one = places([0.5, 0.6, 0.7, 0.8], closed=[0], trust=[0.0] * 4)
+    fields = ("rows", "columns", "width", "canvas", "is_open", "is_asked", "token", "written", "log_prob", "score")
+    two = {name: getattr(one, name).repeat(2, *[1] * (getattr(one, name).ndim - 1)) for name in fields}
+    two["rows"] = torch.tensor([0, 1])
+    candidates = type(one)(**{**vars(one), **two, "block_open": one.block_open.repeat(2)})
+    state = start(rows(2), MASK)
+    chosen = torch.tensor([[False, True, False, False]] * 2)
+    revised = Change(
+        write=torch.tensor([[False, False, True, False]] * 2), hide=torch.tensor([[True, False, False, False]] * 2)
+    )
+    allowed = torch.tensor([[True, True, False, True], [True] * 4])
+    parts = type("P", (), {"constraint": Only(allowed)})()
+    found = _admit_change(state, candidates, revised, chosen, parts=parts)
+    assert found.write.tolist() == [[False, True, False, False], [False, False, True, False]]
+    assert found.hide.tolist() == [[False] * 4, [True, False, False, False]]
+
+
+def test_beyond_the_cut_nothing_is_proposed():
+    candidates = places([0.5, 0.6, 0.7, 0.8])
+    parts = type("P", (), {"blocks": type("B", (), {"cut": lambda self, candidates: torch.tensor([2])})()})()
+    _, cut = _cut(start(rows(1), MASK), candidates, parts)
+    assert cut.is_open[0].tolist() == [True, True, False, False]
+    for values in (cut.score, cut.log_prob):
+        assert torch.isneginf(values[0]).tolist() == [False, False, True, True]
+
+
+def test_a_row_does_not_depend_on_what_a_constraint_refuses_in_another():
+    """Over many seeds, revisions that take back as much as they write, held to a pattern."""
+    fields = {"revision": {"name": "remdm", "eta": 0.6}, "blocks": "whole", "proposal": "gumbel"}
+    parts = Decoder(block_size=4, constraint=bound("(ab|ba)*(é|c){2,5}b?"), **fields).parts()
+    for seed in range(12):
+        together = list(decode(Hash(), rows(3, 8), parts, draws=Draws(seed=seed)))[-1].state.ids
+        single = lay_out([Example(prompt=(1,), answer=(), order=1, canvas=8)], block_size=4, filler_id=9)
+        alone = list(decode(Hash(), single, parts, draws=Draws(seed=seed)))[-1].state.ids
+        assert torch.equal(together[1], alone[0])
+
+
+def test_steps_keep_no_notes_and_no_graph():
+    """A trace that is kept must not keep [places, vocabulary] for every step, nor what a backward pass would need."""
+    model = Hash()
+    weight = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
+    real = model.predict
+    model.predict = lambda query, at: real(query, at) * weight
+    parts = Decoder(block_size=4, selection={"name": "klass", "threshold": 0.1}, stop="never").parts()
+    for step in decode(model, rows(2), parts, draws=Draws(seed=0)):
+        assert step.state.notes == {}
+        assert not step.state.log_prob.requires_grad
+
+
+def test_impossible_tokens_have_a_log_probability_that_can_be_summed():
+    """A pattern may ask for a token that the model finds impossible."""
+
+    class Sure(Hash):
+        def predict(self, query, at):
+            logits = super().predict(query, at) * 0 - 1e9
+            logits[:, 7] = 1e9
+            return logits
+
+    fields = {"search": {"name": "smc", "particles": 2}, "constraint": bound("c+"), "temperature": 1.0}
+    steps = list(decode(Sure(), rows(2, 6), Decoder(block_size=3, **fields).parts(), draws=Draws(seed=0)))
+    assert torch.isfinite(steps[-1].state.log_prob).all()
+    assert torch.isfinite(steps[-1].state.log_settled).all()
