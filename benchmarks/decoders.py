@@ -118,33 +118,49 @@ def front(points: dict[str, Any]) -> list[str]:
 
 
 def draw(figures: dict[str, Any], path: Path) -> None:
-    """Plot accuracy against reading, one panel for each model, the front as a line."""
+    """Plot accuracy against readings, a panel for each model; the front of the decoders that go block by block."""
     mpl.use("Agg")
     from matplotlib import pyplot
 
     figure, panels = pyplot.subplots(
-        1, len(figures), figsize=(6.4 * len(figures), 5), layout="constrained", sharey=True
+        1, len(figures), figsize=(6.2 * len(figures), 5), layout="constrained", sharey=True
     )
     for axes, (model, points) in zip(panels, figures.items(), strict=True):
-        best = sorted(front(points), key=lambda name: points[name]["forwards"])
-        x, y = ([each[key] for each in points.values()] for key in ("forwards", "accuracy"))
-        axes.scatter(x, y, s=18, color="#9aa0a6", linewidths=0)
-        line = [points[name] for name in best]
-        axes.plot([p["forwards"] for p in line], [p["accuracy"] for p in line], "o-", color="#4c78a8", markersize=5)
-        for place, name in enumerate(best):
-            point = points[name]
-            axes.annotate(name, (point["forwards"], point["accuracy"]), fontsize=8, color="#333333",
-                          textcoords="offset points", xytext=(6, -12 if place % 2 else 6))  # fmt: skip
-        axes.set(xscale="log", xlabel="canvas readings a problem (log)", title=f"{model}-tuned")
+        in_blocks = {name: point for name, point in points.items() if not is_whole(name)}
+        for chosen, marker, colour, label in (
+            (in_blocks, "o", "#9aa0a6", "block by block"),
+            ({name: point for name, point in points.items() if is_whole(name)}, "s", "#e4a07a", "whole canvas"),
+        ):
+            x, y = ([each[key] for each in chosen.values()] for key in ("forwards", "accuracy"))
+            axes.scatter(x, y, s=22, marker=marker, color=colour, linewidths=0, label=label)
+        best = sorted(front(in_blocks), key=lambda name: points[name]["forwards"])
+        x, y = ([points[name][key] for name in best] for key in ("forwards", "accuracy"))
+        axes.plot(x, y, "o-", color="#4c78a8", markersize=5, linewidth=1.2, label="front, block by block")
+        listed = [f"{number}  {name}" for number, name in enumerate(best, 1)]
+        for number, name in enumerate(best, 1):
+            place = (points[name]["forwards"], points[name]["accuracy"])
+            axes.annotate(str(number), place, fontsize=8, color="#33506e", textcoords="offset points", xytext=(-3, 6))
+        axes.text(0.97, 0.2, "\n".join(listed), transform=axes.transAxes, fontsize=8.5, color="#33506e",
+                  ha="right", va="bottom", linespacing=1.5)  # fmt: skip
+        axes.set(xscale="log", xlabel="readings of the canvas for a problem (log)", title=f"{model}-tuned")
+        axes.set_xticks([2, 4, 8, 16, 32], ["2", "4", "8", "16", "32"])
+        axes.minorticks_off()
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel("accuracy")
+    panels[0].set(ylabel="accuracy")
+    panels[0].legend(frameon=False, loc="lower left", fontsize=8.5)
     figure.savefig(path, dpi=150)
+
+
+def is_whole(name: str) -> bool:
+    """Whether a setting decodes the whole canvas at once."""
+    return SETTINGS[name].get("blocks") == "whole"
 
 
 def main() -> None:
     """Measure, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("quickstart", type=Path, help="what `unmask quickstart --out` wrote")
+    parser.add_argument("--arms", nargs="*", default=["vanilla", "blockwise"])
     parser.add_argument("--problems", type=int, default=400)
     parser.add_argument("--only", nargs="*", default=[], help="names of settings")
     parser.add_argument("--out", type=Path, help="write the figures here as JSON")
@@ -152,7 +168,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # a model this small is slower on two
     figures = {}
-    for arm in ("vanilla", "blockwise"):
+    for arm in arguments.arms:
         print(f"\n{arm + '-tuned':28}{'right':>8}{'readings':>10}{'tok/f':>8}{'s':>8}")
         recipe = build(read_recipe(ASSET / f"{arm}.yaml"))
         recipe = replace(recipe, decoder=replace(recipe.decoder, threshold=None))

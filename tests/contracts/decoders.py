@@ -110,7 +110,9 @@ def canvas(prompts=PROMPTS, length=LENGTH, block=4, orders=None):
     return lay_out(examples, block_size=block, filler_id=9)
 
 
-def run(model, fields=None, *, batch=None, seed=0, is_open=None, prompts=PROMPTS, length=LENGTH, orders=None, **options):
+def run(
+    model, fields=None, *, batch=None, seed=0, is_open=None, prompts=PROMPTS, length=LENGTH, orders=None, **options
+):
     """Decode with a toy, and return the batch and the steps."""
     decoder = Decoder(**{"block_size": 4, "stop": "never", **(fields or {}), **options})
     if getattr(decoder.cache, "name", None) == "block":

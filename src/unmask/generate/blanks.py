@@ -181,9 +181,7 @@ def lay_out_gaps(
         for each, answer, key in zip(rows, filled, row_keys(known, seed, n, particles), strict=True)
     ]
     asked = min(parts.block_size, max(each.canvas for each in examples))
-    check_room(
-        lm, rows=len(rows), particles=particles, columns=max(each.columns for each in examples), asked=asked
-    )
+    check_room(lm, rows=len(rows), particles=particles, columns=max(each.columns for each in examples), asked=asked)
     batch = lay_out(examples, block_size=parts.block_size, filler_id=lm.filler_id)
     is_open = torch.zeros_like(batch.ids, dtype=torch.bool)
     for row, each in enumerate(rows):

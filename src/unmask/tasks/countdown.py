@@ -116,7 +116,7 @@ def _judged(text: str, problem: Problem) -> Fraction | None:
         raise TypeError(f"expected a problem of Countdown, found {problem.place}")
     lines = [line for line in text.splitlines() if line.strip()]
     answer = last_box(text) or last_tag(text) or (lines[-1] if lines else "")
-    sides = answer.strip(" \t\n*`").removesuffix(".").split("=")
+    sides = answer.strip(" \t\n*`").rstrip(" *`.").split("=")
     found = evaluate(sides[0])
     if found is None or sorted(found[1]) != sorted(problem.numbers):
         return None

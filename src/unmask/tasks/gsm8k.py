@@ -28,8 +28,8 @@ class GSM8K:
     """Questions and worked answers that end in ``#### number``.
 
     The calculator marks ``<<3*4=12>>`` are taken out of the solutions. The last number of a text counts, as in the
-    flexible extraction of lm-evaluation-harness; a number after ``####`` or in a box goes first (of a sum, what it comes
-    to), then the last in an ``<answer>`` tag. Beside it, ``strict`` counts only a number after ``####``.
+    flexible extraction of lm-evaluation-harness; a number after ``####`` or in a box goes first (of a sum, what it
+    comes to), then the last in an ``<answer>`` tag. Beside it, ``strict`` counts only a number after ``####``.
 
     Args:
         path: folder with ``train.jsonl`` and ``test.jsonl`` as released; None: ``openai/gsm8k`` from the hub.

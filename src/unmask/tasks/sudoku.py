@@ -17,7 +17,7 @@ from unmask.tasks.published import Row, problems_of, source_of, text_of
 
 _BETWEEN = r"[\s|,;&\\\[\]()+-]*"
 _RUN = re.compile(rf"(?<![\d-])(?<!\d[ |,;&])[1-4](?:{_BETWEEN}[1-4]){{15}}(?![ \t|,;&]*\d)")
-_RUN_ALONE = re.compile(rf"{_RUN.pattern}(?!{_BETWEEN}\d)")
+_DIGITS = re.compile(rf"\d(?:{_BETWEEN}\d)*")
 _GROUPS = tuple(
     group
     for i in range(4)
@@ -138,13 +138,17 @@ def digits_of(text: str) -> str:
     fenced = fences(text)
     inside = last_box(text) or last_tag(text) or (fenced[0][1] if fenced else None)
     if inside is not None:
-        runs = _RUN_ALONE.findall(inside)
-        return re.sub(r"\D", "", runs[0] if len(runs) == 1 else inside)
+        runs = [run for run in map(_bare, _DIGITS.findall(inside)) if len(run) == 16]
+        return runs[0] if len(runs) == 1 else _bare(inside)
     runs = _RUN.findall(text)
     if runs:
-        return re.sub(r"\D", "", runs[-1])
+        return _bare(runs[-1])
     bare = text.strip()
     return bare if re.fullmatch("[0-9]+", bare) else ""
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"\D", "", text)
 
 
 def is_solution(grid: str, puzzle: str) -> bool:

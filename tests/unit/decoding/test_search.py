@@ -81,7 +81,10 @@ def test_the_effective_sample_size_decides():
     state, met = weighing(state, map(math.log, (0.7, 0.1, 0.1, 0.1))), torch.ones(4, dtype=torch.bool)
     below = 1.923 / 4
     assert Smc(particles=4, resample_below=below - 0.001).pick(state, met, Draws(seed=0), index=0, eos_ids=(9,)) is None
-    assert Smc(particles=4, resample_below=below + 0.001).pick(state, met, Draws(seed=0), index=0, eos_ids=(9,)) is not None
+    assert (
+        Smc(particles=4, resample_below=below + 0.001).pick(state, met, Draws(seed=0), index=0, eos_ids=(9,))
+        is not None
+    )
 
 
 def test_particles_are_drawn_by_their_weights():

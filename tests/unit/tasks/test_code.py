@@ -37,7 +37,8 @@ RIGHT = {
     "fenced without a language": f"```\n{WHOLE}```",
     "python after a shell": f"```bash\npip install x\n```\n```python\n{WHOLE}```",
     "the first of two": f"```python\n{WHOLE}```\nor\n```python\ndef add(x): return 0\n```",
-    "what it needs first": "```python\nfrom operator import add as plus\n```\nand\n```python\ndef add(x):\n    return plus(x, 1)\n```",
+    "what it needs first": "```python\nfrom operator import add as plus\n```\nand\n"
+    "```python\ndef add(x):\n    return plus(x, 1)\n```",
     "an example first": f"Call it so:\n```python\nprint(add(1))\n```\nwhere\n```python\n{WHOLE}```",
     "with imports": f"```python\nimport math\nfrom typing import *\n\n{WHOLE}```",
     "indented fence": "  ```python\ndef add(x):\n    return x + 1\n  ```",

@@ -343,7 +343,8 @@ def f(x):
 @pytest.mark.parametrize("name", ["collections\nCounter", "fractions\nFraction", "collections\ndeque"])
 def test_a_message_cannot_change_a_class_of_the_tests(name):
     checks = Checks(
-        before="import collections, fractions\nbefore = [vars(collections.Counter)['__eq__'], fractions.Fraction.__eq__]",
+        before="import collections, fractions\n"
+        "before = [vars(collections.Counter)['__eq__'], fractions.Fraction.__eq__]",
         names=("f",),
         code="try:\n    f(2)\nexcept Exception:\n    pass\n"
         "assert before == [vars(collections.Counter)['__eq__'], fractions.Fraction.__eq__]",
@@ -360,14 +361,13 @@ def test_no_class_that_a_message_may_name_can_be_changed():
             kind.__eq__ = None
 
 
-@pytest.mark.parametrize(("call", "arguments"), [(30, "0, 0"), (31, "0, 0")], ids=["attach", "remove"])
-def test_memory_that_other_processes_share_is_out_of_reach(call, arguments):
+def test_memory_that_other_processes_share_is_out_of_reach():
     if os.uname().machine != "x86_64":
         pytest.skip("the numbers of the calls are those of x86_64")
     libc = ctypes.CDLL(None)
     segment = libc.shmget(0, 4096, 0o600)
     try:
-        source = PREAMBLE.format(secret="", port=0, attack=f"libc({call}, {segment}, {arguments})")
+        source = PREAMBLE.format(secret="", port=0, attack=f"libc(31, {segment}, 0, 0)")
         checks = Checks(before="import re", names=("f",), code=REFUSED.format(refusal="refused"))
         verdict = run(source, checks, Limits(seconds=20))
         assert verdict.passed, verdict.why

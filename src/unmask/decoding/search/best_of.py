@@ -32,7 +32,9 @@ class BestOf:
         del is_done
         return is_full
 
-    def pick(self, state: State, is_met: Bool[Tensor, " B"], draws: Draws, *, index: int, eos_ids: Sequence[int]) -> None:
+    def pick(
+        self, state: State, is_met: Bool[Tensor, " B"], draws: Draws, *, index: int, eos_ids: Sequence[int]
+    ) -> None:
         """Each goes on as it is."""
         del state, is_met, draws, index, eos_ids
 
