@@ -82,7 +82,7 @@ class Toy:
 
 def pseudo_random(keys, vocab_size):
     """A fixed float in about [-3, 3] for every (key, token)."""
-    token = torch.arange(vocab_size)
+    token = torch.arange(vocab_size, device=keys.device)
     x = (keys[:, None] * 2654435761 + token * 40503 + 12345) % 1000003
     x = (x * x + 7 * x) % 1000003
     return 6.0 * x.double() / 1000003 - 3.0

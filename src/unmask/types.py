@@ -134,7 +134,7 @@ class Denoiser(Protocol):
         ...
 
     def logits(self, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
-        """Predict the tokens *at* the asked (row, column) positions; the caller may write into the answer."""
+        """Predict the tokens *at* the asked (row, column) positions, in a new tensor: the caller may write into it."""
         ...
 
     def store(self, rows: int, columns: int) -> Store:

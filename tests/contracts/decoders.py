@@ -29,7 +29,8 @@ DECODERS = {
     **{f"score-{name}": {"selection": {"name": "quota", "score": name}} for name in SCORES},
     **{f"blocks-{name}": {"blocks": name} for name in BLOCK_RULES},
     **{f"proposal-{name}": {"proposal": name} for name in PROPOSALS},
-    **{f"revision-{name}": {"revision": name} for name in REVISIONS},
+    **{f"revision-{name}": {"revision": name} for name in REVISIONS if name != "remdm_rounds"},
+    "revision-remdm_rounds": {"revision": {"name": "remdm_rounds", "rounds": 3}},
     **{f"stop-{name}": {"stop": name} for name in STOPS},
     **{f"cache-{name}": {"cache": name} for name in CACHES},
     **{f"view-{name}": {"view": name} for name in VIEWS},
@@ -110,6 +111,13 @@ def canvas(prompts=PROMPTS, length=LENGTH, block=4, orders=None):
     return lay_out(examples, block_size=block, filler_id=9)
 
 
+def with_heads(model):
+    """Give a toy the heads that some parts read."""
+    model.heads.setdefault("confidence", Doubts(model))
+    model.heads.setdefault("soft_mask", SoftMask(torch.nn.Identity()))
+    return model
+
+
 def run(
     model, fields=None, *, batch=None, seed=0, is_open=None, prompts=PROMPTS, length=LENGTH, orders=None, **options
 ):
@@ -117,10 +125,8 @@ def run(
     decoder = Decoder(**{"block_size": 4, "stop": "never", **(fields or {}), **options})
     if getattr(decoder.cache, "name", None) == "block":
         model.rule = BlockCausal()
-    model.heads.setdefault("confidence", Doubts(model))
-    model.heads.setdefault("soft_mask", SoftMask(torch.nn.Identity()))
     batch = batch or canvas(prompts, length, orders=orders)
-    return batch, list(decode(model, batch, decoder.parts(), draws=Draws(seed=seed), is_open=is_open))
+    return batch, list(decode(with_heads(model), batch, decoder.parts(), draws=Draws(seed=seed), is_open=is_open))
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """What every decoder holds to on toy models: nothing but open places is written, and the trace tells of all of it."""
 
 import torch
-from decoders import DECODERS, PROMPTS, canvas, every, is_any, run, text, usual
+from decoders import DECODERS, PROMPTS, canvas, every, is_any, run, text, usual, with_heads
 
 from toys import AlwaysMask, Half, Hash, Table
 
@@ -78,6 +78,23 @@ def test_a_row_without_anything_open_costs_nothing(name):
     model, batch = Hash(), canvas()
     assert run(model, DECODERS[name], batch=batch, is_open=torch.zeros_like(batch.is_canvas))[1] == []
     assert model.forwards == 0
+
+
+class Here(Hash):
+    """Keeps what it has read on the CPU, whatever the default."""
+
+    def store(self, rows, columns):
+        with torch.device("cpu"):
+            return super().store(rows, columns)
+
+
+@every
+def test_tensors_are_made_where_the_batch_is(name):
+    """One that is made without a device is on another one here, as it would be beside a GPU."""
+    model, batch = with_heads(Here()), canvas(PROMPTS[:2], 5)
+    with torch.device("meta"):
+        _, steps = run(model, {"search": {"name": "smc", "particles": 2}, **DECODERS[name]}, batch=batch, stop="eos")
+    assert steps[-1].state.ids.device.type == "cpu"
 
 
 def test_any_order_of_a_table_gives_the_same_text():

@@ -14,7 +14,6 @@ from unmask.decoding.state import Candidates, LookAhead, State
 from unmask.seeds import Draws
 from unmask.types import Denoiser, SoftTokens
 
-
 LEAST = 2.0**-1022  # sums of logarithms stay numbers
 
 
@@ -120,11 +119,8 @@ def _tokens(
     logits[:, model.mask_id] = -torch.inf
     shaped = parts.proposal.shape(parts.constraint.ban(state, in_batch, logits), model.eos_ids)
     token = parts.proposal.propose(shaped, draws, keys)
-    if shaped is not logits and parts.proposal.scores_shaped:
-        logits[:, model.mask_id] = kept
-        return shaped, token
     logits[:, model.mask_id] = kept
-    return logits, token
+    return (shaped if parts.proposal.scores_shaped else logits), token
 
 
 def _foresight(
@@ -152,6 +148,7 @@ def _foresight(
         at = torch.stack(places(is_asked), dim=1)
         query, asked = parts.view.query(model, seen, torch.arange(len(seen.ids), device=rows.device), at)
         reader.forwards += 1
-        return parts.view.read(_widened(model.logits(query, asked)))
+        logits: Tensor = parts.view.read(_widened(model.logits(query, asked)))
+        return logits
 
     return look_ahead

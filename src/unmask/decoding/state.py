@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -87,7 +88,7 @@ class State:
         shown = replace(batch.rows(index), order=order, canvas_length=length)
         return replace(self, **self._by_row(index), batch=shown, soft=None, notes={})
 
-    def _by_row(self, index: Int[Tensor, " R"]) -> dict[str, Tensor]:
+    def _by_row(self, index: Int[Tensor, " R"]) -> dict[str, Any]:
         kept = ("batch", "soft", "notes", "steps")
         return {each.name: getattr(self, each.name)[index] for each in fields(self) if each.name not in kept}
 

@@ -37,7 +37,7 @@ class Sdlm(WeightedLikelihood):
         normaliser: ``per_masked`` for the mean over all asked tokens, as released.
 
     Differs from the paper: at least one anchor per answer. The released code drops the last target of the very last
-    block. The anchored copy of x_q belongs to the block, while ``context_causal`` decoding keeps x_q in its prefix.
+    block. Decoding as trained: the view ``anchored``, blocks ``sliding``, selection ``prefix``.
     """
 
     block_size: Annotated[int, Field(ge=1)] = 4

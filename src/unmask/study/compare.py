@@ -73,13 +73,13 @@ def _against(
     if not common:
         return {}
     mine, theirs = ([seeds[name][seed] for seed in common] for name in (arm, reference))
-    means = [[fmean(table) for table in tables] for tables in (mine, theirs)]
+    my_means, their_means = list(map(fmean, mine)), list(map(fmean, theirs))
     return {
-        "difference": fmean(means[0]) - fmean(means[1]),
+        "difference": fmean(my_means) - fmean(their_means),
         "difference_interval": list(paired_bootstrap(mine, theirs, resamples=RESAMPLES)),
         "p": paired_permutation(mine, theirs, flips=FLIPS),
-        "p_seeds": paired_permutation(*means) if len(common) > 1 else None,
-        "above": f"{sum(a > b for a, b in zip(*means, strict=True))} of {len(common)}",
+        "p_seeds": paired_permutation(my_means, their_means) if len(common) > 1 else None,
+        "above": f"{sum(a > b for a, b in zip(my_means, their_means, strict=True))} of {len(common)}",
     }
 
 

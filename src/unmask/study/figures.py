@@ -37,8 +37,8 @@ def draw(study: Study, cells: Sequence[Cell], results: Results, rows: Sequence[R
                 f"(runs/{cell})")  # fmt: skip
         if many:
             first = next(iter(study.equal))
-            mine = [row for row in rows if row["cell"] == cell and row["budget"] == first]
-            plot_matrix(mine, folder / f"matrix-{cell}")
+            shown = [row for row in rows if row["cell"] == cell and row["budget"] == first]
+            plot_matrix(shown, folder / f"matrix-{cell}")
             add(
                 folder / f"matrix-{cell}",
                 f"Accuracy of each arm under each decoder{where}, of [these runs](runs/{cell})",

@@ -75,7 +75,7 @@ class Run:
         if self.arm is None:
             raise ValueError("the base is judged, not trained")
         values = merge(self.cell.recipe, self.cell.arms[self.arm])
-        run = {"seed": self.seed, "eval_every": None if self.is_tuning else self.cell.judge.every}
+        run: dict[str, Any] = {"seed": self.seed, "eval_every": None if self.is_tuning else self.cell.judge.every}
         run |= {} if self.rate is None else {"lr": self.rate}
         return merge(values, {"model": {"path": base}, "run": run})
 

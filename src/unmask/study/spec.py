@@ -183,7 +183,7 @@ def read_study(given: str, size: str | None = None, assignments: tuple[str, ...]
         size: one of the recipe's ``sizes``; None takes the recipe as it stands.
         assignments: ``path=value``.
     """
-    values = _with_recipes(read_recipe(find_study(given)))
+    values: dict[str, Any] = _with_recipes(read_recipe(find_study(given)))
     sizes = values.pop("sizes", None) or {}
     if not isinstance(sizes, Mapping):
         raise UserError(f"{given}: sizes: expected names with changes, found {sizes!r}; write sizes: {{smoke: {{…}}}}")

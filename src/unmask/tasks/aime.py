@@ -1,6 +1,5 @@
 """AIME: the American Invitational Mathematics Examinations of 2024 and 2025."""
 
-import re
 from fractions import Fraction
 from typing import ClassVar
 
@@ -9,13 +8,9 @@ from unmask.errors import UserError
 from unmask.tasks.base import TASKS, Problem, check_split
 from unmask.tasks.extract import last_box
 from unmask.tasks.math500 import BOXED, final_answer, instructed
-from unmask.tasks.numbers import number_of
+from unmask.tasks.numbers import number_of, without_unit
 from unmask.tasks.published import Row, problems_of, source_of, text_of
 
-_UNIT = re.compile(
-    r"(?<=\d)(?:\s|\\[,;! ]|~)*"
-    r"(?:\\(?:text|mathrm|mbox)\s*\{[^{}]*\}|\s[A-Za-z][a-z]{2,}(?: [a-z]+)*)\.?$"
-)
 _LONGEST = 200
 
 
@@ -103,6 +98,6 @@ def _value(answer: str | None) -> Fraction | None:
     r"""Read a number; of ``m + n = 33`` the right side, of ``33 \text{ ways}`` what stands before the unit."""
     if answer is None:
         return None
-    answer = _UNIT.sub("", answer[-_LONGEST:])
+    answer = without_unit(answer[-_LONGEST:])
     number = number_of(answer)
     return number_of(answer.rpartition("=")[2]) if number is None else number

@@ -11,10 +11,11 @@ import threading
 import time
 from pathlib import Path
 
-from unmask.tasks.numbers import number_of, undressed
+from unmask.tasks.numbers import number_of, undressed, without_unit
 
 _LONGEST = 400
 _TOWER = re.compile(r"\d+(?:\s*(?:\^|\*\*)[\s{(]*\d+)+", re.ASCII)
+_SPELLINGS = {r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\varnothing": r"\emptyset"}
 _WAIT = {"start": 120.0, "compare": 30.0}  # seconds of wall time; the process itself is held to seconds of work
 
 
@@ -22,9 +23,9 @@ def is_equal(expected: str, found: str) -> bool:
     r"""Say whether an answer is the expected one, both as LaTeX or plain text.
 
     The same text is equal; two decimal numbers are compared exactly; an ordered pair is no set; the rest is
-    math-verify's: fractions, roots, tuples, intervals, sets, matrices, expressions (numbers to six digits after the
-    point), units and the left side of ``x = 5`` left aside. What does not parse, takes longer than three seconds or
-    more than two gigabytes is not equal.
+    math-verify's: fractions, roots, tuples, sets, matrices, intervals and the inequalities that describe them,
+    expressions (numbers to six digits after the point); units and the left side of ``x = 5`` are left aside. What does
+    not parse, takes longer than three seconds or more than two gigabytes is not equal.
 
     >>> is_equal("1,000", r"\$1000.00"), is_equal("42", "42.5")
     (True, False)
@@ -36,7 +37,7 @@ def is_equal(expected: str, found: str) -> bool:
         return True
     if len(found) > _LONGEST or len(expected) > _LONGEST:
         return False
-    numbers = number_of(expected), number_of(found)
+    numbers = number_of(expected), number_of(without_unit(found))
     if None not in numbers:
         return numbers[0] == numbers[1]
     if is_bomb(expected) or is_bomb(found):
@@ -64,7 +65,9 @@ def is_bomb(text: str) -> bool:
 
 
 def _squeezed(text: str) -> str:
-    return re.sub(r"\\[,;:! ]|\s", "", text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac"))
+    for other, name in _SPELLINGS.items():
+        text = text.replace(other, name)
+    return re.sub(r"\\[,;:! ]|\s", "", text)
 
 
 def _opening(text: str) -> str:

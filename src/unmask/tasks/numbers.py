@@ -9,6 +9,12 @@ _NUMBER = re.compile(
     r"(?P<sign>[-+]?)(?P<digits>\d{1,3}(?:,\d{3})+|\d+)?(?P<rest>\.\d*)?"
     r"(?:(?:[eE]|(?:\\times|\\cdot|[*x×])10\^)\{?(?P<power>[-+]?\d{1,3})\}?)?"
 )
+# A unit in \text, or in plain words; words that make another number of it are none.
+_UNIT = re.compile(
+    rf"(?<=\d){_SPACE}*(?:\\(?:text|mathrm|mbox)\s*\{{[^{{}}]*\}}(?:\^\{{?\d\}}?)?|"
+    r"\s(?!(?:and|or|plus|minus|times|squared|cubed|factorial|mod|percent|hundred|thousand|million|billion)\b)"
+    r"(?:[A-Za-z][a-z]{2,}(?: [a-z]+)*|(?:mm|cm|km|in|ft)(?:\^\{?[23]\}?)?))\.?$"
+)
 _LONGEST = 100
 
 
@@ -51,3 +57,12 @@ def undressed(text: str) -> str:
         if text == before:
             break
     return re.sub(r"\\(?:left|right)(?![a-z])", "", text)
+
+
+def without_unit(text: str) -> str:
+    r"""Take off the unit after a number.
+
+    >>> without_unit("36 dollars"), without_unit(r"33 \text{ ways}"), without_unit("4 cm^2"), without_unit("3 and more")
+    ('36', '33', '4', '3 and more')
+    """
+    return _UNIT.sub("", text)

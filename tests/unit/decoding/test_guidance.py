@@ -90,7 +90,7 @@ def test_impossible_tokens_stay_impossible():
 
 
 def test_half_precision_answers_are_guided_in_float32():
-    """4.0 and 4.03125 are neighbours in bfloat16; two and a half times their difference on top is none of its numbers."""
+    """4 and 4.03125 are neighbours in bfloat16; two and a half times their difference on top is no such number."""
 
     class Half(Table):
         def predict(self, query, at):

@@ -7,6 +7,7 @@ import torch
 from places import picked, places, trace
 
 from toys import Hash
+from unmask.attention import PAD
 from unmask.decoding import InfoGain
 from unmask.errors import UserError
 
@@ -101,18 +102,22 @@ class Watched(Hash):
 
 @pytest.mark.parametrize("view", ["canvas", "anchored", "reordered"])
 def test_every_view_shows_what_is_tried_as_written(view):
-    """The forward that looks ahead reads each choice as the text that it would be: one open place less."""
+    """The forward that looks ahead reads each choice as the text that it would be."""
     model = Watched()
     trace(selection="info_gain", model=model, prompts=[(1,)], length=4, view=view, heads=False)
     now, ahead = model.heads["queries"][:2]
 
-    def open_places(query):
-        if view == "reordered":  # they are read after all that is written
-            return (query.columns.block >= query.ids.shape[1]).sum(1).tolist()
-        return (query.ids == model.mask_id).sum(1).tolist()
+    def written(query):
+        """How many places of the canvas, which begins at position 1, are read as written."""
+        stands = query.ids != model.mask_id
+        if view == "reordered":  # what is open is read after all that is written
+            stands = query.columns.block < query.ids.shape[1]
+        stands = stands & (query.columns.segment != PAD) & (query.columns.position > 0)
+        return [len(set(row[at].tolist())) for row, at in zip(query.columns.position, stands, strict=True)]
 
     assert len(ahead.ids) > 1
-    assert open_places(ahead) == [open_places(now)[0] - 1] * len(ahead.ids)
+    assert written(now) == [0]
+    assert written(ahead) == [1] * len(ahead.ids)
 
 
 def test_only_what_is_left_of_a_block_that_was_cut_counts():

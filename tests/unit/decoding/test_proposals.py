@@ -131,6 +131,16 @@ def test_low_ranks_stay_below_an_entropy():
     assert ranked[0] < ranked[1]
 
 
+def test_so_they_do_below_the_surprise_of_a_rare_word():
+    """-ln f of a token seen once among a trillion is 27.6; without a clip an end token would come first by it."""
+    counts = {"frequencies": {9: 1, 3: 10**12}, "clip": float("inf"), "decay": 0}
+    options = {"selection": {"name": "pc_sampler", **counts}, "blocks": "whole", "prompts": [(1,)]}
+    steps = trace(model=EndFirst(), proposal="late_eos", **options)
+    is_end = [tokens == [9] for _, tokens, _ in steps]
+    assert True in is_end
+    assert is_end == sorted(is_end)
+
+
 def test_greedy_and_gumbel_change_nothing_else():
     for proposal in (Greedy(), Gumbel()):
         assert proposal.shape(LOGITS, (9,)) is LOGITS

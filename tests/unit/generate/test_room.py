@@ -1,9 +1,12 @@
 """Runs that cannot fit are refused before they are laid out."""
 
+import itertools
+
 import pytest
 
-from unmask import generate
+from unmask import generate, infill
 from unmask.errors import UserError
+from unmask.generate import room
 from unmask.generate.room import check_room, free_memory
 from unmask.models import ScratchSpec, from_scratch
 
@@ -29,6 +32,12 @@ def test_what_it_says_would_fit_fits(lm):
         check_room(lm, rows=fits * 2, particles=1, columns=100, asked=10)
 
 
+def test_a_block_larger_than_the_text_needs_no_room_beyond_it(lm, monkeypatch):
+    blanks = {"blank_tokens": 2, "threshold": 0.0}
+    monkeypatch.setattr(room, "free_memory", lambda device: 2**20)
+    assert infill(lm, "1___2", block_size=2**20, **blanks).texts == infill(lm, "1___2", block_size=4, **blanks).texts
+
+
 def test_the_machine_tells_what_is_free(lm):
     assert free_memory(lm.device) > 2**20
 
@@ -41,6 +50,14 @@ def test_a_search_answers_each_prompt_once(lm, name):
     assert len(found.texts) == 2
     one = generate(lm, ["345"], max_new_tokens=8, block_size=4, temperature=1.0, search={"name": name, "particles": 3})
     assert one.texts == found.texts[1:]
+
+
+def test_a_search_that_is_stopped_answers_each_prompt_once_too(lm):
+    search = {"temperature": 1.0, "search": {"name": "best_of", "particles": 3}}
+    options = {"max_new_tokens": 8, "block_size": 4, "n": 2, **search}
+    found = generate(lm, ["12", "345"], through=lambda steps: itertools.islice(steps, 2), **options)
+    assert len(found.texts) == len(found.is_stuck) == 4
+    assert found.row_forwards == [3 * 2] * 4
 
 
 @pytest.mark.parametrize("name", ["smc", "best_of"])

@@ -13,7 +13,7 @@ from unmask.decoding.base import PROPOSALS
 from unmask.decoding.proposals.plain import Greedy
 from unmask.seeds import Draws
 
-LATER = 1024.0  # more than any two scores differ
+LATER = 64.0  # more than two scores differ: an entropy in nats, or a surprise over a trillion tokens
 
 
 class Wrapped:

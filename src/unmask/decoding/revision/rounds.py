@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 from pydantic import Field
 from torch import Tensor
 

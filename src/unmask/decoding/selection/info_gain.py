@@ -80,10 +80,10 @@ class InfoGain(Unrefined):
 
     def _gain(self, candidates: Candidates, tried: Bool[Tensor, "N R W"]) -> Float[Tensor, "R N"]:
         """Weigh each choice's own entropy and what is left after it."""
+        now = torch.where(tried, -candidates.measure("entropy"), 0).sum(2)
         left = candidates.is_open & ~tried
         logits = candidates.look_ahead(tried, candidates.token.expand_as(tried), left)
         doubt = entropy(logits)
         after = doubt.new_zeros(left.shape).masked_scatter(left, doubt)
         after = after.sum(2) / left.sum(2).clamp(min=1)
-        now = torch.where(tried, -candidates.measure("entropy"), 0).sum(2)
         return -(self.cost * now + after).T

@@ -95,20 +95,20 @@ class PcSampler(Unrefined):
         return top(candidates.score, candidates.is_open, share(candidates))
 
     def _surprise(self, vocabulary: int) -> Float[Tensor, " V"]:
-        """Return -ln f of every token, in nats.
+        """Return -ln f of every token, in nats, on the CPU.
 
         Raises:
             UserError: counts of a token that the model does not have.
         """
         if self._counts is None:
-            return torch.full((vocabulary,), math.log(vocabulary), dtype=torch.float64)
+            return torch.full((vocabulary,), math.log(vocabulary), dtype=torch.float64, device="cpu")
         ids, counts = self._counts
         if int(ids.max()) >= vocabulary:
             raise UserError(
                 f"frequencies: expected token ids below {vocabulary}, the size of the model's vocabulary, found "
                 f"{int(ids.max())}; count the corpus with this model's tokenizer"
             )
-        seen = torch.ones(vocabulary, dtype=torch.float64)
+        seen = torch.ones(vocabulary, dtype=torch.float64, device="cpu")
         seen[ids] = counts.clamp(min=1)
         return (counts.sum() / seen).log()
 
@@ -117,4 +117,5 @@ class PcSampler(Unrefined):
         counts = read_counts(self.frequencies) if isinstance(self.frequencies, str) else self.frequencies
         if counts is None:
             return None
-        return torch.tensor(list(counts)), torch.tensor(list(counts.values()), dtype=torch.float64)
+        numbers = torch.tensor(list(counts.values()), dtype=torch.float64, device="cpu")
+        return torch.tensor(list(counts), device="cpu"), numbers
