@@ -233,9 +233,7 @@ class UnmaskLM(TemplateLM):
         """Say which answers greedy decoding would write, one token a forward: it may end at the first that differs."""
         size = self.decoder["block_size"] or self.lm.facts.block_size or 32
         whole = {"blocks": "whole"} if self.order == "any" else {"block_size": size}
-        parts = Decoder(**whole, stop="never").parts(
-            trained_block_size=self.lm.facts.block_size, heads=self.lm.heads, exact_cache=self.lm.exact_cache
-        )
+        parts = Decoder(**whole, stop="never").parts(**self.lm.decoding)
         by_length = sorted(range(len(pairs)), key=lambda i: (len(pairs[i].answer), len(pairs[i].prompt)))
         found = [False] * len(pairs)
         for begin in range(0, len(by_length), self.batch_size):

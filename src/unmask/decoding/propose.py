@@ -10,7 +10,7 @@ from unmask.decoding.base import Reader
 from unmask.decoding.decoder import Parts
 from unmask.decoding.notes import Notebook
 from unmask.decoding.scores import SCORES, low_confidence
-from unmask.decoding.state import Candidates, LookAhead, State
+from unmask.decoding.state import Candidates, LookAhead, State, spread
 from unmask.seeds import Draws
 from unmask.types import Denoiser, SoftTokens
 
@@ -58,9 +58,6 @@ def propose(
             return probability
         return SCORES[name](shaped, token, draws, keys)
 
-    def spread(values: Tensor) -> Tensor:
-        return values.new_full(columns.shape, -torch.inf).masked_scatter(is_asked, values)
-
     trust = parts.revision.observe(model, asked[: len(at)])
     candidates = Candidates(
         rows=rows,
@@ -72,9 +69,9 @@ def propose(
         token=torch.zeros_like(columns).masked_scatter(is_asked, token),
         written=state.ids[rows[:, None], columns],
         logits=logits,
-        log_prob=spread(probability.clamp(min=LEAST).log()),
-        score=spread(parts.proposal.rank(measured(parts.selection.score), token, model.eos_ids)),
-        measure=lambda name: spread(measured(name)),
+        log_prob=spread(probability.clamp(min=LEAST).log(), is_asked),
+        score=spread(parts.proposal.rank(measured(parts.selection.score), token, model.eos_ids), is_asked),
+        measure=lambda name: spread(measured(name), is_asked),
         block_open=state.block_open[rows],
         block_steps=state.block_steps[rows],
         steps=state.steps,
@@ -82,7 +79,7 @@ def propose(
         mask_id=model.mask_id,
         notes=notes,
         look_ahead=_foresight(model, state, parts, reader, rows=rows, columns=columns),
-        trust=None if trust is None else spread(trust),
+        trust=None if trust is None else spread(trust, is_asked),
     )
     if is_asked is not is_open:
         at_open = is_open[is_asked]

@@ -149,9 +149,15 @@ class Candidates:
 
     def spread(self, values: Tensor, empty: float = -torch.inf) -> Tensor:
         """Lay values of the asked places, in their order, out over the places; ``empty`` elsewhere."""
-        return values.new_full((*self.is_asked.shape, *values.shape[1:]), empty).masked_scatter(
-            self.is_asked.view(*self.is_asked.shape, *[1] * (values.ndim - 1)), values
-        )
+        return spread(values, self.is_asked, empty)
+
+
+def spread(values: Tensor, is_asked: Bool[Tensor, "R W"], empty: float = -torch.inf) -> Tensor:
+    """Lay values of the asked places, in their order, out over the places; ``empty`` elsewhere."""
+    further = values.shape[1:]
+    return values.new_full((*is_asked.shape, *further), empty).masked_scatter(
+        is_asked.view(*is_asked.shape, *[1] * len(further)), values
+    )
 
 
 LookAhead = Callable[[Bool[Tensor, "N R W"], Int[Tensor, "N R W"], Bool[Tensor, "N R W"]], Float[Tensor, "K V"]]

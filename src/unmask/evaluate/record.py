@@ -41,9 +41,7 @@ def settings_of(
         split: of the task.
         numbers: ``max_new_tokens``, ``batch_size``, ``samples``, ``seed``, and ``size``, the problems asked for.
     """
-    parts = decoder.parts(
-        trained_block_size=lm.facts.block_size, heads=tuple(lm.heads), exact_cache=lm.exact_cache
-    )  # fmt: skip
+    parts = decoder.parts(**lm.decoding)
     return {
         "model": _settled(model),
         "weights": hash_weights(lm),

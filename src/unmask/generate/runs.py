@@ -103,9 +103,7 @@ def parts_of(
     options = options or {}
     if decoder is not None and options:
         raise UserError(f"give either decoder=… or its fields {sorted(options)}, not both")
-    parts = (decoder or Decoder(**options)).parts(
-        trained_block_size=lm.facts.block_size, heads=lm.heads, exact_cache=lm.exact_cache, grid=lm.facts.grid
-    )
+    parts = (decoder or Decoder(**options)).parts(**lm.decoding)
     parts = _with_line_breaks(lm, parts)
     parts = replace(parts, constraint=bind(constraint or parts.constraint, lm))
     if not stop_strings:

@@ -101,6 +101,16 @@ class LoadedModel:
         return Traits(shift=self.facts.shift, attention=self.facts.attention, takes_positions=takes)
 
     @property
+    def decoding(self) -> dict[str, Any]:
+        """What a decoder takes over from the model: the keywords of ``Decoder.parts``."""
+        return {
+            "trained_block_size": self.facts.block_size,
+            "heads": tuple(self.heads),
+            "exact_cache": self.exact_cache,
+            "grid": self.facts.grid,
+        }
+
+    @property
     def exact_cache(self) -> str:
         """Name of the fastest cache (``unmask.decoding``) that leaves the model's answers as they are."""
         looks_ahead = self.facts.attention == "bidirectional"

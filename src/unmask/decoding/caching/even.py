@@ -46,7 +46,7 @@ def _cheapest(lengths: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
     return best[-1][1]
 
 
-def parts_of(
+def cut(
     query: Query, at: Int[Tensor, "K 2"], split: list[Int[Tensor, " G"]]
 ) -> Iterator[tuple[Query, Int[Tensor, "M 2"], Int[Tensor, " M"]]]:
     """Cut a query into groups of rows, each as wide as its longest; yield with each what is asked, and whose answers.

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding.base import CACHES, Reader
-from unmask.decoding.caching.even import groups, parts_of
+from unmask.decoding.caching.even import cut, groups
 from unmask.decoding.state import State
 from unmask.types import Denoiser, Query
 
@@ -43,7 +43,7 @@ class PlainReader:
         self.forwards += len(split)
         if len(split) == 1:
             return self.model.logits(query, at)
-        found = [(self.model.logits(part, asked), mine) for part, asked, mine in parts_of(query, at, split)]
+        found = [(self.model.logits(part, asked), mine) for part, asked, mine in cut(query, at, split)]
         logits = found[0][0].new_empty(len(at), found[0][0].shape[1])
         for answers, mine in found:
             logits[mine] = answers
