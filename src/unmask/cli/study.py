@@ -20,6 +20,10 @@ def study(
     set_: Set = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it, and say what would run and how long.")] = False,
     report_only: Annotated[bool, typer.Option("--report-only", help="Write the report of what is there.")] = False,
+    publish_to: Annotated[
+        Path | None,
+        typer.Option("--publish", help="Copy report, figures and results, without models and texts, to this folder."),
+    ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the built-in studies and leave.")] = False,
     json: Json = False,
 ) -> None:
@@ -34,7 +38,7 @@ def study(
         raise UserError("expected a study, found none; write a name of unmask study --list, or a file")
     if out is None and not dry_run:
         raise UserError("expected --out, a folder for the study, found none; write for example --out runs/study")
-    from unmask.study import overview, plan, read_study, report, run_study
+    from unmask.study import overview, plan, publish, read_study, report, run_study
 
     values = read_study(recipe, size, tuple(set_ or ()))
     checked = plan(values, out or Path("runs") / Path(recipe).stem, bases=bases, only=only or ())
@@ -43,6 +47,8 @@ def study(
         emit(seen) if json else _show_plan(seen, jobs)
         return
     summary = report(checked) if report_only else _run(run_study, checked, jobs)
+    if publish_to:
+        publish(checked.out, publish_to)
     if json:
         emit(summary)
         return

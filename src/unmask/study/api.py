@@ -81,7 +81,7 @@ class Plan:
         """Return the job of a run."""
         evaluate, which = dict(run.cell.evaluate), "validation" if run.is_tuning else "test"
         about = {"cell": run.cell.name, "arm": run.arm, "rate": run.rate, "seed": run.seed, "path": f"runs/{run.path}"}
-        about["base"] = self.base_path(run.cell)
+        about["base"] = self.base_key(run.cell)
         values: dict[str, Any] = {"evaluate": evaluate, "which": which, "about": about}
         if run.arm is None:
             values |= {"kind": "judge", "model": self.base_path(run.cell)}
@@ -89,9 +89,10 @@ class Plan:
         else:
             is_first = run.seed == self.study.seeds[0] and not run.is_tuning
             keep = self.study.keep == "all" or (self.study.keep == "first" and is_first)
+            about["recipe"] = run.recipe(self.base_key(run.cell))
             recipe = run.recipe(self.base_path(run.cell))
             values |= {"kind": "train", "recipe": recipe, "keep": keep and not run.is_tuning}
-            key = fingerprint([run.recipe(self.base_key(run.cell)), evaluate, which])
+            key = fingerprint([about["recipe"], evaluate, which])
         return Job(folder=self.out / "runs" / run.path, fingerprint=key, values=values)
 
 

@@ -1,5 +1,6 @@
 """Learnability of the base and of each arm's model: what tokens can teach at each noise level, before and after."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from unmask.study.document import Figure, Heading, Text
 from unmask.study.grid import ALL, Cell, Run, folder_name
 from unmask.study.results import Results
 from unmask.study.spec import Study
+from unmask.study.worker import JOB
 
 
 def heat_maps(study: Study, cells: Sequence[Cell], results: Results, out: Path) -> list[Any]:
@@ -42,7 +44,8 @@ def heat_maps(study: Study, cells: Sequence[Cell], results: Results, out: Path) 
 def _draw(study: Study, cell: Cell, result: dict[str, Any], model: Path, path: Path) -> None:
     from unmask.sources import resolve_path
 
-    base = result["base"]
+    job = json.loads((model.parents[1] / JOB).read_text())
+    base = job["recipe"]["model"]["path"]
     recipe = build(Run(cell=cell, arm=result["arm"], seed=result["seed"]).recipe(base))
     size = recipe.decoder.block_size or 32
     subjects = []

@@ -1,6 +1,7 @@
 """Judges a model with every decoder, also on the way of a run, and keeps each problem's outcome."""
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -124,8 +125,9 @@ def read_points(metrics: Path, out: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write a file in one rename, so that no reader finds half of it."""
+    """Write a file in one rename, so that no reader finds half of it; lists of numbers stand on one line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.staged")
-    staged.write_text(json.dumps(values, indent=1) + "\n", "utf-8")
+    text = re.sub(r"\[[\s\d,]+\]", lambda found: "".join(found[0].split()), json.dumps(values, indent=1))
+    staged.write_text(text + "\n", "utf-8")
     staged.replace(path)

@@ -236,9 +236,9 @@ def _runs(results: Results) -> Iterator[Part]:
     lines = []
     for result in results.runs:
         path = result["path"]
-        links = f"[result]({path}/result.json) [recipe]({path}/job.json) [metrics]({path}/train/metrics.jsonl)"
-        lines.append((result["cell"], result["arm"], str(result["seed"]), f"{result['rate']:g}", links))
-    yield Table(("cell", "arm", "seed", "rate", "files"), lines)
+        link = f"[recipe and outcomes]({path}/result.json)"
+        lines.append((result["cell"], result["arm"], str(result["seed"]), f"{result['rate']:g}", link))
+    yield Table(("cell", "arm", "seed", "rate", "run"), lines)
     bases = [f"[{cell}]({base['path']}/result.json)" for cell, base in results.bases.items()]
     yield Text(f"Bases: {', '.join(bases)}.")
 

@@ -32,9 +32,9 @@ class Countdown:
     r"""Reach a number with given ones and ``+ - * /``, each number exactly once.
 
     The expression is what stands in the last balanced ``\boxed{}``, else in the last ``<answer>`` tag, else the last
-    line that is not empty. ``(8 - 2) * 3`` may be followed by ``= 18`` (then that must hold too), and may be written in
-    LaTeX. It is evaluated exactly, by a parser that knows nothing else. ``valid`` counts expressions that use each
-    number exactly once, whatever they come to.
+    line that is not empty. ``(8 - 2) * 3`` may be followed by ``= 18`` or follow ``18 =`` (then that must hold too),
+    and may be written in LaTeX. It is evaluated exactly, by a parser that knows nothing else. ``valid`` counts
+    expressions that use each number exactly once, whatever they come to.
 
     Args:
         path: a file with ``input`` ("3,7,12") and ``output`` (the target), or a folder with ``test.jsonl`` (and
@@ -117,14 +117,10 @@ def _judged(text: str, problem: Problem) -> Fraction | None:
     lines = [line for line in text.splitlines() if line.strip()]
     answer = last_box(text) or last_tag(text) or (lines[-1] if lines else "")
     sides = answer.strip(" \t\n*`").rstrip(" *`.").split("=")
-    found = evaluate(sides[0])
-    if found is None or sorted(found[1]) != sorted(problem.numbers):
-        return None
-    for side in sides[1:]:
-        claimed = evaluate(side)
-        if claimed is None or claimed[0] != found[0]:
-            return None
-    return found[0]
+    found = [evaluate(side) for side in sides]
+    values = {side[0] for side in found if side}
+    uses_all = any(side and sorted(side[1]) == sorted(problem.numbers) for side in found)
+    return values.pop() if uses_all and None not in found and len(values) == 1 else None
 
 
 def solve(numbers: Sequence[int], target: int) -> str | None:

@@ -9,11 +9,16 @@ import subprocess
 import sys
 import threading
 import time
+from fractions import Fraction
 from pathlib import Path
 
 from unmask.tasks.numbers import number_of, undressed, without_unit
 
 _LONGEST = 400
+_CHOICE = re.compile(
+    r"(?:\\(?:text|textbf|mathrm|mathbf)\s*\{)?\(([A-F])\)\}?(?:\\[,;: ]|~|\s)*(?![-+*/^=\s])(.+)", re.DOTALL
+)
+_REPEATING = re.compile(r"(\d*)\.(\d*)\\(?:overline|bar)\s*(?:\{(\d{1,12})\}|(\d))", re.ASCII)
 _TOWER = re.compile(r"\d+(?:\s*(?:\^|\*\*)[\s{(]*\d+)+", re.ASCII)
 _SPELLINGS = {r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\varnothing": r"\emptyset"}
 _WAIT = {"start": 120.0, "compare": 30.0}  # seconds of wall time; the process itself is held to seconds of work
@@ -22,8 +27,8 @@ _WAIT = {"start": 120.0, "compare": 30.0}  # seconds of wall time; the process i
 def is_equal(expected: str, found: str) -> bool:
     r"""Say whether an answer is the expected one, both as LaTeX or plain text.
 
-    The same text is equal; two decimal numbers are compared exactly; an ordered pair is no set; the rest is
-    math-verify's: fractions, roots, tuples, sets, matrices, intervals and the inequalities that describe them,
+    The same text is equal; of ``(C) 42`` the letter or what follows counts; two decimal numbers are compared exactly;
+    an ordered pair is no set; the rest is math-verify's: fractions, roots, tuples, sets, matrices, intervals and the inequalities that describe them,
     expressions (numbers to six digits after the point); units and the left side of ``x = 5`` are left aside. What does
     not parse, takes longer than three seconds or more than two gigabytes is not equal.
 
@@ -37,6 +42,10 @@ def is_equal(expected: str, found: str) -> bool:
         return True
     if len(found) > _LONGEST or len(expected) > _LONGEST:
         return False
+    if (choice := _CHOICE.fullmatch(found)) and not _CHOICE.fullmatch(expected):
+        letter, rest = choice.groups()
+        return is_equal(expected, letter) or is_equal(expected, rest)
+    found, expected = _REPEATING.sub(_fraction, found), _REPEATING.sub(_fraction, expected)
     numbers = number_of(expected), number_of(without_unit(found))
     if None not in numbers:
         return numbers[0] == numbers[1]
@@ -67,7 +76,15 @@ def is_bomb(text: str) -> bool:
 def _squeezed(text: str) -> str:
     for other, name in _SPELLINGS.items():
         text = text.replace(other, name)
-    return re.sub(r"\\[,;:! ]|\s", "", text)
+    return re.sub(r"\\[,;:!]|(?<!\d)(?:\\ |\s)|(?:\\ |\s)(?!\d)", "", text)  # 1 4 is not 14
+
+
+def _fraction(decimal: re.Match[str]) -> str:
+    r"""Write ``0.1\overline{6}`` as the fraction that it is."""
+    whole, fixed, repeated = decimal[1] or "0", decimal[2], decimal[3] or decimal[4]
+    scale = 10 ** len(fixed)
+    value = Fraction(int(whole + fixed), scale) + Fraction(int(repeated), scale * (10 ** len(repeated) - 1))
+    return f"\\frac{{{value.numerator}}}{{{value.denominator}}}"
 
 
 def _opening(text: str) -> str:
