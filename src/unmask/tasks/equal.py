@@ -28,9 +28,10 @@ def is_equal(expected: str, found: str) -> bool:
     r"""Say whether an answer is the expected one, both as LaTeX or plain text.
 
     The same text is equal; of ``(C) 42`` the letter or what follows counts; two decimal numbers are compared exactly;
-    an ordered pair is no set; the rest is math-verify's: fractions, roots, tuples, sets, matrices, intervals and the inequalities that describe them,
-    expressions (numbers to six digits after the point); units and the left side of ``x = 5`` are left aside. What does
-    not parse, takes longer than three seconds or more than two gigabytes is not equal.
+    an ordered pair is no set; the rest is math-verify's: fractions, roots, tuples, sets, matrices, intervals and the
+    inequalities that describe them, expressions (numbers to six digits after the point); units and the left side of
+    ``x = 5`` are left aside. What does not parse, takes longer than three seconds or more than two gigabytes is not
+    equal.
 
     >>> is_equal("1,000", r"\$1000.00"), is_equal("42", "42.5")
     (True, False)
