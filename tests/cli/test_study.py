@@ -128,11 +128,36 @@ def test_a_study_end_to_end(run, study, tmp_path):
     assert "equal.supervised_tokens: 100000 cannot be met: arm 'blockwise' ends at" in short.stderr
 
     (out / "report.md").unlink()
-    assert run("study", study, "--out", out, "--report-only").exit_code == 0
+    shown = tmp_path / "published"
+    assert run("study", study, "--out", out, "--report-only", "--publish", shown).exit_code == 0
     assert (out / "report.md").exists()
+    for link in links.found:
+        assert (shown / link).exists(), link
+    assert not list(shown.rglob("*.safetensors"))
+    assert not list(shown.rglob("log.txt"))
+    assert str(tmp_path) not in "".join(file.read_text() for file in shown.rglob("*.json"))
+    _repeat(run, shown, tmp_path / "again")
     other = run("study", study, "--out", out, "--set", "recipe.run.steps=3")
     assert other.exit_code == 2
     assert "holds another study" in other.stderr
+
+
+def _repeat(run, published, out):
+    """A published study made again: one arm, the same outcomes; and a change that the comparison shows."""
+    done = run("study", "--repeat", published, "--out", out, "--only", "vanilla", "--json")
+    assert done.exit_code == 0, done.stderr
+    rows = json.loads(done.stdout)["repeated"]
+    assert [(row["arm"], row["decoder"]) for row in rows] == [("vanilla", "blocks"), ("vanilla", "full canvas")]
+    assert all(row["changed"] == 0 and row["published"] == row["now"] for row in rows)
+
+    file = published / "runs/all/vanilla/seed-0/result.json"
+    result = json.loads(file.read_text())
+    result["points"][-1]["decoders"]["blocks"]["right"][0] ^= 1
+    file.write_text(json.dumps(result))
+    done = run("study", "--repeat", published, "--out", out, "--only", "vanilla", "--report-only")
+    assert "1 of 2 outcomes are the same" in done.stdout
+    assert "expected a study's folder" in run("study", "--repeat", out / "runs", "--out", out).stderr
+    assert "found 'lift' beside --repeat" in run("study", "lift", "--repeat", published, "--out", out).stderr
 
 
 @pytest.mark.parametrize(

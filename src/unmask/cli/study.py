@@ -20,6 +20,10 @@ def study(
     set_: Set = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it, and say what would run and how long.")] = False,
     report_only: Annotated[bool, typer.Option("--report-only", help="Write the report of what is there.")] = False,
+    repeat: Annotated[
+        Path | None,
+        typer.Option(help="Repeat the study in this folder, at the rates that it chose, and compare the outcomes."),
+    ] = None,
     publish_to: Annotated[
         Path | None,
         typer.Option("--publish", help="Copy report, figures and results, without models and texts, to this folder."),
@@ -34,14 +38,34 @@ def study(
     if list_:
         _list(json)
         return
-    if not recipe:
-        raise UserError("expected a study, found none; write a name of unmask study --list, or a file")
+    if bool(recipe) == bool(repeat):
+        found = "none" if repeat is None else f"'{recipe}' beside --repeat"
+        raise UserError(f"expected a study, found {found}; write a name of unmask study --list, a file, or --repeat")
+    if repeat is not None and size is not None:
+        raise UserError(f"--size: {repeat} has its size already; leave --size out, or change a field by --set")
     if out is None and not dry_run:
         raise UserError("expected --out, a folder for the study, found none; write for example --out runs/study")
-    from unmask.study import overview, plan, publish, read_study, report, run_study
+    from unmask.study import (
+        compare_outcomes,
+        overview,
+        plan,
+        publish,
+        read_published,
+        read_study,
+        report,
+        results,
+        run_study,
+    )
 
-    values = read_study(recipe, size, tuple(set_ or ()))
-    checked = plan(values, out or Path("runs") / Path(recipe).stem, bases=bases, only=only or ())
+    before = read_published(repeat, tuple(set_ or ())) if repeat else None
+    values = before.values if before else read_study(recipe, size, tuple(set_ or ()))
+    checked = plan(
+        values,
+        out or Path("runs") / Path(recipe or repeat or "").stem,
+        bases=bases,
+        only=only or (),
+        rates=before.rates if before else None,
+    )
     seen = overview(checked)
     if dry_run:
         emit(seen) if json else _show_plan(seen, jobs)
@@ -49,10 +73,14 @@ def study(
     summary = report(checked) if report_only else _run(run_study, checked, jobs)
     if publish_to:
         publish(checked.out, publish_to)
+    if before:
+        summary["repeated"] = compare_outcomes(before, list(results(checked).runs))
     if json:
         emit(summary)
         return
     _show(summary, checked.out)
+    if before:
+        _show_repetition(summary["repeated"], before.folder)
 
 
 def _list(json: bool) -> None:
@@ -135,3 +163,20 @@ def _show(summary: dict[str, Any], out: Path) -> None:
         if row["faults"]:
             typer.echo(f"no room in {row['cell']} under {row['decoder']}: {'; '.join(row['faults'])}", err=True)
     typer.echo(f"report in {out / 'report.md'} and {out / 'report.html'}")
+
+
+def _show_repetition(rows: list[dict[str, Any]], folder: Path) -> None:
+    """Print both accuracies of each run, and how many problems came out otherwise."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"Against {folder}, after the whole run", box=box.SIMPLE_HEAD, title_justify="left")
+    for head in ("cell", "arm", "seed", "decoder", "published", "now", "problems that changed"):
+        table.add_column(head)
+    for row in rows:
+        shown = (f"{row['published']:.3f}", f"{row['now']:.3f}", str(row["changed"]))
+        table.add_row(row["cell"], row["arm"], str(row["seed"]), row["decoder"], *shown)
+    Console().print(table)
+    changed = sum(row["changed"] > 0 for row in rows)
+    typer.echo(f"{len(rows) - changed} of {len(rows)} outcomes are the same, problem by problem")

@@ -22,6 +22,7 @@ from unmask.study.grid import (
 )
 from unmask.study.pool import Follow, Job, run_jobs
 from unmask.study.rates import best_rate, trials_of
+from unmask.study.repeat import Rates
 from unmask.study.report import write_report
 from unmask.study.results import Results, read_results
 from unmask.study.spec import Study, build_study
@@ -38,6 +39,7 @@ class Plan:
         out: its folder.
         bases: folder of the bases that are made, which studies may share.
         only: arms to run; empty: all.
+        rates: of each cell and arm, where a study is repeated; None: chosen by trials.
     """
 
     study: Study
@@ -46,6 +48,12 @@ class Plan:
     out: Path
     bases: Path
     only: tuple[str, ...] = ()
+    rates: Rates | None = None
+
+    @property
+    def trials(self) -> list[Run]:
+        """The trials of learning rates; none where they are known."""
+        return self.wanted(tuning_runs(self.study, list(self.cells))) if self.rates is None else []
 
     @property
     def fingerprint(self) -> str:
@@ -80,7 +88,7 @@ class Plan:
     def job(self, run: Run) -> Job:
         """Return the job of a run."""
         evaluate, which = dict(run.cell.evaluate), "validation" if run.is_tuning else "test"
-        about = {"cell": run.cell.name, "arm": run.arm, "rate": run.rate, "seed": run.seed, "path": f"runs/{run.path}"}
+        about: dict[str, Any] = {"cell": run.cell.name, "arm": run.arm, "rate": run.rate, "seed": run.seed, "path": f"runs/{run.path}"}
         about["base"] = self.base_key(run.cell)
         values: dict[str, Any] = {"evaluate": evaluate, "which": which, "about": about}
         if run.arm is None:
@@ -96,7 +104,14 @@ class Plan:
         return Job(folder=self.out / "runs" / run.path, fingerprint=key, values=values)
 
 
-def plan(values: Mapping[str, Any], out: Path, *, bases: Path | None = None, only: Sequence[str] = ()) -> Plan:
+def plan(
+    values: Mapping[str, Any],
+    out: Path,
+    *,
+    bases: Path | None = None,
+    only: Sequence[str] = (),
+    rates: Rates | None = None,
+) -> Plan:
     """Check a study and expand it; nothing is written.
 
     Args:
@@ -104,14 +119,20 @@ def plan(values: Mapping[str, Any], out: Path, *, bases: Path | None = None, onl
         out: its folder.
         bases: folder of the bases that it makes; None: ``out/bases``.
         only: arms to run.
+        rates: of each cell and arm, which are not tried then.
     """
     study = build_study(values)
     cells = expand(study)
+    for cell in cells:
+        for arm in only or study.arms:
+            if rates is not None and (cell.name, arm) not in rates:
+                raise UserError(f"{arm}, {cell.name}: has no run whose rate could be taken; leave it out by --only")
     for arm in only:
         if arm not in study.arms:
             raise UserError(f"--only: unknown arm '{arm}'; {did_you_mean(arm, study.arms)}")
     made = Plan(
-        study=study, cells=cells, values=dict(values), out=out, bases=bases or out / "bases", only=tuple(only)
+        study=study, cells=cells, values=dict(values), out=out, bases=bases or out / "bases", only=tuple(only),
+        rates=rates,
     )  # fmt: skip
     check(out, made.fingerprint)
     return made
@@ -140,8 +161,7 @@ def run_study(plan: Plan, *, jobs: int | None = None, follow: Follow | None = No
     with claimed(plan.out, plan.fingerprint, dict(plan.values)):
         run("bases", plan.base_jobs())
         run("judging bases", [plan.job(each) for each in judged_bases(cells)])
-        trials = plan.wanted(tuning_runs(study, cells))
-        run("learning rates", [plan.job(each) for each in trials])
+        run("learning rates", [plan.job(each) for each in plan.trials])
         runs = with_rates(plan)
         first = [each for each in runs if each.seed == study.seeds[0]]
         run("first seeds", [plan.job(each) for each in first])
@@ -154,9 +174,11 @@ def with_rates(plan: Plan) -> list[Run]:
     """List the runs that are compared, each at the best rate of its arm and cell."""
     study, cells = plan.study, list(plan.cells)
     runs = plan.wanted(reported_runs(study, cells))
+    if plan.rates is not None:
+        return [at_rate(run, plan.rates[run.cell.name, str(run.arm)]) for run in runs]
     if len(study.rates) == 1:
         return [at_rate(run, study.rates[0]) for run in runs]
-    found = read_results(plan.out, [run.path for run in plan.wanted(tuning_runs(study, cells))])
+    found = read_results(plan.out, [run.path for run in plan.trials])
     trials = trials_of(found)
     return [at_rate(run, best_rate(trials[run.cell.name, str(run.arm)])) for run in runs]
 
@@ -171,7 +193,7 @@ def results(plan: Plan) -> Results:
     return Results.read(
         plan.out,
         bases=[run.path for run in judged_bases(cells)],
-        trials=[run.path for run in tuning_runs(plan.study, cells)],
+        trials=[run.path for run in plan.trials],
         runs=[run.path for run in reported_runs(plan.study, cells)],
     )
 
@@ -207,7 +229,7 @@ def overview(plan: Plan) -> dict[str, Any]:
     Seconds are those of the runs that are done, else what the recipe states; None where neither says anything.
     """
     study, cells = plan.study, list(plan.cells)
-    trials, runs = plan.wanted(tuning_runs(study, cells)), plan.wanted(reported_runs(study, cells))
+    trials, runs = plan.trials, plan.wanted(reported_runs(study, cells))
     missing = [run for run in [*trials, *runs] if not (plan.out / "runs" / run.path / "result.json").exists()]
     done = read_results(plan.out, [run.path for run in runs])
     measured = [result["points"][-1]["seconds"] + result["judging_seconds"] for result in done]
