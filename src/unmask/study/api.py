@@ -88,8 +88,10 @@ class Plan:
     def job(self, run: Run) -> Job:
         """Return the job of a run."""
         evaluate, which = dict(run.cell.evaluate), "validation" if run.is_tuning else "test"
-        about: dict[str, Any] = {"cell": run.cell.name, "arm": run.arm, "rate": run.rate, "seed": run.seed, "path": f"runs/{run.path}"}
-        about["base"] = self.base_key(run.cell)
+        about: dict[str, Any] = {
+            "cell": run.cell.name, "arm": run.arm, "rate": run.rate, "seed": run.seed, "path": f"runs/{run.path}",
+            "base": self.base_key(run.cell),
+        }  # fmt: skip
         values: dict[str, Any] = {"evaluate": evaluate, "which": which, "about": about}
         if run.arm is None:
             values |= {"kind": "judge", "model": self.base_path(run.cell)}

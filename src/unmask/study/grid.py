@@ -201,6 +201,9 @@ def fingerprint(values: Any) -> str:
 
 
 def study_fingerprint(study: Study, cells: list[Cell]) -> str:
-    """Hash what decides the runs; more seeds, or other budgets to compare under, are the same study."""
+    """Hash what decides the runs; more seeds or rates, or other budgets to compare under, are the same study.
+
+    Rates that change which one is best are noticed by the runs, each of which knows its own.
+    """
     parts = [[c.name, c.base, c.recipe, c.arms, c.evaluate] for c in cells]
-    return fingerprint([parts, study.rates, study.tuning_seed, study.keep])
+    return fingerprint([parts, study.tuning_seed, study.keep])

@@ -95,7 +95,7 @@ def _start(job: Job) -> "subprocess.Popen[bytes]":
     # One thread each: processes that share cores would wait for each other's threads.
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with (job.folder / "log.txt").open("ab") as log:
-        command = [sys.executable, "-m", "unmask.study", str(job.folder)]
+        command = [sys.executable, "-m", "unmask.study", str(job.folder), str(os.getpid())]
         return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
 
 

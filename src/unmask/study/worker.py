@@ -1,4 +1,4 @@
-"""One job of a study in a process of its own: ``python -m unmask.study FOLDER`` reads ``job.json`` there.
+"""One job of a study in a process of its own: ``python -m unmask.study FOLDER PARENT`` reads ``job.json`` there.
 
 A job that died is started again in the same folder and goes on from its newest checkpoint.
 """
@@ -81,13 +81,13 @@ def _die_with(parent: int) -> None:
     os._exit(1)
 
 
-def main(folder: Path) -> int:
-    """Run one job; a user's mistake is one line on stderr."""
+def main(folder: Path, parent: int) -> int:
+    """Run one job for the study in the process ``parent``; a user's mistake is one line on stderr."""
     import torch
 
     quiet()
     torch.set_num_threads(1)
-    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     try:
         work(folder)
     except UserError as error:
