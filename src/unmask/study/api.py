@@ -20,7 +20,7 @@ from unmask.study.grid import (
     study_fingerprint,
     tuning_runs,
 )
-from unmask.study.pool import Follow, Job, run_jobs
+from unmask.study.pool import Crew, Follow, Job
 from unmask.study.rates import best_rate, trials_of
 from unmask.study.repeat import Rates
 from unmask.study.report import write_report
@@ -157,18 +157,15 @@ def run_study(plan: Plan, *, jobs: int | None = None, follow: Follow | None = No
     workers = jobs or len(os.sched_getaffinity(0))
     study, cells = plan.study, list(plan.cells)
 
-    def run(what: str, wanted: list[Job]) -> None:
-        run_jobs(wanted, workers=workers, what=what, follow=follow)
-
-    with claimed(plan.out, plan.fingerprint, dict(plan.values)):
-        run("bases", plan.base_jobs())
-        run("judging bases", [plan.job(each) for each in judged_bases(cells)])
-        run("learning rates", [plan.job(each) for each in plan.trials])
+    with claimed(plan.out, plan.fingerprint, dict(plan.values)), Crew(workers) as crew:
+        crew.run(plan.base_jobs(), "bases", follow)
+        crew.run([plan.job(each) for each in judged_bases(cells)], "judging bases", follow)
+        crew.run([plan.job(each) for each in plan.trials], "learning rates", follow)
         runs = with_rates(plan)
         first = [each for each in runs if each.seed == study.seeds[0]]
-        run("first seeds", [plan.job(each) for each in first])
+        crew.run([plan.job(each) for each in first], "first seeds", follow)
         _check_budgets(plan)
-        run("runs", [plan.job(each) for each in runs])
+        crew.run([plan.job(each) for each in runs], "runs", follow)
         return report(plan, inside=True)
 
 

@@ -1,7 +1,10 @@
-"""Jobs side by side, a single-threaded process each."""
+"""Jobs side by side, in single-threaded processes."""
 
+import contextlib
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 import time
@@ -51,52 +54,101 @@ class Job:
             )
 
 
-def run_jobs(jobs: Sequence[Job], *, workers: int, what: str, follow: Follow | None = None) -> None:
-    """Run what is not done yet, ``workers`` at a time; jobs that fail do not stop the others.
+class Crew:
+    """Processes that do a study's jobs, started when first needed; a context that ends them.
 
     Args:
-        jobs: earlier ones start first.
-        workers: processes at a time.
-        what: name of the phase, for ``follow``.
-        follow: called with the phase, how many are done, and of how many.
-
-    Raises:
-        UserError: some failed; what is done stays.
+        size: how many.
     """
-    waiting = [job for job in jobs if not job.is_done]
-    running: dict[Path, tuple[Job, subprocess.Popen[bytes]]] = {}
-    failed: list[str] = []
-    total = len(jobs)
-    try:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                job = waiting.pop(0)
-                running[job.folder] = (job, _start(job))
+
+    def __init__(self, size: int) -> None:
+        self._workers = [_Worker() for _ in range(size)]
+
+    def __enter__(self) -> "Crew":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.stop()
+
+    def run(self, jobs: Sequence[Job], what: str, follow: Follow | None = None) -> None:
+        """Run what is not done yet, side by side; jobs that fail do not stop the others.
+
+        Args:
+            jobs: earlier ones start first.
+            what: name of the phase, for ``follow``.
+            follow: called with the phase, how many are done, and of how many.
+
+        Raises:
+            UserError: some failed; what is done stays.
+        """
+        waiting = [job for job in jobs if not job.is_done]
+        failed: list[str] = []
+        while waiting or any(worker.job for worker in self._workers):
+            for worker in self._workers:
+                if waiting and worker.job is None:
+                    worker.take(waiting.pop(0))
             time.sleep(PAUSE)
-            for folder, (job, process) in list(running.items()):
-                if process.poll() is not None:
-                    del running[folder]
+            for worker in self._workers:
+                if worker.job is not None and (code := worker.code()) is not None:
+                    job, worker.job = worker.job, None
                     if not job.is_done:
-                        failed.append(_complaint(job, process.returncode))
+                        failed.append(_complaint(job, code))
             if follow:
-                follow(what, total - len(waiting) - len(running) - len(failed), total)
-    finally:
-        for _, process in running.values():
-            process.kill()
-            process.wait()
-    if failed:
-        more = f"; and {len(failed) - 1} more" if len(failed) > 1 else ""
-        raise UserError(f"{failed[0]}{more}; start the study again to go on")
+                busy = sum(worker.job is not None for worker in self._workers)
+                follow(what, len(jobs) - len(waiting) - busy - len(failed), len(jobs))
+        if failed:
+            more = f"; and {len(failed) - 1} more" if len(failed) > 1 else ""
+            raise UserError(f"{failed[0]}{more}; start the study again to go on")
 
 
-def _start(job: Job) -> "subprocess.Popen[bytes]":
-    job.folder.mkdir(parents=True, exist_ok=True)
-    write_json(job.folder / JOB, {**job.values, "fingerprint": job.fingerprint})
-    # One thread each: processes that share cores would wait for each other's threads.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with (job.folder / "log.txt").open("ab") as log:
-        command = [sys.executable, "-m", "unmask.study", str(job.folder), str(os.getpid())]
-        return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
+class _Worker:
+    """A process that does one job after another; see ``__main__.py``."""
+
+    def __init__(self) -> None:
+        self.job: Job | None = None
+        self._process: subprocess.Popen[str] | None = None
+
+    def take(self, job: Job) -> None:
+        """Send a job; the process is started when first needed, and again where it died."""
+        self.job = job
+        job.folder.mkdir(parents=True, exist_ok=True)
+        write_json(job.folder / JOB, {**job.values, "fingerprint": job.fingerprint})
+        if self._process is None or self._process.poll() is not None:
+            self._start(job.folder / "log.txt")
+        with contextlib.suppress(BrokenPipeError):  # it died at once: its exit code tells
+            self._pipe("stdin").write(f"{job.folder}\n")
+            self._pipe("stdin").flush()
+
+    def code(self) -> int | None:
+        """Return the job's exit code, or that of the process if it died; None while it is at work."""
+        if not select.select([self._pipe("stdout")], [], [], 0)[0]:
+            return None
+        line = self._pipe("stdout").readline()
+        return int(line) if line else self._process.wait()  # type: ignore[union-attr]
+
+    def stop(self) -> None:
+        """End the process and the job that it may be at."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            for pipe in (self._process.stdout, self._process.stdin):
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()  # type: ignore[union-attr]
+
+    def _start(self, log: Path) -> None:
+        # One thread each: processes that share cores would wait for each other's threads.
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        with log.open("ab") as complaints:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "unmask.study", str(os.getpid())],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, text=True,
+                start_new_session=True, env=environment,
+            )  # fmt: skip
+
+    def _pipe(self, name: str) -> Any:
+        return getattr(self._process, name)
 
 
 def _complaint(job: Job, code: int) -> str:

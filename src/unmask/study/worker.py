@@ -1,23 +1,17 @@
-"""One job of a study in a process of its own: ``python -m unmask.study FOLDER PARENT`` reads ``job.json`` there.
+"""One job of a study: ``job.json`` says what, ``result.json`` what came of it.
 
 A job that died is started again in the same folder and goes on from its newest checkpoint.
 """
 
 import fcntl
 import json
-import os
 import shutil
-import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
 from unmask.config import fill
-from unmask.errors import UserError
 from unmask.models import load
 from unmask.provenance import versions
-from unmask.quiet import quiet
 from unmask.recipe import build
 from unmask.sft import run_recipe
 from unmask.study.judge import Judge, bounds_of, judge, problem_keys, problems_of, read_points, write_json
@@ -72,25 +66,3 @@ def _machine() -> dict[str, Any]:
     import torch
 
     return {"machine": platform.machine(), "threads": torch.get_num_threads(), "cuda": torch.cuda.is_available()}
-
-
-def _die_with(parent: int) -> None:
-    """Leave when the study that started this job is gone: its next start would meet a stray job."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
-def main(folder: Path, parent: int) -> int:
-    """Run one job for the study in the process ``parent``; a user's mistake is one line on stderr."""
-    import torch
-
-    quiet()
-    torch.set_num_threads(1)
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-    try:
-        work(folder)
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    return 0

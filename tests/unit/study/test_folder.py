@@ -1,12 +1,14 @@
 """One study in a folder, and one process at work on it."""
 
 import json
+import os
+import signal
 
 import pytest
 
 from unmask.errors import UserError
 from unmask.study.folder import claimed
-from unmask.study.pool import Job, run_jobs
+from unmask.study.pool import Crew, Job
 from unmask.study.rates import best_rate, is_at_edge, trials_of
 
 
@@ -41,7 +43,8 @@ def test_a_broken_study_file_is_told(tmp_path):
 
 
 def job(tmp_path, mark="m", model="nowhere"):
-    values = {"kind": "judge", "model": model, "which": "test", "about": {}, "evaluate": {"task": "sorting"}}
+    evaluate = {"task": "sorting", "problems": 2, "max_new_tokens": 28, "decoder": {"block_size": 7, "steps": 4}}
+    values = {"kind": "judge", "model": model, "which": "test", "about": {}, "evaluate": evaluate}
     return Job(folder=tmp_path / "job", fingerprint=mark, values=values)
 
 
@@ -51,14 +54,30 @@ def test_a_result_of_other_settings_is_not_taken_for_this_ones(tmp_path):
     (folder / "job.json").write_text(json.dumps({"fingerprint": "other"}))
     (folder / "result.json").write_text("{}")
     with pytest.raises(UserError, match="holds a run with other settings"):
-        run_jobs([job(tmp_path)], workers=1, what="runs")
+        Crew(1).run([job(tmp_path)], "runs")
 
 
 def test_a_job_that_fails_is_told_with_its_reason(tmp_path):
-    with pytest.raises(UserError, match=r"job: the run failed: .*start the study again to go on") as error:
-        run_jobs([job(tmp_path, model=str(tmp_path / "nowhere"))], workers=1, what="runs")
+    failed = r"job: the run failed: .*start the study again to go on"
+    with Crew(1) as crew, pytest.raises(UserError, match=failed) as error:
+        crew.run([job(tmp_path, model=str(tmp_path / "nowhere"))], "runs")
     assert "nowhere" in str(error.value)
     assert not (tmp_path / "job" / "result.json").exists()
+
+
+def test_a_worker_that_is_killed_is_told_and_replaced(tmp_path):
+    first, second = (job(tmp_path / name, model="asset:quickstart/model") for name in ("first", "second"))
+    with Crew(1) as crew:
+        crew.run([first], "runs")
+        worker = crew._workers[0]._process
+
+        def kill(*_):
+            os.killpg(worker.pid, signal.SIGKILL)
+
+        with pytest.raises(UserError, match="killed by signal 9"):
+            crew.run([second], "runs", follow=kill)
+        crew.run([second], "runs")
+    assert second.is_done
 
 
 def trial(rate, *accuracies):
