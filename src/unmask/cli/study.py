@@ -141,24 +141,32 @@ def _show_plan(seen: dict[str, Any], jobs: int | None) -> None:
     )
 
 
+SHOWN_DECODERS = 2
+
+
 def _show(summary: dict[str, Any], out: Path) -> None:
-    """Print what the first budget showed, and where the report is."""
+    """Print what the first budget showed under the first decoders, and where the whole report is."""
+    from itertools import groupby
+
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     rows = summary["comparisons"]
-    rows = [row for row in rows if row["budget"] == rows[0]["budget"]]
-    table = Table(title=f"At equal {rows[0]['budget'].replace('_', ' ')}", box=box.SIMPLE_HEAD, title_justify="left")
-    for head in ("cell", "arm", "decoder", "accuracy", f"against {summary['reference']}, points", "p", "above in"):
-        table.add_column(head)
-    for row in rows:
-        against = ("", "", "")
-        if row["difference"] is not None:
-            low, high = (f"{value * 100:+.1f}" for value in row["difference_interval"])
-            against = (f"{row['difference'] * 100:+.1f} ({low} to {high})", f"{row['p_holm']:.3g}", row["above"])
-        table.add_row(row["cell"], row["arm"], row["decoder"], f"{row['accuracy']:.3f}", *against)
-    Console().print(table)
+    decoders = list(dict.fromkeys(row["decoder"] for row in rows))[:SHOWN_DECODERS]
+    rows = [row for row in rows if row["budget"] == rows[0]["budget"] and row["decoder"] in decoders]
+    for (cell, decoder), mine in groupby(rows, key=lambda row: (row["cell"], row["decoder"])):
+        title = f"{cell}, {decoder}, at equal {rows[0]['budget'].replace('_', ' ')}"
+        table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+        for head in ("arm", "accuracy", f"points above {summary['reference']}", "p", "above in"):
+            table.add_column(head)
+        for row in mine:
+            against = ("", "", "")
+            if row["difference"] is not None:
+                low, high = (f"{value * 100:+.1f}" for value in row["difference_interval"])
+                against = (f"{row['difference'] * 100:+.1f} ({low} to {high})", f"{row['p_holm']:.3g}", row["above"])
+            table.add_row(row["arm"], f"{row['accuracy']:.3f}", *against)
+        Console().print(table)
     for row in summary["room"]:
         if row["faults"]:
             typer.echo(f"no room in {row['cell']} under {row['decoder']}: {'; '.join(row['faults'])}", err=True)

@@ -5,6 +5,7 @@ Scores are a vector (one for each problem) or a table (seeds x problems). Everyt
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float64
@@ -41,11 +42,11 @@ def bootstrap_interval(
     table = _table(values, "values")
     if not 0 < level < 1:
         raise UserError(f"level={level}: expected a share between 0 and 1, such as 0.95")
-    draws, (seeds, problems) = Draws(seed=seed), table.shape
+    seeds, problems = table.shape
     means = []
-    for index in _chunks(resamples, max(seeds, problems)):
-        by_seed = _counts(draws, "bootstrap/seeds", index, seeds)
-        by_problem = _counts(draws, "bootstrap/problems", index, problems)
+    for begin, end in _chunks(resamples, max(seeds, problems)):
+        by_seed = _counts(seed, "bootstrap/seeds", begin, end, seeds)
+        by_problem = _counts(seed, "bootstrap/problems", begin, end, problems)
         means.append(((by_seed @ table) * by_problem).sum(1) / (seeds * problems))
     tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
     low, high = torch.cat(means).quantile(tails).tolist()
@@ -86,11 +87,10 @@ def paired_permutation(a: Scores, b: Scores, seed: int = 0, *, flips: int = 100_
         return 1.0
     observed = float(differences.sum().abs()) - 1e-9 * float(differences.abs().sum())
     is_exact = count <= EXACT
-    draws, extreme = Draws(seed=seed), 0
-    flip = _all_flips if is_exact else lambda index, n: _drawn_flips(draws, index, n)
-    trials = 2**count if is_exact else flips
-    for index in _chunks(trials, count):
-        extreme += int(((flip(index, count) @ differences).abs() >= observed).sum())
+    trials, extreme = 2**count if is_exact else flips, 0
+    for begin, end in _chunks(trials, count):
+        flip = _all_flips(begin, end, count) if is_exact else _drawn_flips(seed, begin, end, count)
+        extreme += int(((flip @ differences).abs() >= observed).sum())
     return extreme / trials if is_exact else (1 + extreme) / (1 + trials)
 
 
@@ -139,21 +139,30 @@ def _differences(a: Scores, b: Scores) -> Float64[Tensor, "S N"]:
     return first - second
 
 
-def _chunks(total: int, width: int) -> list[Tensor]:
+def _chunks(total: int, width: int) -> list[tuple[int, int]]:
     """Cut 0 … total - 1 so that a chunk times ``width`` stays small."""
-    return list(torch.arange(total).split(max(1, _CHUNK // width)))
+    step = max(1, _CHUNK // width)
+    return [(begin, min(begin + step, total)) for begin in range(0, total, step)]
 
 
-def _counts(draws: Draws, name: str, index: Tensor, size: int) -> Float64[Tensor, "R N"]:
+@lru_cache(maxsize=4)  # a study asks for the same draws over and over
+def _counts(seed: int, name: str, begin: int, end: int, size: int) -> Float64[Tensor, "R N"]:
     """Say how often each of ``size`` things is drawn in each resample, with replacement."""
-    counts = torch.zeros(len(index), size, dtype=torch.float64)
-    drawn = (draws.uniform(name, index[:, None], torch.arange(size)) * size).long()
+    counts = torch.zeros(end - begin, size, dtype=torch.float64)
+    drawn = (Draws(seed=seed).uniform(name, torch.arange(begin, end)[:, None], torch.arange(size)) * size).long()
     return counts.scatter_add_(1, drawn, torch.ones_like(counts))
 
 
-def _all_flips(index: Tensor, count: int) -> Float64[Tensor, "R N"]:
-    return 1.0 - 2.0 * ((index[:, None] >> torch.arange(count)) & 1).double()
+def _all_flips(begin: int, end: int, count: int) -> Float64[Tensor, "R N"]:
+    return 1.0 - 2.0 * ((torch.arange(begin, end)[:, None] >> torch.arange(count)) & 1).double()
 
 
-def _drawn_flips(draws: Draws, index: Tensor, count: int) -> Float64[Tensor, "R N"]:
-    return torch.where(draws.uniform("flip", index[:, None], torch.arange(count)) < 0.5, 1.0, -1.0).double()
+def _drawn_flips(seed: int, begin: int, end: int, count: int) -> Float64[Tensor, "R N"]:
+    # A draw belongs to its place, so that fewer are the first of more.
+    return _wide_flips(seed, begin, end, 1 << (count - 1).bit_length())[:, :count]
+
+
+@lru_cache(maxsize=1)
+def _wide_flips(seed: int, begin: int, end: int, width: int) -> Float64[Tensor, "R N"]:
+    drawn = Draws(seed=seed).uniform("flip", torch.arange(begin, end)[:, None], torch.arange(width))
+    return torch.where(drawn < 0.5, 1.0, -1.0).double()

@@ -19,6 +19,7 @@ from unmask.train.metrics import MetricsFile
 from unmask.train.run import TrainRun
 
 Which = Literal["test", "validation"]
+CANDIDATES = 4
 JUDGING = "judging_seconds"
 """Name under which a run's metrics carry the time that judging took so far: it is no part of the run's budget."""
 
@@ -62,9 +63,13 @@ def judge(
     return found
 
 
-def bounds_of(lm: LoadedModel, section: JudgeSection, problems: Sequence[Problem]) -> dict[str, Any]:
-    """Measure likelihood bounds, if the study asks for them."""
-    return {"bounds": bounds(lm, section.bound, section.task, problems)} if section.bound else {}
+def bounds_of(lm: LoadedModel, section: JudgeSection) -> dict[str, Any]:
+    """Measure likelihood bounds, if the study asks for them; of solutions beyond the validation problems."""
+    if not section.bound:
+        return {}
+    wanted = max(section.problems, CANDIDATES * section.bound.examples)  # some solutions are too long
+    problems = section.task.problems("test", section.validation + wanted, section.seed)[section.validation :]
+    return {"bounds": bounds(lm, section.bound, section.task, problems)}
 
 
 def _write_answers(path: Path, answers: Sequence[Answer]) -> None:
@@ -105,7 +110,7 @@ class Judge:
         began = time.perf_counter()
         answers = self.out / "answers" if step == self.steps[-1] else None
         found = judge(lm, self.section, self.decoders, self.problems, answers)
-        extra = bounds_of(lm, self.section, self.problems) if answers and self.which == "test" else {}
+        extra = bounds_of(lm, self.section) if answers and self.which == "test" else {}
         write_json(self.out / f"{step:07d}.json", {"step": step, "decoders": found, **extra})
         spent = max((line[JUDGING] for line in lines if JUDGING in line), default=0.0) + time.perf_counter() - began
         return {**{f"accuracy of {name}": row["accuracy"] for name, row in found.items()}, JUDGING: spent}

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from unmask.study.bounds import compare_bounds
 from unmask.study.compare import check_room, compare
 from unmask.study.document import Figure, Heading, Items, Part, Table, Text, to_html, to_markdown
 from unmask.study.figures import draw
@@ -34,16 +35,18 @@ def write_report(study: Study, cells: Sequence[Cell], results: Results, out: Pat
         {"cell": cell, "arm": arm, "chosen": best_rate(found), "at_edge": is_at_edge(found), "trials": found}
         for (cell, arm), found in trials_of(results.trials).items()
     ]
+    bounds = compare_bounds(results.runs, study.compared_with)
     figures = draw(study, cells, results, rows, out)
     summary = {
         "question": study.question, "reference": study.compared_with, "missing_runs": results.missing,
         "room": room, "comparisons": rows, "costs": costs, "rates": trials,
+        "bounds": bounds,
         "figures": [part.path for part in figures if isinstance(part, Figure)],
         "versions": results.runs[0]["versions"], "machine": results.runs[0]["machine"],
     }  # fmt: skip
     parts = [
         *_head(study, cells, results, present), *_short(study, rows), *_room(study, room), *_budgets(study, rows),
-        *_costs_part(costs), *_rates(trials, judged.tuned_on), *_bounds(results), *figures, *_runs(results),
+        *_costs_part(costs), *_rates(trials, judged.tuned_on), *_bounds(results, bounds), *figures, *_runs(results),
     ]  # fmt: skip
     (out / "report.md").write_text(to_markdown(parts), "utf-8")
     (out / "report.html").write_text(to_html(parts, study.question), "utf-8")
@@ -209,8 +212,8 @@ def _rates(trials: Sequence[Row], tuned_on: Sequence[str]) -> Iterator[Part]:
         yield Text(f"At the edge of the grid, so that a better rate may lie outside: {', '.join(edge)}.")
 
 
-def _bounds(results: Results) -> Iterator[Part]:
-    """Show the likelihood bounds after the whole run, where they were measured."""
+def _bounds(results: Results, compared: Sequence[Row]) -> Iterator[Part]:
+    """Show the likelihood bounds after the whole run, where they were measured, and how arms differ in them."""
     lines = []
     for cell, base in results.bases.items():
         if "bounds" in base:
@@ -224,6 +227,16 @@ def _bounds(results: Results) -> Iterator[Part]:
         yield Heading("Likelihood of held-out solutions")
         yield Text("Upper bounds on nats per token, in any order and as block decoding writes; ± one standard error.")
         yield Table(("cell", "arm", "seed", "any order", "by blocks", "run"), lines)
+    if compared:
+        yield Text("Differences from the reference on the same examples, averaged over seeds; ± one standard error.")
+        yield Table(
+            ("cell", "arm", "order", "nats per token", "examples", "seeds"),
+            [
+                (r["cell"], r["arm"], r["order"].replace("_", " "),
+                 f"{r['difference']:+.3f} ± {r['standard_error'] or 0:.3f}", str(r["examples"]), str(r["seeds"]))
+                for r in compared
+            ],
+        )  # fmt: skip
 
 
 def _nats(found: Row) -> tuple[str, str]:

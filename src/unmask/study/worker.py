@@ -57,7 +57,7 @@ def _judge(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     lm = load(job["model"])
     found = judge(lm, section, section.made(), problems, folder / "points" / "answers")
     about = {"problems": len(problems), "problem_keys": problem_keys(problems)}
-    return {**about, "decoders": found, **bounds_of(lm, section, problems)}
+    return {**about, "decoders": found, **bounds_of(lm, section)}
 
 
 def _machine() -> dict[str, Any]:

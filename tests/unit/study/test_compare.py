@@ -5,6 +5,7 @@ from statistics import fmean
 
 import pytest
 
+from unmask.study.bounds import compare_bounds
 from unmask.study.compare import check_room, compare
 from unmask.study.curves import Curve
 
@@ -81,3 +82,18 @@ def test_no_room_is_told_for_base_and_for_tuned_models():
     assert len(row["faults"]) == 2
     roomy = [curve("a", seed, (1, 1, 1, 0), base=(1, 1, 0, 0)) for seed in (0, 1)]
     assert check_room(roomy, (0.2, 0.6), 0.98, ["blocks"])[0]["faults"] == []
+
+
+def bounded(arm, seed, nats):
+    found = {"nats": {"by_block": nats}, "tokens_each": [2, 4]}
+    return {"cell": "all", "arm": arm, "seed": seed, "points": [{"bounds": found}]}
+
+
+def test_bounds_are_compared_on_the_same_examples_averaged_over_seeds():
+    runs = [bounded("vanilla", 0, [2.0, 4.0]), bounded("blockwise", 0, [1.0, 4.0])]
+    runs += [bounded("vanilla", 1, [2.0, 4.0]), bounded("blockwise", 1, [1.0, 2.0]), bounded("blockwise", 2, [9.0, 9.0])]
+    (row,) = compare_bounds(runs, "vanilla")
+    assert (row["arm"], row["order"], row["seeds"], row["examples"]) == ("blockwise", "by_block", 2, 2)
+    assert row["difference"] == pytest.approx(-1 / 3)  # (-1 - 1) nats over 6 tokens
+    assert row["standard_error"] == pytest.approx(1 / 9)  # residuals of 1/3 each: sqrt(2 * 2/9) / 6
+    assert compare_bounds([{**run, "points": [{}]} for run in runs], "vanilla") == []
