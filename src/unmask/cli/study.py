@@ -180,7 +180,7 @@ def _show_repetition(rows: list[dict[str, Any]], folder: Path) -> None:
     from rich.table import Table
 
     table = Table(title=f"Against {folder}, after the whole run", box=box.SIMPLE_HEAD, title_justify="left")
-    for head in ("cell", "arm", "seed", "decoder", "published", "now", "problems that changed"):
+    for head in ("cell", "arm", "seed", "decoder", "published", "now", "changed"):
         table.add_column(head)
     for row in rows:
         shown = (f"{row['published']:.3f}", f"{row['now']:.3f}", str(row["changed"]))

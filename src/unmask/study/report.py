@@ -133,7 +133,7 @@ def _table(study: Study, rows: Sequence[Row]) -> Table:
         lines = [(arm, *(_brief(mine[d]) for d in decoders)) for arm, mine in by_arm.items()]
         return Table(("", *decoders), lines)
     heads = [f"{what}{decoder}" for decoder in decoders for what in ("", f"against {study.compared_with}: ", "seeds: ")]
-    lines = [(arm, *(text for d in decoders for text in _cells(mine[d]))) for arm, mine in by_arm.items()]
+    lines = [(arm, *(text for d in decoders for text in _cells(mine[d], study.compared_with))) for arm, mine in by_arm.items()]
     return Table(("", *heads), lines)
 
 
@@ -144,12 +144,12 @@ def _brief(row: Row) -> str:
     return f"{row['accuracy']:.3f} ({row['difference'] * 100:+.1f}{star})"
 
 
-def _cells(row: Row) -> tuple[str, str, str]:
+def _cells(row: Row, reference: str) -> tuple[str, str, str]:
     low, high = row["interval"]
     seeds = " ".join(
         f"[{accuracy:.3f}]({row['paths'][seed]}/result.json)" for seed, accuracy in row["seeds"].items()
     )  # fmt: skip
-    difference = "reference"
+    difference = "reference" if row["arm"] == reference else "no run to pair with"
     if row["difference"] is not None:
         least, most = row["difference_interval"]
         difference = (
