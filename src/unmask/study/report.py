@@ -132,8 +132,9 @@ def _table(study: Study, rows: Sequence[Row]) -> Table:
     if len(decoders) > 3:
         lines = [(arm, *(_brief(mine[d]) for d in decoders)) for arm, mine in by_arm.items()]
         return Table(("", *decoders), lines)
-    heads = [f"{what}{decoder}" for decoder in decoders for what in ("", f"against {study.compared_with}: ", "seeds: ")]
-    lines = [(arm, *(text for d in decoders for text in _cells(mine[d], study.compared_with))) for arm, mine in by_arm.items()]
+    reference = study.compared_with
+    heads = [f"{what}{decoder}" for decoder in decoders for what in ("", f"against {reference}: ", "seeds: ")]
+    lines = [(arm, *(text for d in decoders for text in _cells(mine[d], reference))) for arm, mine in by_arm.items()]
     return Table(("", *heads), lines)
 
 
