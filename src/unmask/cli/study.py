@@ -32,55 +32,49 @@ def study(
     json: Json = False,
 ) -> None:
     """Compare objectives from one base under equal budgets, paired over seeds and problems."""
+    import unmask.study as studies
     from unmask.cli.present import emit
-    from unmask.errors import UserError
 
     if list_:
         _list(json)
         return
-    if bool(recipe) == bool(repeat):
-        found = "none" if repeat is None else f"'{recipe}' beside --repeat"
-        raise UserError(f"expected a study, found {found}; write a name of unmask study --list, a file, or --repeat")
-    if repeat is not None and size is not None:
-        raise UserError(f"--size: {repeat} has its size already; leave --size out, or change a field by --set")
-    if out is None and not dry_run:
-        raise UserError("expected --out, a folder for the study, found none; write for example --out runs/study")
-    from unmask.study import (
-        compare_outcomes,
-        overview,
-        plan,
-        publish,
-        read_published,
-        read_study,
-        report,
-        results,
-        run_study,
-    )
-
-    before = read_published(repeat, tuple(set_ or ())) if repeat else None
-    values = before.values if before else read_study(recipe, size, tuple(set_ or ()))
-    checked = plan(
-        values,
+    _check(recipe, size, repeat, needs_out=out is None and not dry_run)
+    before = studies.read_published(repeat, tuple(set_ or ())) if repeat else None
+    checked = studies.plan(
+        before.values if before else studies.read_study(recipe, size, tuple(set_ or ())),
         out or Path("runs") / Path(recipe or repeat or "").stem,
         bases=bases,
         only=only or (),
         rates=before.rates if before else None,
     )
-    seen = overview(checked)
+    seen = studies.overview(checked)
     if dry_run:
         emit(seen) if json else _show_plan(seen, jobs)
         return
-    summary = report(checked) if report_only else _run(run_study, checked, jobs)
+    summary = studies.report(checked) if report_only else _run(studies.run_study, checked, jobs)
     if publish_to:
-        publish(checked.out, publish_to)
+        studies.publish(checked.out, publish_to)
     if before:
-        summary["repeated"] = compare_outcomes(before, list(results(checked).runs))
+        summary["repeated"] = studies.compare_outcomes(before, list(studies.results(checked).runs))
     if json:
         emit(summary)
         return
     _show(summary, checked.out)
     if before:
         _show_repetition(summary["repeated"], before.folder)
+
+
+def _check(recipe: str, size: str | None, repeat: Path | None, *, needs_out: bool) -> None:
+    """Refuse what does not say which study, or where it goes."""
+    from unmask.errors import UserError
+
+    if bool(recipe) == bool(repeat):
+        found = "none" if repeat is None else f"'{recipe}' beside --repeat"
+        raise UserError(f"expected a study, found {found}; write a name of unmask study --list, a file, or --repeat")
+    if repeat is not None and size is not None:
+        raise UserError(f"--size: {repeat} has its size already; leave --size out, or change a field by --set")
+    if needs_out:
+        raise UserError("expected --out, a folder for the study, found none; write for example --out runs/study")
 
 
 def _list(json: bool) -> None:
