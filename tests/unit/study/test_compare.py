@@ -91,7 +91,11 @@ def bounded(arm, seed, nats):
 
 def test_bounds_are_compared_on_the_same_examples_averaged_over_seeds():
     runs = [bounded("vanilla", 0, [2.0, 4.0]), bounded("blockwise", 0, [1.0, 4.0])]
-    runs += [bounded("vanilla", 1, [2.0, 4.0]), bounded("blockwise", 1, [1.0, 2.0]), bounded("blockwise", 2, [9.0, 9.0])]
+    runs += [
+        bounded("vanilla", 1, [2.0, 4.0]),
+        bounded("blockwise", 1, [1.0, 2.0]),
+        bounded("blockwise", 2, [9.0, 9.0]),
+    ]
     (row,) = compare_bounds(runs, "vanilla")
     assert (row["arm"], row["order"], row["seeds"], row["examples"]) == ("blockwise", "by_block", 2, 2)
     assert row["difference"] == pytest.approx(-1 / 3)  # (-1 - 1) nats over 6 tokens
