@@ -9,7 +9,7 @@ quickstart: $(READY)
 	$(BIN)/unmask quickstart
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: lint types layers test wheel
 
