@@ -69,6 +69,16 @@ def test_a_dry_run_writes_nothing(run, tmp_path):
     assert "100 and 60 to choose rates" in done.stdout
     assert "minutes with 2 side by side" in done.stdout
     assert list(tmp_path.iterdir()) == []
+    one = json.loads(
+        run("study", "lift", "--size", "cpu", "--cell", "edits", "--only", "cart", "--dry-run", "--json").stdout
+    )
+    assert (one["cells"], one["arms"], one["runs"], one["trials"], one["bases_to_make"]) == (
+        ["edits"],
+        ["cart"],
+        5,
+        3,
+        1,
+    )
     assert json.loads(run("study", "lift", "--size", "cpu", "--dry-run", "--json").stdout)["runs"] == 100
 
 
@@ -168,6 +178,7 @@ def _repeat(run, published, out):
         (["lift"], "expected --out"),
         (["lift", "--size", "tiny", "--dry-run"], "has no size 'tiny'"),
         (["lift", "--dry-run", "--only", "lift-7"], "--only: unknown arm 'lift-7'; did you mean 'lift-"),
+        (["lift", "--dry-run", "--cell", "sortin"], "--cell: unknown cell 'sortin'; did you mean 'sorting'"),
         (["lift", "--out", "new", "--report-only"], "no study here to report on"),
     ],
 )

@@ -14,6 +14,7 @@ def study(
     out: Annotated[Path | None, typer.Option(help="Folder of the study; the same again goes on with it.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs side by side (default: one for each core).")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Run this arm only; may be repeated.")] = None,
+    cell: Annotated[list[str] | None, typer.Option(help="Run this cell only; may be repeated.")] = None,
     bases: Annotated[
         Path | None, typer.Option(help="Folder of the bases that are made; studies may share it (default: OUT/bases).")
     ] = None,
@@ -45,6 +46,7 @@ def study(
         out or Path("runs") / Path(recipe or repeat or "").stem,
         bases=bases,
         only=only or (),
+        only_cells=cell or (),
         rates=before.rates if before else None,
     )
     seen = studies.overview(checked)

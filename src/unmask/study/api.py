@@ -1,5 +1,6 @@
 """``run_study``: bases, rates, runs, report, in that order; whatever is done already is not done again."""
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ class Plan:
         out: its folder.
         bases: folder of the bases that are made, which studies may share.
         only: arms to run; empty: all.
+        only_cells: cells to run; empty: all.
         rates: of each cell and arm, where a study is repeated; None: chosen by trials.
     """
 
@@ -48,6 +50,7 @@ class Plan:
     out: Path
     bases: Path
     only: tuple[str, ...] = ()
+    only_cells: tuple[str, ...] = ()
     rates: Rates | None = None
 
     @property
@@ -71,14 +74,20 @@ class Plan:
         return str((self.bases / self.base_key(cell) / "train" / "model").absolute())
 
     def wanted(self, runs: Sequence[Run]) -> list[Run]:
-        """Leave out the arms that are not to be run."""
-        return [run for run in runs if not self.only or run.arm in self.only]
+        """Leave out the arms and cells that are not to be run; a base goes with its cell."""
+        return [
+            run for run in runs if (run.arm is None or not self.only or run.arm in self.only) and self.wants(run.cell)
+        ]
+
+    def wants(self, cell: Cell) -> bool:
+        """Say whether a cell is to be run."""
+        return not self.only_cells or cell.name in self.only_cells
 
     def base_jobs(self) -> list[Job]:
         """Return the jobs that make bases, each once."""
         jobs = {}
         for cell in self.cells:
-            if "recipe" in cell.base:
+            if "recipe" in cell.base and self.wants(cell):
                 key = self.base_key(cell)
                 values = {"kind": "train", "recipe": cell.base["recipe"], "evaluate": None, "keep": True}
                 about = {"base": key}
@@ -112,6 +121,7 @@ def plan(
     *,
     bases: Path | None = None,
     only: Sequence[str] = (),
+    only_cells: Sequence[str] = (),
     rates: Rates | None = None,
 ) -> Plan:
     """Check a study and expand it; nothing is written.
@@ -121,23 +131,28 @@ def plan(
         out: its folder.
         bases: folder of the bases that it makes; None: ``out/bases``.
         only: arms to run.
+        only_cells: cells to run.
         rates: of each cell and arm, which are not tried then.
     """
     study = build_study(values)
     cells = expand(study)
-    for cell in cells:
-        for arm in only or study.arms:
-            if rates is not None and (cell.name, arm) not in rates:
-                raise UserError(f"{arm}, {cell.name}: has no run whose rate could be taken; leave it out by --only")
-    for arm in only:
-        if arm not in study.arms:
-            raise UserError(f"--only: unknown arm '{arm}'; {did_you_mean(arm, study.arms)}")
+    _check_known("--only: unknown arm", only, list(study.arms))
+    _check_known("--cell: unknown cell", only_cells, [cell.name for cell in cells])
+    for cell, arm in itertools.product(only_cells or [cell.name for cell in cells], only or study.arms):
+        if rates is not None and (cell, arm) not in rates:
+            raise UserError(f"{arm}, {cell}: has no run whose rate could be taken; leave it out by --only or --cell")
     made = Plan(
         study=study, cells=cells, values=dict(values), out=out, bases=bases or out / "bases", only=tuple(only),
-        rates=rates,
+        only_cells=tuple(only_cells), rates=rates,
     )  # fmt: skip
     check(out, made.fingerprint)
     return made
+
+
+def _check_known(what: str, found: Sequence[str], known: list[str]) -> None:
+    for name in found:
+        if name not in known:
+            raise UserError(f"{what} '{name}'; {did_you_mean(name, known)}")
 
 
 def run_study(plan: Plan, *, jobs: int | None = None, follow: Follow | None = None) -> dict[str, Any]:
@@ -159,7 +174,7 @@ def run_study(plan: Plan, *, jobs: int | None = None, follow: Follow | None = No
 
     with claimed(plan.out, plan.fingerprint, dict(plan.values)), Crew(workers) as crew:
         crew.run(plan.base_jobs(), "bases", follow)
-        crew.run([plan.job(each) for each in judged_bases(cells)], "judging bases", follow)
+        crew.run([plan.job(each) for each in plan.wanted(judged_bases(cells))], "judging bases", follow)
         crew.run([plan.job(each) for each in plan.trials], "learning rates", follow)
         runs = with_rates(plan)
         first = [each for each in runs if each.seed == study.seeds[0]]
@@ -235,7 +250,7 @@ def overview(plan: Plan) -> dict[str, Any]:
     seconds = sum(measured) / len(measured) if measured else study.seconds_per_run
     return {
         "question": study.question,
-        "cells": [cell.name for cell in cells],
+        "cells": [cell.name for cell in cells if plan.wants(cell)],
         "arms": [arm for arm in study.arms if not plan.only or arm in plan.only],
         "seeds": list(study.seeds),
         "rates": list(study.rates),

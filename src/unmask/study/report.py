@@ -58,11 +58,12 @@ def _head(study: Study, cells: Sequence[Cell], results: Results, present: set[st
     yield Heading(study.question, 1)
     judged = cells[0].judge
     versions, machine = results.runs[0]["versions"], results.runs[0]["machine"]
+    shown = len({result["cell"] for result in results.runs})
     rates = ", ".join(f"{rate:g}" for rate in study.rates)
     rates = f"the rate {rates}" if len(study.rates) == 1 else f"the best of the rates {rates}, on validation problems"
     yield Text(
-        f"{len(results.runs)} runs: {len(present)} arms, {len(study.seeds)} seeds, {len(cells)} "
-        f"{'cell' if len(cells) == 1 else 'cells'}; every arm at {rates}. "
+        f"{len(results.runs)} runs: {len(present)} arms, {len(study.seeds)} seeds, {shown} "
+        f"{'cell' if shown == 1 else 'cells'}; every arm at {rates}. "
         f"Judged on {judged.problems} test problems, the same for all runs, "
         f"by {len(judged.decoders)} decoders. Intervals are 95 % bootstrap intervals over seeds and problems; "
         "p values are of paired permutation tests over problems, after Holm's correction over the tests of a budget."
