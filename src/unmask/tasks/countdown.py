@@ -14,7 +14,7 @@ from unmask.config import part
 from unmask.errors import UserError
 from unmask.tasks.base import TASKS, Problem, check_split, draw
 from unmask.tasks.expressions import evaluate
-from unmask.tasks.extract import last_box, last_tag
+from unmask.tasks.extract import fences, last_box, last_phrase, last_tag
 from unmask.tasks.published import Row, problems_of, source_of, text_of
 
 
@@ -31,10 +31,11 @@ class Numbers(Problem):
 class Countdown:
     r"""Reach a number with given ones and ``+ - * /``, each number exactly once.
 
-    The expression is what stands in the last balanced ``\boxed{}``, else in the last ``<answer>`` tag, else the last
-    line that is not empty. ``(8 - 2) * 3`` may be followed by ``= 18`` or follow ``18 =`` (then that must hold too),
-    and may be written in LaTeX. It is evaluated exactly, by a parser that knows nothing else. ``valid`` counts
-    expressions that use each number exactly once, whatever they come to.
+    The expression is what stands in the last balanced ``\boxed{}``, else in the last ``<answer>`` tag, else in the
+    last fenced block, else after the last "answer is", else the last line that is not empty. ``(8 - 2) * 3`` may be
+    followed by ``= 18`` or follow ``18 =`` (then that must hold too), and may be written in LaTeX. It is evaluated
+    exactly, by a parser that knows nothing else. ``valid`` counts expressions that use each number exactly once,
+    whatever they come to.
 
     Args:
         path: a file with ``input`` ("3,7,12") and ``output`` (the target), or a folder with ``test.jsonl`` (and
@@ -114,13 +115,18 @@ def _judged(text: str, problem: Problem) -> Fraction | None:
     """Return the value of an answer that uses exactly the given numbers, else None."""
     if not isinstance(problem, Numbers):
         raise TypeError(f"expected a problem of Countdown, found {problem.place}")
-    lines = [line for line in text.splitlines() if line.strip()]
-    answer = last_box(text) or last_tag(text) or (lines[-1] if lines else "")
+    fenced = [content for _, content in fences(text)]
+    answer = last_box(text) or last_tag(text) or (fenced and _last_line(fenced[-1])) or last_phrase(text)
+    answer = answer or _last_line(text)
     sides = answer.strip(" \t\n*`").rstrip(" *`.").split("=")
     found = [evaluate(side) for side in sides]
     values = {side[0] for side in found if side}
     uses_all = any(side and sorted(side[1]) == sorted(problem.numbers) for side in found)
     return values.pop() if uses_all and None not in found and len(values) == 1 else None
+
+
+def _last_line(text: str) -> str:
+    return next((line for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 def solve(numbers: Sequence[int], target: int) -> str | None:

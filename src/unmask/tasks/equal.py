@@ -12,7 +12,7 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
-from unmask.tasks.numbers import number_of, undressed, without_unit
+from unmask.tasks.numbers import SPACE, number_of, undressed, without_unit
 
 _LONGEST = 400
 _CHOICE = re.compile(
@@ -20,6 +20,8 @@ _CHOICE = re.compile(
 )
 _REPEATING = re.compile(r"(\d*)\.(\d*)\\(?:overline|bar)\s*(?:\{(\d{1,12})\}|(\d))", re.ASCII)
 _TOWER = re.compile(r"\d+(?:\s*(?:\^|\*\*)[\s{(]*\d+)+", re.ASCII)
+_WORDS = re.compile(r"[^\W\d_]{2,}(?:[ -][^\W\d_]+)*")
+_MIXED = re.compile(rf"(?<![\d./^_])(\d{{1,9}})(?:{SPACE})+(\d{{1,9}})/(\d{{1,9}})(?!\d)", re.ASCII)
 _SPELLINGS = {r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\varnothing": r"\emptyset"}
 _WAIT = {"start": 120.0, "compare": 30.0}  # seconds of wall time; the process itself is held to seconds of work
 
@@ -27,11 +29,11 @@ _WAIT = {"start": 120.0, "compare": 30.0}  # seconds of wall time; the process i
 def is_equal(expected: str, found: str) -> bool:
     r"""Say whether an answer is the expected one, both as LaTeX or plain text.
 
-    The same text is equal; of ``(C) 42`` the letter or what follows counts; two decimal numbers are compared exactly;
-    an ordered pair is no set; the rest is math-verify's: fractions, roots, tuples, sets, matrices, intervals and the
-    inequalities that describe them, expressions (numbers to six digits after the point); units and the left side of
-    ``x = 5`` are left aside. What does not parse, takes longer than three seconds or more than two gigabytes is not
-    equal.
+    The same text is equal, words in any case; of ``(C) 42`` the letter or what follows counts; two decimal numbers are
+    compared exactly; an ordered pair is no set; the rest is math-verify's: fractions, roots, tuples, sets, matrices,
+    intervals and the inequalities that describe them, expressions (numbers to six digits after the point); units and
+    the left side of ``x = 5`` are left aside. What does not parse, takes longer than three seconds or more than two
+    gigabytes is not equal.
 
     >>> is_equal("1,000", r"\$1000.00"), is_equal("42", "42.5")
     (True, False)
@@ -41,12 +43,14 @@ def is_equal(expected: str, found: str) -> bool:
         return False
     if _squeezed(found) == _squeezed(expected):
         return True
+    if _WORDS.fullmatch(found) and _WORDS.fullmatch(expected):
+        return found.casefold() == expected.casefold()
     if len(found) > _LONGEST or len(expected) > _LONGEST:
         return False
     if (choice := _CHOICE.fullmatch(found)) and not _CHOICE.fullmatch(expected):
         letter, rest = choice.groups()
         return is_equal(expected, letter) or is_equal(expected, rest)
-    found, expected = _REPEATING.sub(_fraction, found), _REPEATING.sub(_fraction, expected)
+    found, expected = (_MIXED.sub(_improper, _REPEATING.sub(_fraction, text)) for text in (found, expected))
     numbers = number_of(expected), number_of(without_unit(found))
     if None not in numbers:
         return numbers[0] == numbers[1]
@@ -86,6 +90,12 @@ def _fraction(decimal: re.Match[str]) -> str:
     scale = 10 ** len(fixed)
     value = Fraction(int(whole + fixed), scale) + Fraction(int(repeated), scale * (10 ** len(repeated) - 1))
     return f"\\frac{{{value.numerator}}}{{{value.denominator}}}"
+
+
+def _improper(mixed: re.Match[str]) -> str:
+    """Write ``1 1/2`` as the fraction that it is."""
+    whole, above, below = map(int, mixed.groups())
+    return f"\\frac{{{whole * below + above}}}{{{below}}}"
 
 
 def _opening(text: str) -> str:

@@ -8,7 +8,7 @@ from unmask.config import part
 from unmask.data import Record, read
 from unmask.errors import UserError
 from unmask.tasks.base import TASKS, Problem, check_split
-from unmask.tasks.extract import last_tag
+from unmask.tasks.extract import last_box, last_tag
 
 _MARKS = re.compile(r"<<[^<>]*>>")
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
@@ -16,10 +16,9 @@ _NUMBER = re.compile(rf"(?:(?<![\w)])-\$?)?(?:{_DIGITS})")  # the minus of "3-5"
 # What may stand between the mark and the number: a name or a sum and its "=", and what makes letters bold.
 _SIGNS = r"[-+*/×÷x]|\\(?:times|cdot|div)"
 _SUM = rf"(?:[\d\s.,$()]{{1,20}}(?:{_SIGNS})(?:[\d\s.,$()]|{_SIGNS}){{0,60}}=\s*)*"
-_MARKED = re.compile(
-    rf"(?:####|\\boxed\{{)\s*(?:[A-Za-z ]{{1,20}}=\s*)?{_SUM}(?:\\(?:text|math)\w*\{{\s*|\*\*)?"
-    rf"(-?(?:\\?\$)?-?(?:{_DIGITS}))"
-)
+_FINAL = rf"\s*(?:[A-Za-z ]{{1,20}}=\s*)?{_SUM}(?:\\(?:text|math)\w*\{{\s*|\*\*)?(-?(?:\\?\$)?-?(?:{_DIGITS}))"
+_MARKED, _BOXED = re.compile("####" + _FINAL), re.compile(_FINAL)
+_THIN_SPACE = re.compile(r"\\!|(?<=\d)\\[,:;](?=\d{3}(?!\d))")
 
 
 @TASKS.register("gsm8k")
@@ -28,8 +27,9 @@ class GSM8K:
     """Questions and worked answers that end in ``#### number``.
 
     The calculator marks ``<<3*4=12>>`` are taken out of the solutions. The last number of a text counts, as in the
-    flexible extraction of lm-evaluation-harness; a number after ``####`` or in a box goes first (of a sum, what it
-    comes to), then the last in an ``<answer>`` tag. Beside it, ``strict`` counts only a number after ``####``.
+    flexible extraction of lm-evaluation-harness; the number after the first ``####`` goes first (of a sum, what it
+    comes to), then that in the last box, then the last in an ``<answer>`` tag. Beside it, ``strict`` counts only a
+    number after ``####``.
 
     Args:
         path: folder with ``train.jsonl`` and ``test.jsonl`` as released; None: ``openai/gsm8k`` from the hub.
@@ -90,7 +90,8 @@ def final_number(text: str) -> str | None:
     >>> final_number("from 3-5 days")
     '5'
     """
-    text = text.replace("\N{MINUS SIGN}", "-").replace("{,}", ",").replace("\\!", "")
-    marked = _MARKED.search(text)
+    text = text.replace("\N{MINUS SIGN}", "-").replace("{,}", ",")
+    text = _THIN_SPACE.sub("", text)
+    marked = _MARKED.search(text) or _BOXED.match(last_box(text) or "")
     numbers = [marked[1]] if marked else _NUMBER.findall(last_tag(text) or "") or _NUMBER.findall(text)
     return re.sub(r"[^\d.-]", "", numbers[-1]) if numbers else None

@@ -4,14 +4,14 @@ import re
 from fractions import Fraction
 
 _WRAPPED = re.compile(r"^\\(?:text|textbf|mathrm|mathbf|mbox|boldsymbol)\s*\{([^{}]*)\}$")
-_SPACE = r"(?:\\[,;:! ]|\\q?quad\b|~|\s)"
+SPACE = r"(?:\\[,;:! ]|\\q?quad\b|~|\s)"
 _NUMBER = re.compile(
     r"(?P<sign>[-+]?)(?P<digits>\d{1,3}(?:,\d{3})+|\d+)?(?P<rest>\.\d*)?"
     r"(?:(?:[eE]|(?:\\times|\\cdot|[*x×])10\^)\{?(?P<power>[-+]?\d{1,3})\}?)?"
 )
 # A unit in \text, or in plain words; words that make another number of it are none.
 _UNIT = re.compile(
-    rf"(?<=\d){_SPACE}*(?:\\(?:text|mathrm|mbox)\s*\{{[^{{}}]*\}}(?:\^\{{?\d\}}?)?|"
+    rf"(?<=\d){SPACE}*(?:\\(?:text|mathrm|mbox)\s*\{{[^{{}}]*\}}(?:\^\{{?\d\}}?)?|"
     r"\s(?!(?:and|or|plus|minus|times|squared|cubed|factorial|mod|percent|hundred|thousand|million|billion)\b)"
     r"(?:[A-Za-z][a-z]{2,}(?: [a-z]+)*|(?:mm|cm|km|in|ft)(?:\^\{?[23]\}?)?))\.?$"
 )
@@ -28,10 +28,10 @@ def number_of(text: str) -> Fraction | None:
     """
     if len(text) > _LONGEST:
         return None
-    bare = re.sub(rf"(?<=\d){_SPACE}+(?=\d{{3}}(?!\d))", "", undressed(text))
-    if re.search(rf"\d{_SPACE}+\d", bare):  # two numbers
+    bare = re.sub(rf"(?<=\d){SPACE}+(?=\d{{3}}(?!\d))", "", undressed(text))
+    if re.search(rf"\d{SPACE}+\d", bare):  # two numbers
         return None
-    bare = re.sub(_SPACE, "", bare).replace("{,}", ",")
+    bare = re.sub(SPACE, "", bare).replace("{,}", ",")
     bare = re.sub(r"^(?:[a-zA-Z]+|\\[a-z]+|[a-zA-Z\d+]{1,12})=", "", bare)
     bare = re.sub(r"\^\{?\\circ\}?$|°$", "", bare)
     bare = re.sub(r"^([-+]?)(?:\\?\$|€|£)([-+]?)", r"\1\2", bare)
