@@ -1,8 +1,8 @@
-"""The quick start: a tiny diffusion language model learns a harder task in two ways, in about a minute on a laptop.
+"""The quick start: a tiny diffusion language model learns a harder task in three ways, in about a minute on a laptop.
 
 A base that plain full-canvas diffusion has trained on short lists is evaluated on lists it was not trained for, under
-block decoding and under full-canvas decoding; fine-tuned by vanilla SFT and by Blockwise SFT for the same number of
-steps, in two processes of one thread each; and evaluated again.
+block decoding and under full-canvas decoding; fine-tuned by vanilla SFT, by Blockwise SFT and by a mixture of both for
+the same number of steps, two processes of one thread each at a time; and evaluated again.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any
 
 from unmask.errors import UserError
 
-ARMS = ("vanilla", "blockwise")
+ARMS = ("vanilla", "blockwise", "mixture")
 DECODINGS: Mapping[str, Mapping[str, Any]] = {"accuracy": {}, "full_canvas": {"blocks": "whole"}}
 ASSET = Path(__file__).parent / "assets" / "quickstart"
 Progress = Callable[[str], None]
@@ -36,8 +36,8 @@ def quickstart(
         progress: called with a line now and then.
 
     Returns:
-        ``{"before": {...}, "vanilla": {...}, "blockwise": {...}, "problems": n, "seconds": s}`` where each model has
-        ``accuracy`` (block decoding), ``full_canvas``, and their intervals.
+        ``{"before": {...}, "problems": n, "seconds": s}`` and an entry for each arm; each model has ``accuracy`` (block
+        decoding), ``full_canvas``, and their intervals.
     """
     began = time.perf_counter()
     if out.exists() and any(out.iterdir()):
@@ -45,12 +45,10 @@ def quickstart(
     out.mkdir(parents=True, exist_ok=True)
     jobs = {arm: {"arm": arm, "out": str(out), "problems": problems, "seed": seed, "steps": steps} for arm in ARMS}
     with _one_thread_each(), ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        futures = {arm: pool.submit(_run_arm, job) for arm, job in jobs.items()}
+        futures = {"before": pool.submit(_judge_base, problems)}
+        futures |= {arm: pool.submit(_run_arm, job) for arm, job in jobs.items()}
         _follow(futures, out, progress)
-        results = {arm: future.result() for arm, future in futures.items()}
-    table = {"before": {}} | {arm: results[arm]["after"] for arm in ARMS}
-    for arm in ARMS:  # each process evaluated the base under one of the two decodings
-        table["before"] |= results[arm]["before"]
+        table = {name: future.result() for name, future in futures.items()}
     _draw(out, table)
     report = {
         name: {
@@ -78,30 +76,43 @@ class _one_thread_each:  # noqa: N801  # reads as a statement
             os.environ["OMP_NUM_THREADS"] = self.before
 
 
-def _run_arm(job: dict[str, Any]) -> dict[str, Any]:
-    """Evaluate the base under one decoding, fine-tune, evaluate under both. Runs in a process of its own."""
-    import torch
-
+def _judge_base(problems: int) -> dict[str, Any]:
+    """Evaluate the base under both decodings. Runs in a process of its own, as ``_run_arm``."""
     from unmask.models import load
-    from unmask.quiet import quiet
+    from unmask.recipe import build, read_recipe
+
+    _alone()
+    base, recipe = load(str(ASSET / "model")), build(read_recipe(ASSET / f"{ARMS[0]}.yaml"))
+    return {decoding: _evaluate(base, recipe, decoding, problems)[0] for decoding in DECODINGS}
+
+
+def _run_arm(job: dict[str, Any]) -> dict[str, Any]:
+    """Fine-tune, and evaluate under both decodings."""
+    from unmask.models import load
     from unmask.recipe import build, read_recipe
     from unmask.sft import run_recipe
 
-    quiet()
-    torch.set_num_threads(1)
+    _alone()
     arm, out = job["arm"], Path(job["out"])
     assignments = [f"run.seed={job['seed']}"] + ([f"run.steps={job['steps']}"] if job["steps"] else [])
     recipe = build(read_recipe(ASSET / f"{arm}.yaml", tuple(assignments)))
-    base = load(str(ASSET / "model"))
-    mine = dict(zip(ARMS, DECODINGS, strict=True))[arm]
-    before = {mine: _evaluate(base, recipe, mine, job["problems"])[0]}
     result = run_recipe(recipe, out / arm, show=False)
     tuned = load(str(result.model))
     after, answers = {}, {}
     for decoding in DECODINGS:
         after[decoding], answers[decoding] = _evaluate(tuned, recipe, decoding, job["problems"])
     (out / arm / "answers.json").write_text(json.dumps(answers, indent=1))
-    return {"before": before, "after": after}
+    return after
+
+
+def _alone() -> None:
+    """Keep to one thread, and to what a user wants to read."""
+    import torch
+
+    from unmask.quiet import quiet
+
+    quiet()
+    torch.set_num_threads(1)
 
 
 def _evaluate(lm: Any, recipe: Any, decoding: str, problems: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -116,15 +127,15 @@ def _evaluate(lm: Any, recipe: Any, decoding: str, problems: int) -> tuple[dict[
 
 
 def _follow(futures: Mapping[str, Any], out: Path, progress: Progress | None) -> None:
-    """Report how far the two runs are until both are done."""
+    """Report how far the runs are until all are done."""
     from unmask.train.metrics import MetricsFile
 
     while not all(future.done() for future in futures.values()):
-        lines = {arm: MetricsFile.read(out / arm / "metrics.jsonl")[-1:] for arm in futures}
+        lines = {arm: MetricsFile.read(out / arm / "metrics.jsonl")[-1:] for arm in ARMS if not futures[arm].done()}
         parts = [f"{arm}: step {line[0]['step']}, loss {line[0]['loss']:.3f}" for arm, line in lines.items()
                  if line and "loss" in line[0]]  # fmt: skip
         if progress:
-            progress(" · ".join(parts) or "evaluating the base")
+            progress(" · ".join(parts) or "evaluating")
         time.sleep(0.5)
 
 
