@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from launch import in_two
 from typer.testing import CliRunner
 
@@ -41,3 +42,19 @@ def test_two_processes_give_the_answers_of_one(tmp_path):
     in_two(script, *ASKED, "--out", str(folder), "--resume", "--device", "cpu")
     _, _, texts = written(folder)
     assert texts == [*one[2][:4], "kept", "kept", "kept", *one[2][7:]]
+
+
+@pytest.mark.parametrize("answers", [3, 1], ids=["shared", "one idle"])
+def test_two_processes_give_the_bounds_of_one(tmp_path, answers):
+    script = tmp_path / "script.py"
+    script.write_text("from unmask.cli.main import app\napp()\n")
+    asked = ("likelihood", "asset:quickstart/model", "sorting", "--limit", str(answers), "--block-size", "7",
+             "--draws", "4", "--device", "cpu", "--out")  # fmt: skip
+    assert CliRunner().invoke(app, [*asked, str(tmp_path / "one.json")]).exit_code == 0
+    in_two(script, *asked, str(tmp_path / "two.json"))
+    one, two = (json.loads((tmp_path / name).read_text()) for name in ("one.json", "two.json"))
+    assert two["results"]["any_order"]["rows"] == one["results"]["any_order"]["rows"] == 4 * answers
+    for order in ("any_order", "by_block"):
+        for what in ("nats", "drawing_errors"):
+            assert two["answers"][order][what] == pytest.approx(one["answers"][order][what], rel=1e-5)
+    assert two["settings"] == one["settings"]

@@ -27,31 +27,48 @@ def likelihood(
     json: Json = False,
 ) -> None:
     """Bound how unlikely a model finds given answers: written in any order, and block by block as in decoding."""
+    from unmask.cli.present import check_new_file, emit
+    from unmask.evaluate import processes
+
+    here = processes.join()
+    if out and processes.rank() == 0:
+        check_new_file(out, "--out")
+    settings = {"model": model, "data": data, "split": split, "draws": draws, "canvas": canvas, "seed": seed}
+    limits = {"max_length": max_length, "limit": limit, "batch_size": batch_size}
+    try:
+        lm, found = _measured(settings | limits, block_size=block_size, device=device or here)
+    finally:
+        processes.leave()
+    if processes.rank():
+        return
+    if out:
+        _write(out, lm, settings | limits, found)
+    emit({**settings, **found.summary()}) if json else _show(found)
+
+
+def _measured(settings: dict[str, Any], *, block_size: int | None, device: str | None) -> tuple[Any, Any]:
+    """Return the model and its bounds."""
     from unmask.cli.opening import open_model
-    from unmask.cli.present import check_new_file, emit, progress, say
+    from unmask.cli.present import progress, say
     from unmask.data import encode
     from unmask.evaluate.likelihood import likelihood_rows, likelihoods
 
-    if out:
-        check_new_file(out, "--out")
-    records, chat = read_rows(data, split=split, limit=limit, seed=seed)
-    lm = open_model(model, device=device)
+    draws, canvas, seed = settings["draws"], settings["canvas"], settings["seed"]
+    records, chat = read_rows(settings["data"], split=settings["split"], limit=settings["limit"], seed=seed)
+    lm = open_model(settings["model"], device=device)
     size = block_size or lm.facts.block_size or 32
     examples = encode(
-        records, lm.tokenizer, end_ids=lm.eos_ids, mask_id=lm.mask_id, max_length=max_length, chat=chat, canvas=canvas,
-        on_bad="skip",
+        records, lm.tokenizer, end_ids=lm.eos_ids, mask_id=lm.mask_id, max_length=settings["max_length"], chat=chat,
+        canvas=canvas, on_bad="skip",
     )  # fmt: skip
     if examples.report.skipped:
         say(f"note: {examples.report.summary()}")
     with progress("rows read", likelihood_rows(lm, examples, samples=draws, block_size=size)) as on_rows:
         found = likelihoods(
-            lm, examples, samples=draws, block_size=size, canvas=canvas, batch_size=batch_size, seed=seed,
+            lm, examples, samples=draws, block_size=size, canvas=canvas, batch_size=settings["batch_size"], seed=seed,
             on_rows=on_rows,
         )  # fmt: skip
-    settings = {"model": model, "data": data, "split": split, "draws": draws, "canvas": canvas, "seed": seed}
-    if out:
-        _write(out, lm, {**settings, "max_length": max_length, "limit": limit, "batch_size": batch_size}, found)
-    emit({**settings, **found.summary()}) if json else _show(found)
+    return lm, found
 
 
 def _write(out: Path, lm: Any, settings: dict[str, Any], found: Any) -> None:

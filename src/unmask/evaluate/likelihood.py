@@ -22,6 +22,7 @@ from torch import Tensor
 
 from unmask.canvas import Example, lay_out
 from unmask.errors import UserError
+from unmask.evaluate import processes
 from unmask.evaluate.statistics import ratio_error
 from unmask.models import LoadedModel
 from unmask.seeds import Draws
@@ -138,12 +139,12 @@ class _Row:
 def likelihoods(
     lm: LoadedModel, examples: Sequence[Pair], *, on_rows: Callable[[int], None] | None = None, **options: Any
 ) -> Likelihoods:
-    """Measure both bounds.
+    """Measure both bounds. In a process group each process takes its share, and all return the whole.
 
     Args:
         lm: the model.
         examples: what is scored.
-        on_rows: called with the number of rows done, of ``likelihood_rows``.
+        on_rows: called with the number of rows done, of ``likelihood_rows`` (by this process, while an order lasts).
         options: those of ``likelihood_bound``, less the order.
 
     Raises:
@@ -157,10 +158,23 @@ def likelihoods(
 
     found: dict[Order, Bound] = {}
     for order in orders(lm):
-        found[order] = likelihood_bound(lm, examples, order=order, on_rows=advance, **options)
+        found[order] = _shared_bound(lm, examples, order=order, on_rows=advance, **options)
         done += found[order].rows
     size = options.get("block_size") or lm.facts.block_size or 32
     return Likelihoods(any_order=found.get("any"), by_block=found["blocks"], block_size=size)
+
+
+def _shared_bound(lm: LoadedModel, examples: Sequence[Pair], *, order: Order, **options: Any) -> Bound:
+    """Bound every so many'th answer here and the others in the other processes; draws go by an answer's place."""
+    _check(examples, options.get("samples", 1), options.get("canvas"))  # all processes refuse, or none
+    mine = range(len(examples))[processes.rank() :: processes.world()]
+    found, rows = [], 0
+    if mine:
+        part = likelihood_bound(lm, [examples[i] for i in mine], order=order, keys=mine, **options)
+        found, rows = list(zip(mine, part.nats.tolist(), part.errors.tolist(), strict=True)), part.rows
+    whole = torch.tensor(sorted(processes.gather(found)), dtype=torch.float64)
+    tokens = torch.tensor([len(example.answer) for example in examples], dtype=torch.float64)
+    return Bound(order=order, nats=whole[:, 1], errors=whole[:, 2], tokens=tokens, rows=sum(processes.gather([rows])))
 
 
 def orders(lm: LoadedModel) -> tuple[Order, ...]:
