@@ -170,6 +170,22 @@ def _repeat(run, published, out):
     assert "found 'lift' beside --repeat" in run("study", "lift", "--repeat", published, "--out", out).stderr
 
 
+def test_some_cells_of_a_study(run, study, tmp_path):
+    out, shown = tmp_path / "out", tmp_path / "published"
+    vary = "vary={size: {few: {}, more: {recipe: {data: {size: 300}}}}}"
+    asked = ("study", study, "--set", vary, "--set", "learnability=0", "--out", out)
+    done = run(*asked, "--cell", "few", "--only", "vanilla", "--publish", shown)
+    assert done.exit_code == 0, done.stderr
+    assert {path.name for path in (out / "runs").iterdir()} == {"few"}
+    report = (out / "report.md").read_text()
+    assert "1 run: 1 arm, 1 seed, 1 cell;" in report
+    assert "3 runs of this study are missing" in report
+    refused = run("study", "--repeat", shown, "--only", "vanilla", "--dry-run").stderr
+    assert "vanilla, more: has no run whose rate" in refused
+    planned = run("study", "--repeat", shown, "--only", "vanilla", "--cell", "few", "--dry-run", "--json")
+    assert json.loads(planned.stdout)["cells"] == ["few"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

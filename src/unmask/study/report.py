@@ -62,8 +62,8 @@ def _head(study: Study, cells: Sequence[Cell], results: Results, present: set[st
     rates = ", ".join(f"{rate:g}" for rate in study.rates)
     rates = f"the rate {rates}" if len(study.rates) == 1 else f"the best of the rates {rates}, on validation problems"
     yield Text(
-        f"{len(results.runs)} runs: {len(present)} arms, {len(study.seeds)} seeds, {shown} "
-        f"{'cell' if shown == 1 else 'cells'}; every arm at {rates}. "
+        f"{_count(len(results.runs), 'run')}: {_count(len(present), 'arm')}, {_count(len(study.seeds), 'seed')}, "
+        f"{_count(shown, 'cell')}; every arm at {rates}. "
         f"Judged on {judged.problems} test problems, the same for all runs, "
         f"by {len(judged.decoders)} decoders. Intervals are 95 % bootstrap intervals over seeds and problems; "
         "p values are of paired permutation tests over problems, after Holm's correction over the tests of a budget."
@@ -256,6 +256,10 @@ def _runs(results: Results) -> Iterator[Part]:
     yield Table(("cell", "arm", "seed", "rate", "run"), lines)
     bases = [f"[{cell}]({base['path']}/result.json)" for cell, base in results.bases.items()]
     yield Text(f"Bases: {', '.join(bases)}.")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _p(value: float) -> str:
