@@ -10,7 +10,6 @@ from unmask.plots.study import plot_curves, plot_differences, plot_matrix, plot_
 from unmask.study.curves import Curve
 from unmask.study.document import Figure, Heading
 from unmask.study.grid import ALL, Cell
-from unmask.study.heat_maps import heat_maps
 from unmask.study.results import Results
 from unmask.study.spec import Study
 
@@ -27,6 +26,12 @@ def draw(study: Study, cells: Sequence[Cell], results: Results, rows: Sequence[R
     def add(path: Path, caption: str) -> None:
         made.append(Figure(f"figures/{path.name}.png", caption))
 
+    for budget, group in groupby(rows, key=lambda row: row["budget"]):
+        compared = [row for row in group if row["difference"] is not None]
+        if compared and not many:
+            plot_differences(compared, folder / f"differences-{budget}", reference=study.compared_with)
+            caption = f"Points above {study.compared_with} at equal {budget.replace('_', ' ')}, with 95 % intervals"
+            add(folder / f"differences-{budget}", f"{caption} over seeds and problems, of [all runs](runs)")
     for cell in dict.fromkeys(curve.cell for curve in results.curves):
         where = "" if cell == ALL else f", {cell}"
         for number, decoder in enumerate(list(cells[0].judge.decoders)[:2]):
@@ -45,13 +50,7 @@ def draw(study: Study, cells: Sequence[Cell], results: Results, rows: Sequence[R
             )
             plot_tradeoff(_decodings(results, cell), folder / f"tradeoff-{cell}")
             add(folder / f"tradeoff-{cell}", f"Accuracy against speed{where}, of [these runs](runs/{cell})")
-    for budget, group in groupby(rows, key=lambda row: row["budget"]):
-        compared = [row for row in group if row["difference"] is not None]
-        if compared and not many:
-            plot_differences(compared, folder / f"differences-{budget}", reference=study.compared_with)
-            caption = f"Points above {study.compared_with} at equal {budget.replace('_', ' ')}, with 95 % intervals"
-            add(folder / f"differences-{budget}", f"{caption} over seeds and problems, of [all runs](runs)")
-    return [*made, *heat_maps(study, cells, results, out)]
+    return made
 
 
 def _lines(curves: Sequence[Curve], budgets: Sequence[str]) -> list[dict[str, Any]]:

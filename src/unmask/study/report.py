@@ -11,6 +11,7 @@ from unmask.study.compare import check_room, compare
 from unmask.study.document import Figure, Heading, Items, Part, Table, Text, to_html, to_markdown
 from unmask.study.figures import draw
 from unmask.study.grid import ALL, Cell
+from unmask.study.heat_maps import heat_maps
 from unmask.study.judge import write_json
 from unmask.study.rates import best_rate, is_at_edge, trials_of
 from unmask.study.results import Results
@@ -36,17 +37,18 @@ def write_report(study: Study, cells: Sequence[Cell], results: Results, out: Pat
         for (cell, arm), found in trials_of(results.trials).items()
     ]
     bounds = compare_bounds(results.runs, study.compared_with)
-    figures = draw(study, cells, results, rows, out)
+    figures, maps = draw(study, cells, results, rows, out), heat_maps(study, cells, results, out)
     summary = {
         "question": study.question, "reference": study.compared_with, "missing_runs": results.missing,
         "room": room, "comparisons": rows, "costs": costs, "rates": trials,
         "bounds": bounds,
-        "figures": [part.path for part in figures if isinstance(part, Figure)],
+        "figures": [part.path for part in [*figures, *maps] if isinstance(part, Figure)],
         "versions": results.runs[0]["versions"], "machine": results.runs[0]["machine"],
     }  # fmt: skip
     parts = [
-        *_head(study, cells, results, present), *_short(study, rows), *_room(study, room), *_budgets(study, rows),
-        *_costs_part(costs), *_rates(trials, judged.tuned_on), *_bounds(results, bounds), *figures, *_runs(results),
+        *_head(study, cells, results, present), *_short(study, rows), *_room(study, room), *figures,
+        *_budgets(study, rows), *_bounds(results, bounds), *_costs_part(costs), *_rates(trials, judged.tuned_on),
+        *maps, *_runs(results),
     ]  # fmt: skip
     (out / "report.md").write_text(to_markdown(parts), "utf-8")
     (out / "report.html").write_text(to_html(parts, study.question), "utf-8")
