@@ -131,16 +131,20 @@ def plan(
         out: its folder.
         bases: folder of the bases that it makes; None: ``out/bases``.
         only: arms to run.
-        only_cells: cells to run.
+        only_cells: cells to run; none: all, or those that ``rates`` knows.
         rates: of each cell and arm, which are not tried then.
     """
     study = build_study(values)
     cells = expand(study)
     _check_known("--only: unknown arm", only, list(study.arms))
     _check_known("--cell: unknown cell", only_cells, [cell.name for cell in cells])
-    for cell, arm in itertools.product(only_cells or [cell.name for cell in cells], only or study.arms):
-        if rates is not None and (cell, arm) not in rates:
-            raise UserError(f"{arm}, {cell}: has no run whose rate could be taken; leave it out by --only or --cell")
+    if rates is not None:
+        only_cells = only_cells or [cell.name for cell in cells if cell.name in {name for name, _ in rates}]
+        for cell, arm in itertools.product(only_cells, only or study.arms):
+            if (cell, arm) not in rates:
+                raise UserError(
+                    f"{arm}, {cell}: has no run whose rate could be taken; leave it out by --only or --cell"
+                )
     made = Plan(
         study=study, cells=cells, values=dict(values), out=out, bases=bases or out / "bases", only=tuple(only),
         only_cells=tuple(only_cells), rates=rates,
