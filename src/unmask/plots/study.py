@@ -9,6 +9,7 @@ from unmask.plots.figures import COLOURS
 from unmask.plots.panels import panels, save_both
 
 Rows = Sequence[Mapping[str, Any]]
+MANY = 10
 SPARE = ("#54a24b", "#b279a2", "#f2a60d", "#76b7b2", "#9d755d", "#d6616b", "#2d2d7f", "#8c8c1f", "#ff9da6", "#5f6b6d")
 
 
@@ -67,37 +68,56 @@ def plot_differences(rows: Rows, path: Path, *, reference: str) -> list[Path]:
 
 
 def plot_matrix(rows: Rows, path: Path) -> list[Path]:
-    """Draw the accuracy of each arm (line) under each decoder (column)."""
+    """Draw the accuracy of each arm (line) under each decoder (column); many decoders are lines."""
     import numpy as np
 
     arms, decoders = (list(dict.fromkeys(row[name] for row in rows)) for name in ("arm", "decoder"))
     by_place = {(row["arm"], row["decoder"]): row["accuracy"] for row in rows}
     values = np.array([[by_place[arm, decoder] for decoder in decoders] for arm in arms])
-    figure, (axis,) = panels(1, width=2.2 + 0.85 * len(decoders), height=1.6 + 0.45 * len(arms))
+    lines, columns, labels = arms, decoders, ("trained", "decoded")
+    if len(decoders) > MANY:
+        values, lines, columns, labels = values.T, decoders, arms, ("decoded", "trained")
+    figure, (axis,) = panels(1, width=2.2 + 0.85 * len(columns), height=1.6 + 0.45 * len(lines))
     axis.imshow(values, cmap="viridis", vmin=0, vmax=1, aspect="auto")
     for (line, column), value in np.ndenumerate(values):
         axis.text(column, line, f"{value:.2f}", ha="center", va="center", color="white" if value < 0.6 else "black")
-    axis.set_xticks(range(len(decoders)), decoders, rotation=30, ha="right")
-    axis.set_yticks(range(len(arms)), arms)
+    axis.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
+    axis.set_yticks(range(len(lines)), lines)
     axis.tick_params(length=0)
-    axis.set(ylabel="trained", xlabel="decoded")
+    axis.set(ylabel=labels[0], xlabel=labels[1])
     return save_both(figure, path)
 
 
 def plot_tradeoff(rows: Rows, path: Path) -> list[Path]:
-    """Draw accuracy against tokens per forward and against time, a point for each arm and decoder."""
+    """Draw accuracy against tokens per forward and against time, a point for each arm and decoder.
+
+    A line and names for the decoders of an arm that no other one beats in both, a faint point for each of the rest.
+    """
     shade = colours(list(dict.fromkeys(row["arm"] for row in rows)))
     figure, axes = panels(2, width=11, height=4.5, share_y=True)
     for axis, name in zip(axes, ("tokens_per_forward", "milliseconds"), strict=True):
         for arm, group in groupby(rows, key=lambda row: row["arm"]):
-            for row in group:
-                axis.plot(row[name], row["accuracy"], "o", color=shade[arm])
-                axis.annotate(row["decoder"], (row[name], row["accuracy"]), xytext=(4, 2), textcoords="offset points",
-                              fontsize=7)  # fmt: skip
+            mine = list(group)
+            best = front([((-1 if name == "milliseconds" else 1) * row[name], row["accuracy"]) for row in mine])
+            axis.plot([r[name] for r in mine], [r["accuracy"] for r in mine], "o", color=shade[arm], alpha=0.25, ms=4)
+            axis.plot([mine[i][name] for i in best], [mine[i]["accuracy"] for i in best], "o-", color=shade[arm], lw=1)
+            for row in (mine[i] for i in best):
+                axis.annotate(row["decoder"], (row[name], row["accuracy"]), xytext=(4, 3), textcoords="offset points",
+                              fontsize=7, color=shade[arm])  # fmt: skip
     axes[0].set(ylabel="accuracy", xlabel="answer tokens per forward")
     axes[1].set(xlabel="milliseconds a problem, as measured", xscale="log")
     _legend(figure, shade)
     return save_both(figure, path)
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Return which points no other one beats in one coordinate and equals or beats in the other, by the first.
+
+    >>> front([(1, 5), (2, 4), (2, 3), (3, 1), (0, 5)])
+    [0, 1, 3]
+    """
+    beaten = {i for i, (x, y) in enumerate(points) if any(u >= x and v >= y and (u, v) != (x, y) for u, v in points)}
+    return sorted(set(range(len(points))) - beaten, key=lambda i: points[i])
 
 
 def _legend(figure: Any, shade: Mapping[str, str]) -> None:
