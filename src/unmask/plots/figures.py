@@ -6,7 +6,7 @@ from typing import Any
 
 from unmask.decoding import Step
 
-COLOURS = {"before": "#9aa0a6", "vanilla": "#4c78a8", "blockwise": "#e4572e"}
+COLOURS = {"before": "#9aa0a6", "vanilla": "#4c78a8", "blockwise": "#e4572e", "mixture": "#54a24b"}
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
@@ -100,12 +100,13 @@ def plot_accuracies(table: Mapping[str, Mapping[str, Mapping[str, Any]]], path: 
     """
     figure, axes = _figure(6, 4)
     decodings = list(next(iter(table.values())))
+    width = 0.8 / len(table)
     for place, (name, results) in enumerate(table.items()):
         for group, decoding in enumerate(decodings):
             value = results[decoding]["accuracy"]
             low, high = results[decoding]["interval"]
-            at = group + (place - (len(table) - 1) / 2) * 0.26
-            axes.bar(at, value, 0.24, color=COLOURS.get(name), label=name if group == 0 else None)
+            at = group + (place - (len(table) - 1) / 2) * width
+            axes.bar(at, value, 0.92 * width, color=COLOURS.get(name), label=name if group == 0 else None)
             axes.errorbar(at, value, [[value - low], [high - value]], color="black", capsize=3, lw=1)
     axes.set_xticks(range(len(decodings)), decodings)
     axes.set(ylim=(0, 1), ylabel="accuracy on held-out problems, 95 % interval")

@@ -10,7 +10,7 @@ from unmask.plots.panels import panels, save_both
 
 Rows = Sequence[Mapping[str, Any]]
 MANY = 10
-SPARE = ("#54a24b", "#b279a2", "#f2a60d", "#76b7b2", "#9d755d", "#d6616b", "#2d2d7f", "#8c8c1f", "#ff9da6", "#5f6b6d")
+SPARE = ("#b279a2", "#f2a60d", "#76b7b2", "#9d755d", "#d6616b", "#2d2d7f", "#8c8c1f", "#ff9da6", "#5f6b6d")
 
 
 def colours(arms: Sequence[str]) -> dict[str, str]:
