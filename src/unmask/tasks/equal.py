@@ -20,7 +20,7 @@ _CHOICE = re.compile(
 )
 _REPEATING = re.compile(r"(\d*)\.(\d*)\\(?:overline|bar)\s*(?:\{(\d{1,12})\}|(\d))", re.ASCII)
 _TOWER = re.compile(r"\d+(?:\s*(?:\^|\*\*)[\s{(]*\d+)+", re.ASCII)
-_WORDS = re.compile(r"[^\W\d_]{2,}(?:[ -][^\W\d_]+)*")
+_WORDS = re.compile(r"[^\W\d_]{3,}(?:[ -][^\W\d_]+)*")
 _MIXED = re.compile(rf"(?<![\d./^_])(\d{{1,9}})(?:{SPACE})+(\d{{1,9}})/(\d{{1,9}})(?!\d)", re.ASCII)
 _SPELLINGS = {r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\varnothing": r"\emptyset"}
 _WAIT = {"start": 120.0, "compare": 30.0}  # seconds of wall time; the process itself is held to seconds of work
@@ -43,8 +43,8 @@ def is_equal(expected: str, found: str) -> bool:
         return False
     if _squeezed(found) == _squeezed(expected):
         return True
-    if _WORDS.fullmatch(found) and _WORDS.fullmatch(expected):
-        return found.casefold() == expected.casefold()
+    if _WORDS.fullmatch(expected) and found.casefold() == expected.casefold():  # two letters may be a product
+        return True
     if len(found) > _LONGEST or len(expected) > _LONGEST:
         return False
     if (choice := _CHOICE.fullmatch(found)) and not _CHOICE.fullmatch(expected):
