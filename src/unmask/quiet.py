@@ -2,7 +2,8 @@
 
 import logging
 import os
-import warnings
+
+LOUD = ("accelerate", "datasets", "huggingface_hub", "peft", "torch", "transformers")
 
 
 def quiet() -> None:
@@ -10,9 +11,8 @@ def quiet() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    warnings.filterwarnings("ignore", category=UserWarning)
-    logging.getLogger("transformers").setLevel(logging.ERROR)
-    from transformers.utils import logging as transformers_logging
+    from unmask.transformers_api import hush
 
-    transformers_logging.disable_progress_bar()
+    hush()
+    for name in LOUD:
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,14 +1,16 @@
 """Keys and values of a stock transformers model, in slots: a forward overwrites the columns that it reads, in place."""
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers.cache_utils import Cache, CacheLayerMixin
 
 from unmask.attention import BlockCausal, Columns, may_attend
+from unmask.models.checkpoints import first_line
 from unmask.query import Past, Query
+from unmask.transformers_api import CACHE_ARGUMENTS, FAILURES, Cache, CacheLayerMixin
 
 if TYPE_CHECKING:
     from unmask.models.denoiser import LoadedModel
@@ -105,22 +107,48 @@ def _overwrite(slots: Float[Tensor, "B H L D"], new: Float[Tensor, "R H N D"], p
 
 
 @torch.no_grad()
-def reads_in_parts(lm: "LoadedModel") -> bool:
-    """Try whether a model answers alike when it reads six columns at once and in two parts."""
+def find_cache(lm: "LoadedModel") -> tuple[str | None, str]:
+    """Try under which argument a model takes keys and values, and whether it then answers as without them.
+
+    It reads six columns at once and in two parts.
+
+    Args:
+        lm: whose ``cache_argument`` is set while it is tried, and left at what was found.
+
+    Returns:
+        The argument, or None; and then what failed.
+    """
     was_training, spent = lm.model.training, (lm.meter.forwards, lm.meter.tokens, lm.meter.flops)
     lm.model.eval()  # with recomputed activations, layers in training drop what they are given
+    failed = []
     try:
-        whole, parts, blind = (read(lm) for read in (_at_once, _in_parts, _without_the_first))
-    except torch.OutOfMemoryError:
-        raise
-    except (TypeError, ValueError, RuntimeError, IndexError, AttributeError):  # a foreign forward, any failure
-        return False
+        for lm.cache_argument in CACHE_ARGUMENTS:
+            reason = _try(lm)
+            if reason is None:
+                return lm.cache_argument, ""
+            failed.append(f"'{lm.cache_argument}': {reason}")
     finally:
         lm.model.train(was_training)
         lm.meter.forwards, lm.meter.tokens, lm.meter.flops = spent
+    lm.cache_argument = None
+    return None, f"{type(lm.stock).__name__} was given keys and values as {'; as '.join(failed)}"
+
+
+def _try(lm: "LoadedModel") -> str | None:
+    """Return why the text that was read in parts is not the text that was read at once, or None."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of the names of arguments, which are on trial here
+            whole, (parts, was_written), blind = (read(lm) for read in (_at_once, _in_parts, _without_the_first))
+    except torch.OutOfMemoryError:
+        raise
+    except FAILURES as error:
+        return f"its forward fails ({first_line(error)})"
+    if not was_written:
+        return "it writes none of its own"
     # Rounding moves the logits a little; losing sight of the first part moves them a lot.
     noise = 0.02 if whole.dtype in (torch.float32, torch.float64) else 0.2
-    return bool((parts - whole).abs().mean() <= noise * (blind - whole).abs().mean())
+    is_same = bool((parts - whole).abs().mean() <= noise * (blind - whole).abs().mean())
+    return None if is_same else "it answers otherwise than when it reads the text at once"
 
 
 def _columns(lm: "LoadedModel") -> tuple[Tensor, Columns]:
@@ -144,11 +172,11 @@ def _without_the_first(lm: "LoadedModel") -> Tensor:
     return _ask(lm, _READ_FIRST, _COLUMNS)
 
 
-def _in_parts(lm: "LoadedModel") -> Tensor:
+def _in_parts(lm: "LoadedModel") -> tuple[Tensor, bool]:
     layers = lm.stock.config.get_text_config().num_hidden_layers
     store = KeyValues(layers=layers, rows=1, columns=_COLUMNS)
     _, columns = _columns(lm)
     for begin, end in ((0, _READ_FIRST), (_READ_FIRST, _COLUMNS)):
         may = may_attend(BlockCausal(), columns[:, begin:end], columns[:, :end])
         logits = _ask(lm, begin, end, Past(store=store, place=columns.position[:, begin:end], may_attend=may))
-    return logits
+    return logits, all(layer.is_initialized for layer in store.layers)

@@ -10,6 +10,7 @@ import torch
 from unmask.errors import UserError
 from unmask.models.families import FAMILIES, Family
 from unmask.sources import is_hub_name, resolve_path
+from unmask.transformers_api import knows
 
 ADAPTER_CONFIG = "adapter_config.json"
 _HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer*", "*.model", "merges.txt", "vocab.txt")
@@ -116,12 +117,10 @@ def weight_files(folder: Path, *, allow_pickle: bool) -> list[Path]:
 
 def family_of(config: dict[str, Any]) -> Family | None:
     """Return the family of a checkpoint, None for one that transformers knows by itself."""
-    from transformers import CONFIG_MAPPING
-
     model_type = config.get("model_type")
     if model_type in FAMILIES:
         return FAMILIES[model_type]
-    if model_type in CONFIG_MAPPING:
+    if knows(model_type):
         return None
     known = ", ".join(sorted(FAMILIES))
     raise UserError(

@@ -1,6 +1,6 @@
 """A loaded model behind the ``Denoiser`` seam: attention masks, asked rows and the logit shift live here."""
 
-import inspect
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,8 +18,10 @@ from unmask.heads import HEADS
 from unmask.models.facts import AdapterBase, Facts
 from unmask.models.meter import Meter
 from unmask.query import Query, Store
+from unmask.transformers_api import attention_kind, learn_call, recompute_activations
 from unmask.types import Scored, Traits, Want
 
+LOG = logging.getLogger(__name__)
 HEADS_ATTRIBUTE = "unmask_heads"
 TWICE = (
     "gradient checkpointing runs layers twice, which the confidence stream of remedi cannot follow; "
@@ -50,8 +52,8 @@ class LoadedModel:
     def __post_init__(self) -> None:
         self.meter = Meter.of(self.model)
         self._forward: Callable[..., Any] = self.model
-        self._accepts = frozenset(inspect.signature(self.stock.forward).parameters)
-        self._reads_in_parts: bool | None = None
+        self.cache_argument: str | None = None
+        self._cache_fault: str | None = None
         self._window = _window(self.stock.config.get_text_config())
         self.heads: nn.ModuleDict = getattr(self.stock, HEADS_ATTRIBUTE, None) or nn.ModuleDict()
 
@@ -97,7 +99,7 @@ class LoadedModel:
     @property
     def traits(self) -> Traits:
         """What objectives ask before they train it."""
-        takes = "position_ids" in self._accepts
+        takes = learn_call(self.stock).takes_positions
         return Traits(shift=self.facts.shift, attention=self.facts.attention, takes_positions=takes)
 
     @property
@@ -112,9 +114,23 @@ class LoadedModel:
 
     @property
     def exact_cache(self) -> str:
-        """Name of the fastest cache (``unmask.decoding``) that leaves the model's answers as they are."""
-        looks_ahead = self.facts.attention == "bidirectional"
-        return "none" if looks_ahead or self._why_no_store() else "block"
+        """Name of the fastest cache (``unmask.decoding``) that leaves the model's answers as they are.
+
+        Where a block-causal model cannot have its cache, a warning is logged.
+        """
+        name, reason = self.cache_choice
+        if name == "none" and self.facts.attention != "bidirectional":
+            LOG.warning("decoding without the exact cache 'block', so every step reads the whole text: %s", reason)
+        return name
+
+    @property
+    def cache_choice(self) -> tuple[str, str]:
+        """Name of the fastest exact cache, and the reason why it is that one."""
+        if self.facts.attention == "bidirectional":
+            return "none", "attention is bidirectional: every token that is written changes all keys and values"
+        if fault := self._why_no_store():
+            return "none", fault
+        return "block", f"attention is {self.facts.attention}: finished blocks do not change any more"
 
     @property
     def device(self) -> torch.device:
@@ -152,8 +168,7 @@ class LoadedModel:
         """Keep no activations in training but recompute them in the backward pass."""
         if "confidence" in self.heads:
             raise UserError(TWICE)
-        # The reentrant form needs an input with a gradient, which a frozen embedding gives by a hook only.
-        self.stock.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        recompute_activations(self.stock)
 
     @contextmanager
     def through(self, wrapped: nn.Module) -> Iterator[None]:
@@ -195,17 +210,14 @@ class LoadedModel:
         return KeyValues(layers=self.stock.config.get_text_config().num_hidden_layers, rows=rows, columns=columns)
 
     def _why_no_store(self) -> str | None:
-        """Say why the model cannot be read piece by piece, or None. The first time, try it."""
-        from unmask.models.cache import reads_in_parts
+        """Return why the model cannot be read piece by piece, or None. The first time, it is tried."""
+        from unmask.models.cache import find_cache
 
-        kind = type(self.stock).__name__
-        if not {"past_key_values", "position_ids"} <= self._accepts:
-            return f"{kind} keeps no keys and values"
         if "confidence" in self.heads:
             return "the head 'confidence' reads the whole text at once"
-        if self._reads_in_parts is None:
-            self._reads_in_parts = reads_in_parts(self)
-        return None if self._reads_in_parts else f"{kind} answers otherwise when it is read in two parts"
+        if self._cache_fault is None:
+            self.cache_argument, self._cache_fault = find_cache(self)
+        return self._cache_fault or None
 
     def score(
         self, query: Query, at: Int[Tensor, "K 2"], targets: Int[Tensor, " K"], want: Sequence[Want] = ()
@@ -235,17 +247,22 @@ class LoadedModel:
 
     def _read(self, query: Query, read: Bool[Tensor, "R N"]) -> Float[Tensor, "M V"]:
         """Return the logits of the columns that are read, in row-major order."""
-        options = {"position_ids": query.columns.position, "logits_to_keep": read, "use_cache": False}
-        if query.past is not None:
-            options["past_key_values"] = query.past.store.reading(query.past)
-        accepted = {name: value for name, value in options.items() if name in self._accepts}
-        if "position_ids" not in accepted:
+        call, options = learn_call(self.stock), dict[str, Any]()
+        if call.takes_positions:
+            options["position_ids"] = query.columns.position
+        else:
             self._check_counted(query.columns.position, query.columns.segment)
-        logits = self._forward(**self._inputs(query), attention_mask=self._attention(query), **accepted).logits
+        if call.keeps_rows:
+            options["logits_to_keep"] = read
+        if call.takes_use_cache:
+            options["use_cache"] = False
+        if query.past is not None:
+            options[self.cache_argument] = query.past.store.reading(query.past)
+        logits = self._forward(**self._inputs(query), attention_mask=self._attention(query), **options).logits
         if query.past is not None:
             query.past.store.reading(None)
         # Masked language models run their head on every column.
-        return logits.reshape(-1, self.vocab_size) if "logits_to_keep" in accepted else logits[read]
+        return logits.reshape(-1, self.vocab_size) if call.keeps_rows else logits[read]
 
     def _check_counted(self, position: Int[Tensor, "R N"], segment: Int[Tensor, "R N"]) -> None:
         counted = torch.arange(position.shape[1], device=position.device)
@@ -283,7 +300,7 @@ class LoadedModel:
 
     def _dense(self, allowed: Bool[Tensor, "R Q K"]) -> Tensor:
         """Give SDPA a boolean 4-D mask and eager attention an additive one (it would add 0 and 1 to the scores)."""
-        kind = self.model.config._attn_implementation
+        kind = attention_kind(self.model)
         if kind == "sdpa":
             return allowed[:, None]
         if kind != "eager":

@@ -3,6 +3,7 @@
 from typing import Any
 
 from unmask.models.denoiser import LoadedModel
+from unmask.transformers_api import learn_call
 
 
 def describe(lm: LoadedModel) -> dict[str, Any]:
@@ -17,6 +18,7 @@ def describe(lm: LoadedModel) -> dict[str, Any]:
     parameters = list(lm.model.parameters())
     stock = lm.stock
     tokenizer = lm.tokenizer
+    cache, reason = lm.cache_choice
     return {
         "source": lm.source,
         "family": lm.family,
@@ -36,6 +38,9 @@ def describe(lm: LoadedModel) -> dict[str, Any]:
         "attention": lm.facts.attention,
         "block_size": lm.facts.block_size,
         "native_bidirectional": lm.facts.native_bidirectional,
+        "cache": cache,
+        "cache_reason": reason,
+        "head_reads": "asked columns" if learn_call(stock).keeps_rows else "all columns",
         "added_rows": lm.facts.added_rows,
         "tokenizer": None if tokenizer is None else type(tokenizer).__name__,
         "chat_template": bool(getattr(tokenizer, "chat_template", None)),

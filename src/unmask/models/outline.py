@@ -1,6 +1,5 @@
 """What can be told of a checkpoint without its weights: the shape of its model, its mask token, its tokenizer."""
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from unmask.models.lora import LoraSpec, resolve_targets
 from unmask.models.probe import local_layers
 from unmask.models.read import read_tokenizer
 from unmask.models.tokens import Ends, check_mask, find_ends, find_mask
+from unmask.transformers_api import FAILURES, learn_call, new_config, new_model, read_config
 from unmask.types import Traits
 
 
@@ -79,29 +79,26 @@ def outline(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpec 
     return found
 
 
-def _traits(model: Any, config: dict[str, Any], family: Any) -> Traits:
-    """Tell what ``load`` would settle, unless its flags say otherwise."""
+def _traits(model: Any, config: dict[str, Any], family: Any) -> Traits | None:
+    """Return what ``load`` would settle, unless its flags say otherwise; None if the model cannot be called so."""
+    try:
+        takes_positions = learn_call(model).takes_positions
+    except FAILURES:
+        return None
     written = config.get("unmask") or {}
     is_masked = type(model).__name__.endswith("ForMaskedLM")
     return Traits(
         shift=written.get("shift", family.shift if family else not is_masked),
         attention=written.get("attention", family.attention if family else "bidirectional"),
-        takes_positions="position_ids" in inspect.signature(model.forward).parameters,
+        takes_positions=takes_positions,
     )
 
 
 def _empty(where: Checkpoint, config: dict[str, Any], family: Any) -> Any:
-    from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
-
     masked = family is None and any(name.endswith("ForMaskedLM") for name in config.get("architectures") or [])
-    kind = AutoModelForMaskedLM if masked else AutoModelForCausalLM
     try:
-        if family is None:
-            stock = AutoConfig.from_pretrained(where.folder, trust_remote_code=False)
-        else:
-            model_type, values = family.convert(config)
-            stock = CONFIG_MAPPING[model_type](**values)
+        stock = read_config(where.folder) if family is None else new_config(*family.convert(config))
         with torch.device("meta"):
-            return kind.from_config(stock)
+            return new_model(stock, masked=masked)
     except (ValueError, KeyError) as error:
         raise UserError(f"transformers has no language model for '{where.source}': {first_line(error)}") from error

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from unmask import transformers_api
 from unmask.errors import UserError
 from unmask.models.checkpoints import Checkpoint, family_of, first_line, parse_dtype, read_json, weight_files
 from unmask.models.families.base import Family, check_complete, load_family
@@ -64,25 +65,10 @@ def read_parts(where: Checkpoint, dtype: torch.dtype | None, allow_pickle: bool)
 
 
 def _read_stock(folder: Path, dtype: torch.dtype | None, *, masked: bool, pickled: bool) -> nn.Module:
-    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
-    from transformers.utils import logging
-
-    kind = AutoModelForMaskedLM if masked else AutoModelForCausalLM
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # its report of what does not match is our error
     try:
-        model, report = kind.from_pretrained(
-            folder,
-            dtype=dtype or "auto",
-            trust_remote_code=False,
-            use_safetensors=not pickled,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
+        model, report = transformers_api.read_model(folder, dtype=dtype, masked=masked, pickled=pickled)
     except ValueError as error:
         raise UserError(f"transformers has no language model for '{folder}': {first_line(error)}") from error
-    finally:
-        logging.set_verbosity(verbosity)
     for name, found, wanted in sorted(report["mismatched_keys"]):
         raise UserError(f"config.json asks for {name} of shape {tuple(wanted)}, found {tuple(found)} in '{folder}'")
     check_complete(
@@ -94,20 +80,12 @@ def _read_stock(folder: Path, dtype: torch.dtype | None, *, masked: bool, pickle
 
 
 def _read_gguf(where: Checkpoint, dtype: torch.dtype) -> Parts:
-    import transformers
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     try:
         import gguf  # noqa: F401  # transformers' own message asks for a restart of "your runtime"
     except ImportError as error:
         raise UserError("reading a .gguf file needs the package gguf; run: pip install 'unmask[gguf]'") from error
-    # Newer transformers would keep the weights packed where it finds a kernel: nothing to train.
-    unpack = (
-        {"quantization_config": transformers.GgufConfig(dequantize=True)} if hasattr(transformers, "GgufConfig") else {}
-    )
     try:
-        model = AutoModelForCausalLM.from_pretrained(where.folder, gguf_file=where.file, dtype=dtype, **unpack)
-        tokenizer = AutoTokenizer.from_pretrained(where.folder, gguf_file=where.file)
+        model, tokenizer = transformers_api.read_gguf(where.folder, where.file, dtype)
     except Exception as error:  # the readers of tensors and tokens raise bare exceptions
         raise UserError(f"transformers cannot read '{where.file}': {first_line(error)}") from error
     return Parts(
@@ -122,22 +100,18 @@ def _read_gguf(where: Checkpoint, dtype: torch.dtype) -> Parts:
 
 def read_tokenizer(folder: Path, family: Family | None = None) -> Any:
     """Read the tokenizer of a folder without running its code; None if it has none."""
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
     if (folder / "tokenizer.json").is_file() and family is not None:
-        return PreTrainedTokenizerFast.from_pretrained(folder)
+        return transformers_api.read_tokenizer_file(folder)
     if family is not None and family.tokenizer_class and (folder / "vocab.json").is_file():
-        import transformers
-
-        return getattr(transformers, family.tokenizer_class).from_pretrained(folder)
+        return transformers_api.read_tokenizer_as(family.tokenizer_class, folder)
     names = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
     if not any((folder / name).is_file() for name in names):
         return None
     try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        return transformers_api.read_tokenizer(folder)
     except (ValueError, OSError) as error:
         if (folder / "tokenizer.json").is_file():  # its class is the checkpoint's own code, its content is not
-            return PreTrainedTokenizerFast.from_pretrained(folder)
+            return transformers_api.read_tokenizer_file(folder)
         raise UserError(f"found no tokenizer that transformers can read in '{folder}': {first_line(error)}") from error
 
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import torch
 
+from unmask import transformers_api
 from unmask.attention import Attention
 from unmask.config import part
 from unmask.errors import UserError
@@ -75,8 +76,6 @@ def from_scratch(
         block_size: what it will be trained for, if anything.
         device: where it goes; CPU unless given.
     """
-    from transformers import AutoModelForCausalLM
-
     tokenizer = read_tokenizer(tokenizer)
     mask_id = find_mask({}, tokenizer, token=None, id_=None)
     if mask_id is None:
@@ -90,33 +89,32 @@ def from_scratch(
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(spec.seed)  # the CPU's only: torch.manual_seed would reseed GPUs too
-        model = AutoModelForCausalLM.from_config(_config(spec, facts))
+        model = transformers_api.new_model(_config(spec, facts))
     model.eval()
     return LoadedModel(model=model.to(device or "cpu"), tokenizer=tokenizer, facts=facts, source="from_scratch")
 
 
 def _config(spec: ScratchSpec, facts: Facts) -> Any:
-    from transformers import CONFIG_MAPPING
-
-    return CONFIG_MAPPING[spec.architecture](
-        vocab_size=facts.vocab_size,
-        hidden_size=spec.hidden_size,
-        num_hidden_layers=spec.layers,
-        num_attention_heads=spec.heads,
-        num_key_value_heads=spec.kv_heads or spec.heads,
-        head_dim=spec.hidden_size // spec.heads,
-        intermediate_size=spec.intermediate_size or -(-spec.hidden_size * 8 // 48) * 16,
-        max_position_embeddings=spec.max_positions,
-        tie_word_embeddings=spec.tie,
-        initializer_range=spec.init_std,
-        bos_token_id=None,
-        eos_token_id=list(facts.eos_ids),
-        pad_token_id=None,  # its embedding would get no gradient, and the filler must learn
-        is_causal=False,
-        dtype="float32",
-        mask_token_id=facts.mask_id,
-        unmask=facts.as_config(),
-    )
+    fields = {
+        "vocab_size": facts.vocab_size,
+        "hidden_size": spec.hidden_size,
+        "num_hidden_layers": spec.layers,
+        "num_attention_heads": spec.heads,
+        "num_key_value_heads": spec.kv_heads or spec.heads,
+        "head_dim": spec.hidden_size // spec.heads,
+        "intermediate_size": spec.intermediate_size or -(-spec.hidden_size * 8 // 48) * 16,
+        "max_position_embeddings": spec.max_positions,
+        "tie_word_embeddings": spec.tie,
+        "initializer_range": spec.init_std,
+        "bos_token_id": None,
+        "eos_token_id": list(facts.eos_ids),
+        "pad_token_id": None,  # its embedding would get no gradient, and the filler must learn
+        "is_causal": False,
+        "dtype": "float32",
+        "mask_token_id": facts.mask_id,
+        "unmask": facts.as_config(),
+    }
+    return transformers_api.new_config(spec.architecture, fields)
 
 
 def read_tokenizer(given: Any) -> Any:
@@ -125,6 +123,4 @@ def read_tokenizer(given: Any) -> Any:
         return given
     if not Path(given).is_dir():
         return builtin_tokenizer(str(given))
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(given, trust_remote_code=False)
+    return transformers_api.read_tokenizer(Path(given))

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from unmask.errors import UserError
+from unmask.transformers_api import byte_letters
 
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
@@ -32,9 +33,7 @@ def _speller(tokenizer: Any) -> Any:
     decoder = tokenizer.backend_tokenizer.decoder
     kinds = set() if decoder is None else _kinds(json.loads(decoder.__getstate__()))
     if "ByteLevel" in kinds:
-        from transformers.convert_slow_tokenizer import bytes_to_unicode
-
-        byte = {char: number for number, char in bytes_to_unicode().items()}
+        byte = byte_letters()
         return lambda piece: bytes(byte[char] for char in piece)
     if kinds & {"ByteFallback", "Metaspace"}:
         return _sentence_piece

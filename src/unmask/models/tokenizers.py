@@ -4,6 +4,7 @@ import string
 from typing import Any
 
 from unmask.errors import UserError, did_you_mean
+from unmask.transformers_api import new_tokenizer
 
 END = "<|endoftext|>"
 MASK = "<|mask|>"
@@ -25,7 +26,6 @@ def char_tokenizer(alphabet: str) -> Any:
         alphabet: the characters; any other is read as ``<|unknown|>``.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
 
     if len(set(alphabet)) != len(alphabet):
         twice = sorted({c for c in alphabet if alphabet.count(c) > 1})
@@ -34,8 +34,8 @@ def char_tokenizer(alphabet: str) -> Any:
     inner = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     inner.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     inner.decoder = decoders.Fuse()  # without it tokens would be joined with spaces
-    return PreTrainedTokenizerFast(
-        tokenizer_object=inner,
+    return new_tokenizer(
+        inner,
         unk_token=UNKNOWN,
         eos_token=END,
         pad_token=END,

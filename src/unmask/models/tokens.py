@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from unmask.errors import UserError
+from unmask.transformers_api import render_chat
 
 ADDED_MASK = "<|mask|>"
 KNOWN_MASKS = ("<|mdm_mask|>", "<|mask|>", "<|MASK|>", "[MASK]", "<mask>", "<M>")
@@ -140,7 +141,7 @@ def _turn_end(tokenizer: Any) -> int | None:
         return None
     chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": _PROBE_ANSWER}]
     try:
-        text = tokenizer.apply_chat_template(chat, tokenize=False)
+        text = render_chat(tokenizer, chat)
     except Exception:  # a template may raise whatever it likes; the eos token remains
         return None
     _, found, after = text.rpartition(_PROBE_ANSWER)

@@ -137,9 +137,7 @@ def _stream(
 def _trainer(
     lm: LoadedModel, run: TrainRun, stream: OrderedExamples, *, collator: Collator, draws: Draws, arguments: Any
 ) -> Any:
-    from transformers import PrinterCallback
-
-    from unmask.train.trainer import DiffusionTrainer
+    from unmask.train.trainer import DiffusionTrainer, PrinterCallback
 
     trainer = DiffusionTrainer(
         lm,
@@ -181,7 +179,7 @@ def _save_final(trainer: Any, lm: LoadedModel, out: Path, *, trained_block_size:
 
 
 def _arguments(run: TrainRun, folder: Path, lm: LoadedModel) -> Any:
-    from transformers import TrainingArguments
+    from unmask.train.trainer import TrainingArguments
 
     schedules = {"cosine": "cosine_with_min_lr", "linear": "polynomial", "constant": "constant_with_warmup"}
     options = {

@@ -5,11 +5,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from transformers import TrainerCallback
 
 from unmask.train.metrics import MetricsFile
 from unmask.train.run import TrainRun
 from unmask.train.totals import Totals
+from unmask.train.trainer import TrainerCallback
 
 Evaluate = Callable[[], dict[str, float]]
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import SequentialSampler
-from transformers import Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from unmask.canvas import Batch
 from unmask.errors import UserError
@@ -19,6 +19,8 @@ from unmask.seeds import Draws
 from unmask.train import checkpoints
 from unmask.train.totals import Totals
 from unmask.types import Noised, Objective, Scored
+
+__all__ = ["DiffusionTrainer", "NonFiniteLossError", "PrinterCallback", "TrainerCallback", "TrainingArguments"]
 
 
 class NonFiniteLossError(UserError):

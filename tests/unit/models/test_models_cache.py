@@ -15,6 +15,7 @@ from unmask.models.denoiser import LoadedModel
 from unmask.models.facts import Facts
 from unmask.models.tokenizers import char_tokenizer
 from unmask.query import Past, Query
+from unmask.transformers_api import CACHE_ARGUMENTS
 
 ROWS, HEADS, COLUMNS, WIDTH = 3, 2, 7, 4
 
@@ -192,7 +193,7 @@ def test_a_model_without_keys_and_values_is_refused(tmp_path):
     AutoModelForMaskedLM.from_config(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     lm = load(tmp_path)
-    with pytest.raises(UserError, match="ModernBertForMaskedLM keeps no keys and values; use the cache 'none'"):
+    with pytest.raises(UserError, match="ModernBertForMaskedLM was given keys and values as .*; use the cache 'none'"):
         lm.store(1, 4)
     assert lm.exact_cache == "none"
 
@@ -200,7 +201,8 @@ def test_a_model_without_keys_and_values_is_refused(tmp_path):
 def test_a_model_that_forgets_what_it_is_given_is_refused():
     lm = scratch()
     real = lm._forward
-    lm._forward = lambda **inputs: SimpleNamespace(logits=real(**{**inputs, "past_key_values": None}).logits)
-    with pytest.raises(UserError, match="LlamaForCausalLM answers otherwise when it is read in two parts"):
+    dropped = dict.fromkeys(CACHE_ARGUMENTS)
+    lm._forward = lambda **inputs: SimpleNamespace(logits=real(**{**inputs, **dropped}).logits)
+    with pytest.raises(UserError, match="LlamaForCausalLM was given keys and values as .*it writes none of its own"):
         lm.store(1, 4)
     assert lm.exact_cache == "none"

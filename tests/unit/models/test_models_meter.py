@@ -5,6 +5,7 @@ from transformers import GPT2Config, Qwen3MoeConfig
 
 from unmask.models import LoraSpec, ScratchSpec, add_lora, from_scratch, load, merge
 from unmask.models.meter import Meter
+from unmask.transformers_api import learn_call
 
 D, LAYERS, HIDDEN = 16, 2, 48
 BODY = LAYERS * (4 * D * D + 3 * D * HIDDEN)
@@ -43,6 +44,7 @@ def test_the_profiler_agrees(tie):
     lm = scratch(tie=tie)
     lm.model.set_attn_implementation("eager")
     query, at = question(lm)
+    learn_call(lm.model)  # as loading does
     lm.meter.reset()
     with FlopCounterMode(display=False) as counter:
         lm.score(query, at, torch.zeros(len(at), dtype=torch.int64)).nll.sum().backward()

@@ -18,6 +18,7 @@ from unmask.attention import Causal
 from unmask.errors import UserError
 from unmask.models import ScratchSpec, from_scratch, load
 from unmask.models.probe import settle_attention
+from unmask.transformers_api import learn_call
 
 KV = {"num_key_value_heads": 2}
 SHAPE = {
@@ -122,6 +123,7 @@ def test_shift_and_dtype_do_not_matter(shift, dtype):
 
 def test_other_attention_kernels_are_refused_where_a_rule_needs_a_4d_mask():
     lm = scratch()
+    learn_call(lm.model)  # as loading does
     lm.model.config._attn_implementation_internal = "flash_attention_2"
     query, at = question(lm)
     with pytest.raises(UserError, match="'sdpa' or 'eager', found 'flash_attention_2'"):

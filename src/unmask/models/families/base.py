@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from unmask.attention import Grid
 from unmask.errors import UserError
+from unmask.transformers_api import new_config, new_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +52,13 @@ def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype
         files: its weight files.
         dtype: of the weights; the checkpoint's own if None.
     """
-    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
-
     try:
         model_type, fields = family.convert(config)
     except KeyError as error:
         raise UserError(f"config.json of a {family.name} model must have {error}, found none") from error
-    stock = CONFIG_MAPPING[model_type](**fields)
+    stock = new_config(model_type, fields)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(stock)
+        model = new_model(stock)
     expected = dict(model.state_dict())
     weights: dict[str, Tensor] = {}
     unexpected = []

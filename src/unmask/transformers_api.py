@@ -1,0 +1,297 @@
+"""All that unmask assumes of transformers: how its models are called, its caches, its files, its chat templates.
+
+transformers renames arguments and moves classes in minor releases: 5.24 calls ``cache`` what was ``past_key_values``
+before. So what a model can do is found by calling it, never read off a signature, and where a call fails its error is
+the reason that people are given. No other file imports transformers, but ``train/trainer.py``, which owns its Trainer.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+import transformers
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers.cache_utils import Cache as Cache
+from transformers.cache_utils import CacheLayerMixin as CacheLayerMixin
+
+CACHE_ARGUMENTS = ("cache", "past_key_values")  # from 5.24 on, before
+FAILURES = (TypeError, ValueError, RuntimeError, IndexError, AttributeError)  # what a foreign forward may raise
+_COLUMNS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """What the forward of a model was seen to take.
+
+    Args:
+        takes_positions: it reads ``position_ids``.
+        keeps_rows: it takes a boolean (rows, columns) mask as ``logits_to_keep`` and runs its head on those columns
+            only; the logits come back as (kept columns, vocabulary).
+        takes_use_cache: it can be told to keep no keys and values of its own.
+    """
+
+    takes_positions: bool
+    keeps_rows: bool
+    takes_use_cache: bool
+
+
+_CALLS: WeakKeyDictionary[nn.Module, Call] = WeakKeyDictionary()
+
+
+def learn_call(stock: nn.Module) -> Call:
+    """Find out by calling it what the forward of a model takes. The answer is remembered for as long as it lives.
+
+    Args:
+        stock: a transformers model with an LM head, with weights or on the meta device.
+
+    Returns:
+        What was seen. On the meta device, where numbers cannot be compared, positions count as read where an operation
+        used them.
+
+    Raises:
+        Exception: whatever the forward raises on plain tokens.
+    """
+    if stock not in _CALLS:
+        with _undisturbed(stock):
+            plain = _logits(stock)
+            _CALLS[stock] = Call(
+                takes_positions=_takes_positions(stock),
+                keeps_rows=_keeps_rows(stock, plain),
+                takes_use_cache=_attempt(stock, use_cache=False) is not None,
+            )
+    return _CALLS[stock]
+
+
+@contextmanager
+def _undisturbed(stock: nn.Module) -> Iterator[None]:
+    was_training = stock.training
+    stock.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        stock.train(was_training)
+
+
+def _logits(stock: nn.Module, **options: Any) -> Tensor:
+    device = next(stock.parameters()).device
+    ids = torch.arange(_COLUMNS, device=device)[None]
+    # Any mask keeps transformers from looking for packed documents in the positions. It looks into a padding mask,
+    # which it cannot on the meta device.
+    shape = (1, 1, _COLUMNS, _COLUMNS) if ids.is_meta else ids.shape
+    logits: Tensor = stock(
+        input_ids=ids, attention_mask=torch.ones(shape, dtype=torch.bool, device=device), **options
+    ).logits
+    return logits
+
+
+def _attempt(stock: nn.Module, **options: Any) -> Tensor | None:
+    try:
+        return _logits(stock, **options)
+    except torch.OutOfMemoryError:
+        raise
+    except FAILURES:
+        return None
+
+
+def _takes_positions(stock: nn.Module) -> bool:
+    device = next(stock.parameters()).device
+    position = torch.arange(_COLUMNS, device=device)[None]
+    if device.type == "meta":
+        with _Used(position) as used:
+            return _attempt(stock, position_ids=position) is not None and used.found
+    told = _attempt(stock, position_ids=position)
+    if told is None:
+        return False
+    # Positions that are no numbers spoil the answer of whoever computes with them, or cannot be looked up.
+    spoilt = _attempt(stock, position_ids=torch.full(position.shape, torch.nan, device=device))
+    return spoilt is None or not torch.equal(spoilt, told)
+
+
+def _keeps_rows(stock: nn.Module, plain: Tensor) -> bool:
+    keep = torch.zeros(plain.shape[:2], dtype=torch.bool, device=plain.device)
+    keep[:, 1::2] = True
+    kept = _attempt(stock, logits_to_keep=keep)
+    if kept is None or kept.numel() != _COLUMNS // 2 * plain.shape[-1]:
+        return False
+    if plain.is_meta:
+        return True
+    difference = (kept.reshape(-1, plain.shape[-1]) - plain[keep]).abs().max()
+    return bool(difference <= 0.05 * plain.abs().max())
+
+
+class _Used(TorchDispatchMode):
+    """Watches whether any operation takes one tensor."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        super().__init__()
+        self.tensor, self.found = tensor, False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        del types
+        self.found |= any(arg is self.tensor for arg in (*args, *(kwargs or {}).values()))
+        return func(*args, **(kwargs or {}))
+
+
+# Configurations and models
+
+
+def knows(model_type: Any) -> bool:
+    """Return whether transformers has classes for a ``model_type`` of its own."""
+    return model_type in transformers.CONFIG_MAPPING
+
+
+def new_config(model_type: str, fields: Mapping[str, Any]) -> Any:
+    """Return the stock configuration of a known ``model_type`` with these fields."""
+    return transformers.CONFIG_MAPPING[model_type](**fields)
+
+
+def read_config(folder: Path) -> Any:
+    """Return the configuration of a folder; code that lies in it is not run.
+
+    Raises:
+        ValueError, KeyError: transformers does not know it.
+    """
+    return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+
+
+def new_model(config: Any, *, masked: bool = False) -> Any:
+    """Return a model with random weights: a masked language model or a causal one.
+
+    Raises:
+        ValueError, KeyError: transformers has no such model for the configuration.
+    """
+    return _auto_class(masked).from_config(config)
+
+
+def read_model(folder: Path, *, dtype: torch.dtype | None, masked: bool, pickled: bool) -> tuple[Any, dict[str, Any]]:
+    """Read the weights of a folder; code that lies in it is not run.
+
+    Args:
+        folder: with ``config.json`` and weights.
+        dtype: of the weights; as they are stored if None.
+        masked: whether it is a masked language model.
+        pickled: whether the weights are ``.bin`` files.
+
+    Returns:
+        The model, and what did not match: ``mismatched_keys``, ``missing_keys``, ``unexpected_keys``.
+
+    Raises:
+        ValueError: transformers has no language model for the folder.
+    """
+    log = transformers.utils.logging
+    verbosity = log.get_verbosity()
+    log.set_verbosity_error()  # what does not match is reported to the caller
+    try:
+        return _auto_class(masked).from_pretrained(
+            folder,
+            dtype=dtype or "auto",
+            trust_remote_code=False,
+            use_safetensors=not pickled,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    finally:
+        log.set_verbosity(verbosity)
+
+
+def read_gguf(folder: Path, file: str, dtype: torch.dtype) -> tuple[Any, Any]:
+    """Return the model of a gguf file, unpacked to ``dtype``, and its tokenizer.
+
+    Raises:
+        Exception: of any kind; transformers' readers of tensors and tokens raise bare ones.
+    """
+    options: dict[str, Any] = {"gguf_file": file, "dtype": dtype}
+    try:
+        from transformers import GgufConfig
+    except ImportError:
+        pass  # this transformers always unpacks
+    else:  # left to itself it keeps weights packed where it finds a kernel, and packed weights cannot be trained
+        options["quantization_config"] = GgufConfig(dequantize=True)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, **options)
+    return model, transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)
+
+
+def attention_kind(model: Any) -> str:
+    """Return how a model computes attention: ``sdpa``, ``eager`` or another name of transformers'."""
+    kind: str = model.config._attn_implementation
+    return kind
+
+
+def recompute_activations(stock: Any) -> None:
+    """Switch a model to recomputing activations in the backward pass instead of keeping them."""
+    # The reentrant form needs an input with a gradient, which a frozen embedding gives by a hook only.
+    options = {"use_reentrant": False}
+    try:
+        stock.activation_checkpointing_enable(activation_checkpointing_kwargs=options)
+    except AttributeError:  # before 5.24
+        stock.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
+
+
+def _auto_class(masked: bool) -> Any:
+    return transformers.AutoModelForMaskedLM if masked else transformers.AutoModelForCausalLM
+
+
+# Tokenizers
+
+
+def new_tokenizer(backend: Any, **special: Any) -> Any:
+    """Return a transformers tokenizer around one of the tokenizers library."""
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **special)
+
+
+def read_tokenizer(folder: Path) -> Any:
+    """Return the tokenizer of a folder by the class that it names; code that lies in it is not run.
+
+    Raises:
+        ValueError, OSError: transformers has no such class, or the files are incomplete.
+    """
+    return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
+def read_tokenizer_file(folder: Path) -> Any:
+    """Return the tokenizer that ``tokenizer.json`` holds, whatever class the folder names."""
+    return transformers.PreTrainedTokenizerFast.from_pretrained(folder)
+
+
+def read_tokenizer_as(name: str, folder: Path) -> Any:
+    """Return the tokenizer of a folder, read by the stock class of this name."""
+    return getattr(transformers, name).from_pretrained(folder)
+
+
+def byte_letters() -> dict[str, int]:
+    """Return the byte that each letter of byte-level tokenizers (GPT-2's) stands for."""
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    return {letter: byte for byte, letter in bytes_to_unicode().items()}
+
+
+def render_chat(tokenizer: Any, messages: Sequence[Mapping[str, Any]], *, opened: bool = False, **columns: Any) -> str:
+    """Return a conversation as the text that the tokenizer's chat template makes of it.
+
+    Args:
+        tokenizer: with a chat template.
+        messages: turns with ``role``, ``content`` and whatever else the template reads.
+        opened: whether the opening of the next assistant turn is added.
+        columns: further variables of the template, such as ``tools``.
+
+    Raises:
+        Exception: whatever the template raises.
+    """
+    turns = [dict(message) for message in messages]
+    text: str = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=opened, **columns)
+    return text
+
+
+# Messages
+
+
+def hush() -> None:
+    """Silence transformers' own messages below errors, and its progress bars."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
