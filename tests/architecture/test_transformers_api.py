@@ -16,7 +16,9 @@ OWNERS = {"transformers_api.py", "train/trainer.py"}
 
 
 def test_no_other_file_imports_transformers():
-    found = [p for p in SRC.rglob("*.py") if re.search(r"^\s*(from|import) transformers\b", p.read_text(), re.MULTILINE)]
+    found = [
+        p for p in SRC.rglob("*.py") if re.search(r"^\s*(from|import) transformers\b", p.read_text(), re.MULTILINE)
+    ]
     assert {p.relative_to(SRC).as_posix() for p in found} == OWNERS
 
 

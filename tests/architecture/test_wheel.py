@@ -1,4 +1,4 @@
-"""The wheel holds every module and asset, and works from a folder of its own."""
+"""The source distribution builds the wheel, which holds every module and asset and works from a folder of its own."""
 
 import subprocess
 import sys
@@ -14,9 +14,14 @@ pytestmark = pytest.mark.wheel
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     out = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(out), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True)
+    command = [sys.executable, "-m", "build", "--installer", "uv", "--outdir", str(out), str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     return next(out.glob("*.whl"))
+
+
+def test_the_source_distribution_is_small(wheel):
+    assert next(wheel.parent.glob("*.tar.gz")).stat().st_size < 3e6
 
 
 def test_holds_every_source_file(wheel):
