@@ -54,6 +54,7 @@ class LoadedModel:
         self._forward: Callable[..., Any] = self.model
         self.cache_argument: str | None = None
         self._cache_fault: str | None = None
+        self._has_warned = False
         self._window = _window(self.stock.config.get_text_config())
         self.heads: nn.ModuleDict = getattr(self.stock, HEADS_ATTRIBUTE, None) or nn.ModuleDict()
 
@@ -116,11 +117,12 @@ class LoadedModel:
     def exact_cache(self) -> str:
         """Name of the fastest cache (``unmask.decoding``) that leaves the model's answers as they are.
 
-        Where a block-causal model cannot have its cache, a warning is logged.
+        Where a block-causal model cannot have its cache, a warning is logged once.
         """
         name, reason = self.cache_choice
-        if name == "none" and self.facts.attention != "bidirectional":
+        if name == "none" and self.facts.attention != "bidirectional" and not self._has_warned:
             LOG.warning("decoding without the exact cache 'block', so every step reads the whole text: %s", reason)
+            self._has_warned = True
         return name
 
     @property

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, ModernBertConfig, Qwe
 from unmask.attention import BlockCausal, may_attend
 from unmask.canvas import Example, lay_out
 from unmask.errors import UserError
-from unmask.models import LoraSpec, ScratchSpec, add_lora, from_scratch, load
+from unmask.models import LoraSpec, ScratchSpec, add_lora, describe, from_scratch, load
 from unmask.models.cache import KeyValues, Slots
 from unmask.models.denoiser import LoadedModel
 from unmask.models.facts import Facts
@@ -198,7 +198,7 @@ def test_a_model_without_keys_and_values_is_refused(tmp_path):
     assert lm.exact_cache == "none"
 
 
-def test_a_model_that_forgets_what_it_is_given_is_refused():
+def test_a_model_that_forgets_what_it_is_given_is_refused_and_said_once(caplog):
     lm = scratch()
     real = lm._forward
     dropped = dict.fromkeys(CACHE_ARGUMENTS)
@@ -206,3 +206,20 @@ def test_a_model_that_forgets_what_it_is_given_is_refused():
     with pytest.raises(UserError, match="LlamaForCausalLM was given keys and values as .*it writes none of its own"):
         lm.store(1, 4)
     assert lm.exact_cache == "none"
+    assert describe(lm)["cache"] == "none"
+    assert "it writes none of its own" in describe(lm)["cache_reason"]
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("unmask")]
+    assert len(said) == 1
+    assert said[0].startswith("decoding without the exact cache 'block', so every step reads the whole text: Llama")
+    assert "as 'cache': it writes none of its own; as 'past_key_values': it writes none" in said[0]
+
+
+def test_inspect_says_which_cache_and_why(caplog):
+    facts = describe(scratch())
+    assert (facts["cache"], facts["cache_reason"]) == (
+        "block",
+        "attention is block_causal: finished blocks do not change any more",
+    )
+    spec = ScratchSpec(hidden_size=32, layers=2, heads=4)
+    assert describe(from_scratch(spec))["cache_reason"].startswith("attention is bidirectional")
+    assert not caplog.records
