@@ -1,11 +1,12 @@
 """Records to examples: tokenised, fitted to the length, with an account of every row that was left out."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Literal, overload
 
+from unmask.data.columns import MATTER_IN_TURNS
 from unmask.data.report import TOO_LONG, Report
 from unmask.data.rows import BadRow, Difficulty, Encoded, Record
 from unmask.data.templates import Piece, Text, text_of
@@ -134,7 +135,7 @@ def encode(
         canvas: a fixed canvas that every answer must fit in.
         chat: whether to use the chat template; see ``text_of``.
         end_ids: tokens at which decoding stops, to check that the answers end with one of them.
-        mask_id: the model's mask token, to refuse text that contains it.
+        mask_id: the model's mask token, to refuse answers that contain it; in a prompt it is a token like any other.
         on_bad: whether rows that cannot be used are an error or left out. All of them left out is always an error.
         too_long: the same for what does not fit, and ``truncate`` keeps the leftmost tokens of an answer, which then
             has *no* end-of-turn token; by default as ``on_bad``. A prompt is never cut.
@@ -159,7 +160,8 @@ def encode(
         chunk = pieces[start : start + CHUNK]
         for piece, (prompt, answer) in zip(chunk, tokenise(text, chunk), strict=True):
             try:
-                _check(prompt, answer, forbidden, mask_id)
+                _check(answer, forbidden, mask_id)
+                _check_control(piece)
                 fitted = limits.fit(prompt, answer)
             except BadRow as fault:
                 data.report.skip(piece.place, fault)
@@ -177,6 +179,9 @@ def _pieces(records: Sequence[Record], text: Text, report: Report) -> Iterator[P
         try:
             if record.fault is not None:
                 raise record.fault
+            keys = text.unread(record.messages)
+            unused, unread = _of_turns(keys & MATTER_IN_TURNS), _of_turns(keys - MATTER_IN_TURNS)
+            report.leave(unused=[*record.unused, *unused], unread=[*record.unread, *unread])
             for found in text.pieces(record):
                 if isinstance(found, Piece):
                     yield replace(found, difficulty=record.difficulty)
@@ -186,7 +191,11 @@ def _pieces(records: Sequence[Record], text: Text, report: Report) -> Iterator[P
             report.skip(record.place, fault)
 
 
-def _check(prompt: Sequence[int], answer: Sequence[int], forbidden: set[int], mask_id: int | None) -> None:
+def _of_turns(keys: Iterable[str]) -> list[str]:
+    return [f"{key} of turns" for key in sorted(keys)]
+
+
+def _check(answer: Sequence[int], forbidden: set[int], mask_id: int | None) -> None:
     """Refuse text that the tokenizer reads as one of the tokens that mean something else here."""
     if len(answer) < 2:
         raise BadRow("empty response", "expected a response, found one without tokens")
@@ -194,5 +203,13 @@ def _check(prompt: Sequence[int], answer: Sequence[int], forbidden: set[int], ma
         raise BadRow(
             "end-of-turn token in the text", "expected an end token only at the end of a response, found another"
         )
-    if mask_id is not None and (mask_id in prompt or mask_id in answer):
+    if mask_id is not None and mask_id in answer:
         raise BadRow("mask token in the text", f"expected text without the mask token {mask_id}, found it")
+
+
+def _check_control(piece: Piece) -> None:
+    """Refuse an answer in which data spell a control token: it would be trained as one."""
+    if piece.control:
+        raise BadRow(
+            "control token in an answer", f"expected answers that spell no control token, found '{piece.control}'"
+        )

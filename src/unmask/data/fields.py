@@ -1,20 +1,13 @@
-"""Columns of a row to text and turns, or to a fault that says what was expected and what was found."""
+"""Columns of a row to text, or to a fault that says what was expected and what was found."""
 
-import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from unmask.data.parse import LongNumber
 from unmask.data.rows import BadRow, Difficulty, Message
 
 Row = Mapping[str, Any]
-
-ROLES = {
-    **dict.fromkeys(("user", "human", "prompter"), "user"),
-    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bing", "bard", "model", "bot"), "assistant"),
-    **{role: role for role in ("system", "developer", "tool")},
-}
-"""Names of speakers in the wild -> the roles of chat templates."""
 
 SYSTEM_COLUMNS = ("system", "system_prompt")
 
@@ -46,37 +39,6 @@ def system_of(row: Row) -> tuple[Message, ...]:
     return ({"role": "system", "content": text(row, column, "system prompt")},) if column else ()
 
 
-def turns(value: Any, column: str, role: str = "response") -> tuple[Message, ...]:
-    """Read a list of turns, written with role and content or with from and value."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError as error:
-            raise BadRow("wrong type", f"expected a list of turns under '{column}', found text: {error.msg}") from error
-    if value is None:
-        raise BadRow(f"no {role}", f"expected a list of turns under '{column}', found null")
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        raise BadRow("wrong type", f"expected a list of turns under '{column}', found {kind(value)}")
-    return tuple(_turn(turn, f"{column}[{index}]") for index, turn in enumerate(value))
-
-
-def _turn(value: Any, where: str) -> Message:
-    if not isinstance(value, Mapping):
-        raise BadRow("wrong type", f"expected an object with role and content at {where}, found {kind(value)}")
-    speaker = value.get("role", value.get("from"))
-    if not isinstance(speaker, str) or speaker.lower() not in ROLES:
-        found = "none" if speaker is None else f"'{speaker}'"
-        raise BadRow("unknown role", f"expected a role at {where} (one of {', '.join(ROLES)}), found {found}")
-    content = value.get("content", value.get("value"))
-    if isinstance(content, list) and all(isinstance(part, Mapping) and part.get("type") == "text" for part in content):
-        content = "".join(str(part.get("text", "")) for part in content)
-    if not isinstance(content, str):
-        raise BadRow("wrong type", f"expected text as the content of {where}, found {kind(content)}")
-    # Columnar files fill the keys that other turns have with nulls; templates would take those for given.
-    extra = {k: v for k, v in value.items() if k not in ("role", "from", "content", "value") and v is not None}
-    return {"role": ROLES[speaker.lower()], "content": content, **extra}
-
-
 def kind(value: Any) -> str:
     """Name the JSON type of a value, with a glimpse of small ones.
 
@@ -86,13 +48,66 @@ def kind(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, (int, float)):
-        return f"a number ({value})"
+        return f"a number ({glimpse(str(value))})"
+    if isinstance(value, LongNumber):
+        return repr(value)
     if isinstance(value, str):
-        return f"text ('{value[:20]}')"
+        return f"text ('{glimpse(value[:20])}')"
     if isinstance(value, Mapping):
-        return f"an object with {', '.join(map(str, value)) or 'no keys'}"
+        return f"an object with {names(value) or 'no keys'}"
     return f"a list of {len(value)}" if isinstance(value, Sequence) else type(value).__name__
 
 
+def glimpse(text: str) -> str:
+    r"""Show the beginning of a text on one line; what cannot be printed is escaped.
+
+    >>> glimpse("a\tb")
+    'a\\tb'
+    """
+    text = text.strip()
+    text = text if len(text) <= 30 else f"{text[:27]}..."
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def names(columns: Iterable[str]) -> str:
+    """List the first columns."""
+    found = [glimpse(str(column)) for column in columns]
+    return ", ".join(found[:12]) + (f" and {len(found) - 12} more" if len(found) > 12 else "")
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Yield every text of a value, the keys of objects included, however deep it lies."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, Mapping):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, (list, tuple)):
+            waiting += value
+
+
+def broken(text: str) -> str | None:
+    """Say what is wrong with a text that cannot be written as UTF-8, and where; None if nothing is."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        code = f"\\u{ord(text[error.start]):04x}"
+        return f"expected text, found half a surrogate pair ({code}) at character {error.start + 1}; write it anew"
+    return None
+
+
+def check_text(value: Any) -> None:
+    """Refuse a value with a text that cannot be written as UTF-8.
+
+    Raises:
+        BadRow: there is one.
+    """
+    for found in strings(value):
+        if detail := broken(found):
+            raise BadRow("broken text", detail)
+
+
 def _found(row: Row, column: str) -> str:
-    return "null" if column in row else f"only {', '.join(map(str, row)) or 'an empty row'}"
+    return "null" if column in row else f"only {names(row) or 'an empty row'}"

@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import json
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -10,7 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
-from unmask.data.fields import kind
+from unmask.data.json_files import json_rows
+from unmask.data.parse import without_nulls
 from unmask.data.rows import BadRow
 from unmask.errors import UserError
 
@@ -55,39 +55,8 @@ def _file(path: Path, name: str) -> Rows:
         raise UserError(f"{name}: expected a readable file, found: {reason}") from error
 
 
-def _json_rows(path: Path, name: str) -> Rows:
-    """Read one object a line; a ``.json`` file may also be one list of objects."""
-    if ".json" in path.suffixes and (rows := _json_list(path)) is not None:
-        for number, row in enumerate(rows, 1):
-            yield f"{name} row {number}", _object(row)
-        return
-    for number, line in enumerate(_lines(path, name), 1):
-        if line.strip():
-            yield f"{name}:{number}", _parsed(line)
-
-
-def _json_list(path: Path) -> list[Any] | None:
-    with _open(path) as file:
-        if not file.read(256).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
-            return None
-        file.seek(0)
-        try:
-            value = json.loads(file.read())
-        except ValueError:  # not JSON or not UTF-8: reading it by lines will say where
-            return None
-    return value if isinstance(value, list) else None
-
-
-def _parsed(line: str) -> Any:
-    try:
-        return _object(json.loads(line))
-    except json.JSONDecodeError as error:
-        detail = f"expected one JSON object, found '{_glimpse(line)}' ({error.msg} at column {error.colno})"
-        return BadRow("not JSON", detail)
-
-
-def _object(row: Any) -> Any:
-    return row if isinstance(row, dict) else BadRow("not an object", f"expected a JSON object, found {kind(row)}")
+def _json_file(path: Path, name: str) -> Rows:
+    return json_rows(_lines(path, name), name)
 
 
 def _csv_rows(path: Path, name: str) -> Rows:
@@ -95,16 +64,14 @@ def _csv_rows(path: Path, name: str) -> Rows:
     limit = csv.field_size_limit(2**31 - 1)  # a global of the module: the default refuses texts over 128 kB
     try:
         reader = csv.reader(_lines(path, name), delimiter="\t" if ".tsv" in path.suffixes else ",", strict=True)
-        header = next(reader, [])
+        header = _header(next(reader, []))
         if not all(header) or len(set(header)) < len(header):
             found = ", ".join(repr(h) for h in header[:6])
             raise UserError(f"{name}:1: expected a header of distinct column names, found {found}; write one")
         start = reader.line_num + 1
         for values in reader:
             if values:
-                wrong = BadRow("wrong columns", f"expected {len(header)} values, found {len(values)}")
-                fits = len(values) == len(header)
-                yield f"{name}:{start}", dict(zip(header, values, strict=True)) if fits else wrong
+                yield f"{name}:{start}", _csv_row(header, values)
             start = reader.line_num + 1
     except csv.Error as error:
         raise UserError(
@@ -114,17 +81,39 @@ def _csv_rows(path: Path, name: str) -> Rows:
         csv.field_size_limit(limit)
 
 
+def _header(names: list[str]) -> list[str]:
+    """Name the index that pandas writes in front as pandas reads it, and drop the end of a line with one comma more."""
+    names = names[:-1] if len(names) > 1 and not names[-1] else names
+    return ["Unnamed: 0", *names[1:]] if len(names) > 1 and not names[0] else names
+
+
+def _csv_row(header: list[str], values: list[str]) -> Any:
+    if len(values) == len(header) + 1 and not values[-1]:
+        values = values[:-1]
+    if len(values) != len(header):
+        return BadRow("wrong columns", f"expected {len(header)} values, found {len(values)}")
+    column = next((column for column, value in zip(header, values, strict=True) if "\0" in value), None)
+    if column is not None:
+        return BadRow("NUL byte", f"expected text, found a NUL byte under '{column}'; take it out")
+    return dict(zip(header, values, strict=True))
+
+
 def _parquet_rows(path: Path, name: str) -> Rows:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            number = 0
+            names, number = file.schema_arrow.names, 0
+            if len(set(names)) < len(names):
+                raise UserError(f"{name}: expected distinct column names, found {', '.join(names[:12])}; rename them")
             for batch in file.iter_batches(batch_size=1024):
                 for row in batch.to_pylist():
                     number += 1
-                    yield f"{name} row {number}", row
+                    yield f"{name} row {number}", _columnar(row)
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise UserError(f"{name}: expected UTF-8 text, found byte 0x{byte:02x}; write the file anew") from error
     except pa.ArrowException as error:
         raise UserError(f"{name}: expected a Parquet file, found: {_first_line(error)}") from error
 
@@ -142,12 +131,17 @@ def _hub(name: str, split: str) -> Rows:
             f"found neither: {_first_line(error)}{_nearby(Path(name))}"
         ) from error
     for number, row in enumerate(table, 1):
-        yield f"{name} {split} row {number}", row
+        yield f"{name} {split} row {number}", _columnar(row)
+
+
+def _columnar(row: dict[str, Any]) -> dict[str, Any]:
+    """Take out the nulls that fill objects up to the keys of all objects of a column; a column may be null."""
+    return {column: without_nulls(value) for column, value in row.items()}
 
 
 READERS: dict[str, Callable[[Path, str], Rows]] = {
-    ".jsonl": _json_rows,
-    ".json": _json_rows,
+    ".jsonl": _json_file,
+    ".json": _json_file,
     ".csv": _csv_rows,
     ".tsv": _csv_rows,
     ".parquet": _parquet_rows,
@@ -166,8 +160,7 @@ def _open(path: Path) -> IO[bytes]:
 def _lines(path: Path, name: str) -> Iterator[str]:
     """Decode line by line, so that bytes which are not text are reported with their line."""
     with _open(path) as file:
-        if b"\0" in (head := file.read(8192)):
-            what = "UTF-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "a binary file"
+        if what := _no_text(file.read(8192)):
             raise UserError(f"{name}: expected UTF-8 text, found {what}; save it as UTF-8")
         file.seek(0)
         for number, line in enumerate(file, 1):
@@ -180,6 +173,19 @@ def _lines(path: Path, name: str) -> Iterator[str]:
                 ) from error
 
 
+def _no_text(head: bytes) -> str | None:
+    """Name what the first bytes of a file are if they are no text; a stray NUL is told with its line."""
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "UTF-16"
+    zeros = head.count(0)
+    if not zeros:
+        return None
+    if 3 * max(head[::2].count(0), head[1::2].count(0)) > len(head):
+        return "UTF-16"
+    controls = set(head) & {*range(1, 8), *range(14, 32), 127}
+    return "a binary file" if controls or 10 * zeros > len(head) else None
+
+
 def _nearby(path: Path) -> str:
     """Suggest a file beside a path that does not exist."""
     import difflib
@@ -187,11 +193,6 @@ def _nearby(path: Path) -> str:
     there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, there, n=1)
     return f" (did you mean '{path.parent / near[0]}'?)" if near else ""
-
-
-def _glimpse(line: str) -> str:
-    line = line.strip()
-    return line if len(line) <= 30 else f"{line[:27]}..."
 
 
 def _first_line(error: Exception) -> str:

@@ -1,14 +1,17 @@
 """Any data set to records: JSON Lines, CSV, Parquet, or a name on the hub; every known shape of row."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from unmask.data.fields import difficulty_of
+from unmask.data.calls import tool_column
+from unmask.data.columns import left_over, remedy_for
+from unmask.data.fields import SYSTEM_COLUMNS, check_text, difficulty_of, names
 from unmask.data.files import rows_of
 from unmask.data.rows import BadRow, Record
 from unmask.data.shapes import Shape, check_mapping, describe_shapes, shape_of
+from unmask.data.turns import roles_of
 from unmask.errors import UserError, did_you_mean
 
 
@@ -19,6 +22,7 @@ def read(
     limit: int | None = None,
     columns: Mapping[str, str] | None = None,
     difficulty: str | None = None,
+    roles: Mapping[str, str | Sequence[str]] | None = None,
 ) -> list[Record]:
     """Read a data set.
 
@@ -32,6 +36,8 @@ def read(
         columns: what this project calls a column -> what the data set calls it: ``{"prompt": "question",
             "completion": "answer"}``. Without it the shape is recognised by the columns.
         difficulty: the column, as the data set calls it, that says how hard a row is; rows without it cannot be used.
+        roles: names of speakers beside those that are known: ``{"Arzt": "assistant"}``, or the other way round,
+            ``{"assistant": ["Arzt", "Pfleger"]}``.
 
     Raises:
         UserError: the file as a whole cannot be read, or no known shape fits its columns.
@@ -49,26 +55,32 @@ def read(
     usual = shape_of(found)
     if found and usual is None:
         raise UserError(
-            f"{source}: expected the columns of a known shape ({describe_shapes()}), "
-            f"found {', '.join(map(str, found[:12]))}; write data.columns={{prompt: ..., completion: ...}}"
+            f"{source}: expected the columns of a known shape ({describe_shapes()}), found {names(found)}; "
+            f"{remedy_for(found)}"
         )
-    return [_record(place, row, columns, usual, difficulty) for place, row in rows]
+    known = roles_of(roles or {})
+    options = {"columns": columns, "usual": usual, "difficulty": difficulty, "roles": known}
+    return [_record(place, row, **options) for place, row in rows]
 
 
 def _record(
-    place: str, row: Any, columns: Mapping[str, str] | None, usual: Shape | None, difficulty: str | None
-) -> Record:
+    place: str, row: Any, *, columns: Mapping[str, str] | None, usual: Shape | None, difficulty: str | None,
+    roles: Mapping[str, str],
+) -> Record:  # fmt: skip
     """Read one row in its own shape, or as a defective row of the usual one."""
     try:
         if isinstance(row, BadRow):
             raise row
         hard = difficulty_of(row, difficulty) if difficulty is not None else None
-        if columns is not None:
-            row = {our: row[their] for our, their in columns.items() if their in row}
-        shape = shape_of(row) or usual
+        known = row if columns is None else {our: row[their] for our, their in columns.items() if their in row}
+        shape = shape_of(known) or usual
         if shape is None:  # only an object without keys gets here
             raise BadRow("no prompt", "expected columns, found an empty object")
-        record = shape.record(row)
+        record = shape.record(known, roles)
+        check_text((record.messages, record.prompt, record.completion, record.tools, hard))
     except BadRow as fault:
         return Record(place=place, fault=fault)
-    return Record(**{**vars(record), "place": place, "difficulty": hard})
+    said = [turn["content"] for turn in record.messages if turn["role"] == "system"]
+    read = {*shape.needs, *(c for c in SYSTEM_COLUMNS if known.get(c) in said), tool_column(known)} & known.keys()
+    unused, unread = left_over(row, {*(read if columns is None else map(columns.__getitem__, read)), difficulty})
+    return Record(**{**vars(record), "place": place, "difficulty": hard, "unused": unused, "unread": unread})

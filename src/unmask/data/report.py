@@ -1,6 +1,6 @@
 """What became of the rows: how many were used, and why the others were not."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,12 +35,31 @@ class Report:
         examples: answers that can be trained on; a conversation may give several.
         skipped: reason -> what was left out for it. Counted in answers, or in rows where no answer could be told.
         truncated: examples whose answer was cut, and which therefore do not show where an answer ends.
+        unused: columns, and keys of turns, that matter in training and are not used here -> rows that hold something.
+        unread: the same of all others that no one reads.
     """
 
     rows: int = 0
     examples: int = 0
     skipped: dict[str, Skipped] = field(default_factory=dict)
     truncated: int = 0
+    unused: dict[str, int] = field(default_factory=dict)
+    unread: dict[str, int] = field(default_factory=dict)
+
+    def leave(self, *, unused: Iterable[str], unread: Iterable[str]) -> None:
+        """Count what one row holds that is not used."""
+        for counts, names in ((self.unused, unused), (self.unread, unread)):
+            for name in names:
+                counts[name] = counts.get(name, 0) + 1
+
+    def notes(self, *, unread: bool = False) -> list[str]:
+        """Return a line each on rows left out or cut, columns that matter, and, if asked, columns that no one reads."""
+        lines = [self.summary()] if self.skipped or self.truncated else []
+        if self.unused:
+            lines.append(f"columns that matter in training and are not used here: {_counted(self.unused)}")
+        if unread and self.unread:
+            lines.append(f"columns that no one reads: {_counted(self.unread)}")
+        return lines
 
     def skip(self, place: str, fault: BadRow) -> None:
         """Count one."""
@@ -80,6 +99,8 @@ class Report:
             "examples": self.examples,
             "truncated": self.truncated,
             "skipped": {reason: vars(entry) for reason, entry in self.skipped.items()},
+            **({"unused": dict(self.unused)} if self.unused else {}),
+            **({"unread": dict(self.unread)} if self.unread else {}),
         }
 
     def _why(self, skipped: Mapping[str, Skipped]) -> str:
@@ -87,3 +108,7 @@ class Report:
         total = self.examples + sum(entry.count for entry in self.skipped.values())
         parts = [f"{s.place}: {s.detail} ({reason}: {s.count} of {total})" for reason, s in skipped.items()]
         return "; ".join(parts)
+
+
+def _counted(columns: Mapping[str, int]) -> str:
+    return ", ".join(f"{name or repr(name)} ({count} row{'s'[: count > 1]})" for name, count in columns.items())

@@ -1,11 +1,12 @@
 """What travels through this layer: a row as it was read, and the prompt and answer tokens made of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Message = Mapping[str, Any]
-"""``{"role": ..., "content": ...}``; further keys (``reasoning_content``, ``name``) are left to the chat template."""
+"""``{"role": ..., "content": ...}``, perhaps ``tool_calls``, perhaps ``weight: 0``: context that is not trained.
+Further keys (``reasoning_content``, ``name``) are left to the chat template."""
 
 
 class BadRow(Exception):
@@ -35,18 +36,24 @@ class Record:
         first_answer: assistant turns before this index are context only (a prompt given as messages).
         prompt: text before the completion.
         completion: text that the model learns to write.
+        tools: what the model may call, for the chat template.
         place: where the row came from (``chats.jsonl:12``), for messages.
         difficulty: how hard the row is, where a column was named that says it.
         fault: why the row cannot be used. Such rows are kept so that they can be counted.
+        unused: columns of the row that matter in training and are not used here.
+        unread: columns of the row that no one reads.
     """
 
     messages: tuple[Message, ...] = ()
     first_answer: int = 0
     prompt: str = ""
     completion: str = ""
+    tools: tuple[Mapping[str, Any], ...] = ()
     place: str = ""
     difficulty: Difficulty | None = None
     fault: BadRow | None = None
+    unused: tuple[str, ...] = field(default=(), compare=False)
+    unread: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
-from unmask.data.fields import SYSTEM_COLUMNS, Row, system_of, text, turns
+from unmask.data.calls import TOOL_COLUMNS, tools_of
+from unmask.data.fields import SYSTEM_COLUMNS, Row, names, system_of, text
 from unmask.data.rows import Record
+from unmask.data.turns import turns
 from unmask.errors import UserError, did_you_mean
 from unmask.registry import Registry
+
+Roles = Mapping[str, str] | None
+"""Names of speakers, beside those of ``turns.ROLES``, -> roles."""
 
 
 class Shape(ABC):
@@ -28,8 +33,8 @@ class Shape(ABC):
     rank: ClassVar[int] = 3
 
     @abstractmethod
-    def record(self, row: Row) -> Record:
-        """Read a row (without its place), or raise ``BadRow``."""
+    def record(self, row: Row, roles: Roles = None) -> Record:
+        """Read a row (without its place), or raise ``BadRow``. ``roles``: further names of speakers."""
 
 
 SHAPES = Registry[Shape]("data shape")
@@ -38,13 +43,14 @@ SHAPES = Registry[Shape]("data shape")
 class Pair(Shape):
     """A prompt and its completion, under two names; either may be a list of messages."""
 
-    def record(self, row: Row) -> Record:
+    def record(self, row: Row, roles: Roles = None) -> Record:
         """Read the two columns."""
         prompt, completion = (row.get(column) for column in self.needs)
         if isinstance(prompt, list):
-            context = turns(prompt, self.needs[0])
+            context = turns(prompt, self.needs[0], roles=roles)
             answer = [{"role": "assistant", "content": completion}] if isinstance(completion, str) else completion
-            return Record(messages=(*context, *turns(answer, self.needs[1], "response")), first_answer=len(context))
+            answers = turns(answer, self.needs[1], "response", roles)
+            return Record(messages=(*context, *answers), first_answer=len(context), tools=tools_of(row))
         return pair(row, text(row, self.needs[0], "prompt"), text(row, self.needs[1], "response"))
 
 
@@ -97,8 +103,9 @@ class Alpaca(Shape):
     needs = ("instruction", "input", "output")
     rank = 2
 
-    def record(self, row: Row) -> Record:
+    def record(self, row: Row, roles: Roles = None) -> Record:
         """Join instruction and input."""
+        del roles  # there are no turns
         instruction, extra, output = self.needs
         prompt = text(row, instruction, "prompt")
         if row.get(extra) not in (None, ""):
@@ -120,14 +127,14 @@ class Chat(Shape):
     needs = ("messages",)
     rank = 0
 
-    def record(self, row: Row) -> Record:
+    def record(self, row: Row, roles: Roles = None) -> Record:
         """Read the turns; in CSV they are JSON text."""
         (column,) = self.needs
-        messages = turns(row.get(column), column)
+        messages = turns(row.get(column), column, roles=roles)
         system = system_of(row)
         if system and not (messages and messages[0]["role"] == "system"):
             messages = (*system, *messages)
-        return Record(messages=messages)
+        return Record(messages=messages, tools=tools_of(row))
 
 
 @SHAPES.register("sharegpt")
@@ -156,7 +163,7 @@ def describe_shapes() -> str:
 
 def check_mapping(mapping: Mapping[str, str], columns: Iterable[str], source: str) -> None:
     """Refuse a column mapping whose names are unknown on either side, or which gives no shape."""
-    ours = {column for name in SHAPES for column in SHAPES[name].needs} | set(SYSTEM_COLUMNS)
+    ours = {column for name in SHAPES for column in SHAPES[name].needs} | {*SYSTEM_COLUMNS, *TOOL_COLUMNS}
     theirs = list(columns)
     for our, their in mapping.items():
         if our not in ours:
@@ -166,17 +173,17 @@ def check_mapping(mapping: Mapping[str, str], columns: Iterable[str], source: st
     if shape_of(mapping) is None:
         raise UserError(
             f"data.columns: expected a mapping for all columns of one shape ({describe_shapes()}), "
-            f"found {', '.join(mapping) or 'none'}; write for example {{prompt: question, completion: answer}}"
+            f"found {names(mapping) or 'none'}; write for example {{prompt: question, completion: answer}}"
         )
 
 
 def pair(row: Row, prompt: str, completion: str) -> Record:
     """Make a prompt and a completion a record; with a system prompt beside them it is a conversation."""
-    system = system_of(row)
+    system, tools = system_of(row), tools_of(row)
     if not system:
-        return Record(prompt=prompt, completion=completion)
+        return Record(prompt=prompt, completion=completion, tools=tools)
     exchange = ({"role": "user", "content": prompt}, {"role": "assistant", "content": completion})
-    return Record(messages=(*system, *exchange))
+    return Record(messages=(*system, *exchange), tools=tools)
 
 
 def _by_rank() -> list[type[Shape]]:

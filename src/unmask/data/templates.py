@@ -5,12 +5,20 @@ exist, as when it is decoded. Where the answer starts and ends comes from the te
 markers for it: the conversation is rendered up to the turn with a generation prompt, and once more with the turn.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
+from unmask.data.calls import name_of
+from unmask.data.columns import is_empty
+from unmask.data.fields import strings
+from unmask.data.rendered import CallForm, controls_of, is_shown, missing_in, special_tokens, spelt_in, squash
 from unmask.data.rows import BadRow, Difficulty, Message, Record
 from unmask.errors import UserError
+
+Tools = Sequence[Mapping[str, Any]]
 
 _USER, _ANSWER, _SYSTEM = "PROBEUSER", "PROBEANSWER", "PROBESYSTEM"
 
@@ -24,11 +32,13 @@ class Piece:
         answer: text of the answer, without its end.
         place: where it came from.
         difficulty: of the row.
+        control: a control token that the data spell in an answer; None if there is none.
     """
 
     prompt: str
     answer: str
     place: str
+    control: str | None = None
     difficulty: Difficulty | None = None
 
 
@@ -46,6 +56,11 @@ class RawText:
     end_id: int
     start: tuple[int, ...]
 
+    @cached_property
+    def controls(self) -> tuple[str, ...]:
+        """Control tokens, which no answer may spell."""
+        return controls_of(self.tokenizer)
+
     @classmethod
     def of(cls, tokenizer: Any, end_ids: Sequence[int] = ()) -> "RawText":
         """Ask the tokenizer for its start and end tokens."""
@@ -55,8 +70,9 @@ class RawText:
             tokenizer=tokenizer, end_id=_eos(tokenizer, end_ids), start=tuple(framed[: places[0] if places else 0])
         )
 
-    def prompt(self, prompt: str | Sequence[Message]) -> str:
+    def prompt(self, prompt: str | Sequence[Message], tools: Tools = ()) -> str:
         """Return the text itself."""
+        del tools
         if not isinstance(prompt, str):
             raise _without_template("a conversation")
         return prompt
@@ -65,8 +81,16 @@ class RawText:
         """Yield the one example of a prompt/completion row."""
         if record.messages:
             raise _without_template(f"{record.place}: a conversation")
+        if record.tools:
+            raise BadRow("tools not shown", "expected a chat template to show the tools of the row, found raw text")
         _require(record.completion)
-        yield Piece(prompt=record.prompt, answer=record.completion, place=record.place)
+        spelt = spelt_in([record.completion], self.controls)
+        yield Piece(prompt=record.prompt, answer=record.completion, place=record.place, control=spelt)
+
+    def unread(self, messages: Sequence[Message]) -> set[str]:
+        """Return nothing: there are no turns."""
+        del messages
+        return set()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,10 +139,28 @@ class ChatText:
             takes_system=_takes_system(tokenizer, user),
         )
 
-    def prompt(self, prompt: str | Sequence[Message]) -> str:
+    @cached_property
+    def controls(self) -> tuple[str, ...]:
+        """Control tokens, which no answer may spell."""
+        return controls_of(self.tokenizer)
+
+    @cached_property
+    def calls(self) -> CallForm | None:
+        """How the template takes calls of tools; None if it does not show them."""
+        return CallForm.of(lambda messages: _render(self.tokenizer, messages))
+
+    def prompt(self, prompt: str | Sequence[Message], tools: Tools = ()) -> str:
         """Render the history up to where the next answer starts."""
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-        return _render(self.tokenizer, self._foldable(messages), opened=True) + self.header
+        rendered = self._render(messages, tools, opened=True) + self.header
+        squashed = squash(rendered)
+        for message in messages:
+            if message["role"] != "assistant" and not is_shown(message["content"], squashed):
+                raise BadRow(
+                    "turn not shown",
+                    f"expected a chat template that shows all turns, found that it drops a {message['role']} turn",
+                )
+        return rendered
 
     def pieces(self, record: Record) -> Iterator[Piece | BadRow]:
         """Yield an example, or what is wrong with it, for every assistant turn from the record's first answer on."""
@@ -127,48 +169,91 @@ class ChatText:
             {"role": "assistant", "content": record.completion},
         )
         answers = [i for i, m in enumerate(messages) if m["role"] == "assistant" and i >= record.first_answer]
-        if not answers:
-            raise BadRow("no response", f"expected an assistant turn, found {_roles(messages)}")
-        for index in answers:
+        trained = [i for i in answers if messages[i].get("weight") != 0]
+        if not trained:
+            found = f"{_roles(messages)}, none of them trained" if answers else _roles(messages)
+            raise BadRow("no response", f"expected an assistant turn, found {found}")
+        tools = self._shown_tools(messages[: trained[0]], record.tools) if record.tools else ()
+        for index in trained:
             place = f"{record.place} turn {index + 1}" if len(answers) > 1 else record.place
             try:
-                yield self._piece(messages[:index], messages[index], place)
+                yield self._piece(messages[:index], messages[index], tools, place)
             except BadRow as fault:
                 yield BadRow(fault.reason, f"turn {index + 1}: {fault.detail}") if len(answers) > 1 else fault
 
-    def _piece(self, history: Sequence[Message], turn: Message, place: str) -> Piece:
-        _require(turn["content"])
+    def unread(self, messages: Sequence[Message]) -> set[str]:
+        """Return the keys of turns that hold something and that the template does not mention."""
+        source = str(self.tokenizer.chat_template)
+        keys = {key for message in messages for key, value in message.items() if not is_empty(value)}
+        return {key for key in keys - {"role", "content", "tool_calls", "weight"} if key not in source}
+
+    def _piece(self, history: Sequence[Message], turn: Message, tools: Tools, place: str) -> Piece:
+        if not turn.get("tool_calls"):
+            _require(turn["content"])
         if not any(message["role"] == "user" for message in history):
             raise BadRow("no prompt", "expected a user turn before the assistant's, found none")
-        for message in (*history, turn):
-            if self.end_text and self.end_text in message["content"]:
-                raise BadRow(
-                    "end-of-turn token in the text", f"expected text without '{self.end_text}', found it in the content"
-                )
-        prompt = self.prompt(history)
-        answer = self._added([*history, turn], prompt)
+        if self.end_text and any(self.end_text in text for text in strings((history, turn, tools))):
+            raise BadRow(
+                "end-of-turn token in the text", f"expected text without '{self.end_text}', found it in the content"
+            )
+        prompt = self.prompt(history, tools)
+        answer = self._added([*history, turn], prompt, tools)
         end = answer.find(self.end_text) if self.end_text else len(answer.removesuffix(self.after))
         if end < 0:
             raise _lost(answer)
-        if _letters(answer[:end]) < _letters(turn["content"]):
+        answer = answer[:end]
+        if missing_in(turn, answer) and (part := missing_in(turn, self._opening(history, prompt, tools) + answer)):
             raise BadRow(
                 "shortened by the chat template",
-                "expected the whole response, found that the template drops a part of it, such as its thinking",
+                f"expected the whole response, found that the template drops {part}; use a template that shows it",
             )
-        return Piece(prompt=prompt, answer=answer[:end], place=place)
+        said = [strings(message) for message in (*history, turn) if message["role"] == "assistant"]
+        return Piece(
+            prompt=prompt, answer=answer, place=place, control=spelt_in(chain.from_iterable(said), self.controls)
+        )
 
-    def _added(self, messages: Sequence[Message], prompt: str) -> str:
+    def _added(self, messages: Sequence[Message], prompt: str, tools: Tools) -> str:
         """Return what the template writes for the last turn, from where decoding would take over."""
-        full = _render(self.tokenizer, self._foldable(messages))
+        full = self._render(messages, tools)
         if full.startswith(prompt):
             return full[len(prompt) :]
         # The generation prompt holds more than the turn does (an opened thinking section, say). The longest common
         # prefix would swallow answers that begin alike, so the turn's start is found by a probe in its place.
-        probe = [*messages[:-1], {**messages[-1], "content": _ANSWER}]
-        before, found, _ = _render(self.tokenizer, self._foldable(probe)).rpartition(_ANSWER)
+        probe = [*messages[:-1], {"role": "assistant", "content": _ANSWER}]
+        before, found, _ = self._render(probe, tools).rpartition(_ANSWER)
         if not found or not full.startswith(before):
             raise _lost(full)
-        return full[len(before) :]
+        answer, opening = full[len(before) :], prompt.removeprefix(before).strip()
+        if prompt.startswith(before) and opening and answer.lstrip().startswith(opening):
+            return answer.lstrip()[len(opening) :]  # the answer opens the section itself, with other spaces
+        return answer
+
+    def _opening(self, history: Sequence[Message], prompt: str, tools: Tools) -> str:
+        """Return what the generation prompt adds to the history, which is the beginning of the answer's turn."""
+        closed = self._render(history, tools)
+        return prompt[len(closed) :] if prompt.startswith(closed) else ""
+
+    def _shown_tools(self, history: Sequence[Message], tools: Tools) -> Tools:
+        """Return the tools in the form in which the template shows them: as they are, or each under ``function``."""
+        bare = self._render(history, (), opened=True)
+        wrapped = tuple(t if "function" in t else {"type": "function", "function": t} for t in tools)
+        for form in (tools, wrapped):
+            try:
+                rendered = self._render(history, form, opened=True)
+            except BadRow:
+                continue
+            if rendered != bare and all(str(name_of(tool)) in rendered for tool in tools):
+                return form
+        raise BadRow(
+            "tools not shown",
+            "expected a chat template that shows the tools of the row, found one that does not; use an instruct "
+            "model's template for tools, or leave the tools out of the data",
+        )
+
+    def _render(self, messages: Sequence[Message], tools: Tools = (), *, opened: bool = False) -> str:
+        """Render turns as the template takes them."""
+        fitted = [_fitted(message, self) for message in self._foldable(messages)]
+        return _render(self.tokenizer, fitted, tools, opened=opened)
 
     def _foldable(self, messages: Sequence[Message]) -> Sequence[Message]:
         """Move the text of a system turn into the first user turn where the template has no place for it."""
@@ -199,12 +284,26 @@ def text_of(tokenizer: Any, chat: bool | None = None, end_ids: Sequence[int] = (
     return ChatText.of(tokenizer, end_ids) if has_template and chat is not False else RawText.of(tokenizer, end_ids)
 
 
-def _render(tokenizer: Any, messages: Sequence[Message], *, opened: bool = False) -> str:
-    from jinja2 import TemplateError
+def _fitted(message: Message, text: ChatText) -> Message:
+    """Leave out what is no template's business, and put calls into the form that the template takes."""
+    message = {key: value for key, value in message.items() if key != "weight"}
+    if not message.get("tool_calls"):
+        return message
+    if text.calls is None:
+        raise BadRow(
+            "calls not shown",
+            "expected a chat template that shows calls of tools, found one that drops them; use an instruct model's "
+            "template for tools",
+        )
+    return text.calls.fit(message)
 
+
+def _render(tokenizer: Any, messages: Sequence[Message], tools: Tools = (), *, opened: bool = False) -> str:
     try:
-        return tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, add_generation_prompt=opened)
-    except (TemplateError, TypeError, ValueError, LookupError) as error:
+        return tokenizer.apply_chat_template(
+            [dict(m) for m in messages], tools=list(tools) or None, tokenize=False, add_generation_prompt=opened
+        )
+    except Exception as error:  # a template is a program, and may fail in any way on turns that it does not take
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         detail = f"expected turns that the chat template takes, found {_roles(messages)}: {reason}"
         raise BadRow("refused by the chat template", detail) from error
@@ -219,8 +318,7 @@ def _takes_system(tokenizer: Any, user: Message) -> bool:
 
 def _first_special(tokenizer: Any, text: str) -> str:
     """Return the special token that comes first in a text, or nothing."""
-    special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
-    found = [(text.find(token), -len(token), token) for token in special | set(tokenizer.all_special_tokens)]
+    found = [(text.find(token), -len(token), token) for token in special_tokens(tokenizer)]
     return min((f for f in found if f[0] >= 0), default=(0, 0, ""))[2]
 
 
@@ -235,11 +333,6 @@ def _eos(tokenizer: Any, end_ids: Sequence[int]) -> int:
 def _require(completion: str) -> None:
     if not completion.strip():
         raise BadRow("empty response", "expected a response, found an empty one")
-
-
-def _letters(text: str) -> int:
-    """Count what is not space: templates trim, and set thinking in lines of its own."""
-    return sum(map(len, text.split()))
 
 
 def _roles(messages: Sequence[Message]) -> str:

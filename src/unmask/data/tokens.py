@@ -9,22 +9,32 @@ alone would get a space in front.
 from collections.abc import Sequence
 from typing import Any
 
+from unmask.data.fields import check_text
 from unmask.data.rows import BadRow, Message
-from unmask.data.templates import Piece, Text, text_of
+from unmask.data.templates import Piece, Text, Tools, text_of
+from unmask.data.turns import turns
 from unmask.errors import UserError
 
 
-def prompt_ids(tokenizer: Any, prompt: str | Sequence[Message], *, chat: bool | None = None) -> list[int]:
+def prompt_ids(
+    tokenizer: Any, prompt: str | Sequence[Message], *, chat: bool | None = None, tools: Tools = ()
+) -> list[int]:
     """Return the tokens that decoding starts from: the same that training gave the same history.
 
     Args:
         tokenizer: of the model.
-        prompt: text, or the turns so far.
+        prompt: text, or the turns so far, written in any of the ways that training data may be.
         chat: see ``text_of``.
+        tools: what the model may call, as in the ``tools`` of a row.
+
+    Raises:
+        UserError: turns that cannot be read or that the template does not take, or text that is broken.
     """
     text = text_of(tokenizer, chat)
     try:
-        return [*text.start, *_tokens(tokenizer, [text.prompt(prompt)])[0]]
+        check_text(prompt)
+        history = prompt if isinstance(prompt, str) else turns(prompt, "prompt", "prompt")
+        return [*text.start, *_tokens(tokenizer, [text.prompt(history, tools)])[0]]
     except BadRow as fault:
         raise UserError(f"prompt: {fault.detail}") from fault
 

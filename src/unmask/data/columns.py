@@ -1,0 +1,47 @@
+"""Columns that are left over: those that matter in training are named, all others are counted."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from unmask.data.calls import TOOL_COLUMNS
+from unmask.data.fields import SYSTEM_COLUMNS
+from unmask.data.turns import REASONING, WEIGHTS
+
+MATTER = frozenset(
+    (
+        *SYSTEM_COLUMNS, *TOOL_COLUMNS, *WEIGHTS, *REASONING,
+        "chosen", "rejected", "label", "labels", "kto_tag", "score", "reward", "margin",  # preference data
+        "image", "images", "video", "videos", "audio", "audios",
+        "input", "context", "documents", "history", "knowledge", "suffix", "prefix",  # more of the prompt
+        "weights", "loss_mask", "completion_mask", "assistant_masks", "attention_mask", "input_ids", "position_ids",
+        "think", "thoughts", "rationale", "chain_of_thought", "cot", "Complex_CoT",
+        "tool_calls", "tool_choice", "parallel_tool_calls", "response_format", "chat_template_kwargs",
+    )
+)  # fmt: skip
+"""Columns of training data in the wild from which other trainers take something."""
+
+MATTER_IN_TURNS = frozenset(
+    ("image", "images", "video", "videos", "audio", "tools", "functions", "documents", "train_detail", "mask", "masked")
+)
+"""The same, of keys of turns; a template may read some of them."""
+
+
+def left_over(row: Mapping[str, Any], read: Collection[str | None]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the columns with a value that matter and are not read, and the others that are not read."""
+    rest = [column for column, value in row.items() if column not in read and not is_empty(value)]
+    unused = tuple(column for column in rest if column in MATTER)
+    return unused, tuple(column for column in rest if column not in MATTER)
+
+
+def is_empty(value: Any) -> bool:
+    """Tell whether a column or key holds nothing."""
+    return value is None or (isinstance(value, (str, Sequence, Mapping)) and not value)
+
+
+def remedy_for(columns: Collection[str]) -> str:
+    """Say what to write where no shape fits."""
+    if "chosen" not in columns:
+        return "write data.columns={prompt: ..., completion: ...}"
+    if "prompt" in columns:
+        return "to train on what was chosen, write data.columns={prompt: prompt, completion: chosen}"
+    return "to train on what was chosen, write data.columns={messages: chosen}"

@@ -1,0 +1,147 @@
+"""What a chat template shows of a turn: its calls, its thinking, its text; and control tokens that data spell."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from unmask.data.fields import strings
+from unmask.data.parse import dump, parse
+from unmask.data.rows import BadRow, Message
+from unmask.data.turns import REASONING
+
+_KEY, _VALUE, _NAME = "PROBEKEY", "PROBEVALUE", "PROBECALL"
+_ABSENT = object()
+_THINKING = re.compile(r"</?think(?:ing)?>|\[/?THINK\]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallForm:
+    """How a template takes calls of tools, found out by rendering some.
+
+    Args:
+        blank: what stands as the content of a turn that is only a call: empty text, null, or no key at all.
+        takes_objects: whether it writes arguments that are an object.
+        takes_text: whether it writes arguments that are JSON text, as they are.
+    """
+
+    blank: Any
+    takes_objects: bool
+    takes_text: bool
+
+    @classmethod
+    def of(cls, render: Callable[[Sequence[Message]], str]) -> "CallForm | None":
+        """Find the form; None where the template shows no calls."""
+        for blank in ("", None, _ABSENT):
+            takes = [_shows(render, blank, arguments) for arguments in ({_KEY: _VALUE}, f'{{"{_KEY}": "{_VALUE}"}}')]
+            if any(takes):
+                return cls(blank=blank, takes_objects=takes[0], takes_text=takes[1])
+        return None
+
+    def fit(self, message: Message) -> Message:
+        """Put the calls of a turn, and its content if that is empty, into the form."""
+        calls = [
+            {**call, "function": {**call["function"], "arguments": self._arguments(call["function"]["arguments"])}}
+            for call in message["tool_calls"]
+        ]
+        return _with_content({**message, "tool_calls": calls}, message["content"] or self.blank)
+
+    def _arguments(self, arguments: Any) -> Any:
+        if isinstance(arguments, str) and not self.takes_text:
+            try:
+                read = parse(arguments)
+            except BadRow as fault:
+                raise BadRow("no call", f"expected the arguments of a call as JSON, found {fault.detail}") from None
+            if not isinstance(read, Mapping):
+                raise BadRow("no call", "expected the arguments of a call as a JSON object, found another value")
+            return read
+        return dump(arguments) if isinstance(arguments, Mapping) and not self.takes_objects else arguments
+
+
+def missing_in(turn: Message, text: str) -> str | None:
+    """Name a part of an assistant turn that a text does not show; None if it shows all.
+
+    Spaces do not count: templates trim, and set thinking in lines of its own, whose marks do not count either.
+    """
+    squashed, at = squash(text), 0
+    for part in _THINKING.split(turn["content"]):
+        found = squashed.find(squash(part), at)
+        if found < 0:
+            return "a part of it, such as its thinking"
+        at = found + len(squash(part))
+    for key in REASONING:
+        if not is_shown(str(turn.get(key) or ""), squashed):
+            return f"its {key}"
+    for call in turn.get("tool_calls") or ():
+        function = call["function"]
+        arguments = function["arguments"]
+        if isinstance(arguments, str):
+            with suppress(BadRow):  # text that is no JSON is shown as it is
+                arguments = parse(arguments)
+        if not all(is_shown(leaf, squashed) for leaf in (function["name"], *_leaves(arguments))):
+            return f"a part of its call of {function['name']}"
+    return None
+
+
+def is_shown(part: str, squashed: str) -> bool:
+    """Tell whether a text holds a part, as it is or as JSON text; ``squashed``: the text without spaces."""
+    if squash(part) in squashed:
+        return True
+    return any(squash(json.dumps(part, ensure_ascii=ascii_only)[1:-1]) in squashed for ascii_only in (False, True))
+
+
+def squash(text: str) -> str:
+    r"""Take the spaces out.
+
+    >>> squash(" a\n b")
+    'ab'
+    """
+    return "".join(text.split())
+
+
+def special_tokens(tokenizer: Any) -> set[str]:
+    """Return the spellings of the tokens that a tokenizer marks as special."""
+    special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    return special | set(tokenizer.all_special_tokens)
+
+
+def controls_of(tokenizer: Any) -> tuple[str, ...]:
+    """Return the spellings of control tokens: all special ones but the unknown token and marks of thinking."""
+    special = special_tokens(tokenizer) - {tokenizer.unk_token}
+    return tuple(sorted(token for token in special if token.strip() and not _THINKING.fullmatch(token)))
+
+
+def spelt_in(texts: Iterable[str], tokens: Sequence[str]) -> str | None:
+    """Return the first of some tokens that a text spells, or None."""
+    return next((token for text in texts for token in tokens if token in text), None)
+
+
+def _shows(render: Callable[[Sequence[Message]], str], blank: Any, arguments: Any) -> bool:
+    call = {"type": "function", "id": "probe0001", "function": {"name": _NAME, "arguments": arguments}}
+    turn = _with_content({"role": "assistant", "tool_calls": [call]}, blank)
+    try:
+        text = render([{"role": "user", "content": "a"}, turn])
+    except BadRow:
+        return False
+    return all(part in text for part in (_NAME, _KEY, _VALUE)) and f'\\"{_KEY}' not in text
+
+
+def _with_content(message: Mapping[str, Any], content: Any) -> Message:
+    rest = {key: value for key, value in message.items() if key != "content"}
+    return rest if content is _ABSENT else {**rest, "content": content}
+
+
+def _leaves(value: Any) -> list[str]:
+    """List the keys and the values of arguments as JSON writes them, texts bare."""
+    found, waiting = list(strings(value)), [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, (list, tuple)):
+            waiting += value
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            found.append(json.dumps(value))
+    return found
