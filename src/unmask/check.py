@@ -110,8 +110,8 @@ def _look_at_data(recipe: Recipe, tokenizer: Any, mask_id: int | None, found: Fi
         ),
         found,
     )  # fmt: skip
-    if encoded is not None and (encoded.report.skipped or encoded.report.truncated):
-        found.notes.append(f"data: of the first {encoded.report.summary()}")
+    if encoded is not None:
+        found.notes += [f"first rows of the data: {note}" for note in encoded.report.notes()]
     if encoded is not None and data.curriculum is not None:
         _ask(lambda: difficulties(encoded, data.curriculum), found)
 

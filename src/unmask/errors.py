@@ -8,6 +8,20 @@ class UserError(Exception):
     """The user's mistake. The command line prints its message without a traceback and exits with code 2."""
 
 
+def printable(text: str) -> str:
+    r"""Return the text with what no terminal can be sent, halves of surrogate pairs, written as escapes.
+
+    >>> printable("a\ud83d")
+    'a\\ud83d'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def not_utf8(error: UnicodeDecodeError) -> str:
+    """Name the first byte that is no UTF-8, for a message."""
+    return f"byte 0x{error.object[error.start]:02x}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Say which known name is nearest to ``name``, or list them all.
 

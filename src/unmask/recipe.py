@@ -57,6 +57,7 @@ class DataSection:
         size: problems to make of a task; examples to take of a file (None: all).
         seed: of a task's problems.
         columns: roles of a file's columns where their names do not tell, ``{prompt: question, completion: answer}``.
+        roles: of speakers whose names do not tell, ``{Arzt: assistant}``.
         chat: put prompt/completion rows into the chat template; None: if the tokenizer has one.
         max_length: longest prompt plus answer, tokens.
         canvas: columns of every canvas; None: fit each answer, with a drawn tail.
@@ -74,6 +75,7 @@ class DataSection:
     size: Annotated[int, Field(ge=1)] | None = None
     seed: int = 0
     columns: dict[str, str] | None = None
+    roles: dict[str, str | list[str]] | None = None
     chat: bool | None = None
     max_length: Annotated[int, Field(ge=2)] = 1024
     canvas: Annotated[int, Field(ge=1)] | None = None
@@ -308,4 +310,7 @@ def task_records(section: DataSection, size: int | None) -> list[Record]:
 def file_records(section: DataSection, size: int | None) -> list[Record]:
     """Read the rows of a file or a hub data set, with their difficulty if a curriculum goes by a column."""
     difficulty = section.curriculum.column if section.curriculum is not None else None
-    return read(section.path, split=section.split, limit=size, columns=section.columns, difficulty=difficulty)
+    return read(
+        section.path, split=section.split, limit=size, columns=section.columns, difficulty=difficulty,
+        roles=section.roles,
+    )  # fmt: skip

@@ -25,7 +25,7 @@ def run_recipe(
         out: folder of the run.
         resume: go on from its newest whole checkpoint.
         show: draw a progress bar.
-        tell: called with a line on rows of the data that are left out or cut short.
+        tell: called with a line on rows of the data that are left out or cut short, or on columns that matter unused.
         evaluate: further named values of the model as it is, computed when the held-out loss is.
     """
     check_folder(Path(out), resume=resume)  # train() would ask too, but only after minutes of loading
@@ -33,8 +33,8 @@ def run_recipe(
     lm = load_model(recipe.model)
     size = run.objective.block_size or recipe.decoder.block_size or lm.facts.block_size or 32
     examples, held_out = load_examples(data, lm, block_size=size)
-    if tell and (examples.report.skipped or examples.report.truncated):
-        tell(examples.report.summary())
+    for note in examples.report.notes() if tell else ():
+        tell(note)
     return train(
         lm,
         examples,

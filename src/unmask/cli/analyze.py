@@ -103,8 +103,8 @@ def _open(
         encoded = encode(
             records, lm.tokenizer, block_size=size, end_ids=lm.eos_ids, mask_id=lm.mask_id, on_bad="skip", **limits
         )  # fmt: skip
-        if encoded.report.skipped and not subjects:
-            say(f"note: {encoded.report.summary()}")
+        for note in encoded.report.notes() if not subjects else ():
+            say(f"note: {note}")
         subjects.append(Subject(name=name, lm=lm, examples=encoded))
     return subjects, size
 

@@ -19,6 +19,7 @@ from unmask.cli.options import (
     Temperature,
     View,
 )
+from unmask.errors import UserError, not_utf8
 
 
 def chat(
@@ -82,3 +83,5 @@ def _ask() -> str:
         return input().strip()
     except EOFError:
         return ""
+    except UnicodeDecodeError as error:
+        raise UserError(f"stdin: expected UTF-8 text, found {not_utf8(error)}; convert it") from None

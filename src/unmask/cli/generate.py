@@ -30,7 +30,7 @@ from unmask.cli.options import (
     Threshold,
     View,
 )
-from unmask.errors import UserError
+from unmask.errors import UserError, not_utf8
 
 
 def generate(
@@ -110,7 +110,14 @@ def _texts(found: Sequence[str] | None, *, blank_tokens: Sequence[int] | None) -
         raise UserError("expected --prompt TEXT, or --infill 'a ___ b', found neither")
     if blank_tokens:
         raise UserError("--blank-tokens: is for blanks, found no --infill; write --max-new-tokens")
-    return [sys.stdin.read().rstrip("\n") if text == "-" else text for text in found]
+    return [_stdin() if text == "-" else text for text in found]
+
+
+def _stdin() -> str:
+    try:
+        return sys.stdin.read().rstrip("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"--prompt -: expected UTF-8 text on stdin, found {not_utf8(error)}; convert it") from None
 
 
 def _check_new(path: Path | None) -> None:

@@ -61,8 +61,8 @@ def _measured(settings: dict[str, Any], *, block_size: int | None, device: str |
         records, lm.tokenizer, end_ids=lm.eos_ids, mask_id=lm.mask_id, max_length=settings["max_length"], chat=chat,
         canvas=canvas, on_bad="skip",
     )  # fmt: skip
-    if examples.report.skipped:
-        say(f"note: {examples.report.summary()}")
+    for note in examples.report.notes():
+        say(f"note: {note}")
     with progress("rows read", likelihood_rows(lm, examples, samples=draws, block_size=size)) as on_rows:
         found = likelihoods(
             lm, examples, samples=draws, block_size=size, canvas=canvas, batch_size=settings["batch_size"], seed=seed,

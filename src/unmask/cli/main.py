@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from unmask.errors import UserError
+from unmask.errors import UserError, printable
 
 COMMANDS = (
     "quickstart", "sft", "generate", "chat", "plot", "evaluate", "likelihood", "study", "analyze", "preview",
@@ -43,7 +43,7 @@ class OneLineErrors(TyperGroup):
 def fail(problems: list[str], code: int = 2) -> NoReturn:
     """Print a line for each problem and leave."""
     for problem in problems:
-        typer.echo(f"error: {' '.join(problem.split())}", err=True)
+        typer.echo(printable(f"error: {' '.join(problem.split())}"), err=True)
     sys.exit(code)
 
 

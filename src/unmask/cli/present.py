@@ -8,17 +8,17 @@ from typing import Any
 
 import typer
 
-from unmask.errors import UserError
+from unmask.errors import UserError, printable
 
 
 def emit(value: Any) -> None:
     """Print one JSON object on stdout."""
-    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+    typer.echo(printable(json.dumps(value, ensure_ascii=False, default=str)))
 
 
 def say(line: str) -> None:
     """Tell the user something beside the result."""
-    typer.echo(line, err=True)
+    typer.echo(printable(line), err=True)
 
 
 def table(rows: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ def preview(
         records, tokenizer, max_length=max_length, block_size=block_size, end_ids=ends.eos_ids, mask_id=mask_id,
         on_bad="skip",
     )  # fmt: skip
-    if encoded.report.skipped:
-        say(f"note: {encoded.report.summary()}")
+    for note in encoded.report.notes(unread=True):
+        say(f"note: {note}")
     shown = show(encoded, tokenizer, block_size=block_size, filler_id=ends.filler_id, count=count)
-    emit(shown.as_dict()) if json else Console().print(shown)
+    emit({**shown.as_dict(), "report": encoded.report.as_dict()}) if json else Console().print(shown)

@@ -64,7 +64,6 @@ def glimpse(text: str) -> str:
     >>> glimpse("a\tb")
     'a\\tb'
     """
-    text = text.strip()
     text = text if len(text) <= 30 else f"{text[:27]}..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 from unmask.data.json_files import json_rows
 from unmask.data.parse import without_nulls
 from unmask.data.rows import BadRow
-from unmask.errors import UserError
+from unmask.errors import UserError, not_utf8
 
 Rows = Iterator[tuple[str, Any]]
 """(place, the row or the ``BadRow`` it turned out to be)."""
@@ -112,8 +112,7 @@ def _parquet_rows(path: Path, name: str) -> Rows:
                     number += 1
                     yield f"{name} row {number}", _columnar(row)
     except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise UserError(f"{name}: expected UTF-8 text, found byte 0x{byte:02x}; write the file anew") from error
+        raise UserError(f"{name}: expected UTF-8 text, found {not_utf8(error)}; write the file anew") from error
     except pa.ArrowException as error:
         raise UserError(f"{name}: expected a Parquet file, found: {_first_line(error)}") from error
 
@@ -167,9 +166,8 @@ def _lines(path: Path, name: str) -> Iterator[str]:
             try:
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
-                byte = line[error.start]
                 raise UserError(
-                    f"{name}:{number}: expected UTF-8 text, found byte 0x{byte:02x}; save the file as UTF-8"
+                    f"{name}:{number}: expected UTF-8 text, found {not_utf8(error)}; save the file as UTF-8"
                 ) from error
 
 

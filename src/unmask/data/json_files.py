@@ -91,7 +91,7 @@ def _list(parser: Parser, text: str, number: int, name: str) -> Iterator[tuple[s
     except json.JSONDecodeError as error:
         line = number + text.count("\n", 0, error.pos)
         raise UserError(
-            f"{name}:{line}: expected a list of JSON objects, found '{glimpse(text[at:])}' ({error.msg} at column "
+            f"{name}:{line}: expected a list of JSON objects, found '{glimpse(text[at : at + 99].strip())}' ({error.msg} at column "
             f"{error.colno}); mend it there, or write one object a line"
         ) from None
     except BadRow as fault:
@@ -116,7 +116,7 @@ def _fault(text: str, start: int, error: json.JSONDecodeError) -> BadRow:
     lines = text.count("\n", start, error.pos)
     where = f"column {error.colno}" if not lines else f"column {error.colno}, {lines} lines on"
     return BadRow(
-        "not JSON", f"expected one JSON object, found '{glimpse(text[start:line_end])}' ({error.msg} at {where})"
+        "not JSON", f"expected one JSON object, found '{glimpse(text[start:line_end].strip())}' ({error.msg} at {where})"
     )
 
 

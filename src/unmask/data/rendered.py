@@ -34,11 +34,14 @@ class CallForm:
     @classmethod
     def of(cls, render: Callable[[Sequence[Message]], str]) -> "CallForm | None":
         """Find the form; None where the template shows no calls."""
+        found: list[tuple[int, CallForm]] = []
         for blank in ("", None, _ABSENT):
-            takes = [_shows(render, blank, arguments) for arguments in ({_KEY: _VALUE}, f'{{"{_KEY}": "{_VALUE}"}}')]
-            if any(takes):
-                return cls(blank=blank, takes_objects=takes[0], takes_text=takes[1])
-        return None
+            shown = [_shown(render, blank, arguments) for arguments in ({_KEY: _VALUE}, f'{{"{_KEY}": "{_VALUE}"}}')]
+            if any(shown):
+                form = cls(blank=blank, takes_objects=bool(shown[0]), takes_text=bool(shown[1]))
+                found.append((len(shown[0] or shown[1]), form))
+        # The shortest: some write "None" for null, others an empty turn of its own for empty text.
+        return min(found, key=lambda entry: entry[0])[1] if found else None
 
     def fit(self, message: Message) -> Message:
         """Put the calls of a turn, and its content if that is empty, into the form."""
@@ -69,7 +72,7 @@ def missing_in(turn: Message, text: str) -> str | None:
     for part in _THINKING.split(turn["content"]):
         found = squashed.find(squash(part), at)
         if found < 0:
-            return "a part of it, such as its thinking"
+            return "its text beside the call" if turn.get("tool_calls") else "a part of it, such as its thinking"
         at = found + len(squash(part))
     for key in REASONING:
         if not is_shown(str(turn.get(key) or ""), squashed):
@@ -118,14 +121,16 @@ def spelt_in(texts: Iterable[str], tokens: Sequence[str]) -> str | None:
     return next((token for text in texts for token in tokens if token in text), None)
 
 
-def _shows(render: Callable[[Sequence[Message]], str], blank: Any, arguments: Any) -> bool:
+def _shown(render: Callable[[Sequence[Message]], str], blank: Any, arguments: Any) -> str:
+    """Return a turn that is only a call as the template writes it; empty text if it does not show all of it."""
     call = {"type": "function", "id": "probe0001", "function": {"name": _NAME, "arguments": arguments}}
     turn = _with_content({"role": "assistant", "tool_calls": [call]}, blank)
     try:
         text = render([{"role": "user", "content": "a"}, turn])
     except BadRow:
-        return False
-    return all(part in text for part in (_NAME, _KEY, _VALUE)) and f'\\"{_KEY}' not in text
+        return ""
+    is_whole = all(part in text for part in (_NAME, _KEY, _VALUE)) and f'\\"{_KEY}' not in text
+    return text if is_whole else ""
 
 
 def _with_content(message: Mapping[str, Any], content: Any) -> Message:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from unmask.canvas import Batch, Example, lay_out
+from unmask.data.fields import broken
 from unmask.decoding import Decoder, Never, Parts
 from unmask.errors import UserError
 from unmask.generate.answers import Generation
@@ -124,6 +125,8 @@ def gap(lm: LoadedModel, text: str, blank_tokens: int | Sequence[int] = 16) -> G
         raise UserError("text with blanks: the model has no tokenizer; load one that has")
     if not isinstance(text, str):
         raise UserError(f"text: expected a string with a blank, ___, found {str(text)[:60]!r}")
+    if detail := broken(text):
+        raise UserError(f"text: {detail}")
     pieces = BLANK.split(text)
     if len(pieces) == 1:
         raise UserError(

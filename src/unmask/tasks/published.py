@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from unmask.data.fields import broken
 from unmask.data.files import READERS, rows_of
 from unmask.data.rows import BadRow
 from unmask.errors import UserError
@@ -72,6 +73,8 @@ def text_of(row: Row, place: str, *names: str) -> str:
         raise UserError(
             f"{place}: expected text under {columns}, found {found}; mend it, or leave the row out of the file"
         )
+    if detail := broken(text):
+        raise UserError(f"{place}: {detail}, or leave the row out of the file")
     return text
 
 
@@ -81,4 +84,6 @@ def texts_of(row: Row, place: str, name: str) -> list[str]:
     values = [] if values is None else values
     if isinstance(values, str) or not isinstance(values, Iterable) or not all(isinstance(v, str) for v in values):
         raise UserError(f"{place}: expected a list of texts under '{name}', found {values!r:.40}; mend the row")
+    if detail := next(filter(None, map(broken, values)), None):
+        raise UserError(f"{place}: {detail}, or leave the row out of the file")
     return list(values)
