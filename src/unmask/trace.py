@@ -170,7 +170,7 @@ def read_trace(path: str | Path) -> Trace:
         header, *lines = [json.loads(line) for line in path.read_text("utf-8").split("\n") if line.strip()]
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); expected a trace of unmask generate") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UserError(
             f"{path}: expected a trace, JSON Lines, found something else; write one with --save-trace"
         ) from None

@@ -65,7 +65,7 @@ def _constraint(regex: str | None, json_schema: str | None) -> Any:
         is_text = json_schema.lstrip().startswith("{")
         try:
             schema = json.loads(json_schema if is_text else Path(json_schema).expanduser().read_text())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(
                 f"--json-schema: expected a JSON object or a file with one, found {json_schema[:60]!r} ({error})"
             ) from error

@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isfinite
+from types import NoneType
 from typing import Any
 
 from unmask.data.parse import LongNumber
@@ -74,17 +76,22 @@ def names(columns: Iterable[str]) -> str:
     return ", ".join(found[:12]) + (f" and {len(found) - 12} more" if len(found) > 12 else "")
 
 
-def strings(value: Any) -> Iterator[str]:
-    """Yield every text of a value, the keys of objects included, however deep it lies."""
+def leaves(value: Any) -> Iterator[Any]:
+    """Yield everything that is neither an object nor a list, the keys of objects included, however deep it lies."""
     waiting = [value]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, Mapping):
+        if isinstance(value, Mapping):
             waiting += [*value, *value.values()]
         elif isinstance(value, (list, tuple)):
             waiting += value
+        else:
+            yield value
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Yield every text of a value."""
+    return (leaf for leaf in leaves(value) if isinstance(leaf, str))
 
 
 def broken(text: str) -> str | None:
@@ -97,15 +104,17 @@ def broken(text: str) -> str | None:
     return None
 
 
-def check_text(value: Any) -> None:
-    """Refuse a value with a text that cannot be written as UTF-8.
+def check_leaves(value: Any) -> None:
+    """Refuse a value with a text that cannot be written as UTF-8, or with something that JSON cannot write.
 
     Raises:
         BadRow: there is one.
     """
-    for found in strings(value):
-        if detail := broken(found):
+    for found in leaves(value):
+        if isinstance(found, str) and (detail := broken(found)):
             raise BadRow("broken text", detail)
+        if not isinstance(found, (str, int, float, NoneType)) or (isinstance(found, float) and not isfinite(found)):
+            raise BadRow("wrong type", f"expected text and numbers that JSON can write, found {kind(found)}")
 
 
 def _found(row: Row, column: str) -> str:

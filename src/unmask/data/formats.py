@@ -7,7 +7,7 @@ from typing import Any
 
 from unmask.data.calls import tool_column
 from unmask.data.columns import left_over, remedy_for
-from unmask.data.fields import SYSTEM_COLUMNS, check_text, difficulty_of, names
+from unmask.data.fields import SYSTEM_COLUMNS, check_leaves, difficulty_of, names
 from unmask.data.files import rows_of
 from unmask.data.rows import BadRow, Record
 from unmask.data.shapes import Shape, check_mapping, describe_shapes, shape_of
@@ -77,7 +77,8 @@ def _record(
         if shape is None:  # only an object without keys gets here
             raise BadRow("no prompt", "expected columns, found an empty object")
         record = shape.record(known, roles)
-        check_text((record.messages, record.prompt, record.completion, record.tools, hard))
+        check_leaves((record.messages, record.prompt, record.completion, record.tools))
+        check_leaves(hard if isinstance(hard, str) else None)
     except BadRow as fault:
         return Record(place=place, fault=fault)
     said = [turn["content"] for turn in record.messages if turn["role"] == "system"]

@@ -89,9 +89,9 @@ def _list(parser: Parser, text: str, number: int, name: str) -> Iterator[tuple[s
             rows.append(_object(value))
             at = _between(clean, at)
     except json.JSONDecodeError as error:
-        line = number + text.count("\n", 0, error.pos)
+        line, found = number + text.count("\n", 0, error.pos), glimpse(text[at : at + 99].strip())
         raise UserError(
-            f"{name}:{line}: expected a list of JSON objects, found '{glimpse(text[at : at + 99].strip())}' ({error.msg} at column "
+            f"{name}:{line}: expected a list of JSON objects, found '{found}' ({error.msg} at column "
             f"{error.colno}); mend it there, or write one object a line"
         ) from None
     except BadRow as fault:
@@ -116,7 +116,8 @@ def _fault(text: str, start: int, error: json.JSONDecodeError) -> BadRow:
     lines = text.count("\n", start, error.pos)
     where = f"column {error.colno}" if not lines else f"column {error.colno}, {lines} lines on"
     return BadRow(
-        "not JSON", f"expected one JSON object, found '{glimpse(text[start:line_end].strip())}' ({error.msg} at {where})"
+        "not JSON",
+        f"expected one JSON object, found '{glimpse(text[start:line_end].strip())}' ({error.msg} at {where})",
     )
 
 

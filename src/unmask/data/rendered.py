@@ -7,13 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from unmask.data.fields import strings
+from unmask.data.fields import leaves
 from unmask.data.parse import dump, parse
 from unmask.data.rows import BadRow, Message
 from unmask.data.turns import REASONING
 
 _KEY, _VALUE, _NAME = "PROBEKEY", "PROBEVALUE", "PROBECALL"
-_ABSENT = object()
 _THINKING = re.compile(r"</?think(?:ing)?>|\[/?THINK\]")
 
 
@@ -22,7 +21,7 @@ class CallForm:
     """How a template takes calls of tools, found out by rendering some.
 
     Args:
-        blank: what stands as the content of a turn that is only a call: empty text, null, or no key at all.
+        blank: what stands as the content of a turn that is only a call: empty text or null.
         takes_objects: whether it writes arguments that are an object.
         takes_text: whether it writes arguments that are JSON text, as they are.
     """
@@ -35,7 +34,7 @@ class CallForm:
     def of(cls, render: Callable[[Sequence[Message]], str]) -> "CallForm | None":
         """Find the form; None where the template shows no calls."""
         found: list[tuple[int, CallForm]] = []
-        for blank in ("", None, _ABSENT):
+        for blank in ("", None):
             shown = [_shown(render, blank, arguments) for arguments in ({_KEY: _VALUE}, f'{{"{_KEY}": "{_VALUE}"}}')]
             if any(shown):
                 form = cls(blank=blank, takes_objects=bool(shown[0]), takes_text=bool(shown[1]))
@@ -49,7 +48,7 @@ class CallForm:
             {**call, "function": {**call["function"], "arguments": self._arguments(call["function"]["arguments"])}}
             for call in message["tool_calls"]
         ]
-        return _with_content({**message, "tool_calls": calls}, message["content"] or self.blank)
+        return {**message, "content": message["content"] or self.blank, "tool_calls": calls}
 
     def _arguments(self, arguments: Any) -> Any:
         if isinstance(arguments, str) and not self.takes_text:
@@ -124,7 +123,7 @@ def spelt_in(texts: Iterable[str], tokens: Sequence[str]) -> str | None:
 def _shown(render: Callable[[Sequence[Message]], str], blank: Any, arguments: Any) -> str:
     """Return a turn that is only a call as the template writes it; empty text if it does not show all of it."""
     call = {"type": "function", "id": "probe0001", "function": {"name": _NAME, "arguments": arguments}}
-    turn = _with_content({"role": "assistant", "tool_calls": [call]}, blank)
+    turn = {"role": "assistant", "content": blank, "tool_calls": [call]}
     try:
         text = render([{"role": "user", "content": "a"}, turn])
     except BadRow:
@@ -133,20 +132,7 @@ def _shown(render: Callable[[Sequence[Message]], str], blank: Any, arguments: An
     return text if is_whole else ""
 
 
-def _with_content(message: Mapping[str, Any], content: Any) -> Message:
-    rest = {key: value for key, value in message.items() if key != "content"}
-    return rest if content is _ABSENT else {**rest, "content": content}
-
-
 def _leaves(value: Any) -> list[str]:
-    """List the keys and the values of arguments as JSON writes them, texts bare."""
-    found, waiting = list(strings(value)), [value]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, Mapping):
-            waiting += value.values()
-        elif isinstance(value, (list, tuple)):
-            waiting += value
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            found.append(json.dumps(value))
-    return found
+    """List the keys and the values of arguments, numbers as JSON writes them."""
+    found = [leaf for leaf in leaves(value) if isinstance(leaf, (str, int, float)) and not isinstance(leaf, bool)]
+    return [leaf if isinstance(leaf, str) else json.dumps(leaf) for leaf in found]

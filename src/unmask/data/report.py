@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from unmask.data.fields import glimpse
 from unmask.data.rows import BadRow
 from unmask.errors import UserError
 
@@ -111,4 +112,6 @@ class Report:
 
 
 def _counted(columns: Mapping[str, int]) -> str:
-    return ", ".join(f"{name or repr(name)} ({count} row{'s'[: count > 1]})" for name, count in columns.items())
+    return ", ".join(
+        f"{glimpse(name) or repr(name)} ({count} row{'s'[: count > 1]})" for name, count in columns.items()
+    )

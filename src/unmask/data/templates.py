@@ -16,6 +16,7 @@ from unmask.data.columns import is_empty
 from unmask.data.fields import strings
 from unmask.data.rendered import CallForm, controls_of, is_shown, missing_in, special_tokens, spelt_in, squash
 from unmask.data.rows import BadRow, Difficulty, Message, Record
+from unmask.data.turns import REASONING
 from unmask.errors import UserError
 
 Tools = Sequence[Mapping[str, Any]]
@@ -185,7 +186,7 @@ class ChatText:
         """Return the keys of turns that hold something and that the template does not mention."""
         source = str(self.tokenizer.chat_template)
         keys = {key for message in messages for key, value in message.items() if not is_empty(value)}
-        return {key for key in keys - {"role", "content", "tool_calls", "weight"} if key not in source}
+        return {key for key in keys - {"role", "content", "tool_calls", "weight", *REASONING} if key not in source}
 
     def _piece(self, history: Sequence[Message], turn: Message, tools: Tools, place: str) -> Piece:
         if not turn.get("tool_calls"):

@@ -9,7 +9,7 @@ alone would get a space in front.
 from collections.abc import Sequence
 from typing import Any
 
-from unmask.data.fields import check_text
+from unmask.data.fields import check_leaves
 from unmask.data.rows import BadRow, Message
 from unmask.data.templates import Piece, Text, Tools, text_of
 from unmask.data.turns import turns
@@ -32,7 +32,7 @@ def prompt_ids(
     """
     text = text_of(tokenizer, chat)
     try:
-        check_text(prompt)
+        check_leaves(prompt)
         history = prompt if isinstance(prompt, str) else turns(prompt, "prompt", "prompt")
         return [*text.start, *_tokens(tokenizer, [text.prompt(history, tools)])[0]]
     except BadRow as fault:

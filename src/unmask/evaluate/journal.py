@@ -115,7 +115,7 @@ def read_answers(folder: Path, mark: str | None = None) -> list[Answer]:
                 values = json.loads(line)
                 made = values.pop("run")
                 answer = Answer(**values)
-            except (ValueError, TypeError, KeyError, AttributeError):
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 raise UserError(
                     f"{path}:{number}: expected an answer of an evaluation; mend or delete the line"
                 ) from None
@@ -138,7 +138,7 @@ def read_run(path: Path) -> dict[str, Any]:
         kept = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); expected the run.json of an evaluation") from error
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UserError(f"{path}: expected the run.json of an evaluation, found no JSON") from None
     if not isinstance(kept, dict) or not isinstance(kept.get("settings"), dict):
         raise UserError(f"{path}: expected the run.json of an evaluation, found other JSON")

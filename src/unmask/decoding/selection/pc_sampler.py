@@ -38,7 +38,7 @@ def read_counts(path: str) -> Counts:
         return {int(token): int(count) for token, count in found.items()}
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{wanted}, found '{path}', which cannot be read ({error}); write one") from None
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         raise UserError(f"{wanted}, found something else in '{path}'; count tokens into such a file") from None
 
 
