@@ -178,7 +178,8 @@ def _no_text(head: bytes) -> str | None:
     zeros = head.count(0)
     if not zeros:
         return None
-    if 3 * max(head[::2].count(0), head[1::2].count(0)) > len(head):
+    fewer, more = sorted((head[::2].count(0), head[1::2].count(0)))
+    if 3 * more > len(head) and 9 * fewer < len(head):
         return "UTF-16"
     controls = set(head) & {*range(1, 8), *range(14, 32), 127}
     return "a binary file" if controls or 10 * zeros > len(head) else None
