@@ -12,24 +12,6 @@ GOOD = {"prompt": "12=", "completion": "12"}
 TALK = {"messages": [{"role": "user", "content": "What is two"}, {"role": "assistant", "content": "It is four."}]}
 
 
-@pytest.fixture
-def refused(run):
-    """Run a command that must be refused, with one line for each of the texts, which it must contain."""
-
-    def refused(*arguments, says, problems=1, stdin=None):
-        result = run(*arguments, stdin=stdin)
-        lines = [line for line in result.stderr.splitlines() if not line.startswith(("note: ", "warning: "))]
-        assert result.exit_code == 2, result.output
-        assert result.stdout == ""
-        assert len(lines) == problems, result.stderr
-        assert all(line.startswith("error: ") for line in lines), result.stderr
-        for text in (says,) if isinstance(says, str) else says:
-            assert text in result.stderr
-        return lines
-
-    return refused
-
-
 def sft(recipe_path, *more):
     return ("sft", recipe_path, "--out", "run", *more)
 
