@@ -27,6 +27,7 @@ from unmask.evaluate.likelihood import Order, likelihood_bound
 from unmask.generate import generate, run
 from unmask.models import LoadedModel, load
 from unmask.seeds import Draws
+from unmask.transformers_api import render_chat
 
 try:
     from lm_eval.api.model import TemplateLM
@@ -121,13 +122,8 @@ class UnmaskLM(TemplateLM):
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         """Write turns as the model's chat template does."""
-        text: str = self.tokenizer.apply_chat_template(
-            chat_history,
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-            continue_final_message=not add_generation_prompt,
-        )
-        return text
+        is_cut = not add_generation_prompt
+        return render_chat(self.tokenizer, chat_history, opened=add_generation_prompt, continue_final_message=is_cut)
 
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
         """Bound the log-likelihood of whole texts, in windows where they are long."""

@@ -22,6 +22,11 @@ def test_no_other_file_imports_transformers():
     assert {p.relative_to(SRC).as_posix() for p in found} == OWNERS
 
 
+def test_chat_templates_are_rendered_in_one_place():
+    found = [p for p in SRC.rglob("*.py") if ".apply_chat_template(" in p.read_text()]
+    assert [p.relative_to(SRC).as_posix() for p in found] == ["transformers_api.py"]
+
+
 def test_no_capability_is_read_off_a_signature():
     for path in SRC.rglob("*.py"):
         assert "inspect.signature" not in path.read_text(), path

@@ -300,10 +300,10 @@ def _fitted(message: Message, text: ChatText) -> Message:
 
 
 def _render(tokenizer: Any, messages: Sequence[Message], tools: Tools = (), *, opened: bool = False) -> str:
+    from unmask.transformers_api import render_chat  # transformers takes seconds to import
+
     try:
-        return tokenizer.apply_chat_template(
-            [dict(m) for m in messages], tools=list(tools) or None, tokenize=False, add_generation_prompt=opened
-        )
+        return render_chat(tokenizer, messages, opened=opened, tools=list(tools) or None)
     except Exception as error:  # a template is a program, and may fail in any way on turns that it does not take
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         detail = f"expected turns that the chat template takes, found {_roles(messages)}: {reason}"
