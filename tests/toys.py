@@ -17,7 +17,8 @@ class Slots:
 
     def write(self, query):
         past = query.past
-        rows = torch.arange(len(self.ids)) if past.rows is None else past.rows
+        self.ids, self.position = self.ids.to(query.ids.device), self.position.to(query.ids.device)
+        rows = torch.arange(len(self.ids), device=query.ids.device) if past.rows is None else past.rows
         self.ids[rows[:, None], past.place] = query.ids
         self.position[rows[:, None], past.place] = query.columns.position
 
