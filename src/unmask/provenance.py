@@ -7,12 +7,15 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("unmask", "torch", "transformers", "accelerate", "peft", "tokenizers")
+from unmask import __version__
+
+PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers")
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what a run's numbers depend on."""
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
+    """Return the versions of what a run's numbers depend on; unmask itself need not be installed, only importable."""
+    packages = {name: metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), "unmask": __version__, **packages}
 
 
 def hardware(device: torch.device | str) -> dict[str, Any]:

@@ -12,16 +12,15 @@ gave the tokens by its own logits when they were written; ``continues`` is the r
 """
 
 import json
-import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from unmask.decoding import Step
 from unmask.errors import UserError
 from unmask.models import LoadedModel
+from unmask.provenance import versions
 
 FORMAT = 1
 PLAIN = (bool, int, float, str, type(None))
@@ -222,7 +221,7 @@ def _header(step: Step, lm: LoadedModel, settings: Mapping[str, Any]) -> dict[st
             "canvas": int(batch.canvas_length[row]),
             "given": [{"offset": offset, "id": token, "text": _text(lm, [token])} for offset, token in given],
         })  # fmt: skip
-    versions = {name: version(name) for name in ("unmask", "torch", "transformers")}
+    found = versions()
     return {
         "unmask_trace": FORMAT,
         "model": lm.source,
@@ -230,7 +229,7 @@ def _header(step: Step, lm: LoadedModel, settings: Mapping[str, Any]) -> dict[st
         "mask_id": lm.mask_id,
         "eos_ids": list(lm.eos_ids),
         **settings,
-        "versions": {"python": platform.python_version(), **versions},
+        "versions": {name: found[name] for name in ("python", "unmask", "torch", "transformers")},
         "rows": rows,
     }
 
