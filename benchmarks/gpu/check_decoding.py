@@ -59,10 +59,10 @@ def caches(setting: Setting) -> Iterator[Finding]:
         there = twin(here, setting.device)
         for cache in ("prefix", "dual", "dkv"):
             name = f"{cache}{', shifted' if shift else ''}"
-            one, two = (tokens(lm, setting, cache=cache, threshold=0.3) for lm in (here, there))
+            one, two = (tokens(lm, setting, cache=cache) for lm in (here, there))
             yield none_differs(f"{name}, tokens", int((one != two).sum()), BECAUSE)
             yield within(f"{name}, masks left", int((two == there.mask_id).sum()), 0, "every place is filled")
-            parts = Decoder(block_size=BLOCK, stop="never", cache=cache, threshold=0.3).parts()
+            parts = Decoder(block_size=BLOCK, stop="never", cache=cache).parts()
             drift = measure_drift(there, rows(there, setting, answers=False), parts, draws=Draws(seed=7))
             yield told(f"{name}, drift", vars(drift), "largest logit difference; shares of places and of text")
 

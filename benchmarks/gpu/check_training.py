@@ -25,7 +25,7 @@ OBJECTIVES = {
     "block_diffusion": BlockDiffusion(block_size=4),
     "lift": Lift(approximate=True),
 }
-STEPS, STOP_AFTER, SAVE_EVERY = 8, 6, 4
+STEPS, STOP_AFTER, SAVE_EVERY = 6, 5, 3
 
 
 def slope(lm: LoadedModel, objective: Any, setting: Setting) -> tuple[Tensor, Tensor]:

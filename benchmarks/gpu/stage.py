@@ -9,32 +9,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import check_decoding
-import check_numbers
-import check_training
-import torch
 from findings import Finding, Setting
 
-from unmask.provenance import versions
-
-CHECKS: dict[str, Callable[[Setting], Iterator[Finding]]] = {
-    "draws": check_numbers.draws,
-    "logits": check_numbers.logits,
-    "masks": check_numbers.masks,
-    "sampling": check_decoding.sampling,
-    "caches": check_decoding.caches,
-    "loss": check_training.loss,
-    "recomputing": check_training.recomputing,
-    "resume": check_training.resume,
-    "training": check_training.training,
-    "waits": check_decoding.waits,
+CHECKS = {
+    "draws": "check_numbers",
+    "logits": "check_numbers",
+    "masks": "check_numbers",
+    "sampling": "check_decoding",
+    "caches": "check_decoding",
+    "loss": "check_training",
+    "recomputing": "check_training",
+    "resume": "check_training",
+    "training": "check_training",
+    "waits": "check_decoding",
 }
+"""Name of a check -> the module with the function of that name; imported within the budget, as it takes a while."""
 
 
 class TimeIsUpError(Exception):
@@ -55,14 +50,13 @@ def main() -> int:
     if unknown:
         print(f"error: --only: expected names among {', '.join(CHECKS)}; found {', '.join(unknown)}", file=sys.stderr)
         return 2
-    if arguments.device == "cuda" and not torch.cuda.is_available():
+    names = [name for name in CHECKS if name in arguments.only or not arguments.only]
+    report: dict[str, Any] = {"ok": False, "budget_seconds": arguments.seconds, "not_run": names, "checks": []}
+    write(report, arguments.out)
+    if not prepare(arguments.device):
         print("error: torch finds no CUDA device; write --device cpu for a rehearsal", file=sys.stderr)
         return 2
-    if arguments.device == "cpu":
-        torch.set_num_threads(1)  # small shapes: more threads wait for one another
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    names = [name for name in CHECKS if name in arguments.only or not arguments.only]
-    report = {**about(arguments), "ok": False, "checks": [], "not_run": names}
+    report = about(arguments) | report
     with tempfile.TemporaryDirectory() as folder:
         setting = Setting(device=arguments.device, small=arguments.device == "cpu", folder=Path(folder))
         for index, name in enumerate(names):
@@ -71,8 +65,7 @@ def main() -> int:
             report["not_run"] = names[index + is_done :]
             report["ok"] = not report["not_run"] and all(each["ok"] is not False for each in report["checks"])
             report["seconds"] = time.time() - arguments.began
-            if arguments.out:
-                arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+            write(report, arguments.out)
             if not is_done:
                 break
     failed = sum(each["ok"] is False for each in report["checks"])
@@ -81,8 +74,28 @@ def main() -> int:
     return 0 if report["ok"] else 1
 
 
+def prepare(device: str) -> bool:
+    """Set torch up, and say whether it has the device."""
+    import torch
+
+    if device == "cpu":
+        torch.set_num_threads(1)  # small shapes: more threads wait for one another
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    return device == "cpu" or torch.cuda.is_available()
+
+
+def write(report: dict[str, Any], out: Path | None) -> None:
+    """Write what is known by now."""
+    if out:
+        out.write_text(json.dumps(report, indent=1) + "\n")
+
+
 def about(arguments: argparse.Namespace) -> dict[str, Any]:
     """Say what was measured with what."""
+    import torch
+
+    from unmask.provenance import versions
+
     device: dict[str, Any] = {"kind": arguments.device, "name": platform.processor() or platform.machine()}
     if arguments.device == "cuda":
         made = torch.cuda.get_device_properties(0)
@@ -109,7 +122,7 @@ def check(name: str, setting: Setting, seconds: float, found: list[dict[str, Any
     signal.setitimer(signal.ITIMER_REAL, seconds)
     began = time.perf_counter()
     try:
-        for finding in CHECKS[name](setting):
+        for finding in getattr(import_module(CHECKS[name]), name)(setting):
             _add(name, finding, time.perf_counter() - began, found)
             began = time.perf_counter()
     except TimeIsUpError:
