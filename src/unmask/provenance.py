@@ -2,20 +2,18 @@
 
 import os
 import platform
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import Any
 
 import torch
-
-from unmask import __version__
 
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers")
 
 
 def versions() -> dict[str, str]:
     """Return the versions of what a run's numbers depend on; unmask itself need not be installed, only importable."""
-    packages = {name: metadata.version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), "unmask": __version__, **packages}
+    own = import_module("unmask").__version__
+    return {"python": platform.python_version(), "unmask": own, **{name: metadata.version(name) for name in PACKAGES}}
 
 
 def hardware(device: torch.device | str) -> dict[str, Any]:
