@@ -72,7 +72,7 @@ def twin(lm: LoadedModel, device: str, dtype: torch.dtype = torch.float32) -> Lo
 def rows(lm: LoadedModel, setting: Setting, *, packed: bool = False, answers: bool = True) -> Batch:
     """Random texts of uneven lengths: padded, or packed into as few rows as they need; on the model's device."""
     generator = torch.Generator().manual_seed(1)
-    lengths = [(5, 8), (9, 7), (3, 10), (11, 4)] if setting.small else [(20, 40), (9, 21), (33, 52), (51, 24)]
+    lengths = [(5, 8), (9, 7), (3, 10), (11, 4)] if setting.small else [(20, 24), (9, 13), (33, 32), (51, 12)]
     examples = []
     for order, (prompt, canvas) in enumerate(lengths):
         text = torch.randint(0, min(lm.mask_id, *lm.eos_ids), (prompt + canvas,), generator=generator).tolist()
