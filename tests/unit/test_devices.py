@@ -26,11 +26,13 @@ from unmask.models import ScratchSpec, from_scratch  # noqa: E402
 from unmask.objectives import OBJECTIVES  # noqa: E402
 from unmask.seeds import Draws  # noqa: E402
 from unmask.train import held_out_loss  # noqa: E402
+from unmask.transformers_api import learn_call  # noqa: E402
 
 
 def model(*, shift=False, attention="bidirectional", heads=(), device="cpu"):
     spec = ScratchSpec(hidden_size=32, layers=2, heads=4, kv_heads=2, init_std=0.3, seed=3, tie=False)
     lm = from_scratch(spec, shift=shift, attention=attention)
+    learn_call(lm.stock)  # here: of a model on the device that is called meta it believes that there are no numbers
     for name, settings in dict(heads).items():
         lm.attach(name, settings)
     lm.model.to(device)
