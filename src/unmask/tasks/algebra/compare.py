@@ -1,0 +1,192 @@
+"""Whether two answers that were read are the same: the expected one says what is asked for."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sympy as sp
+
+from .answers import (
+    Based, Clock, Joined, Listed, Ratio, Region, Relation, Value, Words, answer_of, region_of, variables,
+)  # fmt: skip
+from .tokens import tokens_of
+from .units import Unit
+from .values import proportional, same_value
+
+_ORDERED = ("()", "[]", "(]", "[)")
+
+
+def same_answer(expected: str, found: str) -> bool:
+    """Compare two spelled answers.
+
+    Raises:
+        Unreadable: one of them is not understood to its end.
+    """
+    gold = answer_of(expected)
+    tokens = tokens_of(expected)
+    named = frozenset(token.text for token in tokens if token.upright)
+    variable = variables(gold)
+    letters = frozenset(letter for letter in "msghlLtNJWVKAC" if letter in named or letter not in variable)
+    return is_same(gold, answer_of(found, letters))
+
+
+def is_same(gold: Any, found: Any) -> bool:
+    """Compare two answers."""
+    if (
+        isinstance(found, Relation)
+        and found.sign in ("=", "in")
+        and found.name
+        and not isinstance(gold, Relation | Joined)
+    ):
+        return is_same(gold, found.right)
+    if (
+        isinstance(gold, Relation)
+        and gold.sign in ("=", "in")
+        and gold.name
+        and not isinstance(found, Relation | Joined)
+    ):
+        return is_same(gold.right, found)
+    if isinstance(gold, Value) and isinstance(found, Value):
+        return _same_values(gold, found)
+    if isinstance(gold, Words | Value) and isinstance(found, Words | Value):
+        return _text(gold) == _text(found) != ""
+    if isinstance(gold, Based) or isinstance(found, Based):
+        return gold == found
+    if isinstance(gold, Clock) and isinstance(found, Clock):
+        return gold.text == found.text and gold.unit.fits(found.unit)
+    if isinstance(gold, Clock) and isinstance(found, Ratio):  # 6:30 may be a time
+        return False
+    if isinstance(gold, Ratio | Clock) or isinstance(found, Ratio | Clock):
+        return _same_ratios(gold, found)
+    if isinstance(gold, Listed) and isinstance(found, Listed):
+        return _same_lists(gold, found) or _same_regions(gold, found)
+    if isinstance(gold, Value) and isinstance(found, Listed):
+        return _same_as_list(gold, found)
+    if isinstance(gold, Listed) and isinstance(found, Value):
+        return _same_as_list(found, gold)
+    if isinstance(gold, Relation) and isinstance(found, Relation) and _same_relations(gold, found):
+        return True
+    if isinstance(gold, Joined) and isinstance(found, Joined) and gold.word == found.word:
+        if _matched(gold.items, found.items):
+            return True
+    return _same_regions(gold, found)
+
+
+def _text(read: Any) -> str:
+    return (read.text if isinstance(read, Words) else read.word).casefold()
+
+
+def _same_values(gold: Value, found: Value) -> bool:
+    if not gold.unit.fits(found.unit):
+        return False
+    rounded = gold.rounded or found.rounded
+    if same_value(gold.value, found.value, rounded):
+        return True
+    percent = Unit((("percent", 1),))
+    if gold.unit == percent != found.unit:  # 50% is 50, and is a half
+        return same_value(gold.value / 100, found.value, rounded)
+    if found.unit == percent != gold.unit:
+        return same_value(gold.value, found.value / 100, rounded)
+    return False
+
+
+def _same_ratios(gold: Any, found: Any) -> bool:
+    sides = []
+    for read in (gold, found):
+        if isinstance(read, Clock) and read.unit == Unit():
+            sides.append([sp.Integer(part) for part in read.text.split(":")])
+        elif isinstance(read, Ratio):
+            sides.append(list(read.parts))
+        elif isinstance(read, Value):
+            sides.append([read.value, sp.Integer(1)])
+        else:
+            return False
+    a, b = sides
+    return len(a) == len(b) and all(same_value(x * b[-1], y * a[-1], rounded=False) for x, y in zip(a, b, strict=True))
+
+
+def _same_lists(gold: Listed, found: Listed) -> bool:
+    """Compare in order where the expected answer is in order, and a set with no tuple."""
+    kinds = (gold.kind, found.kind)
+    if gold.kind in _ORDERED:
+        if found.kind not in _ORDERED and found.kind != "":
+            return False
+        if (
+            found.kind in _ORDERED
+            and gold.kind != found.kind
+            and (len(gold.items) < 3 or "(]" in kinds or "[)" in kinds)
+        ):
+            return False
+        items = found.items if found.kind else _by_name(found.items)
+        return len(items) == len(gold.items) and all(map(is_same, gold.items, items))
+    if gold.kind == "{}" and found.kind in _ORDERED:
+        return False
+    if found.kind in ("(]", "[)"):
+        return False
+    if "{}" in kinds:
+        return _matched(_distinct(gold.items), _distinct(found.items))
+    return _matched(gold.items, found.items)
+
+
+def _by_name(items: Sequence[Any]) -> Sequence[Any]:
+    """Put y = 2, x = 1 in the order of the names."""
+    if all(isinstance(item, Relation) and len(item.name) == 1 for item in items):
+        return sorted(items, key=lambda item: item.name)
+    return items
+
+
+def _distinct(items: Sequence[Any]) -> list[Any]:
+    out: list[Any] = []
+    for item in items:
+        if not any(is_same(other, item) for other in out):
+            out.append(item)
+    return out
+
+
+def _matched(gold: Sequence[Any], found: Sequence[Any]) -> bool:
+    """Say whether every answer has its own counterpart."""
+    if len(gold) != len(found):
+        return False
+    left = list(found)
+    for item in gold:
+        place = next((i for i, other in enumerate(left) if is_same(item, other)), None)
+        if place is None:
+            return False
+        left.pop(place)
+    return True
+
+
+def _same_as_list(value: Value, listed: Listed) -> bool:
+    """Compare a vector with a tuple, and a value with a set of one."""
+    if isinstance(value.value, sp.MatrixBase):
+        entries = [Value(entry, rounded=value.rounded) for entry in value.value.flat()]
+        return value.value.shape[1] == 1 and listed.kind in ("()", "[]") and _same_lists(
+            Listed("()", tuple(entries)), Listed("()", listed.items)
+        )  # fmt: skip
+    return listed.kind in ("{}", "") and len(listed.items) == 1 and is_same(value, listed.items[0])
+
+
+def _same_relations(gold: Relation, found: Relation) -> bool:
+    if gold.name and gold.name == found.name and gold.sign == found.sign:
+        return is_same(gold.right, found.right)
+    sides = (gold.left, gold.right, found.left, found.right)
+    if not all(isinstance(side, Value) and not isinstance(side.value, sp.MatrixBase) for side in sides):
+        return gold.sign == found.sign and is_same(gold.left, found.left) and is_same(gold.right, found.right)
+    a, b = gold.left.value - gold.right.value, found.left.value - found.right.value
+    if gold.sign in ("=", "!="):
+        return gold.sign == found.sign and proportional(a, b)
+    flipped = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
+    if gold.sign == found.sign:
+        return proportional(a, b, positive=True)
+    return flipped.get(gold.sign) == found.sign and proportional(a, -b, positive=True)
+
+
+def _same_regions(gold: Any, found: Any) -> bool:
+    names = [variables(read) for read in (gold, found) if isinstance(read, Relation | Joined)]
+    if len(names) == 2 and names[0] != names[1]:
+        return False
+    if not any(isinstance(read, Region | Relation | Joined) for read in (gold, found)):
+        return False
+    regions = region_of(gold), region_of(found)
+    if None in regions:
+        return False
+    return regions[0] == regions[1] or bool(regions[0].symmetric_difference(regions[1]).is_empty)

@@ -1,0 +1,400 @@
+r"""Reads one mathematical expression, whole, into sympy: what is not understood to its end is refused.
+
+latex2sympy2_extended is not asked because it drops what it does not know and answers with the rest (Math-Verify#14,
+Math-Verify#41), and its numbers are floats. Decimals are fractions here.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sympy as sp
+
+from .tokens import DEEPEST, Token, Unreadable, depths
+
+_LARGEST = 20_000  # bits of a power
+LOG_BASE = sp.Symbol("base of log", positive=True)  # of a \\log that does not say
+
+
+def _log10(x: sp.Expr) -> sp.Expr:
+    return sp.log(x, 10)
+
+
+def _root(x: sp.Expr, n: sp.Expr) -> sp.Expr:
+    if n.is_Integer and n % 2 and x.is_negative:
+        return -sp.root(-x, n)  # what is asked for is the real root
+    return sp.root(x, n)
+
+
+FUNCTIONS: dict[str, Callable[..., sp.Expr]] = {
+    **{name: getattr(sp, name) for name in "sin cos tan cot sec csc sinh cosh tanh exp".split()},
+    **{f"arc{name}": getattr(sp, f"a{name}") for name in "sin cos tan cot sec csc".split()},
+    "ln": sp.log, "log": lambda x: sp.log(x) / LOG_BASE, "lg": _log10, "sqrt": sp.sqrt, "gcd": sp.gcd, "lcm": sp.lcm,
+    "max": sp.Max, "min": sp.Min, "Re": sp.re, "Im": sp.im, "arg": sp.arg, "det": sp.det, "sgn": sp.sign,
+}  # fmt: skip
+_MANY = {"gcd", "lcm", "max", "min"}
+GREEK = frozenset(
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega "
+    "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell hbar".split()
+)
+_NAMED = (
+    "overline",
+    "vec",
+    "overrightarrow",
+    "overleftrightarrow",
+    "hat",
+    "widehat",
+    "tilde",
+    "angle",
+    "triangle",
+    "widetilde",
+)
+_CONSTANTS = {"pi": sp.pi, "infty": sp.oo, "e": sp.E, "i": sp.I, "infinity": sp.oo, "Infinity": sp.oo}
+_MULTIPLES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_PAIRS = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil"}
+_AROUND: dict[str, Callable[[Any], Any]] = {"\\lfloor": sp.floor, "\\lceil": sp.ceiling}
+
+
+def is_word(run: str) -> bool:
+    """Say whether a run of letters is a word, not a product of variables: of four letters, and not as pqrs or wxyz.
+
+    >>> is_word("east"), is_word("xyz"), is_word("abcd")
+    (True, False, False)
+    """
+    letters = sorted(run)
+    return len(run) > 3 and any(ord(b) - ord(a) != 1 for a, b in zip(letters, letters[1:], strict=False))
+
+
+def expression(tokens: Sequence[Token]) -> Any:
+    r"""Read an expression: numbers, letters, roots, powers, functions, matrices.
+
+    Raises:
+        Unreadable: it is not one, from the first token to the last.
+    """
+    parser = _Parser(tokens)
+    value = parser.sum()
+    if parser.peek():
+        raise Unreadable(parser.peek())
+    return value
+
+
+class _Parser:
+    def __init__(self, tokens: Sequence[Token]) -> None:
+        self.tokens, self.at, self.depth = tokens, 0, 0
+
+    def peek(self, ahead: int = 0) -> str:
+        place = self.at + ahead
+        return self.tokens[place].text if place < len(self.tokens) else ""
+
+    def take(self, *texts: str) -> str:
+        """Step over the next token if it is one of these; an empty text otherwise."""
+        text = self.peek()
+        if text not in texts:
+            return ""
+        self.at += 1
+        return text
+
+    def need(self, text: str) -> None:
+        if not text or not self.take(text):
+            raise Unreadable(f"expected {text}, found {self.peek()}")
+
+    def sum(self) -> Any:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise Unreadable("too deep")
+        value = self.product()
+        while sign := self.take("+", "-"):
+            right = self.product()
+            value = value + right if sign == "+" else value - right
+        self.depth -= 1
+        return value
+
+    def product(self, argument: bool = False) -> Any:
+        """Read a signed product; as an argument without parentheses it ends before a dot, a slash and a function."""
+        sign = 1
+        while found := self.take("+", "-"):
+            sign = -sign if found == "-" else sign
+        value = self.power()
+        while self.peek():
+            if not argument and self.take("*"):
+                value = value * self.signed()
+            elif not argument and self.take("/"):
+                value = value / self.signed()
+            elif not argument and self.take("\\bmod", "\\mod"):
+                value = sp.Mod(value, self.power())
+            elif self._starts() and not (argument and self._function()):
+                value = value * self.power()
+            else:
+                break
+        return sign * value
+
+    def signed(self) -> Any:
+        return -self.signed() if self.take("-") else self.power()
+
+    def _starts(self) -> bool:
+        """Say whether the next token begins a factor; two numbers side by side are no product, nor is x2."""
+        text, before = self.peek(), self.tokens[self.at - 1].text
+        if text[0].isdigit() or text[0] == ".":
+            return before in (")", "]", "}")
+        if text in _MULTIPLES:
+            return before[-1].isdigit()
+        return text[0].isalpha() or text in ("(", "[", "{") or (
+            text[0] == "\\" and (text in _PAIRS or text[1:] in _CONSTANTS or self._function() != "" or text[1:] in GREEK
+            or text[1:] in _NAMED or text in ("\\frac", "\\binom", "\\begin", "\\degree"))
+        )  # fmt: skip
+
+    def power(self) -> Any:
+        value = self.atom()
+        while sign := self.take("^", "!", "\\degree"):
+            if sign == "!":
+                value = _factorial(value)
+            elif sign == "\\degree":
+                value = value * sp.pi / 180
+            else:
+                value = raised(value, self.exponent())
+        return value
+
+    def exponent(self) -> Any:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise Unreadable("too deep")
+        sign = -1 if self.take("-") else (self.take("+"), 1)[1]
+        value = self.atom()
+        if self.take("^"):
+            value = raised(value, self.exponent())
+        self.depth -= 1
+        return sign * value
+
+    def atom(self) -> Any:
+        text = self.peek()
+        if not text:
+            raise Unreadable("the end")
+        if text[0].isdigit() or text[0] == "." and len(text) > 1:
+            return self._number()
+        if text == "{" and "\\choose" in (inside := [t.text for t in self._inside()]):
+            place = inside.index("\\choose")
+            n, k = (expression(part) for part in (self._inside()[:place], self._inside()[place + 1 :]))
+            self.at += len(inside) + 2
+            return _binomial(n, k)
+        if text in _PAIRS:
+            self.at += 1
+            value = self.sum()
+            self.need(_PAIRS[text])
+            return _AROUND.get(text, lambda same: same)(value)
+        if text in ("|", "\\|"):
+            self.at += 1
+            value = self.sum()
+            self.need(text)
+            return value.norm() if isinstance(value, sp.MatrixBase) else sp.Abs(value)
+        if self._function():
+            return self._applied()
+        if text[0].isalpha():
+            return self._letters()
+        self.at += 1
+        return self._command(text[1:])
+
+    def _command(self, name: str) -> Any:
+        if name in _CONSTANTS:
+            return _CONSTANTS[name]
+        if name == "frac":
+            above, below = self._digit(), self._digit()
+            return above / below
+        if name == "binom":
+            return _binomial(self._digit(), self._digit())
+        if name == "begin":
+            return self._matrix()
+        if name in _NAMED:
+            return self._named(name)
+        if name in GREEK:
+            return self._symbol(f"\\{name}")
+        raise Unreadable(name)
+
+    def _number(self) -> Any:
+        text = self.peek()
+        self.at += 1
+        if self.peek() == "_":
+            raise Unreadable("a base")
+        digits, _, power = text.lower().partition("e")
+        if power and abs(int(power)) > 1000:
+            raise Unreadable("a long number")
+        value = sp.Rational(digits.rstrip(".")) * sp.Integer(10) ** int(power or 0)
+        if self.peek() == "\\frac" and text.isdigit():
+            place = self.at
+            self.at += 1
+            above, below = self._digit(), self._digit()
+            if above.is_Integer and below.is_Integer and 0 < above < below:  # 1\frac{1}{2}
+                return value + above / below
+            self.at = place
+        if (name := self.peek()) in _MULTIPLES:
+            self.at += 1
+            value = value * sp.Integer(10) ** _MULTIPLES[name]
+        return value
+
+    def _digit(self) -> Any:
+        r"""Read an argument of \frac: braces, or one sign (\frac12 is a half)."""
+        if (number := self.peek())[:1].isdigit():
+            token = self.tokens[self.at]
+            if len(number) > 1:
+                self.tokens = [
+                    *self.tokens[: self.at],
+                    Token(number[0], token.spaced),
+                    Token(number[1:]),
+                    *self.tokens[self.at + 1 :],
+                ]
+            self.at += 1
+            return sp.Integer(number[0])
+        if number.isalpha() and len(number) > 1:
+            raise Unreadable(number)
+        return self.atom()
+
+    def _inside(self) -> Sequence[Token]:
+        """Return what stands in the braces that come next."""
+        levels = depths(self.tokens)
+        end = next((i for i in range(self.at + 1, len(levels)) if levels[i] < levels[self.at]), len(levels))
+        return self.tokens[self.at + 1 : end]
+
+    def _letters(self) -> Any:
+        run, upright = self.peek(), self.tokens[self.at].upright
+        self.at += 1
+        if run in _CONSTANTS:
+            return _CONSTANTS[run]
+        if len(run) > 1 and (is_word(run) or upright):
+            raise Unreadable(run)
+        value = sp.Integer(1)
+        for letter in run[:-1]:
+            value = value * _CONSTANTS.get(letter, sp.Symbol(letter))
+        return self._exponented(value, run[-1])
+
+    def _exponented(self, before: Any, letter: str) -> Any:
+        """Multiply by the last letter of a run: an exponent after it is its own."""
+        last = self._symbol(letter)
+        while before != 1 and self.peek() in ("^", "!"):
+            last = raised(last, self.exponent()) if self.take("^") else (self.take("!"), _factorial(last))[1]
+        return before * last
+
+    def _symbol(self, name: str) -> Any:
+        while mark := self.take("'", "_"):
+            if mark == "_" and self.peek() == "{":
+                inside = self._inside()
+                self.at += len(inside) + 2
+                name += "_" + "".join(token.text for token in inside)
+            elif mark == "_":
+                name += "_" + self.peek()
+                self.at += 1
+            else:
+                name += mark
+        return _CONSTANTS.get(name, sp.Symbol(name))
+
+    def _named(self, command: str) -> Any:
+        r"""Read \angle ABC: its letters are points, in order; an angle and a segment may be named from either end."""
+        if self.peek() == "{":
+            inside = "".join(token.text for token in self._inside())
+            self.at += len(self._inside()) + 2
+        else:
+            inside = self.peek()
+            self.at += 1
+        if not inside or command == "overline" and not inside.isalpha():
+            raise Unreadable(command)
+        if command in ("angle", "overline", "overleftrightarrow"):
+            inside = min(inside, inside[::-1])
+        return sp.Symbol(f"\\{command} {inside}")
+
+    def _function(self) -> str:
+        """Return the name of the function that comes next."""
+        text = self.peek()
+        name = text.removeprefix("\\")
+        return name if name in FUNCTIONS and not (text[0] != "\\" and len(text) < 2) else ""
+
+    def _applied(self) -> Any:
+        name = self._function()
+        self.at += 1
+        if name == "sqrt":
+            return self._rooted()
+        function, inverse, power = FUNCTIONS[name], False, None
+        while mark := self.take("_", "^"):
+            value = self.exponent()
+            if mark == "_" and name == "log":
+                function = lambda x, base=value: sp.log(x, base)  # noqa: E731
+            elif mark == "^" and value == -1 and f"arc{name}" in FUNCTIONS:
+                function, inverse = FUNCTIONS[f"arc{name}"], True
+            elif mark == "^" and not inverse:
+                power = value
+            else:
+                raise Unreadable(name)
+        opened = self.take("(", "{", "[")
+        if opened:
+            arguments = [self.sum()]
+            while name in _MANY and self.take(","):
+                arguments.append(self.sum())
+            self.need(_PAIRS[opened])
+        else:
+            arguments = [self.product(argument=True)]
+        value = function(*arguments)
+        return value if power is None else raised(value, power)
+
+    def _rooted(self) -> Any:
+        degree = sp.Integer(2)
+        if self.take("["):
+            degree = self.sum()
+            self.need("]")
+        return _root(self.atom(), degree)
+
+    def _matrix(self) -> Any:
+        inside = self._environment()
+        levels = depths(inside)
+        rows: list[list[list[Token]]] = [[[]]]
+        for token, level in zip(inside, levels, strict=True):
+            if level == 0 and token.text == "\\\\":
+                rows.append([[]])
+            elif level == 0 and token.text == "&":
+                rows[-1].append([])
+            else:
+                rows[-1][-1].append(token)
+        if rows[-1] == [[]]:
+            rows.pop()
+        if not rows or len({len(row) for row in rows}) != 1:
+            raise Unreadable("a matrix")
+        return sp.ImmutableMatrix([[expression(cell) for cell in row] for row in rows])
+
+    def _environment(self) -> Sequence[Token]:
+        name = "".join(token.text for token in self._inside())
+        if name not in ("matrix", "pmatrix", "bmatrix", "smallmatrix", "array"):
+            raise Unreadable(name)
+        self.at += len(self._inside()) + 2
+        if name == "array" and self.peek() == "{":
+            self.at += len(self._inside()) + 2
+        start = self.at
+        while self.peek() != "\\end":
+            if not self.peek() or self.peek() == "\\begin":
+                raise Unreadable("a matrix")
+            self.at += 1
+        end = self.at
+        self.at += 1
+        self.at += len(self._inside()) + 2
+        return self.tokens[start:end]
+
+
+def raised(base: Any, power: Any) -> Any:
+    """Raise to a power that can be written.
+
+    Raises:
+        Unreadable: it is too large.
+    """
+    if getattr(power, "is_Number", False) and abs(power) > 1:
+        size = max(abs(base.p), base.q).bit_length() if base.is_Rational else 64 if base.is_number else 8
+        if abs(power) * size > _LARGEST and base not in (0, 1, -1):
+            raise Unreadable("a large power")
+    if getattr(power, "is_number", False) and not power.is_Number and abs(complex(power.evalf(5))) > 1000:
+        raise Unreadable("a large power")
+    return base**power
+
+
+def _factorial(n: Any) -> Any:
+    if n.is_number and not (n.is_Integer and 0 <= n <= 2000):
+        raise Unreadable("a factorial")
+    return sp.factorial(n)
+
+
+def _binomial(n: Any, k: Any) -> Any:
+    if n.is_number and k.is_number and not (n.is_Integer and k.is_Integer and 0 <= n <= 10_000):
+        raise Unreadable("a binomial")
+    return sp.binomial(n, k)

@@ -1,0 +1,228 @@
+"""Units of measure and counted things: which words name the same one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+# The first word of a line is the name; plurals need no line. One letter is a unit only where it cannot be a variable.
+_NAMES = """
+m meter metre
+km kilometer kilometre
+cm centimeter centimetre
+mm millimeter millimetre
+dm decimeter decimetre
+nm nanometer nanometre
+inch inches in
+foot feet ft
+yard yd
+mile mi
+s second sec
+ms millisecond
+minute min
+h hour hr
+day
+week wk
+month
+year yr
+g gram gm
+kg kilogram kilo
+mg milligram
+ton tonne
+pound lb
+ounce oz
+l L liter litre
+ml mL milliliter millilitre
+cl centiliter centilitre
+gallon gal
+quart qt
+pint pt
+cup
+tablespoon tbsp
+teaspoon tsp
+acre
+hectare ha
+dollar usd USD buck
+cent
+euro EUR
+rupee Rs
+yen
+percent pct percentage
+degree deg
+celsius C
+fahrenheit F
+radian rad
+newton N
+joule J
+kilojoule kJ
+watt W
+kilowatt kW
+volt V
+ampere amp A
+ohm
+kelvin K
+pascal Pa
+hertz Hz
+kilohertz kHz
+megahertz MHz
+mole mol
+am
+pm
+"""
+_CANON = {word: line.split()[0] for line in _NAMES.strip().splitlines() for word in line.split()}
+_COMPOUND = {  # a word: the powers it stands for
+    "mph": {"mile": 1, "h": -1},
+    **dict.fromkeys(("kmh", "kph", "kmph"), {"km": 1, "h": -1}),
+    "mps": {"m": 1, "s": -1},
+    "fps": {"foot": 1, "s": -1},
+    "cc": {"cm": 3},
+    "sqft": {"foot": 2},
+    "sqm": {"m": 2},
+    "unit": {},
+}
+_RAISED = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
+_RAISING = {"squared": 2, "cubed": 3}
+# Words after a number that say more than what was counted.
+_STOP = frozenset(
+    "or and more less fewer over under at least most plus minus times factorial mod modulo percent hundred thousand "
+    "million billion trillion dozen not choose to through except half halves third thirds quarters fourth fourths fifth "
+    "fifths sixth sixths eighth eighths tenth tenths hundredths thousandths approximately about around nearly almost "
+    "base if when where but than is are was were with without unless because since all any real otherwise then no none "
+    "neither undefined infinite infinity up greater smaller bigger between from until maybe possibly remainder pi theta "
+    "alpha beta gamma delta lambda sigma omega sqrt root roots sin cos tan cot sec csc log exp ln mod choose power "
+    "squared cubed per divided multiplied by equals equal max min gcd lcm even odd prime only twice thrice double triple negative "
+    "positive".split()
+)
+SYMBOLS = {r"\$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee", r"\%": "percent"}
+MONEY = {sign: SYMBOLS.get(sign) or _CANON[sign] for sign in (r"\$", "€", "£", "¥", "₹", "USD", "EUR", "Rs")}  # before
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Powers of measures, and the words of what was counted."""
+
+    powers: tuple[tuple[str, int], ...] = ()
+    things: frozenset[str] = field(default_factory=frozenset)
+
+    def fits(self, other: "Unit") -> bool:
+        """Say whether two units may be of the same answer: one names none, or both the same one."""
+        if self.powers and other.powers:
+            return self.powers == other.powers
+        if self.things and other.things:
+            return self.things <= other.things or other.things <= self.things
+        return not (self.powers and other.things or self.things and other.powers)
+
+
+def unit_of(words: Sequence[str], upright: Sequence[bool], letters: frozenset[str]) -> Unit | None:
+    r"""Read a unit's words and signs (``/ * - ^ \frac { }`` and numbers); None: it is none.
+
+    Args:
+        words: the tokens after a number.
+        upright: which of them are not set in italics, as variables are.
+        letters: the one-letter words that may be units though they are.
+
+    >>> unit_of(["km", "/", "h"], [False] * 3, frozenset()) == unit_of(["kmh"], [False], frozenset())
+    True
+    >>> unit_of(["more"], [False], frozenset())
+    """
+    reading = _Reading([*words, ""], [*upright, False], letters)
+    reading.sequence("")
+    if reading.failed or reading.at < len(words):
+        return None
+    powers = tuple(sorted((name, power) for name, power in reading.powers.items() if power))
+    if reading.loose and len(powers) < 2:  # m alone may be a variable, m/s is none
+        return None
+    return Unit(powers, frozenset(reading.things))
+
+
+class _Reading:
+    def __init__(self, words: list[str], upright: list[bool], letters: frozenset[str]) -> None:
+        self.words, self.upright, self.letters = words, upright, letters
+        self.at, self.failed, self.loose = 0, False, False
+        self.powers: dict[str, int] = {}
+        self.things: set[str] = set()
+
+    def sequence(self, end: str, sign: int = 1) -> None:
+        """Read factors up to ``end``."""
+        self._factor(sign)
+        while not self.failed and self.words[self.at] != end:
+            word = self.words[self.at]
+            if word in ("/", "per", "*", "-"):
+                self.at += 1
+                self._factor(-sign if word in ("/", "per") else sign)
+            else:
+                self._factor(sign)
+
+    def _factor(self, sign: int) -> None:
+        word, before = self._next(), 1
+        if word.lower() in _RAISED:
+            self._skip(".")
+            before, word = _RAISED[word.lower()], self._next()
+        if word == "\\frac":
+            self._group(sign)
+            self._group(-sign)
+            return
+        parts = self._parts(word)
+        if parts is None:
+            self.failed = True
+            return
+        self._skip(".")
+        power = before * self._power()
+        for name, times in parts.items():
+            self.powers[name] = self.powers.get(name, 0) + sign * power * times
+
+    def _parts(self, word: str) -> dict[str, int] | None:
+        """Return the powers that a word stands for."""
+        if word == "\\degree":
+            return {"degree": 1}
+        if word in SYMBOLS:
+            return {SYMBOLS[word]: 1}
+        if len(word) == 1 and word in _CANON:
+            if not self.upright[self.at - 1] and word not in self.letters and "degree" not in self.powers:
+                self.loose = True
+            return {_CANON[word]: 1}
+        for name in (word, word.lower(), word.lower().removesuffix("s"), word.lower().removesuffix("es")):
+            if name in _CANON and len(name) > 1:
+                return {_CANON[name]: 1}
+            if name in _COMPOUND:
+                return _COMPOUND[name]
+        if word.lower() in ("a", "p") and self.words[self.at : self.at + 2] == [".", "m"]:  # p.m.
+            self.at += 2
+            return {f"{word.lower()}m": 1}
+        word = word if word.isupper() else word.lower()
+        if word.isalpha() and word.islower() and (len(word) > 2 or self.things) and word not in _STOP:
+            self.things.add(word if word.endswith("ss") else word.removesuffix("s"))
+            return {}
+        return None
+
+    def _power(self) -> int:
+        word = self.words[self.at]
+        if word.lower() in _RAISING:
+            self.at += 1
+            return _RAISING[word.lower()]
+        if word != "^":
+            return 1
+        self.at += 1
+        braced = self._skip("{")
+        sign = -1 if self._skip("-") else 1
+        number = self._next()
+        if braced and not self._skip("}") or not number.isdecimal() or len(number) > 1:
+            self.failed = True
+            return 1
+        return sign * int(number)
+
+    def _group(self, sign: int) -> None:
+        if not self._skip("{"):
+            self.failed = True
+            return
+        self.sequence("}", sign)
+        self.failed |= not self._skip("}")
+
+    def _next(self) -> str:
+        word = self.words[self.at]
+        self.at += 1 if word else 0
+        self.failed |= not word
+        return word
+
+    def _skip(self, word: str) -> bool:
+        found = self.words[self.at] == word
+        self.at += found
+        return found
