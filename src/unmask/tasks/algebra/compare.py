@@ -1,13 +1,13 @@
 """Whether two answers that were read are the same: the expected one says what is asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sympy as sp
 
-from .answers import (
-    Based, Clock, Joined, Listed, Ratio, Region, Relation, Value, Words, answer_of, region_of, variables,
-)  # fmt: skip
+from .answers import answer_of
+from .regions import region_of, variables
+from .shapes import Based, Clock, Joined, Listed, Ratio, Region, Relation, Value, Words
 from .tokens import tokens_of
 from .units import Unit
 from .values import proportional, same_value
@@ -21,54 +21,32 @@ def same_answer(expected: str, found: str) -> bool:
     Raises:
         Unreadable: one of them is not understood to its end.
     """
-    gold = answer_of(expected)
-    tokens = tokens_of(expected)
-    named = frozenset(token.text for token in tokens if token.upright)
-    variable = variables(gold)
-    letters = frozenset(letter for letter in "msghlLtNJWVKAC" if letter in named or letter not in variable)
-    return is_same(gold, answer_of(found, letters))
+    gold, other = tokens_of(expected), tokens_of(found)
+    upright = frozenset(token.text for token in (*gold, *other) if token.upright)
+    return any(
+        is_same(answer_of(gold, loosely, upright), answer_of(other, loosely, upright)) for loosely in (True, False)
+    )
 
 
 def is_same(gold: Any, found: Any) -> bool:
     """Compare two answers."""
-    if (
-        isinstance(found, Relation)
-        and found.sign in ("=", "in")
-        and found.name
-        and not isinstance(gold, Relation | Joined)
-    ):
+    equations = isinstance(gold, Relation | Joined), isinstance(found, Relation | Joined)
+    if equations == (False, True) and _is_named(found):  # 5 and x = 5
         return is_same(gold, found.right)
-    if (
-        isinstance(gold, Relation)
-        and gold.sign in ("=", "in")
-        and gold.name
-        and not isinstance(found, Relation | Joined)
-    ):
+    if equations == (True, False) and _is_named(gold):
         return is_same(gold.right, found)
-    if isinstance(gold, Value) and isinstance(found, Value):
-        return _same_values(gold, found)
-    if isinstance(gold, Words | Value) and isinstance(found, Words | Value):
-        return _text(gold) == _text(found) != ""
-    if isinstance(gold, Based) or isinstance(found, Based):
-        return gold == found
-    if isinstance(gold, Clock) and isinstance(found, Clock):
-        return gold.text == found.text and gold.unit.fits(found.unit)
-    if isinstance(gold, Clock) and isinstance(found, Ratio):  # 6:30 may be a time
-        return False
-    if isinstance(gold, Ratio | Clock) or isinstance(found, Ratio | Clock):
-        return _same_ratios(gold, found)
-    if isinstance(gold, Listed) and isinstance(found, Listed):
-        return _same_lists(gold, found) or _same_regions(gold, found)
-    if isinstance(gold, Value) and isinstance(found, Listed):
-        return _same_as_list(gold, found)
-    if isinstance(gold, Listed) and isinstance(found, Value):
-        return _same_as_list(found, gold)
-    if isinstance(gold, Relation) and isinstance(found, Relation) and _same_relations(gold, found):
-        return True
-    if isinstance(gold, Joined) and isinstance(found, Joined) and gold.word == found.word:
-        if _matched(gold.items, found.items):
-            return True
+    for kinds, same in _COMPARED:
+        if isinstance(gold, kinds[0]) and isinstance(found, kinds[1]):
+            return same(gold, found) or _same_regions(gold, found)
     return _same_regions(gold, found)
+
+
+def _is_named(read: Any) -> bool:
+    return isinstance(read, Relation) and read.sign in ("=", "in") and read.name != ""
+
+
+def _same_texts(gold: Any, found: Any) -> bool:
+    return _text(gold) == _text(found) != ""
 
 
 def _text(read: Any) -> str:
@@ -190,3 +168,23 @@ def _same_regions(gold: Any, found: Any) -> bool:
     if None in regions:
         return False
     return regions[0] == regions[1] or bool(regions[0].symmetric_difference(regions[1]).is_empty)
+
+
+def _same_joined(gold: Joined, found: Joined) -> bool:
+    return gold.word == found.word and _matched(gold.items, found.items)
+
+
+_COMPARED: tuple[tuple[tuple[Any, Any], Callable[[Any, Any], bool]], ...] = (
+    ((Value, Value), _same_values),
+    ((Words | Value, Words | Value), _same_texts),
+    ((Based, Based), lambda gold, found: gold == found),
+    ((Clock, Clock), lambda gold, found: gold.text == found.text and gold.unit.fits(found.unit)),
+    ((Clock, Ratio), lambda gold, found: False),  # 6:30 may be a time
+    ((Clock | Ratio, Value | Ratio), _same_ratios),
+    ((Value | Ratio, Clock | Ratio), _same_ratios),
+    ((Listed, Listed), _same_lists),
+    ((Value, Listed), _same_as_list),
+    ((Listed, Value), lambda gold, found: _same_as_list(found, gold)),
+    ((Relation, Relation), _same_relations),
+    ((Joined, Joined), _same_joined),
+)

@@ -26,11 +26,13 @@ def _root(x: sp.Expr, n: sp.Expr) -> sp.Expr:
 
 
 FUNCTIONS: dict[str, Callable[..., sp.Expr]] = {
-    **{name: getattr(sp, name) for name in "sin cos tan cot sec csc sinh cosh tanh exp".split()},
-    **{f"arc{name}": getattr(sp, f"a{name}") for name in "sin cos tan cot sec csc".split()},
+    **{name: getattr(sp, name) for name in "sin cos tan cot sec csc sinh cosh tanh coth exp".split()},
+    **{f"arc{name}": getattr(sp, f"a{name}") for name in "sin cos tan cot sec csc sinh cosh tanh".split()},
+    **{f"ar{name}": getattr(sp, f"a{name}") for name in ("sinh", "cosh", "tanh")},
     "ln": sp.log, "log": lambda x: sp.log(x) / LOG_BASE, "lg": _log10, "sqrt": sp.sqrt, "gcd": sp.gcd, "lcm": sp.lcm,
     "max": sp.Max, "min": sp.Min, "Re": sp.re, "Im": sp.im, "arg": sp.arg, "det": sp.det, "sgn": sp.sign,
 }  # fmt: skip
+_CALCULUS = ("sum", "prod", "int", "lim")
 _MANY = {"gcd", "lcm", "max", "min"}
 GREEK = frozenset(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega "
@@ -139,7 +141,7 @@ class _Parser:
             return before[-1].isdigit()
         return text[0].isalpha() or text in ("(", "[", "{") or (
             text[0] == "\\" and (text in _PAIRS or text[1:] in _CONSTANTS or self._function() != "" or text[1:] in GREEK
-            or text[1:] in _NAMED or text in ("\\frac", "\\binom", "\\begin", "\\degree"))
+            or text[1:] in _NAMED or text in ("\\frac", "\\binom", "\\begin") or text[1:] in _CALCULUS)
         )  # fmt: skip
 
     def power(self) -> Any:
@@ -206,7 +208,17 @@ class _Parser:
             return self._named(name)
         if name in GREEK:
             return self._symbol(f"\\{name}")
+        if name in _CALCULUS:
+            return self._calculus()
         raise Unreadable(name)
+
+    def _calculus(self) -> Any:
+        """Leave the rest to latex2sympy: sums, products, integrals and limits."""
+        from latex2sympy2_extended import latex2sympy
+
+        rest = " ".join(token.text for token in self.tokens[self.at - 1 :])
+        self.at = len(self.tokens)
+        return latex2sympy(rest, normalization_config=None).doit()
 
     def _number(self) -> Any:
         text = self.peek()

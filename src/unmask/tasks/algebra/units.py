@@ -102,6 +102,11 @@ class Unit:
     powers: tuple[tuple[str, int], ...] = ()
     things: frozenset[str] = field(default_factory=frozenset)
 
+    def times(self, other: "Unit") -> "Unit":
+        """Multiply by another unit; dollars in front and dollars behind are the same ones."""
+        powers = dict(other.powers) | dict(self.powers)
+        return Unit(tuple(sorted(powers.items())), self.things | other.things)
+
     def fits(self, other: "Unit") -> bool:
         """Say whether two units may be of the same answer: one names none, or both the same one."""
         if self.powers and other.powers:
@@ -111,32 +116,32 @@ class Unit:
         return not (self.powers and other.things or self.things and other.powers)
 
 
-def unit_of(words: Sequence[str], upright: Sequence[bool], letters: frozenset[str]) -> Unit | None:
+def unit_of(words: Sequence[str], loose: Sequence[bool]) -> Unit | None:
     r"""Read a unit's words and signs (``/ * - ^ \frac { }`` and numbers); None: it is none.
 
     Args:
         words: the tokens after a number.
-        upright: which of them are not set in italics, as variables are.
-        letters: the one-letter words that may be units though they are.
+        loose: which of them may be variables: m alone is none then, but m/s is a unit.
 
-    >>> unit_of(["km", "/", "h"], [False] * 3, frozenset()) == unit_of(["kmh"], [False], frozenset())
+    >>> unit_of(["km", "/", "h"], [False] * 3) == unit_of(["kmh"], [False])
     True
-    >>> unit_of(["more"], [False], frozenset())
+    >>> unit_of(["more"], [False])
     """
-    reading = _Reading([*words, ""], [*upright, False], letters)
-    reading.sequence("")
+    reading = _Reading([*words, ""], loose)
+    sign = -1 if reading.skip("/", "per") else 1
+    reading.sequence("", sign)
     if reading.failed or reading.at < len(words):
         return None
     powers = tuple(sorted((name, power) for name, power in reading.powers.items() if power))
-    if reading.loose and len(powers) < 2:  # m alone may be a variable, m/s is none
+    if reading.has_loose and len(powers) < 2:
         return None
     return Unit(powers, frozenset(reading.things))
 
 
 class _Reading:
-    def __init__(self, words: list[str], upright: list[bool], letters: frozenset[str]) -> None:
-        self.words, self.upright, self.letters = words, upright, letters
-        self.at, self.failed, self.loose = 0, False, False
+    def __init__(self, words: list[str], loose: Sequence[bool]) -> None:
+        self.words, self.loose = words, loose
+        self.at, self.failed, self.has_loose = 0, False, False
         self.powers: dict[str, int] = {}
         self.things: set[str] = set()
 
@@ -145,16 +150,13 @@ class _Reading:
         self._factor(sign)
         while not self.failed and self.words[self.at] != end:
             word = self.words[self.at]
-            if word in ("/", "per", "*", "-"):
-                self.at += 1
-                self._factor(-sign if word in ("/", "per") else sign)
-            else:
-                self._factor(sign)
+            self.at += word in ("/", "per", "*", "-")
+            self._factor(-sign if word in ("/", "per") else sign)
 
     def _factor(self, sign: int) -> None:
         word, before = self._next(), 1
         if word.lower() in _RAISED:
-            self._skip(".")
+            self.skip(".")
             before, word = _RAISED[word.lower()], self._next()
         if word == "\\frac":
             self._group(sign)
@@ -164,7 +166,7 @@ class _Reading:
         if parts is None:
             self.failed = True
             return
-        self._skip(".")
+        self.skip(".")
         power = before * self._power()
         for name, times in parts.items():
             self.powers[name] = self.powers.get(name, 0) + sign * power * times
@@ -176,8 +178,7 @@ class _Reading:
         if word in SYMBOLS:
             return {SYMBOLS[word]: 1}
         if len(word) == 1 and word in _CANON:
-            if not self.upright[self.at - 1] and word not in self.letters and "degree" not in self.powers:
-                self.loose = True
+            self.has_loose |= self.loose[self.at - 1] and "degree" not in self.powers
             return {_CANON[word]: 1}
         for name in (word, word.lower(), word.lower().removesuffix("s"), word.lower().removesuffix("es")):
             if name in _CANON and len(name) > 1:
@@ -201,20 +202,20 @@ class _Reading:
         if word != "^":
             return 1
         self.at += 1
-        braced = self._skip("{")
-        sign = -1 if self._skip("-") else 1
+        braced = self.skip("{")
+        sign = -1 if self.skip("-") else 1
         number = self._next()
-        if braced and not self._skip("}") or not number.isdecimal() or len(number) > 1:
+        if braced and not self.skip("}") or not number.isdecimal() or len(number) > 1:
             self.failed = True
             return 1
         return sign * int(number)
 
     def _group(self, sign: int) -> None:
-        if not self._skip("{"):
+        if not self.skip("{"):
             self.failed = True
             return
         self.sequence("}", sign)
-        self.failed |= not self._skip("}")
+        self.failed |= not self.skip("}")
 
     def _next(self) -> str:
         word = self.words[self.at]
@@ -222,7 +223,8 @@ class _Reading:
         self.failed |= not word
         return word
 
-    def _skip(self, word: str) -> bool:
-        found = self.words[self.at] == word
+    def skip(self, *words: str) -> bool:
+        """Step over the next word if it is one of these."""
+        found = self.words[self.at] in words
         self.at += found
         return found

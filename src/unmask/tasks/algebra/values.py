@@ -7,7 +7,7 @@ import sympy as sp
 from .expression import LOG_BASE
 
 _TOLERANCE = sp.Rational(1, 10**6)
-_DIGITS = 300  # what agrees to as many digits is equal
+_DIGITS = 200  # what agrees to as many digits is equal
 _LONGEST_DECIMAL = 15
 _POINTS = tuple(
     tuple(map(sp.Rational, point.split()))
