@@ -1,4 +1,4 @@
-"""Whether two mathematical answers are the same: read whole and compared exactly, in a process that a bomb may take down."""
+"""Whether two mathematical answers are the same, by reading both whole, in a process that a bomb may take down."""
 
 import atexit
 import json
@@ -43,9 +43,11 @@ def is_equal(expected: str, found: str) -> bool:
         return True
     if len(found) > _LONGEST or len(expected) > _LONGEST:
         return False
-    if (choice := _CHOICE.fullmatch(found)) and not _CHOICE.fullmatch(expected):
-        letter, rest = choice.groups()
-        return is_equal(expected, letter) or is_equal(expected, rest)
+    choices = _CHOICE.fullmatch(expected), _CHOICE.fullmatch(found)
+    if choices[0] and not choices[1]:
+        return any(is_equal(part, found) for part in choices[0].groups())
+    if choices[1] and not choices[0]:
+        return any(is_equal(expected, part) for part in choices[1].groups())
     if _DECIMAL.fullmatch(expected) and _DECIMAL.fullmatch(found):
         return Fraction(expected) == Fraction(found)
     return _VERIFIER.compare(expected, found)

@@ -1,137 +1,22 @@
-r"""Kinds of answers that scorers get wrong, with near misses; trackers name the report that a kind comes from."""
+"""Kinds of answers that scorers get wrong, and near misses: ``answers.tsv``, which names the reports of each kind."""
+
+from pathlib import Path
 
 import pytest
 
 from unmask.tasks.equal import is_equal
 
-SAME = {
-    "exact numbers (Math-Verify#14)": [
-        ("\\frac{1}{3^{70}}", "3^{-70}"), ("\\frac{2^{81}}{2^{80}}", "2"), ("1-\\frac{1}{2^{60}}", "\\frac{2^{60}-1}{2^{60}}"),
-        ("\\frac{1}{18!}", "\\frac{19}{19!}"), ("\\binom{52}{5}", "2598960"), ("{10 \\choose 3}", "120"),
-        ("\\sqrt{2}+\\frac{1}{2^{90}}", "\\frac{1}{2^{90}}+\\sqrt{2}"), ("100!", "100 \\cdot 99!"), ("2^{1000}", "4^{500}"),
-        ("\\lfloor \\pi \\rfloor", "3"), ("\\lceil 2.1 \\rceil", "3"), ("\\left\\lfloor\\frac{7}{2}\\right\\rfloor", "3"),
-        ("\\gcd(12, 18)", "6"), ("\\operatorname{lcm}(4,6)", "12"), ("|-7|", "7"), ("\\max(2,9)", "9"),
-        ("\\sqrt[3]{-27}", "-3"), ("4^{1/2}", "2"), ("2^(10)", "1024"), ("10^12", "10^{12}"), ("\\frac{1}{\\sqrt{3}}", "\\frac{\\sqrt3}{3}"),
-        ("\\sqrt{3+2\\sqrt{2}}", "1+\\sqrt2"), ("\\cos 36^\\circ", "\\frac{1+\\sqrt5}{4}"), ("\\sin 30^\\circ", "\\frac12"),
-    ],
-    "decimals": [
-        ("\\frac{2}{3}", "0.6666667"), ("\\frac17", "0.142857"), ("\\sqrt{2}", "1.41421356"), ("2\\pi", "6.283185"),
-        ("0.125", "\\frac18"), ("0.5x", "\\frac{x}{2}"), ("6.02e23", "6.02 \\times 10^{23}"), ("6.02 x 10^23", "6.02\\cdot10^{23}"),
-        ("3.5 × 10⁻⁴", "0.00035"), (".5", "\\frac{1}{2}"), ("0.1\\overline{6}", "\\frac16"), ("0.\\overline{142857}", "1/7"),
-        ("0.(3)", "\\frac13"), ("2.\\bar{7}", "\\frac{25}{9}"), ("0.\\dot{3}", "\\frac{1}{3}"), ("3 million", "3,000,000"), ("2.5 \\text{ million}", "2500000"),
-        ("0{,}5", "0.5"), ("1{,}250{,}000", "1250000"), ("12,345.5", "12345.5"), ("12 345", "12345"), ("12\\,345", "12345"), ("1e-3", "0.001"),
-    ],
-    "functions set upright (Math-Verify#14)": [
-        ("\\sin 2", "\\mathrm{sin}\\,2"), ("\\cos x", "\\operatorname{cos}(x)"), ("\\log_2 7", "\\operatorname{log}_{2} 7"),
-        ("\\log_{2} 8", "3"), ("\\log_{10} 1000", "3"), ("\\ln e^3", "3"), ("\\ln 8", "3 \\ln 2"), ("\\log 8", "3\\log 2"), ("\\ln(2)", "ln 2"),
-        ("\\tan^{-1} 3", "\\arctan 3"), ("\\sin^2 x + \\cos^2 x", "1"), ("e^{3}", "\\text{e}^3"), ("\\exp(2)", "e^2"), ("\\mathrm{e}^{-1}", "\\frac1e"),
-        ("\\cot x", "\\frac{\\cos x}{\\sin x}"), ("\\sqrt{5}", "sqrt(5)"), ("2\\sin x\\cos x", "\\sin 2x"), ("\\sec x", "\\frac{1}{\\cos x}"),
-        ("\\arcsin \\frac{1}{2}", "\\frac{\\pi}{6}"), ("\\frac{\\ln 3}{\\ln 2}", "\\log_2 3"), ("\\text{arccos } 0", "\\pi/2"), ("\\sin\\left(\\frac{\\pi}{3}\\right)", "\\frac{\\sqrt{3}}{2}"),
-    ],
-    "complex numbers": [
-        ("3+4i", "4i + 3"), ("3+4i", "3+4\\mathrm{i}"), ("3 - 2i", "3-2\\text{i}"), ("\\sqrt{-9}", "3i"), ("\\frac{1}{i}", "-i"), ("2i", "2\\imath"),
-        ("5", "|3+4i|"), ("e^{i\\pi}", "-1"), ("i\\sqrt{5}", "\\sqrt{5}i"), ("\\frac{1+i}{\\sqrt2}", "e^{\\pi i/4}"), ("2 \\pm 3i", "2+3i, 2-3i"), ("1+i", "1 + \\sqrt{-1}"),
-    ],
-    "Unicode (lm-eval#2212)": [
-        ("3\\sqrt{7}", "3√7"), ("\\sqrt{15}", "√15"), ("\\sqrt{x+1}", "√(x+1)"), ("\\infty", "∞"), ("x^2+1", "x²+1"), ("x^{12}", "x¹²"), ("10^{-3}", "10⁻³"),
-        ("\\frac{3}{4}", "¾"), ("\\frac{7}{3}", "2⅓"), ("\\frac{5}{2}", "2½"), ("-7", "−7"), ("-7", "—7"), ("6", "2·3"), ("6", "2 × 3"), ("4\\pi", "4π"), ("2\\theta", "2θ"),
-        ("[2, 5]", "2 ≤ x ≤ 5"), ("(-\\infty, 0)\\cup(1,\\infty)", "(−∞, 0) ∪ (1, ∞)"), ("\\emptyset", "∅"), ("1\\pm\\sqrt{2}", "1 ± √2"), ("45^\\circ", "45°"),
-        ("\\angle PQR", "∠PQR"), ("\\mathbb{R}", "ℝ"), ("x_1", "x₁"), ("\\frac{1}{2}", "1⁄2"), ("3", "３"), ("2", "6 ÷ 3"), ("\\sqrt[3]{5}", "∛5"), ("12 cm^2", "12 cm²"),
-        ("\\alpha+\\beta", "α + β"), ("5", "５."), ("x \\neq 3", "x ≠ 3"),
-    ],
-    "units (lm-eval#2212)": [
-        ("40 \\text{ cm}^3", "40 cubic centimeters"), ("40\\mbox{ ft}^2", "40 square feet"), ("40", "40 sq. ft."), ("12 \\text{ meters}", "12 m"), ("12\\text{ m}", "12 metres"),
-        ("9\\pi \\text{ in}^2", "9\\pi square inches"), ("60 \\text{ mph}", "60 miles per hour"), ("60 \\text{ km/h}", "60 kilometers per hour"), ("9.8 \\text{ m/s}^2", "9.8 meters per second squared"),
-        ("9.8", "9.8 \\frac{\\text{m}}{\\text{s}^2}"), ("7", "7 kg"), ("7 \\text{ hours}", "7 hrs"), ("7 \\text{ hours}", "7 h"), ("30 \\text{ minutes}", "30 min"), ("\\frac{2}{5}", "2/5 mile"),
-        ("\\frac{5}{2}", "2 1/2 cups"), ("\\frac{5}{2}", "2½ hours"), ("12", "12 apples"), ("12 \\text{ apples}", "12"), ("12 \\text{ students}", "12 student"), ("12", "12 red marbles"),
-        ("75^\\circ", "75 degrees"), ("75^{\\circ}", "75\\text{ degrees}"), ("\\frac{540}{7}^\\circ", "\\frac{540}{7} degrees"), ("20", "20^\\circ\\text{C}"), ("20^\\circ C", "20 degrees Celsius"),
-        ("5", "5 units"), ("5", "5 square units"), ("5\\text{ square units}", "5 \\text{ units}^2"), ("3\\sqrt{2}", "3\\sqrt{2} cm"), ("3\\sqrt{2}\\text{ cm}", "3√2 centimeters"),
-        ("5", "5\\,\\mathrm{cm}"), ("5", "5 N"), ("5", "5cm"), ("8 \\text{ lbs}", "8 pounds"), ("8", "8 cm^3"), ("8", "8 years old"), ("5", "5th"), ("5^{\\text{th}}", "5"), ("18 \\text{ m/s}", "18"),
-        ("3, 4", "3 cm, 4 cm"), ("3 \\text{ cm and } 4 \\text{ cm}", "3 and 4"), ("x = 7", "x = 7 \\text{ cm}"), ("7 \\text{ cm}", "x = 7"), ("2.5 \\text{ L}", "2.5 liters"), ("4 \\text{ kg}\\cdot\\text{m/s}", "4 kg*m/s"),
-    ],
-    "money and percent": [
-        ("\\$24.50", "24.5"), ("\\$24.50", "$24.50"), ("\\$24.50", "24.50 dollars"), ("24.50", "USD 24.50"), ("\\$1,250", "1250"), ("\\$1,250", "\\$1250.00"), ("-\\$5", "-5"), ("€3", "3 euros"), ("3.2 \\text{ cents}", "3.2¢"),
-        ("35\\%", "35"), ("35", "35%"), ("35\\%", "35 percent"), ("35\\%", "0.35"), ("\\frac{7}{20}", "35\\%"), ("12.5\\%", "\\frac{25}{2}\\%"), ("35\\%", "35\\text{ percent}"),
-    ],
-    "intervals and relations (Math-Verify#71)": [
-        ("(-\\infty, -2) \\cup (5, \\infty)", "x < -2 \\text{ or } x > 5"), ("(-\\infty, -2] \\cup [5, \\infty)", "x \\le -2 or x \\ge 5"), ("(2,5)", "x > 2 and x < 5"), ("(2, 5)", "2 < x < 5"), ("[2, \\infty)", "x \\geq 2"),
-        ("[2,\\infty)", "2 \\le x"), ("x > 3", "3 < x"), ("x>3", "(3,\\infty)"), ("(-\\infty,5)\\cup(5,\\infty)", "x \\ne 5"), ("\\mathbb{R} \\setminus \\{5\\}", "x \\neq 5"), ("\\mathbb{R}", "(-\\infty,\\infty)"), ("(-\\infty,\\infty)", "\\text{all real numbers}"),
-        ("x \\in (1, 4]", "(1,4]"), ("(1,4]", "x\\in(1,4]"), ("(1,4]", "]1,4]"), ("(1,4)", "]1,4["), ("2x + 3 < 7", "x < 2"), ("(0, 4) \\cup (4, 9)", "(4,9)\\cup(0,4)"), ("\\{x \\mid x > 3\\}", "(3, \\infty)"), ("(-3,3)", "|x| < 3"),
-        ("(-\\infty,1)\\cup(2,\\infty)", "(-\\infty,1) U (2,\\infty)"), ("[0,1)", "0 \\leq x < 1"), ("(\\frac{1}{2}, \\infty)", "x > 0.5"), ("\\left[-\\sqrt{2},\\sqrt2\\right]", "-\\sqrt{2} \\le y \\le \\sqrt{2}"),
-    ],
-    "lists, tuples, sets": [
-        ("2, 7", "7, 2"), ("2, 7", "7 and 2"), ("2,7", "\\{7, 2\\}"), ("\\{2,7\\}", "7,2"), ("\\{2,7\\}", "\\{7,2\\}"), ("\\{2,7\\}", "\\{2,7,2\\}"), ("(2,7)", "2, 7"), ("2, 7, 9", "2, 7, and 9"), ("2,7", "x=2 or x=7"), ("(2,7)", "x = 2, y = 7"),
-        ("(2,7)", "y = 7, x = 2"), ("(2,7)", "(x, y) = (2, 7)"), ("(1,2),(3,4)", "(3,4), (1,2)"), ("\\pm 3", "3, -3"), ("3,-3", "x = \\pm 3"), ("\\{1\\pm\\sqrt{3}, 4\\}", "\\{4, 1-\\sqrt{3}, 1+\\sqrt{3}\\}"), ("1\\mp 2", "-1, 3"),
-        ("\\langle 1, 2, 3\\rangle", "(1,2,3)"), ("\\begin{pmatrix} 1 \\\\ -2 \\end{pmatrix}", "\\begin{pmatrix} 2/2 \\\\ -2 \\end{pmatrix}"), ("\\begin{pmatrix} 1 & 0 \\\\ 0 & 1 \\end{pmatrix}", "\\begin{bmatrix}1&0\\\\0&1\\end{bmatrix}"), ("(1,000, 2)", "(1000,2)"),
-        ("\\{5\\}", "5"), ("5", "\\{5\\}"), ("\\text{red, blue}", "blue and red"), ("(0.5, 3)", "(\\frac12,3)"), ("\\left(\\frac{1}{2},\\,3\\right)", "(1/2, 3)"), ("\\frac12, \\frac13", "\\frac13\\text{ or }\\frac12"), ("\\begin{pmatrix}1\\\\2\\end{pmatrix}", "(1,2)"), ("x=1,y=2", "y=2,x=1"), ("x=1,y=2", "x = 1 \\text{ and } y = 2"),
-    ],
-    "equations": [
-        ("8", "x = 8"), ("x = 8", "8"), ("8", "m+n=8"), ("8", "AB = 8"), ("8", "f(3) = 8"), ("8", "\\text{Area} = 8"), ("30^\\circ", "\\angle ABC = 30^\\circ"), ("8", "3 + 5 = 8"), ("8", "x = 3+5 = 8"), ("y = 3x-1", "3x - 1"), ("3x-1", "f(x) = 3x-1"),
-        ("y=3x-1", "y = -1+3x"), ("y = 3x-1", "3x - y = 1"), ("2x + 4y - 6 = 0", "x + 2y = 3"), ("x^2+y^2=9", "9 = x^2 + y^2"), ("8", "8 = x"), ("\\frac13", "\\frac{1}{3} \\approx 0.333"), ("8", "a_{3} = 8"), ("8", "x_1 = 8"), ("x^2 = 2", "x^2=2"),
-    ],
-    "polynomials": [
-        ("(x+2)(x-3)", "x^2-x-6"), ("x^3-1", "(x-1)(x^2+x+1)"), ("\\frac{x^2-1}{x-1}", "x+1"), ("2(a+b)", "2a+2b"), ("ab", "ba"), ("3x^2y", "3yx^2"), ("x^{-1}", "\\frac1x"), ("n(n+1)/2", "\\frac{n^2+n}{2}"), ("\\frac{a}{b}", "a/b"), ("n!", "n \\cdot (n-1)!"), ("x\\sqrt{x}", "x^{3/2}"),
-        ("4x^2 + 4x + 1", "(2x+1)^2"), ("(x+1)^{20}", "(1+x)^{20}"), ("\\binom{n}{2}", "\\frac{n(n-1)}{2}"), ("x**2", "x^2"), ("5r^5", "5 * r^5"), ("\\sqrt{x^2+1}", "(x^2+1)^{1/2}"),
-    ],
-    "text": [
-        ("\\text{Monday}", "monday"), ("\\text{west}", "West"), ("\\text{parabola}", "a parabola"), ("\\text{Yes}", "yes"), ("\\text{No}", "no"), ("\\text{(D)}", "(D)"), ("\\text{(D)}", "D"), ("\\textbf{(D)}", "\\text{D}"), ("\\text{odd}", "odd"), ("odd", "\\text{Odd}"), ("\\boxed{7}", "7"), ("7", "\\boxed{7}"), ("7", "**7**"), ("\\frac{1}{2}", "\\(\\frac{1}{2}\\)"),
-        ("\\text{no solution}", "No solution."), ("1, 2, \\ldots, n", "1,2,\\dots,n"), ("\\text{True}", "true"),
-    ],
-    "bases, ratios, times, angles": [
-        ("314_5", "314_{5}"), ("314_5", "314_{\\text{five}}"), ("314_5", "314 base 5"), ("314_5", "314_{(5)}"), ("1A_{16}", "1A_{16}"), ("25_{10}", "25"), ("2:5", "4:10"), ("2:5", "\\frac25"), ("2:5", "2 : 5"), ("1:2:3", "2:4:6"), ("4:35 \\text{ p.m.}", "4:35 PM"), ("4:35", "4:35 p.m."), ("4:35\\text{ pm}", "04:35 pm"),
-        ("\\angle XYZ", "\\angle ZYX"), ("\\triangle ABC", "△ABC"), ("\\overline{AB}", "\\overline{BA}"), ("52_8", "x = 52_8"),
-    ],
-}  # fmt: skip
-DIFFERENT = {
-    "exact numbers (Math-Verify#14)": [
-        ("\\frac{1}{3^{70}}", "\\frac{1}{3^{71}}"), ("\\frac{1}{18!}", "\\frac{1}{17!}"), ("1+\\frac{1}{2^{77}}", "1"), ("1-10^{-40}", "1-10^{-41}"), ("\\sqrt2 + 2^{-90}", "\\sqrt{2}"), ("\\sqrt{2}", "\\sqrt{2}+10^{-30}"), ("e^{-100}", "e^{-101}"), ("\\frac{\\pi}{2^{98}}", "\\frac{\\pi}{2^{97}}"), ("0", "2^{-200}"), ("2^{-200}", "0"),
-        ("2^{1000}", "2^{1000}+1"), ("\\frac{3^{50}}{3^{52}}", "\\frac{1}{3^{52}}"), ("1 + \\frac{1}{\\mathrm{e}}", "1 - \\frac{1}{\\mathrm{e}}"), ("\\frac{1}{\\mathrm{e}}", "\\mathrm{e}"), ("100!", "101!"), ("\\binom{50}{25}", "\\binom{50}{24}"), ("10^{-20}", "10^{-21}"), ("1", "1 + e^{-200}"), ("10^{50}", "10^{50}+1"),
-    ],
-    "decimals": [
-        ("\\frac23", "0.667"), ("\\frac{2}{3}", "0.66667"), ("0.125", "0.1250001"), ("\\frac18", "0.1250001"), ("3.14", "\\pi"), ("\\pi", "3.1416"), ("\\sqrt2", "1.414"), ("6.02e23", "6.02e22"), ("0.\\overline{3}", "0.3"), ("0.\\overline{3}", "0.33"), ("0.1\\overline{6}", "0.\\overline{16}"), ("\\frac{22}{7}", "3.14"), ("2.5 million", "2.5"), ("12,345", "12,346"), ("0.333\\ldots", "0.4"), ("1/3", "0.33..."),
-        ("7", "6.9999999"), ("2e3", "2e4"), ("3.5", "3,5"), ("1234", "12 34"),
-    ],
-    "functions set upright (Math-Verify#14)": [
-        ("5", "5\\mathrm{sin}(2)"), ("4", "4\\operatorname{ln}(3)"), ("4", "4\\mathrm{i}"), ("7", "7\\text{e}"), ("\\sin 2", "\\cos 2"), ("\\ln 2", "\\log_2 2"), ("\\log_2 8", "\\log_3 8"), ("\\log_{2} 7", "\\log 27"), ("\\arctan 2", "\\tan 2"), ("\\sin^{-1} \\frac12", "2"), ("e^2", "2e"), ("3", "3\\cos 0.1"), ("\\sin x", "\\sin y"), ("\\arcsin 1", "\\arccos 1"), ("\\sin x^2", "\\sin^2 x"),
-    ],
-    "what does not parse whole (Math-Verify#41)": [
-        ("7", "7\\sqrt(2)"), ("7", "7 \\sqrt"), ("7", "\\ne 7"), ("7", "\\neq 7"), ("7", "x \\neq 7"), ("7", "7 or less"), ("7", "7 and more"), ("7", "at least 7"), ("7", "7 at most"), ("7", "more than 7"), ("7", "7 -"), ("7", "7 \\cdot"), ("7", "7 ="), ("7", "7 ^"), ("7", "7 /"), ("7", "7,"[:-1] + " 8"), ("7", "7?"), ("7", "not 7"), ("7", "7!"), ("7", "7 \\foo"), ("7", "\\foo{7}"), ("7", "7 to 9"),
-        ("7", "7-9"), ("7", "between 6 and 8"), ("7", "7 + C"), ("7", "7 mod 3"), ("7", "7\\pmod{9}"), ("7", "7 dozen"), ("7", "7 hundred"), ("7", "7 + \\ldots"), ("7", "7..."), ("7", "1, \\ldots, 7"), ("1, 3, \\ldots, 9", "1, 5, \\ldots, 9"), ("1+2+\\cdots+n", "1+2+\\cdots+m"), ("7", "< 7"), ("7", "7 <"), ("7", "x \\le 7"), ("7", "approximately 7"), ("7", "7 is wrong"), ("7", "7 halves"), ("7", "-(7"), ("7", "7)"),
-        ("7", "7 squared"), ("7", "7 times 3"), ("7", "(7, )"), ("7", "7 or 8"), ("7", "7;8"), ("7", "\\overline{7}"), ("7", "7'"), ("7", "7_x"), ("7", "7 x"), ("7", "x7"), ("7", "7 unless n = 3"), ("7", "7\\sqrt{}"), ("7", "7 % 3"), ("\\frac{7}{2}", "\\frac{7}{2}+"), ("7", "7 plus 1"), ("7", "\\text{about } 7"), ("7", "7 without 3"),
-    ],
-    "complex numbers": [("3+4i", "3-4i"), ("3+4i", "4+3i"), ("2i", "2"), ("2", "2i"), ("-1", "i"), ("\\sqrt{-4}", "2"), ("3+4i", "7i"), ("|3+4i|", "7"), ("2 \\pm 3i", "2+3i")],
-    "Unicode (lm-eval#2212)": [("3\\sqrt{7}", "3√17"), ("x^2", "x³"), ("x_1", "x₂"), ("\\frac{3}{4}", "¼"), ("10^{-3}", "10³"), ("\\infty", "−∞"), ("[2,5]", "2 < x ≤ 5"), ("\\pi", "θ"), ("-7", "7"), ("\\sqrt{15}", "√1·5"), ("\\frac{5}{2}", "5½"), ("\\angle PQR", "∠PRQ")],
-    "units (lm-eval#2212)": [
-        ("5 \\text{ cm}", "5 m"), ("5 \\text{ cm}", "5 inches"), ("5 \\text{ cm}", "5 cm^2"), ("5 \\text{ cm}^2", "5 cm^3"), ("40 \\text{ mph}", "40 km/h"), ("5 \\text{ dollars}", "5 cents"), ("5 \\text{ hours}", "5 minutes"), ("5 \\text{ apples}", "5 oranges"), ("5", "6 cm"), ("5", "5 x cm"), ("5", "5 cm + 2"), ("5", "5 kg or more"), ("75^\\circ", "75 radians"), ("5 \\text{ m/s}", "5 s/m"), ("864 \\mbox{ inches}^2", "864 inches"),
-        ("5m", "5"), ("5", "5m"), ("5", "5x"), ("5", "5n"), ("5", "5 miles more"), ("5", "5 per"), ("\\frac34", "3/4 x"), ("5 \\text{ km}", "5 kg"), ("60^\\circ", "60'"), ("20^\\circ C", "20^\\circ F"), ("3, 4", "3 cm, 5 cm"), ("x = 7", "y = 7 cm"),
-    ],
-    "money and percent": [("\\$24.50", "24.05"), ("\\$5", "5 cents"), ("\\$5", "€5"), ("35\\%", "3.5"), ("35\\%", "0.35\\%"), ("0.35", "3.5\\%"), ("35", "0.35"), ("0.35", "35"), ("35\\%", "\\$35"), ("\\$5", "\\$5 or \\$6"), ("\\$5", "\\$\\$")],
-    "intervals and relations (Math-Verify#71)": [
-        ("(-\\infty, -2) \\cup (5, \\infty)", "x < -2 \\text{ and } x > 5"), ("(-\\infty, -2) \\cup (5, \\infty)", "x \\le -2 or x > 5"), ("(-\\infty, -2) \\cup (5, \\infty)", "x < -2"), ("(2,5)", "2 \\le x < 5"), ("(2,5)", "[2,5)"), ("[2,5]", "(2,5)"), ("x > 3", "x \\ge 3"), ("x > 3", "x < 3"), ("x > 3", "y > 3"), ("x > 3", "3"), ("3", "x > 3"), ("\\mathbb{R}", "\\mathbb{Z}"), ("(2,\\infty)", "(2, 10^9)"),
-        ("2x+3<7", "x > 2"), ("(0,4)\\cup(4,9)", "(0,9)"), ("x \\neq 5", "x = 5"), ("[1,4]", "]1,4["), ("(1,2)\\cup(3,4)", "(1,2),(3,4)"), ("\\emptyset", "0"), ("[2,5]", "\\{2,5\\}"),
-    ],
-    "lists, tuples, sets": [
-        ("(2,7)", "(7,2)"), ("(2,7)", "7, 2"), ("(2,7)", "\\{2,7\\}"), ("\\{2,7\\}", "(2,7)"), ("2,7", "2,7,9"), ("2,7,9", "2,7"), ("2,7", "2"), ("2", "2,7"), ("2, 2, 7", "2, 7, 7"), ("(1,2,3)", "(3,2,1)"), ("\\pm 3", "3"), ("3", "\\pm 3"), ("\\pm 3", "-3"), ("\\begin{pmatrix}1&2\\end{pmatrix}", "\\begin{pmatrix}1\\\\2\\end{pmatrix}"), ("\\begin{pmatrix}1&2\\\\3&4\\end{pmatrix}", "\\begin{pmatrix}1&3\\\\2&4\\end{pmatrix}"),
-        ("(x, y) = (2,7)", "(7,2)"), ("(2,7)", "x = 7, y = 2"), ("x=1,y=2", "x=2,y=1"), ("(1,2),(3,4)", "(2,1),(3,4)"), ("(1,2),(3,4)", "(1,2,3,4)"), ("2,7", "27"), ("\\begin{pmatrix}1\\\\2\\end{pmatrix}", "(2,1)"), ("(0,0)", "0"), ("\\{1,2,3\\}", "\\{1,2\\}"), ("\\text{red, blue}", "red"), ("1\\mp 2", "3"),
-    ],
-    "equations": [
-        ("2", "x^2 = 2"), ("2", "x^2=4"), ("8", "2x = 8"), ("8", "x + 1 = 8 + 1 - x"), ("x = 8", "y = 8"), ("8", "3 + 4 = 8"), ("8", "x = 8 = 9"), ("8", "x = 9 = 8"), ("y = 3x-1", "y = 3x+1"), ("y = 3x-1", "-3x-1"), ("x^2+y^2=9", "x^2-y^2=9"), ("x^2+y^2=9", "x^2+y^2=3"), ("x^2=2", "2"), ("8", "x \\approx 9"), ("8", "\\sin x = 8"), ("8", "|x| + 3 = 8"), ("8", "x = y"), ("8", "x == 8!"), ("8", "8 = 9"), ("3x-1", "3x-1=0"), ("\\frac13", "\\frac13 = 0.33"), ("x=8", "x>8"),
-    ],
-    "polynomials": [("(x+2)(x-3)", "x^2+x-6"), ("x^2", "2x"), ("x^3-1", "(x-1)^3"), ("ab", "a+b"), ("\\frac{a}{b}", "\\frac{b}{a}"), ("x+y", "x-y"), ("x", "X"), ("x", "y"), ("n!", "n"), ("x^2+1", "x^2+1.001"), ("x_1", "x_2"), ("|x|", "x"), ("\\sqrt{x^2}", "x"), ("x+10^{-30}", "x"), ("5r^5", "5r^6"), ("2^n", "n^2"), ("\\alpha", "a"), ("x^2y", "xy^2")],
-    "text": [("\\text{Monday}", "Tuesday"), ("\\text{west}", "stew"), ("\\text{yes}", "no"), ("\\text{(D)}", "(C)"), ("\\text{odd}", "even"), ("\\text{parabola}", "not a parabola"), ("\\text{Yes}", "yes, but not always"), ("no solution", "solution"), ("\\text{east}", "e"), ("\\text{ellipse}", "hyperbola"), ("ABC", "ACB"), ("\\text{Ann}", "Anna"), ("D", "(C) 7"), ("\\text{red, blue}", "red, green")],
-    "bases, ratios, times, angles": [("314_5", "314_6"), ("314_5", "314"), ("314", "314_5"), ("314_5", "84"), ("84", "314_5"), ("314_5", "341_5"), ("2:5", "5:2"), ("2:5", "2"), ("4:35", "4:36"), ("4:35 \\text{ p.m.}", "4:35 a.m."), ("6:30", "12:60"), ("6:30", "1:5"), ("\\angle XYZ", "\\angle XZY"), ("\\angle XYZ", "XYZ"), ("\\triangle ABC", "\\triangle ABD"), ("1:2:3", "1:2"), ("11_2", "3"), ("5_3", "5")],
-}  # fmt: skip
+
+def _cases():
+    kind = ""
+    for line in Path(__file__).with_name("answers.tsv").read_text(encoding="utf-8").splitlines():
+        if line.startswith("# "):
+            kind = line[2:]
+        else:
+            expected, verdict, found = line.split("\t")
+            yield pytest.param(expected, found, verdict == "same", id=f"{kind}: {expected} {verdict} {found}")
 
 
-def _cases(kinds):
-    return [pytest.param(*pair, id=f"{kind}: {pair[0]} | {pair[1]}") for kind, pairs in kinds.items() for pair in pairs]
-
-
-@pytest.mark.parametrize(("expected", "found"), _cases(SAME))
-def test_the_same(expected, found):
-    assert is_equal(expected, found)
-
-
-@pytest.mark.parametrize(("expected", "found"), _cases(DIFFERENT))
-def test_different(expected, found):
-    assert not is_equal(expected, found)
+@pytest.mark.parametrize(("expected", "found", "same"), _cases())
+def test_kinds_of_answers(expected, found, same):
+    assert is_equal(expected, found) is same

@@ -8,7 +8,8 @@ from typing import Any
 
 import sympy as sp
 
-from .expression import FUNCTIONS, expression
+from .expression import expression
+from .functions import FUNCTIONS
 from .pieces import based, may_follow, name_of, split, with_repeating, without_ordinal, words
 from .regions import region_of
 from .shapes import Clock, Joined, Listed, Ratio, Region, Relation, Value
@@ -129,7 +130,8 @@ class _Reader:
         """Split off a currency before and the longest unit after an expression."""
         start = 1 if tokens[0].text in ("-", "+") else 0
         if start < len(tokens) and (currency := MONEY.get(tokens[start].text)):
-            rest, unit = self._without_unit([*tokens[:start], *tokens[start + 1 :]])
+            after = start + 2 if [token.text for token in tokens[start : start + 2]] == ["Rs", "."] else start + 1
+            rest, unit = self._without_unit([*tokens[:start], *tokens[after:]])
             return rest, Unit(((currency, 1),)).times(unit)
         angles = any(token.text.removeprefix("\\") in FUNCTIONS for token in tokens)
         for place in range(start + 1, len(tokens)):

@@ -4,66 +4,28 @@ latex2sympy2_extended is not asked because it drops what it does not know and an
 Math-Verify#41), and its numbers are floats. Decimals are fractions here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import sympy as sp
 
+from .functions import (
+    AROUND,
+    CALCULUS,
+    CONSTANTS,
+    FUNCTIONS,
+    GREEK,
+    MANY,
+    MULTIPLES,
+    NAMED,
+    PAIRS,
+    binomial,
+    factorial,
+    is_word,
+    raised,
+    root,
+)  # fmt: skip
 from .tokens import DEEPEST, Token, Unreadable, depths
-
-_LARGEST = 20_000  # bits of a power
-LOG_BASE = sp.Symbol("base of log", positive=True)  # of a \\log that does not say
-
-
-def _log10(x: sp.Expr) -> sp.Expr:
-    return sp.log(x, 10)
-
-
-def _root(x: sp.Expr, n: sp.Expr) -> sp.Expr:
-    if n.is_Integer and n % 2 and x.is_negative:
-        return -sp.root(-x, n)  # what is asked for is the real root
-    return sp.root(x, n)
-
-
-FUNCTIONS: dict[str, Callable[..., sp.Expr]] = {
-    **{name: getattr(sp, name) for name in "sin cos tan cot sec csc sinh cosh tanh coth exp".split()},
-    **{f"arc{name}": getattr(sp, f"a{name}") for name in "sin cos tan cot sec csc sinh cosh tanh".split()},
-    **{f"ar{name}": getattr(sp, f"a{name}") for name in ("sinh", "cosh", "tanh")},
-    "ln": sp.log, "log": lambda x: sp.log(x) / LOG_BASE, "lg": _log10, "sqrt": sp.sqrt, "gcd": sp.gcd, "lcm": sp.lcm,
-    "max": sp.Max, "min": sp.Min, "Re": sp.re, "Im": sp.im, "arg": sp.arg, "det": sp.det, "sgn": sp.sign,
-}  # fmt: skip
-_CALCULUS = ("sum", "prod", "int", "lim")
-_MANY = {"gcd", "lcm", "max", "min"}
-GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell hbar".split()
-)
-_NAMED = (
-    "overline",
-    "vec",
-    "overrightarrow",
-    "overleftrightarrow",
-    "hat",
-    "widehat",
-    "tilde",
-    "angle",
-    "triangle",
-    "widetilde",
-)
-_CONSTANTS = {"pi": sp.pi, "infty": sp.oo, "e": sp.E, "i": sp.I, "infinity": sp.oo, "Infinity": sp.oo}
-_MULTIPLES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
-_PAIRS = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil"}
-_AROUND: dict[str, Callable[[Any], Any]] = {"\\lfloor": sp.floor, "\\lceil": sp.ceiling}
-
-
-def is_word(run: str) -> bool:
-    """Say whether a run of letters is a word, not a product of variables: of four letters, and not as pqrs or wxyz.
-
-    >>> is_word("east"), is_word("xyz"), is_word("abcd")
-    (True, False, False)
-    """
-    letters = sorted(run)
-    return len(run) > 3 and any(ord(b) - ord(a) != 1 for a, b in zip(letters, letters[1:], strict=False))
 
 
 def expression(tokens: Sequence[Token]) -> Any:
@@ -136,19 +98,19 @@ class _Parser:
         """Say whether the next token begins a factor; two numbers side by side are no product, nor is x2."""
         text, before = self.peek(), self.tokens[self.at - 1].text
         if text[0].isdigit() or text[0] == ".":
-            return before in (")", "]", "}")
-        if text in _MULTIPLES:
+            return before in (")", "]", "}", "!")
+        if text in MULTIPLES:
             return before[-1].isdigit()
         return text[0].isalpha() or text in ("(", "[", "{") or (
-            text[0] == "\\" and (text in _PAIRS or text[1:] in _CONSTANTS or self._function() != "" or text[1:] in GREEK
-            or text[1:] in _NAMED or text in ("\\frac", "\\binom", "\\begin") or text[1:] in _CALCULUS)
+            text[0] == "\\" and (text in PAIRS or text[1:] in CONSTANTS or self._function() != "" or text[1:] in GREEK
+            or text[1:] in NAMED or text in ("\\frac", "\\binom", "\\begin") or text[1:] in CALCULUS)
         )  # fmt: skip
 
     def power(self) -> Any:
         value = self.atom()
         while sign := self.take("^", "!", "\\degree"):
             if sign == "!":
-                value = _factorial(value)
+                value = factorial(value)
             elif sign == "\\degree":
                 value = value * sp.pi / 180
             else:
@@ -176,12 +138,12 @@ class _Parser:
             place = inside.index("\\choose")
             n, k = (expression(part) for part in (self._inside()[:place], self._inside()[place + 1 :]))
             self.at += len(inside) + 2
-            return _binomial(n, k)
-        if text in _PAIRS:
+            return binomial(n, k)
+        if text in PAIRS:
             self.at += 1
             value = self.sum()
-            self.need(_PAIRS[text])
-            return _AROUND.get(text, lambda same: same)(value)
+            self.need(PAIRS[text])
+            return AROUND.get(text, lambda same: same)(value)
         if text in ("|", "\\|"):
             self.at += 1
             value = self.sum()
@@ -195,20 +157,20 @@ class _Parser:
         return self._command(text[1:])
 
     def _command(self, name: str) -> Any:
-        if name in _CONSTANTS:
-            return _CONSTANTS[name]
+        if name in CONSTANTS:
+            return CONSTANTS[name]
         if name == "frac":
             above, below = self._digit(), self._digit()
             return above / below
         if name == "binom":
-            return _binomial(self._digit(), self._digit())
+            return binomial(self._digit(), self._digit())
         if name == "begin":
             return self._matrix()
-        if name in _NAMED:
+        if name in NAMED:
             return self._named(name)
         if name in GREEK:
             return self._symbol(f"\\{name}")
-        if name in _CALCULUS:
+        if name in CALCULUS:
             return self._calculus()
         raise Unreadable(name)
 
@@ -236,9 +198,9 @@ class _Parser:
             if above.is_Integer and below.is_Integer and 0 < above < below:  # 1\frac{1}{2}
                 return value + above / below
             self.at = place
-        if (name := self.peek()) in _MULTIPLES:
+        if (name := self.peek()) in MULTIPLES:
             self.at += 1
-            value = value * sp.Integer(10) ** _MULTIPLES[name]
+            value = value * sp.Integer(10) ** MULTIPLES[name]
         return value
 
     def _digit(self) -> Any:
@@ -267,20 +229,20 @@ class _Parser:
     def _letters(self) -> Any:
         run, upright = self.peek(), self.tokens[self.at].upright
         self.at += 1
-        if run in _CONSTANTS:
-            return _CONSTANTS[run]
+        if run in CONSTANTS:
+            return CONSTANTS[run]
         if len(run) > 1 and (is_word(run) or upright):
             raise Unreadable(run)
         value = sp.Integer(1)
         for letter in run[:-1]:
-            value = value * _CONSTANTS.get(letter, sp.Symbol(letter))
+            value = value * CONSTANTS.get(letter, sp.Symbol(letter))
         return self._exponented(value, run[-1])
 
     def _exponented(self, before: Any, letter: str) -> Any:
         """Multiply by the last letter of a run: an exponent after it is its own."""
         last = self._symbol(letter)
         while before != 1 and self.peek() in ("^", "!"):
-            last = raised(last, self.exponent()) if self.take("^") else (self.take("!"), _factorial(last))[1]
+            last = raised(last, self.exponent()) if self.take("^") else (self.take("!"), factorial(last))[1]
         return before * last
 
     def _symbol(self, name: str) -> Any:
@@ -294,7 +256,7 @@ class _Parser:
                 self.at += 1
             else:
                 name += mark
-        return _CONSTANTS.get(name, sp.Symbol(name))
+        return CONSTANTS.get(name, sp.Symbol(name))
 
     def _named(self, command: str) -> Any:
         r"""Read \angle ABC: its letters are points, in order; an angle and a segment may be named from either end."""
@@ -335,9 +297,9 @@ class _Parser:
         opened = self.take("(", "{", "[")
         if opened:
             arguments = [self.sum()]
-            while name in _MANY and self.take(","):
+            while name in MANY and self.take(","):
                 arguments.append(self.sum())
-            self.need(_PAIRS[opened])
+            self.need(PAIRS[opened])
         else:
             arguments = [self.product(argument=True)]
         value = function(*arguments)
@@ -348,7 +310,7 @@ class _Parser:
         if self.take("["):
             degree = self.sum()
             self.need("]")
-        return _root(self.atom(), degree)
+        return root(self.atom(), degree)
 
     def _matrix(self) -> Any:
         inside = self._environment()
@@ -383,30 +345,3 @@ class _Parser:
         self.at += 1
         self.at += len(self._inside()) + 2
         return self.tokens[start:end]
-
-
-def raised(base: Any, power: Any) -> Any:
-    """Raise to a power that can be written.
-
-    Raises:
-        Unreadable: it is too large.
-    """
-    if getattr(power, "is_Number", False) and abs(power) > 1:
-        size = max(abs(base.p), base.q).bit_length() if base.is_Rational else 64 if base.is_number else 8
-        if abs(power) * size > _LARGEST and base not in (0, 1, -1):
-            raise Unreadable("a large power")
-    if getattr(power, "is_number", False) and not power.is_Number and abs(complex(power.evalf(5))) > 1000:
-        raise Unreadable("a large power")
-    return base**power
-
-
-def _factorial(n: Any) -> Any:
-    if n.is_number and not (n.is_Integer and 0 <= n <= 2000):
-        raise Unreadable("a factorial")
-    return sp.factorial(n)
-
-
-def _binomial(n: Any, k: Any) -> Any:
-    if n.is_number and k.is_number and not (n.is_Integer and k.is_Integer and 0 <= n <= 10_000):
-        raise Unreadable("a binomial")
-    return sp.binomial(n, k)

@@ -5,7 +5,7 @@ from collections.abc import Container, Sequence
 
 import sympy as sp
 
-from .expression import GREEK, is_word
+from .functions import GREEK, is_word
 from .shapes import Based, Value, Words
 from .tokens import Token, depths
 from .units import SYMBOLS
@@ -44,7 +44,9 @@ def words(tokens: Sequence[Token]) -> Words | None:
 def based(tokens: Sequence[Token]) -> Based | Value | None:
     r"""Read 52_8, 1A3_{16} or "52 base 8"."""
     written = "".join(token.text for token in tokens)
-    found = re.fullmatch(rf"([0-9A-Z]+)(?:_\{{?\(?|\(?base-?)(\d{{1,2}}|{'|'.join(_BASES)})\)?\}}?", written)
+    found = re.fullmatch(
+        rf"\(?([0-9A-Z]+)\)?(?:_\{{?\(?|(?=\(?base))(?:\(?base-?)?(\d{{1,2}}|{'|'.join(_BASES)})\)?\}}?", written
+    )
     if not found:
         return None
     base = int(found[2]) if found[2].isdigit() else _BASES.index(found[2]) + 2
@@ -84,7 +86,7 @@ _LETTER = (
     r"(?:_(?:\w|\{[^{}]*\}))?'*"
 )
 _NAME = re.compile(
-    rf"{_LETTER}|[fghpquvyrtsFGHPQTSVA](?:_\w)?'*\([^()=]*\)|(?:{_LETTER}[-+])+{_LETTER}|\|{_LETTER}\||\[[A-Z]+\]"
+    rf"{_LETTER}|(?:n|[fghpquvyrtsFGHPQTSVA](?:_\w)?'*(?:\^\{{-1\}})?)\([^()=]*\)|(?:{_LETTER}[-+])+{_LETTER}|\|{_LETTER}\||\[[A-Z]+\]"
     rf"|m?\\angle[A-Z]+|\((?:{_LETTER},)+{_LETTER}\)"
 )
 _NO_NAME = re.compile(r"(?:not?|sin|cos|tan|cot|sec|csc|ln|log|exp|sqrt|arc\w+)(?![a-z])")
@@ -101,7 +103,7 @@ def name_of(tokens: Sequence[Token]) -> str:
 
 def may_follow(before: Token, first: Token) -> bool:
     """Say whether a unit may begin here: after a number, a letter that is not its neighbour, or a closing bracket."""
-    if not (first.text[0].isalpha() or first.text in ("\\degree", "\\frac", "-") or first.text in SYMBOLS):
+    if not (first.text[0].isalpha() or first.text in ("\\degree", "\\frac", "-", "/") or first.text in SYMBOLS):
         return False
     if before.text[0] == "\\":
         return before.text[1:] in GREEK or before.text in ("\\pi", "\\infty")

@@ -8,7 +8,6 @@ import sympy as sp
 from .shapes import Joined, Listed, Region, Relation, Value
 from .units import Unit
 
-
 _FLIPPED = str.maketrans("<>", "><")
 _RAYS: dict[str, Callable[[Any], sp.Set]] = {
     "<": lambda end: sp.Interval.open(-sp.oo, end),

@@ -18,18 +18,18 @@ _CHARS = {
     "∠": r"\angle ", "△": r"\triangle ", "…": r"\dots ", "⋯": r"\dots ", "⟨": r"\langle ", "⟩": r"\rangle ",
     "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "→": r"\to ", "∶": ":", "∣": "|", "ı": "i",
     "ℯ": "e", "ⅈ": "i", "⊂": r"\subset ", "⊆": r"\subseteq ", "∧": r"\land ", "∨": r"\lor ", "∥": r"\parallel ",
-    "⊥": r"\perp ", "℃": r"\degree C", "℉": r"\degree F", "µ": r"\mu ", "¢": " cents", "√": r"\sqrt", "∛": r"\sqrt[3]", "∜": r"\sqrt[4]", "ϕ": r"\phi ", "ɸ": r"\phi ",
+    "⊥": r"\perp ", "℃": r"\degree C", "℉": r"\degree F", "µ": r"\mu ", "¢": " cents",
+    "√": r"\sqrt", "∛": r"\sqrt[3]", "∜": r"\sqrt[4]", "ϕ": r"\phi ", "ɸ": r"\phi ",
 }  # fmt: skip
-_GREEK = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi "
-    "psi omega"
-).split()
-for _name in _GREEK:
-    _CHARS[unicodedata.lookup(f"GREEK SMALL LETTER {_name.upper().replace('LAMBDA', 'LAMDA')}")] = f"\\{_name} "
-for _name in ("gamma", "delta", "theta", "lambda", "xi", "pi", "sigma", "phi", "psi", "omega"):
-    _CHARS[unicodedata.lookup(f"GREEK CAPITAL LETTER {_name.upper().replace('LAMBDA', 'LAMDA')}")] = (
-        f"\\{_name.capitalize()} "
-    )
+_LETTERS = """
+alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi
+psi omega
+"""
+for _name in _LETTERS.split():
+    _letter = unicodedata.lookup(f"GREEK SMALL LETTER {_name.upper().replace('LAMBDA', 'LAMDA')}")
+    _CHARS[_letter] = f"\\{_name} "
+    if _name in ("gamma", "delta", "theta", "lambda", "xi", "pi", "sigma", "phi", "psi", "omega"):
+        _CHARS[_letter.upper()] = f"\\{_name.capitalize()} "
 _RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ", "0123456789+-()ni", strict=True))
 _LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₐₙᵢₓ", "0123456789+-()anix", strict=True))
 _SAME = {  # a command: its other names
@@ -60,17 +60,17 @@ _SAME = {  # a command: its other names
     "iff": "Leftrightarrow",
 }
 _NAME = {other: name for name, others in _SAME.items() for other in others.split()}
+_SILENT = """
+left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle textstyle scriptstyle limits
+nolimits middle mathstrut strut
+"""
 _SIGNS = {
     **dict.fromkeys(("times", "cdot", "ast", "cdotp", "bullet"), "*"),
     **dict.fromkeys(("quad", "qquad", "space", "enspace", "thinspace", "medspace", "thickspace"), " "),
-    **dict.fromkeys(
-        "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle textstyle limits "
-        "mathstrut strut nolimits middle scriptstyle".split(),
-        "",
-    ),
-    "lt": "<", "gt": ">", "div": "/", "colon": ":", "mid": "|", "vert": "|", "lvert": "|", "rvert": "|", "lbrace": r"\{",
-    "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")", "prime": "'", "imath": "i",
-    "dollar": r"\$", "textdollar": r"\$", "euro": "€", "pounds": "£", "percent": r"\%", "R": r"\mathbb{R}",
+    **dict.fromkeys(_SILENT.split(), ""),
+    "lt": "<", "gt": ">", "div": "/", "colon": ":", "mid": "|", "vert": "|", "lvert": "|", "rvert": "|",
+    "lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")", "prime": "'",
+    "imath": "i", "dollar": r"\$", "textdollar": r"\$", "euro": "€", "pounds": "£", "percent": r"\%", "R": r"\mathbb{R}",
     "infin": r"\infty ", "textdegree": r"\degree ", "sqrtsign": r"\sqrt ",
 }  # fmt: skip
 _COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
@@ -98,6 +98,7 @@ _THEN = (
     (re.compile(r"\\(?:mathbb|Bbb)\s*\{?\s*([RZQCN])\s*\}?"), r"\\mathbb{\1}"),
     (re.compile(r"(?<!\\)%"), r"\\%"),
     (re.compile(r"(?<=\d) ?x ?(?=10\^)"), "*"),
+    (re.compile(r"\bper cent\b"), "percent"),
     (re.compile(r"^\]([^\[\]]*)\[$"), r"(\1)"),  # open at both ends, as written in France
     (re.compile(r"^\]([^\[\]]*)\]$"), r"(\1]"),
     (re.compile(r"^\[([^\[\]]*)\[$"), r"[\1)"),

@@ -81,16 +81,16 @@ _COMPOUND = {  # a word: the powers it stands for
 _RAISED = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _RAISING = {"squared": 2, "cubed": 3}
 # Words after a number that say more than what was counted.
-_STOP = frozenset(
-    "or and more less fewer over under at least most plus minus times factorial mod modulo percent hundred thousand "
-    "million billion trillion dozen not choose to through except half halves third thirds quarters fourth fourths fifth "
-    "fifths sixth sixths eighth eighths tenth tenths hundredths thousandths approximately about around nearly almost "
-    "base if when where but than is are was were with without unless because since all any real otherwise then no none "
-    "neither undefined infinite infinity up greater smaller bigger between from until maybe possibly remainder pi theta "
-    "alpha beta gamma delta lambda sigma omega sqrt root roots sin cos tan cot sec csc log exp ln mod choose power "
-    "squared cubed per divided multiplied by equals equal max min gcd lcm even odd prime only twice thrice double triple negative "
-    "positive".split()
-)
+_WORDS = """
+or and more less fewer over under at least most plus minus times factorial mod modulo percent hundred thousand million
+billion trillion dozen not choose to through except half halves third quarters fourth fifth sixth eighth tenth
+hundredth thousandth approximately about around nearly almost base if when where but than is are was were with without
+unless because since all any real otherwise then no none neither undefined infinite infinity up greater smaller bigger
+between from until maybe possibly remainder pi theta alpha beta gamma delta lambda sigma omega sqrt root sin cos tan cot
+sec csc log exp ln power squared cubed per divided multiplied by equal max min gcd lcm even odd prime only twice thrice
+double triple negative positive
+"""
+_STOP = frozenset(_WORDS.split())
 SYMBOLS = {r"\$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee", r"\%": "percent"}
 MONEY = {sign: SYMBOLS.get(sign) or _CANON[sign] for sign in (r"\$", "€", "£", "¥", "₹", "USD", "EUR", "Rs")}  # before
 
@@ -128,9 +128,8 @@ def unit_of(words: Sequence[str], loose: Sequence[bool]) -> Unit | None:
     >>> unit_of(["more"], [False])
     """
     reading = _Reading([*words, ""], loose)
-    sign = -1 if reading.skip("/", "per") else 1
-    reading.sequence("", sign)
-    if reading.failed or reading.at < len(words):
+    reading.sequence("", -1 if reading.skip("/", "per") else 1)
+    if reading.failed or reading.at < len(words) or reading.things and words[0] == "/":
         return None
     powers = tuple(sorted((name, power) for name, power in reading.powers.items() if power))
     if reading.has_loose and len(powers) < 2:
@@ -189,7 +188,12 @@ class _Reading:
             self.at += 2
             return {f"{word.lower()}m": 1}
         word = word if word.isupper() else word.lower()
-        if word.isalpha() and word.islower() and (len(word) > 2 or self.things) and word not in _STOP:
+        if (
+            word.isalpha()
+            and word.islower()
+            and (len(word) > 2 or self.things)
+            and not {word, word.removesuffix("s")} & _STOP
+        ):
             self.things.add(word if word.endswith("ss") else word.removesuffix("s"))
             return {}
         return None

@@ -4,7 +4,7 @@ from typing import Any
 
 import sympy as sp
 
-from .expression import LOG_BASE
+from .functions import LOG_BASE
 
 _TOLERANCE = sp.Rational(1, 10**6)
 _DIGITS = 200  # what agrees to as many digits is equal
@@ -34,8 +34,8 @@ def same_value(expected: Any, found: Any, rounded: bool) -> bool:
     if expected == found:
         return True
     if LOG_BASE in expected.free_symbols ^ found.free_symbols:  # a \log without a base may be natural or decimal
-        pairs = [[value.subs(LOG_BASE, base) for value in (expected, found)] for base in (1, sp.log(10))]
-        return any(same_value(*pair, rounded) for pair in pairs)
+        based = [[value.subs(LOG_BASE, base) for value in (expected, found)] for base in (1, sp.log(10))]
+        return any(same_value(*pair, rounded) for pair in based)
     if expected.is_Rational and found.is_Rational:
         if not rounded or (_is_decimal(expected) and _is_decimal(found)):
             return False  # they are not equal
