@@ -80,6 +80,8 @@ def _same_ratios(gold: Any, found: Any) -> bool:
         else:
             return False
     a, b = sides
+    if not (a[-1] and b[-1]):
+        return False
     return len(a) == len(b) and all(same_value(x * b[-1], y * a[-1], rounded=False) for x, y in zip(a, b, strict=True))
 
 

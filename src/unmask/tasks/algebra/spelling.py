@@ -69,9 +69,9 @@ _SIGNS = {
     **dict.fromkeys(("quad", "qquad", "space", "enspace", "thinspace", "medspace", "thickspace"), " "),
     **dict.fromkeys(_SILENT.split(), ""),
     "lt": "<", "gt": ">", "div": "/", "colon": ":", "mid": "|", "vert": "|", "lvert": "|", "rvert": "|",
-    "lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")", "prime": "'",
-    "imath": "i", "dollar": r"\$", "textdollar": r"\$", "euro": "€", "pounds": "£", "percent": r"\%", "R": r"\mathbb{R}",
-    "infin": r"\infty ", "textdegree": r"\degree ", "sqrtsign": r"\sqrt ",
+    "lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")",
+    "prime": "'", "imath": "i", "dollar": r"\$", "textdollar": r"\$", "euro": "€", "pounds": "£", "percent": r"\%",
+    "R": r"\mathbb{R}", "infin": r"\infty ", "textdegree": r"\degree ", "sqrtsign": r"\sqrt ",
 }  # fmt: skip
 _COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
 _EXACT = r"(?:[1-9]\d{0,2})"
