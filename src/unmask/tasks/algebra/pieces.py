@@ -86,7 +86,7 @@ _LETTER = (
     r"(?:_(?:\w|\{[^{}]*\}))?'*"
 )
 _NAME = re.compile(
-    rf"{_LETTER}|(?:n|[fghpquvyrtsFGHPQTSVA](?:_\w)?'*(?:\^\{{-1\}})?)\([^()=]*\)|(?:{_LETTER}[-+])+{_LETTER}|\|{_LETTER}\||\[[A-Z]+\]"
+    rf"{_LETTER}|(?:n|\\Pr|[fghpquvyrtsFGHPQTSVA](?:_\w)?'*(?:\^\{{-1\}})?)\([^()=]*\)|(?:{_LETTER}[-+:])+{_LETTER}|\|{_LETTER}\||\[[A-Z]+\]"
     rf"|m?\\angle[A-Z]+|\((?:{_LETTER},)+{_LETTER}\)"
 )
 _NO_NAME = re.compile(r"(?:not?|sin|cos|tan|cot|sec|csc|ln|log|exp|sqrt|arc\w+)(?![a-z])")
@@ -103,7 +103,7 @@ def name_of(tokens: Sequence[Token]) -> str:
 
 def may_follow(before: Token, first: Token) -> bool:
     """Say whether a unit may begin here: after a number, a letter that is not its neighbour, or a closing bracket."""
-    if not (first.text[0].isalpha() or first.text in ("\\degree", "\\frac", "-", "/") or first.text in SYMBOLS):
+    if not (first.text[0].isalpha() or first.text in ("\\frac", "-", "/") or first.text in SYMBOLS):
         return False
     if before.text[0] == "\\":
         return before.text[1:] in GREEK or before.text in ("\\pi", "\\infty")

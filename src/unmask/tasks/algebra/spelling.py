@@ -135,7 +135,7 @@ def squeezed(text: str) -> str:
     'x^2+1 4'
     """
     text = re.sub(r"\\text ?\{([^{}]*)\}", r" \1 ", text)
-    text = re.sub(r"([_^])\{ ?(\w) ?\}", r"\1\2", re.sub(" +", " ", text))
+    text = re.sub(r"([_^]|\\pmod ?)\{ ?(\w) ?\}", r"\1\2", re.sub(" +", " ", text))
     return re.sub(r"(?<!\d) | (?!\d)", "", text).strip()
 
 

@@ -91,7 +91,16 @@ sec csc log exp ln power squared cubed per divided multiplied by equal max min g
 double triple negative positive
 """
 _STOP = frozenset(_WORDS.split())
-SYMBOLS = {r"\$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee", r"\%": "percent"}
+SYMBOLS = {
+    r"\$": "dollar",
+    "€": "euro",
+    "£": "pound",
+    "¥": "yen",
+    "₹": "rupee",
+    r"\%": "percent",
+    "\\degree": "degree",
+    "\\Omega": "ohm",
+}
 MONEY = {sign: SYMBOLS.get(sign) or _CANON[sign] for sign in (r"\$", "€", "£", "¥", "₹", "USD", "EUR", "Rs")}  # before
 
 
@@ -172,8 +181,6 @@ class _Reading:
 
     def _parts(self, word: str) -> dict[str, int] | None:
         """Return the powers that a word stands for."""
-        if word == "\\degree":
-            return {"degree": 1}
         if word in SYMBOLS:
             return {SYMBOLS[word]: 1}
         if len(word) == 1 and word in _CANON:
