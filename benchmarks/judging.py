@@ -54,7 +54,7 @@ def math_forms(gold: str) -> Iterator[tuple[str, str, bool]]:
     changed = re.sub(r"\d+(?!.*\d)", lambda found: str(int(found[0]) + 1), bare, flags=re.DOTALL)
     yield "last number", changed if changed != bare else f"{bare} + 1", False
     yield "or more", f"{gold} or more", False
-    yield "tail", f"{gold}\\sqrt(3)", False
+    yield "tail", f"{gold} + \\sqrt(3)" if gold.endswith("0") else f"{gold}\\sqrt(3)", False  # 0 times it is 0
     yield "not", f"\\ne {gold}", False
     flipped = gold[1:] if gold.startswith("-") else f"-{gold}"
     yield ("sign", flipped, False) if number and gold != "0" else ("two", f"{gold} and 7^{{77}}", False)
@@ -73,7 +73,7 @@ def gsm8k_forms(gold: str) -> Iterator[tuple[str, str, bool]]:
     yield "sign", f"#### {-number if number else 1}", False
     yield "half", f"#### {gold}.5", False
     yield "digit", f"#### {gold}0" if number else "#### 10", False
-    yield "none", f"I have {gold} ideas but no answer, so 1 of 2.", False
+    yield "none", f"I have {gold} ideas but no answer, so 1 of {number + 1}.", False
 
 
 def rows(path: str, forms: Callable[[str], Iterator[tuple[str, str, bool]]], size: int | None) -> list[Row]:

@@ -3,7 +3,7 @@ r"""Reads an answer: a value with its unit, a list, a tuple, a set, relations, w
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from itertools import product
+from itertools import accumulate, product
 from typing import Any
 
 import sympy as sp
@@ -64,8 +64,9 @@ class _Reader:
 
     def _signed(self, tokens: Sequence[Token]) -> list[Any]:
         r"""Read an element for every choice of its signs; with a \mp these are the upper and the lower ones."""
-        places = [i for i, token in enumerate(tokens) if token.text in ("\\pm", "\\mp")]
-        if not places or tokens[0].text == "\\{":
+        sets = list(accumulate((token.text == "\\{") - (token.text == "\\}") for token in tokens))
+        places = [i for i, token in enumerate(tokens) if token.text in ("\\pm", "\\mp") and not sets[i]]
+        if not places:
             return [self._element(tokens)]
         if len(places) > _MOST:
             raise Unreadable("plus or minus")

@@ -98,7 +98,9 @@ def name_of(tokens: Sequence[Token]) -> str:
     if not _NAME.fullmatch(written) or _NO_NAME.match(written) or tokens[0].text in ("not", "no"):
         return ""
     terms = re.split(r"[-+]", written)
-    return written if len(set(terms)) == len(terms) else ""  # x + x = 8 is an equation
+    if len(set(terms)) < len(terms):  # x + x = 8 is an equation
+        return ""
+    return "y" if written == "f(x)" else written
 
 
 def may_follow(before: Token, first: Token) -> bool:

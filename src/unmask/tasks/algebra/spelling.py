@@ -180,7 +180,7 @@ def _unwrapped(text: str) -> str:
         text = text.strip(' "`')
         if (found := _BOX.match(text)) and _closing(text, found.end()) == len(text) - 1:
             text = text[found.end() : -1]
-        text = re.sub(r"(?<!\\)\.$", "", text)
+        text = re.sub(r"(?<![\\.])\.$", "", text)
         if text == before:
             break
     return text
