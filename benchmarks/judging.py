@@ -151,7 +151,7 @@ def _lm_eval_gsm8k() -> Iterator[tuple[str, Callable[[str, str], bool]]]:
 
 
 def judged(kind: str, pairs: list[Row]) -> dict[str, list[bool]]:
-    """Ask the scorers that are installed here."""
+    """Collect the verdicts of the scorers that are installed here."""
     out = {}
     for name, judge in theirs(kind):
         verdicts = []

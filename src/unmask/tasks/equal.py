@@ -21,7 +21,7 @@ _WAIT = {"start": 120.0, "compare": 30.0}  # seconds of wall time; the process i
 
 
 def is_equal(expected: str, found: str) -> bool:
-    r"""Say whether an answer is the expected one, both as LaTeX or plain text.
+    r"""Return whether an answer is the expected one, both as LaTeX or plain text.
 
     Both are brought to one spelling and read whole; what is not understood to its end is equal only to the same text.
     The expected answer says what is asked for: its order, its unit, its base. Numbers are compared exactly; a decimal

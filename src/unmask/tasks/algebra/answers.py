@@ -145,7 +145,7 @@ class _Reader:
         return without_ordinal(tokens), Unit()
 
     def _is_unit(self, token: Token) -> bool:
-        """Say whether a letter in italics may be a unit: after a space, or where the other answer has it upright."""
+        """Return whether a letter in italics may be a unit: after a space, or where the other answer has it upright."""
         return token.text in self.upright or self.loosely and token.spaced and token.text in _LETTERS
 
     def _bracketed(self, tokens: Sequence[Token]) -> Any:

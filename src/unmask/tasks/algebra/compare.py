@@ -117,7 +117,7 @@ def _distinct(items: Sequence[Any]) -> list[Any]:
 
 
 def _matched(gold: Sequence[Any], found: Sequence[Any]) -> bool:
-    """Say whether every answer has its own counterpart."""
+    """Return whether every answer has its own counterpart."""
     if len(gold) != len(found):
         return False
     left = list(found)

@@ -95,7 +95,7 @@ class _Parser:
         return -self.signed() if self.take("-") else self.power()
 
     def _starts(self) -> bool:
-        """Say whether the next token begins a factor; two numbers side by side are no product, nor is x2."""
+        """Return whether the next token begins a factor; two numbers side by side are no product, nor is x2."""
         text, before = self.peek(), self.tokens[self.at - 1].text
         if text[0].isdigit() or text[0] == ".":
             return before in (")", "]", "}", "!")

@@ -12,7 +12,7 @@ LOG_BASE = sp.Symbol("base of log", positive=True)  # of a \\log that does not s
 
 
 def root(x: sp.Expr, n: sp.Expr) -> sp.Expr:
-    """Take the n-th root: the real one where there is one."""
+    """Return the n-th root: the real one where there is one."""
     if n.is_Integer and n % 2 and x.is_negative:
         return -sp.root(-x, n)
     return sp.root(x, n)
@@ -53,7 +53,7 @@ AROUND: dict[str, Callable[[Any], Any]] = {"\\lfloor": sp.floor, "\\lceil": sp.c
 
 
 def is_word(run: str) -> bool:
-    """Say whether a run of letters is a word, not a product of variables: of four letters, and not as pqrs or wxyz.
+    """Return whether a run of letters is a word, not a product of variables: of four letters, and not as pqrs or wxyz.
 
     >>> is_word("east"), is_word("xyz"), is_word("abcd")
     (True, False, False)

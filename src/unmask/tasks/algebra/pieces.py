@@ -104,7 +104,7 @@ def name_of(tokens: Sequence[Token]) -> str:
 
 
 def may_follow(before: Token, first: Token) -> bool:
-    """Say whether a unit may begin here: after a number, a letter that is not its neighbour, or a closing bracket."""
+    """Return whether a unit may begin here: after a number, a letter and a space, or a closing bracket."""
     if not (first.text[0].isalpha() or first.text in ("\\frac", "-", "/") or first.text in SYMBOLS):
         return False
     if before.text[0] == "\\":

@@ -129,7 +129,7 @@ def spelled(text: str) -> str:
 
 
 def squeezed(text: str) -> str:
-    """Take the spaces and needless braces out of a spelled text: 1 4 is not 14, and a b is ab.
+    """Squeeze spaces and needless braces out of a spelled text: 1 4 is not 14, and a b is ab.
 
     >>> squeezed("x^{2} + 1 4")
     'x^2+1 4'
@@ -160,7 +160,7 @@ def _plain(char: str) -> str:
 
 
 def _without_dollars(text: str) -> str:
-    """Take off what delimits mathematics: paired dollars (a currency's has none after the number) and brackets."""
+    """Remove what delimits mathematics: paired dollars (a currency's has none after the number) and brackets."""
     text = re.sub(r"\\[()\[\]]", " ", text.replace(r"\\", "\0")).replace("\0", r"\\").replace("$$", "$")
     signs = [found.end() for found in re.finditer(r"(?<!\\)\$", text)]
     if signs and len(signs) % 2 == 0 and not any(text[end : end + 1].isdigit() for end in signs[1::2]):
@@ -174,7 +174,7 @@ def _renamed(found: re.Match[str]) -> str:
 
 
 def _unwrapped(text: str) -> str:
-    """Take off what is put around a whole answer, and a full stop."""
+    """Remove what is put around a whole answer, and a full stop."""
     for _ in range(6):
         before = text
         text = text.strip(' "`')
@@ -197,7 +197,7 @@ def _closing(text: str, index: int) -> int:
 
 
 def _ungrouped(text: str) -> str:
-    """Take out the commas between thousands; in brackets only where other commas have a space after them."""
+    """Remove the commas between thousands; in brackets only where other commas have a space after them."""
     spaced = re.search(r",\s|;", text) is not None
 
     def plain(found: re.Match[str]) -> str:

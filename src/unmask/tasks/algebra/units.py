@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-# The first word of a line is the name; plurals need no line. One letter is a unit only where it cannot be a variable.
+# The first word of a line is the name; plurals are read too.
 _NAMES = """
 m meter metre
 km kilometer kilometre
@@ -88,7 +88,8 @@ hundredth thousandth approximately about around nearly almost base if when where
 unless because since all any real otherwise then no none neither undefined infinite infinity up greater smaller bigger
 between from until maybe possibly remainder pi theta alpha beta gamma delta lambda sigma omega sqrt root sin cos tan cot
 sec csc log exp ln power squared cubed per divided multiplied by equal max min gcd lcm even odd prime only twice thrice
-double triple negative positive
+double triple negative positive above below beyond upwards onwards wrong incorrect false exclusive approx roughly
+maximum minimum exceeding besides versus vs etc else instead
 """
 _STOP = frozenset(_WORDS.split())
 SYMBOLS = {
@@ -117,7 +118,7 @@ class Unit:
         return Unit(tuple(sorted(powers.items())), self.things | other.things)
 
     def fits(self, other: "Unit") -> bool:
-        """Say whether two units may be of the same answer: one names none, or both the same one."""
+        """Return whether two units may be of the same answer: one names none, or both the same one."""
         if self.powers and other.powers:
             return self.powers == other.powers
         if self.things and other.things:

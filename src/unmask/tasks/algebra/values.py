@@ -46,7 +46,7 @@ def same_value(expected: Any, found: Any, rounded: bool) -> bool:
 
 
 def _is_decimal(value: sp.Rational) -> bool:
-    """Say whether a fraction has a decimal that is short enough to be written."""
+    """Return whether a fraction has a decimal that is short enough to be written."""
     return bool(10**_LONGEST_DECIMAL % value.q == 0)
 
 
@@ -85,7 +85,7 @@ def _at(symbols: list[sp.Symbol], point: tuple[sp.Rational, ...]) -> dict[sp.Sym
 
 
 def proportional(a: sp.Expr, b: sp.Expr, positive: bool = False) -> bool:
-    """Say whether one expression is a constant multiple of another, so that both are zero at the same places.
+    """Return whether one expression is a constant multiple of another, so that both are zero at the same places.
 
     Args:
         a: an expression.
