@@ -5,7 +5,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-_BOUND = re.compile(r"(?P<name>[\w-]+)>=(?P<version>[\d.]+)")
+_BOUND = re.compile(r"(?P<name>[\w-]+)(?:\[[\w,]+\])?>=(?P<version>[\d.]+)")
 
 
 def lowest(pyproject: Path) -> list[str]:

@@ -58,11 +58,13 @@ def learn_call(stock: nn.Module) -> Call:
     """
     if stock not in _CALLS:
         with _undisturbed(stock):
-            plain = _logits(stock)
+            # Without keys and values of its own: heads that watch the layers would write them twice.
+            takes_use_cache = _attempt(stock, use_cache=False) is not None
+            plain = {"use_cache": False} if takes_use_cache else {}
             _CALLS[stock] = Call(
-                takes_positions=_takes_positions(stock),
+                takes_positions=_takes_positions(stock, plain),
                 keeps_rows=_keeps_rows(stock, plain),
-                takes_use_cache=_attempt(stock, use_cache=False) is not None,
+                takes_use_cache=takes_use_cache,
             )
     return _CALLS[stock]
 
@@ -99,30 +101,31 @@ def _attempt(stock: nn.Module, **options: Any) -> Tensor | None:
         return None
 
 
-def _takes_positions(stock: nn.Module) -> bool:
+def _takes_positions(stock: nn.Module, plain: Mapping[str, Any]) -> bool:
     device = next(stock.parameters()).device
     position = torch.arange(_COLUMNS, device=device)[None]
     if device.type == "meta":
         with _Used(position) as used:
-            return _attempt(stock, position_ids=position) is not None and used.found
-    told = _attempt(stock, position_ids=position)
+            return _attempt(stock, position_ids=position, **plain) is not None and used.found
+    told = _attempt(stock, position_ids=position, **plain)
     if told is None:
         return False
     # Positions that are no numbers spoil the answer of whoever computes with them, or cannot be looked up.
-    spoilt = _attempt(stock, position_ids=torch.full(position.shape, torch.nan, device=device))
+    spoilt = _attempt(stock, position_ids=torch.full(position.shape, torch.nan, device=device), **plain)
     return spoilt is None or not torch.equal(spoilt, told)
 
 
-def _keeps_rows(stock: nn.Module, plain: Tensor) -> bool:
-    keep = torch.zeros(plain.shape[:2], dtype=torch.bool, device=plain.device)
+def _keeps_rows(stock: nn.Module, plain: Mapping[str, Any]) -> bool:
+    logits = _logits(stock, **plain)
+    keep = torch.zeros(logits.shape[:2], dtype=torch.bool, device=logits.device)
     keep[:, 1::2] = True
-    kept = _attempt(stock, logits_to_keep=keep)
-    if kept is None or kept.numel() != _COLUMNS // 2 * plain.shape[-1]:
+    kept = _attempt(stock, logits_to_keep=keep, **plain)
+    if kept is None or kept.numel() != _COLUMNS // 2 * logits.shape[-1]:
         return False
-    if plain.is_meta:
+    if logits.is_meta:
         return True
-    difference = (kept.reshape(-1, plain.shape[-1]) - plain[keep]).abs().max()
-    return bool(difference <= 0.05 * plain.abs().max())
+    difference = (kept.reshape(-1, logits.shape[-1]) - logits[keep]).abs().max()
+    return bool(difference <= 0.05 * logits.abs().max())
 
 
 class _Used(TorchDispatchMode):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -54,14 +55,14 @@ def test_locked_versions_are_allowed_ones():
     locked = {}
     for line in lines(ROOT / "requirements/locked.txt"):
         name, _, version = line.partition(" ;")[0].partition("==")
-        locked.setdefault(name.lower(), []).append(version.strip())
+        locked.setdefault(canonicalize_name(name), []).append(version.strip())
     wanted = [
         *PROJECT["dependencies"],
         *(line for extra in PROJECT["optional-dependencies"].values() for line in extra),
     ]
     for requirement in map(Requirement, wanted):
         if requirement.name != "unmask":
-            for version in locked[requirement.name.lower()]:
+            for version in locked[canonicalize_name(requirement.name)]:
                 assert requirement.specifier.contains(version), requirement
     assert not [name for name in locked if name.startswith(("nvidia-", "cuda-")) or name == "triton"]
     assert len(locked["torch"]) == 1, "scripts/setup installs torch first, by its one line"
