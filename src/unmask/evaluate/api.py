@@ -12,7 +12,7 @@ from unmask.evaluate.answers import Answer, Evaluation, by_place
 from unmask.evaluate.journal import Journal
 from unmask.generate import generate
 from unmask.models import LoadedModel
-from unmask.tasks import Problem, Task, grades
+from unmask.tasks import Problem, Task, grades, without_thinking
 
 
 def evaluate(
@@ -114,13 +114,13 @@ def _answer(
             prompt=problems[index].prompt,
             text=text,
             expected=problems[index].answer,
-            is_right=task.is_right(text, problems[index]),
+            is_right=task.is_right(without_thinking(text), problems[index]),
             problem=index,
             sample=sample,
             tokens=len(tokens),
             forwards=forwards,
             seconds=seconds,
-            grades=grades(task, text, problems[index]),
+            grades=grades(task, without_thinking(text), problems[index]),
         )
         for (index, sample), text, tokens, forwards in rows
     ]

@@ -11,6 +11,7 @@ from unmask.tasks.math500 import Math500
 from unmask.tasks.mbpp import MBPP
 from unmask.tasks.sorting import Sorting
 from unmask.tasks.sudoku import Sudoku
+from unmask.tasks.thinking import without_thinking
 
 __all__ = [
     "AIME24",
@@ -30,4 +31,5 @@ __all__ = [
     "Task",
     "choose_task",
     "grades",
+    "without_thinking",
 ]

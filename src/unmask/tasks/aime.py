@@ -6,7 +6,7 @@ from typing import ClassVar
 from unmask.config import part
 from unmask.errors import UserError
 from unmask.tasks.base import TASKS, Problem, check_split
-from unmask.tasks.extract import last_box
+from unmask.tasks.extract import boxed
 from unmask.tasks.math500 import BOXED, final_answer, instructed
 from unmask.tasks.numbers import number_of, without_unit
 from unmask.tasks.published import Row, problems_of, source_of, text_of
@@ -54,7 +54,7 @@ class _AIME:
 
     def grades(self, text: str, problem: Problem) -> dict[str, float]:
         """Return ``boxed``: whether a box holds the right number."""
-        return {"boxed": float(_value(last_box(text)) == Fraction(problem.answer))}
+        return {"boxed": float(_value(boxed(text)) == Fraction(problem.answer))}
 
 
 @TASKS.register("aime24")
@@ -62,8 +62,7 @@ class _AIME:
 class AIME24(_AIME):
     r"""AIME 2024: 30 problems, answers from 0 to 999.
 
-    The answer is the number in the last balanced ``\boxed{}``; without a box, in the last ``<answer>`` tag or after the
-    last "answer is". It is compared by value: ``033`` is 33. ``boxed`` counts numbers in a box only.
+    The answer is found as in ``math500``. It is compared by value: ``033`` is 33. ``boxed`` counts numbers in a box only.
 
     Args:
         path: a file with ``question`` (or ``problem``) and ``answer``, or a folder with ``aime24.jsonl``; None:

@@ -1,15 +1,19 @@
 """A task: problems with answers that can be checked."""
 
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from unmask.config import choose
 from unmask.data import Record
 from unmask.errors import UserError
 from unmask.markup import read_value
 from unmask.registry import Registry
+from unmask.tasks.thinking import without_thinking
+
+Judgement = TypeVar("Judgement")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +62,7 @@ class Task(Protocol):
         ...
 
     def is_right(self, text: str, problem: Problem) -> bool:
-        """Judge a generated text. Whatever the text is, the judgement ends in bounded time, without an exception."""
+        """Judge a generated text; of a registered task, what it says outside its thinking. Whatever the text is, the judgement ends in bounded time, without an exception."""
         ...
 
 
@@ -76,7 +80,31 @@ def grades(task: Task, text: str, problem: Problem) -> dict[str, float]:
     return task.grades(text, problem) if isinstance(task, Graded) else {}
 
 
-TASKS = Registry[Task]("task")
+class _Tasks(Registry[Task]):
+    """Tasks by name. What a model thinks is no answer in any: each judges what a text says outside its thinking."""
+
+    def register(self, name: str) -> Callable[[type[Task]], type[Task]]:
+        """Return a class decorator that enters the class under ``name``, deaf to thinking."""
+        enter = super().register(name)
+
+        def deafen(cls: type[Task]) -> type[Task]:
+            for judged in ("is_right", "grades"):
+                if hasattr(cls, judged):
+                    setattr(cls, judged, _outside_thinking(getattr(cls, judged)))
+            return enter(cls)
+
+        return deafen
+
+
+def _outside_thinking(judge: Callable[[Any, str, Problem], Judgement]) -> Callable[[Any, str, Problem], Judgement]:
+    @functools.wraps(judge)
+    def judged(task: Any, text: str, problem: Problem) -> Judgement:
+        return judge(task, without_thinking(text), problem)
+
+    return judged
+
+
+TASKS = _Tasks("task")
 
 
 def choose_task(text: str) -> Task:

@@ -5,8 +5,9 @@ from typing import ClassVar
 from unmask.config import part
 from unmask.tasks.base import TASKS, Problem, check_split
 from unmask.tasks.equal import is_equal
-from unmask.tasks.extract import last_box, last_phrase, last_tag
+from unmask.tasks.extract import boxed, last_phrase, last_tag
 from unmask.tasks.published import Row, problems_of, source_of, text_of
+from unmask.tasks.thinking import without_thinking
 
 BOXED = "Reason step by step, and put your final answer within \\boxed{}."
 
@@ -16,9 +17,9 @@ BOXED = "Reason step by step, and put your final answer within \\boxed{}."
 class Math500:
     r"""Competition mathematics: 500 problems of MATH, answers as LaTeX.
 
-    The answer is what stands in the last balanced ``\boxed{}``; without a box, in the last ``<answer>`` tag, or else
-    what follows the last "answer is". It is compared as mathematics (``tasks/equal.py``). ``boxed`` counts answers in
-    a box only.
+    The answer is what stands in the last balanced ``\boxed{}``, or in several with nothing but commas and "and"
+    between them; without a box, in the last ``<answer>`` tag, or else what follows the last "answer is" or "Final
+    Answer". It is compared as mathematics (``tasks/equal.py``). ``boxed`` counts answers in a box only.
 
     Args:
         path: a file with ``problem``, ``solution`` and ``answer``, or a folder with ``test.jsonl``; None:
@@ -58,7 +59,7 @@ class Math500:
 
     def grades(self, text: str, problem: Problem) -> dict[str, float]:
         """Return ``boxed``: whether a box holds the right answer."""
-        found = last_box(text)
+        found = boxed(text)
         return {"boxed": float(found is not None and is_equal(problem.answer, found))}
 
 
@@ -68,11 +69,12 @@ def instructed(question: str, instruction: str) -> str:
 
 
 def final_answer(text: str) -> str | None:
-    r"""Find the final answer of a text: boxed, tagged, or after "the answer is".
+    r"""Find the final answer of a text, outside its thinking: boxed, tagged, or after "the answer is".
 
     >>> final_answer(r"First \boxed{3}. No, the answer is \boxed{x^{2}}.")
     'x^{2}'
     >>> final_answer("The answer is 42.")
     '42'
     """
-    return last_box(text) or last_tag(text) or last_phrase(text)
+    text = without_thinking(text)
+    return boxed(text) or last_tag(text) or last_phrase(text)
