@@ -62,7 +62,7 @@ class _AIME:
 class AIME24(_AIME):
     r"""AIME 2024: 30 problems, answers from 0 to 999.
 
-    The answer is found as in ``math500``. It is compared by value: ``033`` is 33. ``boxed`` counts numbers in a box only.
+    The answer is found as in ``math500`` and compared by value: ``033`` is 33. ``boxed`` counts numbers in a box only.
 
     Args:
         path: a file with ``question`` (or ``problem``) and ``answer``, or a folder with ``aime24.jsonl``; None:

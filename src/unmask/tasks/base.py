@@ -62,7 +62,10 @@ class Task(Protocol):
         ...
 
     def is_right(self, text: str, problem: Problem) -> bool:
-        """Judge a generated text; of a registered task, what it says outside its thinking. Whatever the text is, the judgement ends in bounded time, without an exception."""
+        """Judge a generated text: of a registered task, what it says outside its thinking.
+
+        Whatever the text is, the judgement ends in bounded time, without an exception.
+        """
         ...
 
 

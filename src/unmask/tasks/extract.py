@@ -37,8 +37,8 @@ _REMARK = re.compile(
     r"\s+[\N{EM DASH}\N{EN DASH}-]\s+[a-z]{2,}|:\s+[a-z]{2,}"
 )
 _NO_ANSWER = re.compile(
-    r"not\b.*|.*\\?boxed\b(?!\s*\{).*|(?:\w+ )?(?:correct|right|wrong|incorrect|confirmed|verified|reasonable|consistent|"
-    r"as follows|above|below)",
+    r"not\b.*|.*\\?boxed\b(?!\s*\{).*|(?:\w+ )?(?:correct|right|wrong|incorrect|confirmed|verified|reasonable|"
+    r"consistent|as follows|above|below)",
     re.IGNORECASE | re.DOTALL,
 )
 _MOST_PHRASES, _LONGEST_PHRASE = 50, 2_000

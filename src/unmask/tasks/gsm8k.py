@@ -1,6 +1,8 @@
 """GSM8K: grade-school maths (arXiv 2110.14168)."""
 
 import re
+import unicodedata
+from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar
 
@@ -8,17 +10,28 @@ from unmask.config import part
 from unmask.data import Record, read
 from unmask.errors import UserError
 from unmask.tasks.base import TASKS, Problem, check_split
-from unmask.tasks.extract import last_box, last_tag
+from unmask.tasks.extract import last_box, last_phrase, last_tag
+from unmask.tasks.thinking import without_thinking
 
 _MARKS = re.compile(r"<<[^<>]*>>")
-_DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
-_NUMBER = re.compile(rf"(?:(?<![\w)])-\$?)?(?:{_DIGITS})")  # the minus of "3-5" is none
+_DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\w.])\.\d+"
+_PART = r" ?/ ?\d+(?:\.\d+)?(?!\d|/\d)"  # of a fraction; a date is none
+_VALUE = rf"(?:\d+\s+(?:and\s+)?(?=\d+ ?/ ?\d))?(?:{_DIGITS})(?:{_PART})?"
+_CURRENCY = r"(?:(?:[A-Z]{1,3})?\\?[$€£¥₹₩₽₫]|\b[A-Z]{3}\b|\b(?:Rs|Rp|kr|Fr|RM)(?![a-z])\.?)\s*"
+# The minus of "3-5" is none; a space follows it only where no number can stand before it.
+_NUMBER = re.compile(rf"(?:(?:(?<=[=:])[ \t]*-\s+|(?<![\w)])-)(?:{_CURRENCY})?)?(?:{_VALUE})")
 # What may stand between the mark and the number: a name or a sum and its "=", and what makes letters bold.
 _SIGNS = r"[-+*/×÷x]|\\(?:times|cdot|div)"
 _SUM = rf"(?:[\d\s.,$()]{{1,20}}(?:{_SIGNS})(?:[\d\s.,$()]|{_SIGNS}){{0,60}}=\s*)*"
-_FINAL = rf"\s*(?:[A-Za-z ]{{1,20}}=\s*)?{_SUM}(?:\\(?:text|math)\w*\{{\s*|\*\*)?(-?(?:\\?\$)?-?(?:{_DIGITS}))"
-_MARKED, _BOXED = re.compile("####" + _FINAL), re.compile(_FINAL)
-_THIN_SPACE = re.compile(r"\\!|(?<=\d)\\[,:;](?=\d{3}(?!\d))")
+_NAME = r"(?:[A-Za-z ]{1,20}=\s*|(?:the )?(?:final )?answer(?: is|:)\s*)?"
+_DRESS = r"(?:\\(?:text|math|boxed)\w*\{\s*|\*\*|[`_]+)?"
+_FINAL = rf"\s*{_NAME}{_SUM}{_DRESS}((?:-\s*)?(?:{_CURRENCY})?(?:-\s*)?(?:{_VALUE}))"
+_MARKED, _BOXED = re.compile(f"####{_FINAL}", re.IGNORECASE), re.compile(_FINAL, re.IGNORECASE)
+_READ = re.compile(rf"(?:(?P<whole>\d+)\s+(?:and\s+)?)?(?P<above>{_DIGITS})(?: ?/ ?(?P<below>\d+(?:\.\d+)?))?$")
+_LONGEST = 100  # of a fraction
+_FRACTION = re.compile(r"(\d)?\s*\\[dt]?frac\s*(?:\{\s*(-?[\d,.]+)\s*\}\s*\{\s*([\d,.]+)\s*\}|(\d)\s*(\d))")
+_VULGAR = re.compile(r"(\d)? ?([\u00bc-\u00be\u2150-\u215e])")
+_THIN_SPACE = re.compile(r"\\!|(?<=\d)(?:\\[,:;]|[\u00a0\u2009\u202f])(?=\d{3}(?!\d))")
 
 
 @TASKS.register("gsm8k")
@@ -28,7 +41,8 @@ class GSM8K:
 
     The calculator marks ``<<3*4=12>>`` are taken out of the solutions. The last number of a text counts, as in the
     flexible extraction of lm-evaluation-harness; the number after the first ``####`` goes first (of a sum, what it
-    comes to), then that in the last box, then the last in an ``<answer>`` tag. Beside it, ``strict`` counts only a
+    comes to), then that in the last box, then the last in an ``<answer>`` tag, then one that alone follows "the answer
+    is". Currencies are left aside; ``18/5``, ``3 3/5`` and their LaTeX are 3.6. Beside it, ``strict`` counts only a
     number after ``####``.
 
     Args:
@@ -63,8 +77,8 @@ class GSM8K:
     def grades(self, text: str, problem: Problem) -> dict[str, float]:
         """Return ``strict``: whether the number after the first ``####`` is right, as in the harness."""
         _, mark, after = text.partition("####")
-        number = re.match(rf"\s*(-?(?:\\?\$)?-?(?:{_DIGITS}))", after) if mark else None
-        return {"strict": float(number is not None and self.is_right(f"#### {number[1]}", problem))}
+        is_strict = mark and re.match(rf"\s*-?(?:\\?\$)?-?(?:{_DIGITS})", after) is not None
+        return {"strict": float(bool(is_strict) and self.is_right(f"####{after}", problem))}
 
 
 def _problem(record: Record) -> Problem:
@@ -87,11 +101,39 @@ def final_number(text: str) -> str | None:
     '18'
     >>> final_number(r"\boxed{3 \times 6 = 18}, <answer>17</answer>")
     '18'
-    >>> final_number("from 3-5 days")
-    '5'
+    >>> final_number("from 3-5 days"), final_number("#### Rs. 2 1/2")
+    ('5', '2.5')
     """
+    text = _plain(without_thinking(text))
+    marked = _MARKED.search(text) or _BOXED.match(last_box(text) or "")
+    if marked and (value := _decimal(marked[1])) is not None:
+        return value
+    said = last_phrase(text) or ""
+    sole = _NUMBER.findall(said) if _BOXED.match(said) else []
+    numbers = _NUMBER.findall(f"={last_tag(text) or ''}") or (sole if len(sole) == 1 else _NUMBER.findall(text))
+    return next((value for number in reversed(numbers) if (value := _decimal(number)) is not None), None)
+
+
+def _plain(text: str) -> str:
+    """Write minus signs, thousands and fractions as ``-1200`` and ``1 1/2``."""
     text = text.replace("\N{MINUS SIGN}", "-").replace("{,}", ",")
     text = _THIN_SPACE.sub("", text)
-    marked = _MARKED.search(text) or _BOXED.match(last_box(text) or "")
-    numbers = [marked[1]] if marked else _NUMBER.findall(last_tag(text) or "") or _NUMBER.findall(text)
-    return re.sub(r"[^\d.-]", "", numbers[-1]) if numbers else None
+    text = _FRACTION.sub(lambda m: f"{m[1]} " * bool(m[1]) + f"{m[2] or m[4]}/{m[3] or m[5]}", text)
+    vulgar = _VULGAR.sub(lambda m: f"{m[1]} " * bool(m[1]) + unicodedata.normalize("NFKC", m[2]), text)
+    return vulgar.replace("\N{FRACTION SLASH}", "/")
+
+
+def _decimal(number: str) -> str | None:
+    """Write a number, a fraction or both as a decimal number; None where that has no value, as 1/0."""
+    read = _READ.search(number)
+    if read is None:
+        return None
+    sign, above = "-" * ("-" in number[: read.start()]), read["above"].replace(",", "")
+    if not read["below"]:
+        return sign + above
+    if not float(read["below"]) or len(number) > _LONGEST:
+        return None
+    value = Fraction(above) / Fraction(read["below"])
+    if read["whole"] and value < 1:
+        value += int(read["whole"])
+    return f"{sign}{value if value.denominator == 1 else float(value)}"

@@ -61,7 +61,7 @@ def _first(text: str) -> re.Match[str] | None:
     """Find the first mark that is not only spelt."""
     marks = _MARK.finditer(text)
     mark = next(marks, None)
-    if mark is None or _is_python(text):
+    if mark is None or _is_python(text, comments=False):
         return None
     fenced, block = blocks(text), None
     while mark:
@@ -83,12 +83,17 @@ def _end_of_quote(text: str, mark: re.Match[str]) -> int | None:
     return next((end for start, end in spans if start <= mark.start() < end), None)
 
 
-def _is_python(text: str) -> bool:
-    """Say whether a text is Python, whole or the body of a function, and the marks in it strings or comments."""
+def _is_python(text: str, *, comments: bool = True) -> bool:
+    """Say whether a text is Python, whole or the body of a function, and the marks in it strings (or comments)."""
     if len(text) > _LONGEST:
         return False
+
+    def spoilt(mark: re.Match[str]) -> str:
+        """Write what may stand in a string, and on a line of its own in none but a long one."""
+        return "\N{SECTION SIGN}" if comments or _end_of_quote(text, mark) else "\n\N{SECTION SIGN}"
+
     try:
-        ast.parse(textwrap.dedent(_MARK.sub("\N{SECTION SIGN}", text)))
+        ast.parse(textwrap.dedent(_MARK.sub(spoilt, text)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True
