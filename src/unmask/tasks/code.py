@@ -1,20 +1,26 @@
 """What the code tasks share: finding the code in an answer, and whether it may be run."""
 
+import ast
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from unmask.errors import UserError
 from unmask.tasks.base import Problem
-from unmask.tasks.extract import fences
+from unmask.tasks.fences import PYTHON, fences
 from unmask.tasks.sandbox import Checks, Limits, Verdict, check, run
+from unmask.tasks.source import as_body, binds, body, bound, dedented, longest, parsed, read, without_examples
+from unmask.tasks.thinking import without_thinking
 
 Execute = Literal["no", "sandbox", "limits"]
-_STARTS = re.compile(r"^(?:(?:from|import|def|class|async def) |@)", re.MULTILINE)
-# The last kind is a sentence: "This function …", "Note that …".
-_STOPS = re.compile(r"\n(?=```|print\(|assert\b|if __name__|#|>>>|\[DONE\]|</?answer|[A-Z][a-z']*,? [a-z]+ )")
-_BODY_STOPS = re.compile(r"\n(?=\S)")
+_GLUED_BEHIND = re.compile(r"(?<=\S)[ \t]*(`{3,}|~{3,})[ \t]*$", re.MULTILINE)
+_GLUED_BEFORE = re.compile(
+    r"^([ \t]*(?:`{3,}|~{3,})[ \t]*(?:python3?|py)?)[ \t]*(?=(?:def|from|import|class|@) ?)", re.MULTILINE
+)
+_SPAN = re.compile(r"(?<!`)(`{1,3})(?!`)([^`]+)\1(?!`)")
+_LONGEST, _MOST_PARTS = 20_000, 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,57 +63,70 @@ def judge(text: str, problem: Problem, *, execute: Execute, limits: Limits) -> V
 
 def source_of_answer(text: str, problem: Code) -> str:
     """Put an answer's code together: what goes before it, then the code, as a whole function or as its body."""
-    code = code_of(text, problem.checks.names, is_begun=bool(problem.before))
+    names = problem.checks.names
+    code = code_of(text, names, is_begun=bool(problem.before))
     if not code.strip() or not problem.before:
         return code
-    if _defines(code, problem.checks.names):
+    if binds(code, names, imports=True):
         return f"{problem.before}\n{code}"
-    return f"{problem.before.rstrip()}\n{_as_body(code)}"
-
-
-def _defines(code: str, names: Sequence[str]) -> bool:
-    return any(re.search(rf"^(?:async def|def|class) {re.escape(name)}\b", code, re.MULTILINE) for name in names)
+    return f"{problem.before.rstrip()}\n{as_body(code)}"
 
 
 def code_of(text: str, wanted: Sequence[str] = (), *, is_begun: bool = False) -> str:
-    """Find the code in an answer: a fenced Python block, or else the text up to a stop word.
+    """Find the code in an answer, outside its thinking.
 
-    Of several blocks it is the first that defines what is asked for, with the definitions and imports that stand in
-    blocks before it; where none does, the first.
+    Of several fenced blocks it is the last that binds what is asked for (a definition or an assignment, also under
+    ``if``), with what it needs of the blocks before it; where none does, the longest part of the text that parses and
+    binds it; else, if the prompt has begun a function, its body. Calls and assertions behind it are left out.
 
     Args:
         text: the answer.
-        wanted: functions and classes that are asked for.
+        wanted: functions and classes that are asked for; none: any.
         is_begun: whether the prompt has begun them, so that a text which defines none is the body of one.
     """
-    blocks = fences(text)
-    python = [content for language, content in blocks if language in ("python", "py", "python3")]
-    if blocks:
-        return _joined(python or [content for _, content in blocks], wanted)
-    if is_begun and not _defines(text, wanted):
-        body = text.strip("\n")
-        return _BODY_STOPS.split(body)[0] if body[:1].isspace() else _STOPS.split(body)[0]
-    start = _STARTS.search(text)
-    return _STOPS.split(text[start.start() :])[0] if start else ""
+    text = without_thinking(text).replace("\r\n", "\n")
+    found = fences(text)
+    contents = [content for _, content in found]
+    is_body = is_begun and text.strip("\n")[:1].isspace() and not text.lstrip().startswith(("```", "~~~"))
+    if is_body and (code := body(text)):
+        whole = longest(textwrap.dedent(code), wanted)
+        return whole or code
+    for imports in (False, True):
+        for number in reversed(range(len(contents))):
+            if binds(contents[number], wanted, imports=imports):
+                return without_examples(_with_needs(contents[number], contents[:number], wanted), wanted)
+    if part := _part(text, contents, wanted):
+        return without_examples(part, wanted)
+    if not is_begun:
+        return ""
+    python = [content for language, content in found if language in PYTHON]
+    bodies = [code for content in python or contents or [text] if (code := body(content))]
+    return next((code for code in reversed(bodies) if "return" in code), bodies[0] if bodies else "")
 
 
-def _joined(blocks: Sequence[str], wanted: Sequence[str]) -> str:
-    for number, block in enumerate(blocks):
-        if _defines(block, wanted):
-            before = [other for other in blocks[:number] if _STARTS.match(other)]
-            return "\n".join([*before, block])
-    return blocks[0]
+def _part(text: str, contents: Sequence[str], wanted: Sequence[str]) -> str:
+    """Find the longest part that parses and binds what is asked for, in blocks, in the text, in lines of code."""
+    for content in reversed(contents):
+        if part := longest(content, wanted):
+            return part
+    # A fence behind the last line of code, or before the first, is none to CommonMark.
+    split = _GLUED_BEHIND.sub(r"\n\1", _GLUED_BEFORE.sub(r"\1\n", text))
+    within = (span[2].strip() for span in _SPAN.finditer(text[:_LONGEST]))
+    candidates = [text, split, *dedented(text), *within]
+    return max((longest(candidate, wanted) for candidate in candidates[:_MOST_PARTS]), key=len)
 
 
-def _as_body(code: str) -> str:
-    """Indent the body of a function whose first line, or whose every line, has lost its indentation."""
-    code = code.strip("\n").expandtabs(4)
-    first, _, rest = code.partition("\n")
-    if first[:1].isspace():
-        return code
-    lines = [line for line in rest.split("\n") if line.strip()]
-    opens = first.rstrip().endswith(":")
-    depth = min((len(line) - len(line.lstrip()) for line in lines), default=0)
-    if lines and depth >= (8 if opens and len(lines) == 1 else 4):
-        return f"    {code}"
-    return "\n".join(f"    {line}" for line in code.split("\n"))
+def _with_needs(code: str, before: Sequence[str], wanted: Sequence[str]) -> str:
+    """Put before a block what it needs of blocks before it: imports, and what binds names that it reads."""
+    tree = parsed(code)
+    assert tree is not None
+    needs = (read(tree) | set(wanted)) - bound(tree.body, imports=True)
+    lines: list[str] = []
+    for content in reversed(before):
+        earlier = parsed(content)
+        for node in reversed(earlier.body if earlier else ()):
+            names = bound([node], imports=True)
+            if names & needs or names == {"*"}:
+                needs = (needs - names) | read(node)
+                lines.insert(0, ast.get_source_segment(content, node, padded=True) or "")
+    return "\n".join([*lines, code])

@@ -36,7 +36,7 @@ RIGHT = {
     "fenced and cut off": f"```python\n{WHOLE}",
     "fenced without a language": f"```\n{WHOLE}```",
     "python after a shell": f"```bash\npip install x\n```\n```python\n{WHOLE}```",
-    "the first of two": f"```python\n{WHOLE}```\nor\n```python\ndef add(x): return 0\n```",
+    "the last of two": f"```python\ndef add(x): return 0\n```\nNo:\n```python\n{WHOLE}```",
     "what it needs first": "```python\nfrom operator import add as plus\n```\nand\n"
     "```python\ndef add(x):\n    return plus(x, 1)\n```",
     "an example first": f"Call it so:\n```python\nprint(add(1))\n```\nwhere\n```python\n{WHOLE}```",
