@@ -12,7 +12,7 @@ from unmask.errors import UserError, printable
 
 COMMANDS = (
     "quickstart", "sft", "generate", "chat", "plot", "evaluate", "likelihood", "study", "analyze", "preview",
-    "check", "inspect", "methods", "convert",
+    "check", "inspect", "methods", "tasks", "convert",
 )  # fmt: skip
 OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR)
 """What the machine refuses: the user's to mend. Any other OSError is ours."""
@@ -63,7 +63,11 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     module = importlib.import_module(f"unmask.cli.{command}")
-    app.command("eval" if command == "evaluate" else command)(getattr(module, command))
+    run = getattr(module, command)
+    if isinstance(run, typer.Typer):
+        app.add_typer(run, name=command)
+    else:
+        app.command("eval" if command == "evaluate" else command)(run)
 
 
 @app.callback(invoke_without_command=True)

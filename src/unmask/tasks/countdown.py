@@ -38,7 +38,8 @@ class Countdown:
     whatever they come to.
 
     Args:
-        path: a file with ``input`` ("3,7,12") and ``output`` (the target), or a folder with ``test.jsonl`` (and
+        path: a file with ``input`` ("3,7,12") and ``output`` (the target), or ``nums`` (``[3, 7, 12]``, as in
+            ``Jiayi-Pan/Countdown-Tasks-3to4``) and ``target``, or a folder with ``test.jsonl`` (and
             ``train.jsonl``); a file itself is the test split. None: problems are drawn.
         numbers: how many, of drawn problems.
         largest: of drawn numbers and targets.
@@ -72,7 +73,10 @@ class Countdown:
         )
 
     def _read(self, place: str, row: Row) -> Problem:
+        nums = row.get("nums")
+        row = {**row, "nums": ",".join(map(str, nums))} if isinstance(nums, (list, tuple)) else row
         given, target = text_of(row, place, "input", "nums"), text_of(row, place, "output", "target")
+        given = given.strip().removeprefix("[").removesuffix("]")
         if not re.fullmatch(r"\s*\d{1,6}(\s*,\s*\d{1,6}){1,5}\s*", given) or not re.fullmatch(r"\s*\d{1,9}\s*", target):
             found = f"'{given[:40]}' and '{target[:20]}'"
             raise UserError(f"{place}: expected two to six numbers and a target, found {found}; mend the row")

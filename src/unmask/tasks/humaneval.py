@@ -16,8 +16,8 @@ from unmask.tasks.sandbox import Checks, Limits
 class HumanEval:
     """Python functions to complete, judged by running their tests.
 
-    The code is the first fenced Python block; without a fence, the text from its first definition on, up to a stop
-    word, or as the body of the function. It runs behind the prompt, in a sandbox (``tasks/sandbox``), and only if
+    The code is the last fenced block that binds the function; without a fence, the longest part of the text that does,
+    or what parses as the body of the function. It runs behind the prompt, in a sandbox (``tasks/sandbox``), and only if
     ``execute`` says so.
 
     Args:

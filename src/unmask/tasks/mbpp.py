@@ -11,6 +11,7 @@ from unmask.tasks.base import TASKS, Problem, check_split
 from unmask.tasks.code import Code, Execute, check_execution, judge
 from unmask.tasks.published import Row, problems_of, source_of, text_of, texts_of
 from unmask.tasks.sandbox import Checks, Limits
+from unmask.tasks.source import bound, read
 
 # The numbers of the tasks in each split, from the paper; the others are for prompts and for validation.
 SPLITS = {"test": range(11, 511), "train": range(601, 975)}
@@ -21,12 +22,12 @@ SPLITS = {"test": range(11, 511), "train": range(601, 975)}
 class MBPP:
     """Python functions from a description and three tests, judged by running these.
 
-    The code is the first fenced Python block; without a fence, the text from its first definition on, up to a stop
-    word. It runs in a sandbox (``tasks/sandbox``), and only if ``execute`` says so. To train on it nothing is run.
+    The code is the last fenced block that binds what is asked for; without a fence, the longest part of the text that
+    does. It runs in a sandbox (``tasks/sandbox``), and only if ``execute`` says so. To train on it nothing is run.
 
     Args:
-        path: the file as released (``mbpp.jsonl``), or a folder with it; None: ``google-research-datasets/mbpp`` from
-            the hub.
+        path: the file as released (``mbpp.jsonl``, or the sanitised one with ``prompt`` and ``test_imports``), or a
+            folder with it; None: the full set of ``google-research-datasets/mbpp`` from the hub.
         execute: whether generated code may be run: ``no``; ``sandbox``: where the kernel has Landlock and seccomp;
             ``limits``: anywhere on Linux, with what the kernel has, so put a container around it.
         limits: time, memory and files of one answer.
@@ -77,25 +78,24 @@ def _problem(place: str, row: Row) -> Problem:
     setup, tests = str(row.get("test_setup_code") or "").replace("\r\n", "\n"), texts_of(row, place, "test_list")
     if not tests:
         raise UserError(f"{place}: expected tests under 'test_list', found none; leave the row out of the file")
-    listed = "\n".join(tests)
+    imports, listed = "\n".join(texts_of(row, place, "test_imports")), "\n".join(tests)
     try:
-        imports, names = _shared(code, f"{setup}\n{listed}")
+        more, names = _shared(code, f"{imports}\n{setup}\n{listed}")
     except SyntaxError as error:
         raise UserError(f"{place}: expected Python under 'code' and 'test_list', found: {error.msg}; mend it") from None
+    shown = f"{imports}\n{listed}".lstrip("\n")
     return Code(
-        prompt=f"{asked}\nYour code should pass these tests:\n\n{listed}\n\nAnswer with one fenced Python block.",
+        prompt=f"{asked}\nYour code should pass these tests:\n\n{shown}\n\nAnswer with one fenced Python block.",
         solution=f"```python\n{code.strip()}\n```",
-        answer=listed,
+        answer=shown,
         place=place,
         before="",
-        checks=Checks(before=imports, names=names, code=f"{setup}\n{listed}"),
+        checks=Checks(before=f"{more}\n{imports}", names=names, code=f"{setup}\n{listed}"),
     )
 
 
 def _shared(code: str, tests: str) -> tuple[str, tuple[str, ...]]:
-    """Return the reference's imports, which its tests may rely on, and what of its definitions the tests use."""
-    body = ast.parse(code).body
+    """Return the reference's imports, which its tests may rely on, and which of its names the tests use unbound."""
+    body, tested = ast.parse(code).body, ast.parse(tests)
     imports = [ast.unparse(node) for node in body if isinstance(node, (ast.Import, ast.ImportFrom))]
-    defined = {node.name for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-    used = {node.id for node in ast.walk(ast.parse(tests)) if isinstance(node, ast.Name)}
-    return "\n".join(imports), tuple(sorted(defined & used))
+    return "\n".join(imports), tuple(sorted(bound(body) & read(tested) - bound(tested.body, imports=True)))

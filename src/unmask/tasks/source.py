@@ -28,7 +28,7 @@ def parsed(source: str) -> ast.Module | None:
 
 
 def bound(statements: Sequence[ast.stmt], *, imports: bool = False) -> set[str]:
-    """Return the names that statements bind: definitions and assignments, also under ``if``, ``try``, ``with`` and loops.
+    """Return the names that statements bind, by definition or assignment, also under ``if``, ``try`` and loops.
 
     Args:
         statements: of a module.

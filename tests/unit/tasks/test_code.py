@@ -138,6 +138,48 @@ def test_mbpp_takes_classes_setups_and_the_imports_of_its_reference(tmp_path):
     assert [p.prompt.partition("\n")[0] for p in task.problems("train", None, 0)] == ["train"]
 
 
+# One row each, whose own reference must pass, and a wrong answer.
+ROWS = {
+    "sanitised (inspect_ai#324)": (
+        {"prompt": "Half a turn.", "code": "def turn(n):\n    return n * 3.141592653589793",
+         "test_imports": ["import math"], "test_list": ["assert math.isclose(turn(1), math.pi)"]},
+        "def turn(n): return n",
+    ),
+    "a lambda": ({"code": "triple = lambda x: 3 * x", "test_list": ["assert triple(2) == 6"]}, "triple = lambda x: x"),
+    "a partial": (
+        {"code": "import functools\nten = functools.partial(pow, 10)", "test_list": ["assert ten(2) == 100"]},
+        "ten = abs",
+    ),
+    "in place": ({"code": "def flip(a):\n    a.reverse()", "test_list": ["a = [1, 2]\nflip(a)\nassert a == [2, 1]"]},
+                 "def flip(a): return a[::-1]"),
+    "names of the test alone": (
+        {"code": "x = 1\ndef f(a):\n    return a + x", "test_list": ["x = [2]\nassert f(x[0]) == 3"]},
+        "def f(a): return a",
+    ),
+    "a class of the test": (
+        {"code": "def far(p):\n    return p.x + p.size()", "test_list": ["assert far(Point(3)) == 4"],
+         "test_setup_code": "class Point:\n    def __init__(s, x): s.x = x\n    def size(s): return 1"},
+        "def far(p): return p.x",
+    ),
+    "a class of the test, changed": (
+        {"code": "def move(p):\n    p.x += 1", "test_setup_code": "class Point:\n    x = 1",
+         "test_list": ["p = Point()\nmove(p)\nassert p.x == 2"]},
+        "def move(p): return 2",
+    ),
+}  # fmt: skip
+
+
+@on_linux
+@pytest.mark.parametrize(("row", "wrong"), ROWS.values(), ids=ROWS)
+def test_a_reference_of_mbpp_passes_its_own_tests(row, wrong, tmp_path):
+    (tmp_path / "mbpp.json").write_text(json.dumps([{"task_id": 12, "text": "?", **row}]))
+    task = MBPP(path=str(tmp_path), execute="sandbox")
+    problem = task.problems("test", None, 0)[0]
+    assert all(line in problem.prompt for line in row.get("test_imports", []))
+    assert task.is_right(problem.solution, problem)
+    assert not task.is_right(f"```python\n{wrong}\n```", problem)
+
+
 def test_nothing_is_run_unless_somebody_says_so(tmp_path):
     (tmp_path / "HumanEval.jsonl").write_text(json.dumps(ROW))
     with pytest.raises(UserError, match=r"humaneval: judging runs code .* write \{name: humaneval, execute: sandbox\}"):

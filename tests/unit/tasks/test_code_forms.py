@@ -13,13 +13,14 @@ from unmask.tasks.source import binds, longest, without_examples
 START = 'def half(n):\n    """Halve."""\n'
 GOOD = "def half(n):\n    return n // 2\n"
 BAD = "def half(n):\n    return n\n"
+SHOWN = 'def half(n):\n    """\n```\nhalf(4)\n```\n"""\n    return n // 2\n'
 LISTED = textwrap.indent(GOOD, "   ")
 RIGHT = {
     # Fences
     "tildes": f"~~~python\n{GOOD}~~~\nDone.",
     "a longer fence": f"````python\n{GOOD}````",
-    "a longer fence around a shorter one": f'````python\ndef half(n):\n    """\n```\nhalf(4)\n```\n"""\n    return n // 2\n````',
-    "tildes around backticks": f'~~~\ndef half(n):\n    """\n```\nhalf(4)\n```\n"""\n    return n // 2\n~~~',
+    "a longer fence around a shorter one": f"````python\n{SHOWN}````",
+    "tildes around backticks": f"~~~\n{SHOWN}~~~",
     "a closing fence that is longer": f"```python\n{GOOD}`````\nThis is it.",
     "in a list item": f"- Write:\n\n  ```python\n{textwrap.indent(GOOD, '  ')}  ```\n",
     "in a numbered item, then the next": f"1. Write:\n   ```python\n{LISTED}   ```\n2. Call it.",
@@ -28,7 +29,7 @@ RIGHT = {
     "closed without its indentation": f"1. Write:\n   ```python\n{LISTED}```\nSo it goes.",
     "in a docstring": '```python\ndef half(n):\n    """\n    ```python\n    half(4)\n    ```\n    """\n'
     '    return n // 2\n```',
-    "in a docstring, not indented": '```python\ndef half(n):\n    """\n```\nhalf(4)\n```\n"""\n    return n // 2\n```\nSo it goes.',
+    "in a docstring, not indented": f"```python\n{SHOWN}```\nSo it goes.",
     "with an attribute": f'```python title="half.py"\n{GOOD}```',
     "with braces": f"```{{python}}\n{GOOD}```",
     "capital": f"```Python\n{GOOD}```",
@@ -47,7 +48,7 @@ RIGHT = {
     # Several blocks
     "a draft first (evalscope#1167)": f"```python\n{BAD}```\nWrong. Rather:\n```python\n{GOOD}```",
     "an example last": f"```python\n{GOOD}```\nCall it:\n```python\nprint(half(4))\nx = half(2)\n```",
-    "a test that imports it last": f"```python\n{GOOD}```\n```python\nfrom answer import half\nassert half(4) == 3\n```",
+    "a test that imports it last": f"```python\n{GOOD}```\n```py\nfrom a import half\nassert half(4) == 3\n```",
     "a broken one last": f"```python\n{GOOD}```\n```python\ndef half(n) return n\n```",
     "another language last": f"```python\n{GOOD}```\n```js\nfunction half(n) {{ return n / 2 }}\n```",
     "output last": f"```python\n{GOOD}```\n```\nhalf(4) = 2\n```",
@@ -55,7 +56,7 @@ RIGHT = {
     "    return by(n, TWO)\n```",
     "a helper in the draft": f"```python\nimport math\n{BAD}raise SystemExit\n```\n```python\ndef half(n):\n"
     f"    return math.floor(n / 2)\n```",
-    "a helper that needs a helper": "```python\nfrom math import *\n```\n```python\ndef by(n):\n    return floor(n / 2)\n```\n"
+    "a helper that needs a helper": "```py\nfrom math import *\n```\n```py\ndef by(n):\n    return floor(n / 2)\n```\n"
     "```python\ndef half(n):\n    return by(n)\n```",
     # How it is bound (evalplus)
     "a lambda": "```python\nhalf = lambda n: n // 2\n```",

@@ -170,6 +170,33 @@ def test_rows_of_countdown_are_checked(tmp_path):
             Countdown(path=str(path)).problems("test", None, 0)
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"nums": [19, 36, 55, 7], "target": 65},
+        {"target": "65", "nums": "[19, 36, 55, 7]"},
+        {"nums": "19,36,55,7", "target": 65},
+        {"input": "19, 36, 55, 7", "output": 65},
+    ],
+)
+def test_rows_of_countdown_as_published(row, tmp_path):
+    path = tmp_path / "test.jsonl"
+    path.write_text(json.dumps(row))
+    task = Countdown(path=str(path))
+    problem = task.problems("test", None, 0)[0]
+    assert (problem.numbers, problem.target) == ((19, 36, 55, 7), 65)
+    assert task.is_right("<think>19+36</think><answer>55 + 36 - 19 - 7</answer>", problem)
+    assert not task.is_right("<answer>55 + 36 - 19</answer>", problem)
+
+
+@pytest.mark.parametrize("nums", [[], [1], ["a", 2], [1.5, 2], [[1], 2], None, 7])
+def test_rows_of_countdown_without_numbers_are_named(nums, tmp_path):
+    path = tmp_path / "test.jsonl"
+    path.write_text(json.dumps({"nums": nums, "target": 3}))
+    with pytest.raises(UserError, match=r"test.jsonl:1: expected (two to six numbers and a target|text under)"):
+        Countdown(path=str(path)).problems("test", None, 0)
+
+
 PUZZLE, SOLVED = "3102200002100320", "3142243142131324"
 
 

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .confine import Fence, Unconfined, confine, what_is_missing
-from .wire import Hangup, Wire, serve
+from .guests import MODULE, Guest, serve_guest
+from .wire import Hangup, Wire, do, serve
 
 _PR_SET_CHILD_SUBREAPER = 36
 _MOST_FILES = 256
@@ -72,19 +73,20 @@ def _child(work: Callable[[], None]) -> int:
 
 
 def _run_answer(read: int, write: int, fence: Fence, request: Any, *, parent: int) -> None:
-    wire = Wire(read, write)
+    names: dict[str, Any] = {"__name__": "answer"}
+    wire = Wire(read, write, respond=lambda question: do(question, names), remote=Guest)
     try:
         confine(fence, (read, write), parent)
     except Unconfined as error:
-        wire.send(("raised", "Unconfined", str(error)))
+        wire.send(("raised", "Unconfined", str(error), []))
         return
     os.chdir(fence.folder)
-    wire.send(("value", "confined"))
-    serve(wire, request["source"])
+    wire.send(("value", "confined", []))
+    serve(wire, names, request["source"])
 
 
 def _run_tests(read: int, write: int, fence: Fence, request: Any, *, parent: int) -> None:
-    wire, out = Wire(read, write), 1
+    wire, out = Wire(read, write, respond=serve_guest), 1
     try:
         confine(fence, (read, write, out), parent)
         wire.answer()
@@ -99,7 +101,7 @@ def _run_tests(read: int, write: int, fence: Fence, request: Any, *, parent: int
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)  # what tests print is no verdict
     try:
-        names: dict[str, Any] = {"__name__": "tests"}
+        names: dict[str, Any] = {"__name__": MODULE}
         exec(compile(request["before"], "before.py", "exec"), names)
         wire.answer()  # the answer has been run
         for name in request["names"]:

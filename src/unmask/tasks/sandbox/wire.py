@@ -2,7 +2,8 @@
 
 The two processes share nothing but two pipes. A value of a plain type is sent as it is; anything else (an object of a
 class that the answer defines, a function) stays where it is and is spoken of by number. So an answer can't bring along
-an ``__eq__`` that says yes, nor reach what compares.
+an ``__eq__`` that says yes, nor reach what compares. What a call changes in the lists, dicts and sets that it was
+handed comes back with its answer; what an answer may do with objects of the tests says ``guests.py``.
 """
 
 import collections
@@ -10,10 +11,11 @@ import datetime
 import decimal
 import fractions
 import io
+import operator
 import os
 import pickle
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -21,11 +23,13 @@ from typing import Any
 # Python: a message may set attributes of a class that it names, and one with an `__eq__` of its own would say yes.
 _NAMED = (
     complex, range, bytearray, set, frozenset, collections.OrderedDict, collections.defaultdict, collections.deque,
-    decimal.Decimal, datetime.date, datetime.datetime, datetime.time, datetime.timedelta,
+    int, float, bool, str, tuple, list, dict, decimal.Decimal, datetime.date, datetime.datetime, datetime.time,
+    datetime.timedelta,
 )  # fmt: skip
 _ALLOWED = {(kind.__module__, kind.__qualname__): kind for kind in _NAMED}
-_PLAIN = {*_NAMED, int, float, str, bytes, bool, type(None), list, tuple, dict}
+_PLAIN = {*_NAMED, bytes, type(None)}
 _VIEWS = {"keys": type({}.keys()), "values": type({}.values()), "items": type({}.items())}
+_CHANGING = (list, dict, set, bytearray, collections.deque, collections.OrderedDict, collections.defaultdict)
 _MOST_BYTES = 1 << 26
 _MOST_ITEMS = 1_000_000
 # What would be taken for the tests' own: a failure of theirs, the end of something they iterate over.
@@ -36,17 +40,57 @@ class Hangup(Exception):
     """The other process has ended."""
 
 
+def containers(*values: Any) -> list[Any]:
+    """List what can be changed in place in arguments, in an order that is the same on both sides."""
+    found, seen, stack = [], set(), list(reversed(values))
+    while stack:
+        value = stack.pop()
+        if id(value) in seen or not (type(value) in _CHANGING or isinstance(value, tuple)):
+            continue
+        seen.add(id(value))
+        if type(value) in _CHANGING:
+            found.append(value)
+        if isinstance(value, (list, tuple, collections.deque)):
+            stack.extend(reversed(value))
+        elif isinstance(value, dict):
+            stack.extend(reversed(list(value.values())))
+    return found
+
+
+def contents(container: Any) -> list[Any]:
+    """Return what is in a container, flat."""
+    return [part for item in container.items() for part in item] if isinstance(container, dict) else list(container)
+
+
+def refill(container: Any, items: list[Any]) -> None:
+    """Make a container hold what ``contents`` gave."""
+    container.clear()
+    if isinstance(container, dict):
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            container[key] = value
+    elif isinstance(container, set):
+        container.update(items)
+    else:
+        container.extend(items)
+
+
 class Wire:
     """Two pipes, and the objects that the other side knows by number.
 
     Args:
         read: open file to read from.
         write: open file to write to.
+        respond: answers what the other side asks while it is to answer.
+        remote: what stands for an object of the other side.
     """
 
-    def __init__(self, read: int, write: int) -> None:
-        self._read, self._write = read, write
+    def __init__(
+        self, read: int, write: int, *, respond: Callable[[Any], Any], remote: "type[Remote] | None" = None
+    ) -> None:
+        self._read, self._write, self._respond = read, write, respond
+        self.remote = remote or Remote
         self.kept: list[Any] = []
+        self.arguments: list[Any] = []  # of the call that is being answered, here or there
 
     def send(self, value: Any) -> None:
         """Send a value; what is not plain is kept here, and its number sent."""
@@ -70,20 +114,65 @@ class Wire:
         return _Unpickler(io.BytesIO(self._exactly(size)), self).load()
 
     def ask(self, *question: Any) -> Any:
-        """Send a question and return the value that comes back, or raise what was raised there."""
+        """Send a question and return the value that comes back, or raise what was raised there.
+
+        What a call changes in its arguments there is changed here.
+        """
+        before, self.arguments = self.arguments, []
         self.send(question)
-        return self.answer()
+        self.arguments = containers(*question[1:])
+        try:
+            return self.answer()
+        finally:
+            self.arguments = before
 
     def answer(self) -> Any:
-        """Read an answer: a value, or what was raised."""
-        match self.receive():
-            case ("value", value):
-                return value
-            case ("raised", str(kind), str(message)):
-                raised = getattr(__import__("builtins"), kind, None)
-                known = isinstance(raised, type) and issubclass(raised, Exception) and raised not in _NOT_PASSED_ON
-                raise raised(message) if known else RuntimeError(f"{kind}: {message}")
-        raise pickle.UnpicklingError("no answer")
+        """Read an answer, a value or what was raised; answer questions that come first."""
+        while True:
+            match self.receive():
+                case ("value", value, list(changes)):
+                    self._change(changes)
+                    return value
+                case ("raised", str(kind), str(message), list(changes)):
+                    self._change(changes)
+                    named = getattr(__import__("builtins"), kind, None)
+                    known = isinstance(named, type) and issubclass(named, Exception) and named not in _NOT_PASSED_ON
+                    raise named(message) if known else RuntimeError(f"{kind}: {message}")
+                case question:
+                    self.reply(question)
+
+    def reply(self, question: Any) -> None:
+        """Answer a question of the other side."""
+        before, self.arguments = self.arguments, containers(*question[1:]) if isinstance(question, tuple) else []
+        held = [contents(container) for container in self.arguments]
+        try:
+            try:
+                answer: tuple[Any, ...] = ("value", self._respond(question))
+            except BaseException as error:  # SystemExit too: whatever it raises is its answer
+                answer = raised(error)
+            try:
+                self.send((*answer, self._changes(held)))
+            except Hangup:
+                raise
+            except Exception as error:  # it can't be sent: too large, too deep, a type that lies about itself
+                self.send((*raised(error), []))
+        finally:
+            self.arguments = before
+
+    def _changes(self, held: list[list[Any]]) -> list[tuple[int, list[Any]]]:
+        """List which of the arguments no longer hold what they held, and what they hold now."""
+        changes = []
+        for number, (container, old) in enumerate(zip(self.arguments, held, strict=True)):
+            new = contents(container)
+            if len(new) != len(old) or any(map(operator.is_not, new, old)):
+                changes.append((number, new))
+        return changes
+
+    def _change(self, changes: list[Any]) -> None:
+        for change in changes:
+            match change:
+                case (int(number), list(items)):
+                    refill(self.arguments[number], items)
 
     def _exactly(self, size: int) -> bytes:
         parts = []
@@ -128,13 +217,16 @@ class _Pickler(pickle.Pickler):
     def __init__(self, buffer: io.BytesIO, wire: Wire) -> None:
         super().__init__(buffer, protocol=5)
         self._wire = wire
+        self._arguments = {id(container): number for number, container in enumerate(wire.arguments)}
 
     def persistent_id(self, obj: Any) -> Any:
         """Say how an object that is not plain is spoken of."""
         kind = type(obj)
+        if kind in _CHANGING and (number := self._arguments.get(id(obj))) is not None:
+            return ("argument", number)
         if kind in _PLAIN or (isinstance(obj, type) and obj in _NAMED):
             return None
-        if kind is Remote:
+        if kind is self._wire.remote:
             return ("yours", obj._number)
         return _translated(obj) or self._number(obj)
 
@@ -179,7 +271,9 @@ class _Unpickler(pickle.Unpickler):
             case ("yours", int(number)):
                 return self._wire.kept[number]
             case ("mine", int(number)):
-                return Remote(self._wire, number)
+                return self._wire.remote(self._wire, number)
+            case ("argument", int(number)):
+                return self._wire.arguments[number]
             case ("same", value):
                 return value
             case ("Counter", dict(counts)):
@@ -188,36 +282,33 @@ class _Unpickler(pickle.Unpickler):
                 return fractions.Fraction(numerator, denominator)
             case ("iterator", items):
                 return iter(items)
-            case ("keys", items):
-                return dict.fromkeys(items).keys()
-            case ("values", items):
-                return dict(enumerate(items)).values()
-            case ("items", items):
-                return dict(items).items()
+            case (str(kind), items) if kind in _VIEWS:
+                return _view(kind, items)
         raise pickle.UnpicklingError("no such object")
 
 
-def serve(wire: Wire, source: str) -> None:
+def _view(kind: str, items: Any) -> Any:
+    """Make a view of a dict that shows the items."""
+    if kind == "values":
+        return dict(enumerate(items)).values()
+    return dict.fromkeys(items).keys() if kind == "keys" else dict(items).items()
+
+
+def serve(wire: Wire, names: dict[str, Any], source: str) -> None:
     """Run an answer, then do what the tests ask of it, until they hang up."""
-    names: dict[str, Any] = {"__name__": "answer"}
     try:
         exec(compile(source, "answer.py", "exec"), names)
-        reply: Any = ("value", None)
+        wire.send(("value", None, []))
+    except Hangup:
+        raise
     except BaseException as error:  # SystemExit too: whatever it raises is its answer
-        reply = _raised(error)
+        wire.send((*raised(error), []))
     while True:
-        try:
-            wire.send(reply)
-        except Exception as error:  # it can't be sent: too large, too deep, a type that lies about itself
-            wire.send(_raised(error))
-        question = wire.receive()
-        try:
-            reply = ("value", _do(question, names))
-        except BaseException as error:
-            reply = _raised(error)
+        wire.reply(wire.receive())
 
 
-def _do(question: Sequence[Any], names: Mapping[str, Any]) -> Any:
+def do(question: Sequence[Any], names: Mapping[str, Any]) -> Any:
+    """Do what the tests ask of an answer that bound ``names``."""
     match question:
         case ("name", name):
             if name not in names:
@@ -232,7 +323,8 @@ def _do(question: Sequence[Any], names: Mapping[str, Any]) -> Any:
     raise ValueError("no such question")
 
 
-def _raised(error: BaseException) -> tuple[str, str, str]:
+def raised(error: BaseException) -> tuple[str, str, str]:
+    """Describe an exception."""
     try:
         message = str(error)[:500]
     except BaseException:  # its __str__ is the answer's code too

@@ -1,0 +1,56 @@
+"""``unmask tasks``."""
+
+from typing import Annotated
+
+import typer
+
+from unmask.cli.options import Json
+
+tasks = typer.Typer(help="List the tasks, or check that their own solutions are right.")
+
+
+@tasks.callback(invoke_without_command=True)
+def listed(context: typer.Context, json: Json = False) -> None:
+    """List the tasks, or check that their own solutions are right."""
+    if context.invoked_subcommand is not None:
+        return
+    from unmask.cli.methods import summary
+    from unmask.cli.present import emit, table
+    from unmask.tasks import TASKS
+
+    listing = {name: summary(TASKS[name]) for name in TASKS}
+    emit(listing) if json else table(listing)
+
+
+@tasks.command()
+def check(
+    task: Annotated[
+        str, typer.Argument(help="A task's name, or YAML: '{name: mbpp, path: mbpp.jsonl, execute: sandbox}'.")
+    ],
+    split: Annotated[str | None, typer.Option(help="train or test (default: those that the task has).")] = None,
+    problems: Annotated[int | None, typer.Option(min=1, help="How many of each split (default: all).")] = None,
+    json: Json = False,
+) -> None:
+    """Judge the reference solution of every problem; exit code 1 if one is not right."""
+    from unmask.cli.present import emit, plain, progress
+    from unmask.tasks import choose_task
+    from unmask.tasks.references import check_references, splits_of
+
+    chosen = choose_task(task)
+    size = problems or chosen.default_problems
+    splits = {split: chosen.problems(split, size, 0)} if split else splits_of(chosen, size)
+    found = []
+    for name, asked in splits.items():
+        with progress(f"{chosen.name}, {name}", len(asked)) as on_done:
+            found.append(check_references(chosen, asked, name, on_done))
+    if json:
+        by_split = {one.split: {"problems": one.problems, "failed": one.failed} for one in found}
+        emit({"task": chosen.name, "splits": by_split})
+    else:
+        for one in found:
+            right = one.problems - len(one.failed)
+            typer.echo(f"{chosen.name}, {one.split}: {plain(right)} of {plain(one.problems)} references are right")
+            for place in one.failed:
+                typer.echo(f"  not right: {place}")
+    if any(one.failed for one in found):
+        raise typer.Exit(1)
