@@ -106,14 +106,17 @@ def code_of(text: str, wanted: Sequence[str] = (), *, is_begun: bool = False) ->
 
 def _part(text: str, contents: Sequence[str], wanted: Sequence[str]) -> str:
     """Find the longest part that parses and binds what is asked for, in blocks, in the text, in lines of code."""
-    for content in reversed(contents):
-        if part := longest(content, wanted):
+    for content in contents[:-_MOST_PARTS:-1]:
+        if part := max(longest(content, wanted), longest(_unglued(content), wanted), key=len):
             return part
-    # A fence behind the last line of code, or before the first, is none to CommonMark.
-    split = _GLUED_BEHIND.sub(r"\n\1", _GLUED_BEFORE.sub(r"\1\n", text))
     within = (span[2].strip() for span in _SPAN.finditer(text[:_LONGEST]))
-    candidates = [text, split, *dedented(text), *within]
+    candidates = [text, _unglued(text), *dedented(text), *within]
     return max((longest(candidate, wanted) for candidate in candidates[:_MOST_PARTS]), key=len)
+
+
+def _unglued(text: str) -> str:
+    """Put fences behind the last line of code, or before the first, on lines of their own; to CommonMark they are none."""
+    return _GLUED_BEHIND.sub(r"\n\1", _GLUED_BEFORE.sub(r"\1\n", text))
 
 
 def _with_needs(code: str, before: Sequence[str], wanted: Sequence[str]) -> str:

@@ -8,7 +8,6 @@ PYTHON = ("python", "python3", "python2", "py", "py3", "ipython", "ipython3")
 _TAB = 4
 # What may stand before a fence: the marks of quotations and list items that it is in.
 _OPENS = re.compile(r"^(?P<place>[ \t]*(?:(?:>|[-*+]|\d{1,9}[.)])[ \t]+|>)*)(?P<fence>`{3,}|~{3,})(?P<info>.*)$")
-_QUOTED = re.compile(r"^[ \t]*>[ \t]?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +47,14 @@ def blocks(text: str) -> Iterator[Block]:
             if (within := _within(info, len(opens["fence"]))) is not None:
                 yield Block(language=within[0], content=within[1], start=start, end=at)
             continue
-        indent, is_quoted = _width(opens["place"]), ">" in opens["place"]
+        quoted = re.compile(rf"(?:[ \t]*>[ \t]?){{0,{opens['place'].count('>')}}}")
+        indent = _width(quoted.sub("", opens["place"], count=1))
         closes = re.compile(rf"{re.escape(sign)}{{{len(opens['fence'])},}}[ \t]*$")
         content = []
         while number < len(lines):
             line = lines[number]
             number, at = number + 1, at + len(line)
-            line = _QUOTED.sub("", line) if is_quoted else line
+            line = quoted.sub("", line, count=1)
             bare = line.strip()
             if closes.match(bare) and _width(line[: len(line) - len(line.lstrip())]) < indent + _TAB:
                 break
