@@ -115,7 +115,7 @@ def _part(text: str, contents: Sequence[str], wanted: Sequence[str]) -> str:
 
 
 def _unglued(text: str) -> str:
-    """Put fences behind the last line of code, or before the first, on lines of their own; to CommonMark they are none."""
+    """Put fences behind the last line of code, or before the first, on lines of their own."""
     return _GLUED_BEHIND.sub(r"\n\1", _GLUED_BEFORE.sub(r"\1\n", text))
 
 

@@ -39,7 +39,7 @@ RIGHT = {
     "on one line without a language": "```def half(n): return n // 2```",
     "a span of code": "It is `half = lambda n: n // 2`, in short.",
     "closed behind the last line": "```python\ndef half(n):\n    return n // 2```\nSo it goes.",
-    "closed behind the last of several lines": "```python\ndef half(n):\n    if n:\n        n //= 2\n    return n```\nSo.",
+    "closed behind the last of several": "```py\ndef half(n):\n    if n:\n        n //= 2\n    return n```\nSo.",
     "code behind the opening fence": "```python def half(n):\n    return n // 2\n```",
     "only closed (lm-eval#3710)": f"{GOOD}```\nThis halves.",
     "only closed, then an example": f"{GOOD}```\nSo:\n```python\nhalf(4)\n```",
