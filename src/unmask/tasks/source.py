@@ -112,6 +112,8 @@ def body(text: str) -> str:
     """
     lines = text[:_LONGEST].strip("\n").split("\n")
     indented = next((number for number, line in enumerate(lines) if line[:1].isspace() and line.strip()), 0)
+    if any(map(_OPENS.match, lines[:indented])):  # of another function
+        indented = 0
     for first in dict.fromkeys((0, indented)):
         rest = lines[first:]
         if not rest[0][:1].isspace():

@@ -113,6 +113,8 @@ WRONG = {
     "a draft last": f"```python\n{GOOD}```\n```python\n{BAD}```",
     "only thought": f"<think>\n```python\n{GOOD}```",
     "another name": f"```python\n{GOOD.replace('half', 'halve')}```",
+    "another name, several lines": f"```python\n{START.replace('half', 'halve')}    return n // 2\n```",
+    "another name, no fence": f"{START.replace('half', 'halve')}\n    m = n\n    return m // 2\n",
     "within another function": f"```python\ndef outer():\n{textwrap.indent(GOOD, '    ')}```",
     "within a class": f"```python\nclass A:\n{textwrap.indent(GOOD, '    ')}```",
     "in a comment": "```python\n# half = lambda n: n // 2\n```",
