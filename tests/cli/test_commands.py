@@ -14,7 +14,19 @@ from safetensors.torch import load_file
 from unmask.models import ScratchSpec, from_scratch, load
 
 TALK = {"messages": [{"role": "user", "content": "What is two"}, {"role": "assistant", "content": "It is four."}]}
-COMMANDS = ("quickstart", "sft", "generate", "chat", "eval", "preview", "check", "inspect", "methods", "convert")
+COMMANDS = (
+    "quickstart",
+    "sft",
+    "generate",
+    "chat",
+    "eval",
+    "preview",
+    "check",
+    "inspect",
+    "methods",
+    "convert",
+    "tasks",
+)
 
 
 @pytest.fixture
