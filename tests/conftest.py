@@ -1,4 +1,4 @@
-"""Shared by all tests: one thread, toys on the path, no network."""
+"""Shared by all tests: shapes and types are checked, one thread, toys on the path, no network."""
 
 import os
 import sys
@@ -8,6 +8,17 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 sys.path.insert(0, str(Path(__file__).parent))
 
-import torch  # noqa: E402  # after the environment is set
+import jaxtyping  # noqa: E402  # after the environment is set
+import pytest  # noqa: E402
+import torch  # noqa: E402
 
 torch.set_num_threads(1)
+jaxtyping.install_import_hook("unmask", "typechecks.checked")  # before anything of the package is imported
+
+
+@pytest.fixture
+def unchecked():
+    """Leave annotations alone: for tests of what the package itself says to values of a wrong kind."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

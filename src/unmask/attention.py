@@ -6,7 +6,7 @@ The models materialise it in whatever form their backend needs; caches evaluate 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Int
@@ -43,6 +43,7 @@ class Columns:
         )
 
 
+@runtime_checkable
 class AttentionRule(Protocol):
     """A frozen value that says which key columns a query column may attend to within its document."""
 

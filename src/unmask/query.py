@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -26,6 +26,7 @@ class SoftTokens:
     weights: Float[Tensor, "M J"]
 
 
+@runtime_checkable
 class Store(Protocol):
     """Keys and values of columns that a model has read: a slot for each (row, column) of the text.
 

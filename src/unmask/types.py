@@ -6,7 +6,7 @@ R x N what the model reads. R may exceed B (several views of an example), N may 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -111,6 +111,7 @@ class Traits:
     takes_positions: bool = True
 
 
+@runtime_checkable
 class Denoiser(Protocol):
     """A loaded model. The logit shift of models adapted from autoregressive ones lives behind it, and only there."""
 
@@ -152,6 +153,7 @@ class Denoiser(Protocol):
         ...
 
 
+@runtime_checkable
 class Objective(Protocol):
     """A training method: given clean text, what does the model read, and what is each answer worth?
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from toys import Hash, Uniform
-from unmask.attention import CLEAN, PAD, may_attend
+from unmask.attention import ANCHORED, CLEAN, PAD, may_attend
 from unmask.canvas import Example, lay_out
 from unmask.config import choose, field_names
 from unmask.losses import unit
@@ -85,9 +85,12 @@ def test_the_prompt_is_never_corrupted_and_never_asked(objective, packed):
         keys = zip(columns.segment[is_prompt].tolist(), columns.position[is_prompt].tolist(), strict=True)
         expected = [truth[key] for key in keys]
         seen = n.query.ids[is_prompt].tolist()
-        anchored = [t == Hash().mask_id for t in seen]  # positions run on from an anchor in the prompt
-        assert all(t == e for t, e in zip(seen, expected, strict=True) if t != Hash().mask_id)
-        assert not any(anchored) or objective.name == "sdlm"
+        anchored = (columns.stream[is_prompt] == ANCHORED).tolist()  # positions run on from an anchor in the prompt
+        assert all(t == e or (a and t == Hash().mask_id) for t, e, a in zip(seen, expected, anchored, strict=True))
+        assert len(n.at)
+        row, column = n.at.unbind(1)
+        assert torch.equal(columns.segment[row, column], n.example)
+        assert (columns.position[row, column] >= start).all()
         assert n.weight.shape == n.targets.shape == n.example.shape == n.noise_level.shape == n.at.shape[:1]
 
 
@@ -118,7 +121,8 @@ def test_no_answer_can_be_read(objective, shift):
     lm = from_scratch(ScratchSpec(hidden_size=32, layers=2, heads=2), "digits", shift=shift)
     for name, settings in objective.heads.items():
         lm.attach(name, settings)
-    n = objective.noise(batch(row_length=40), model=lm, draws=Draws(seed=2), progress=0.5)
+    b = batch(row_length=40)
+    n, truth = objective.noise(b, model=lm, draws=Draws(seed=2), progress=0.5), gold(b)
     columns, limit = n.query.columns, 12
     seen = may_attend(n.query.rule, columns, columns)
     with torch.no_grad():
@@ -126,16 +130,18 @@ def test_no_answer_can_be_read(objective, shift):
         for k in range(0, len(n.at), max(1, len(n.at) // limit)):
             if n.weight[k] == 0:
                 continue
-            row, target = int(n.at[k, 0]), int(n.targets[k])
+            (row, column), target = n.at[k].tolist(), int(n.targets[k])
             ids = n.query.ids.clone()
             # Every visible column of the row that holds the gold token at the asked position gets another one.
-            position = int(columns.position[row, n.at[k, 1]]) if objective.name != "sdlm" else None
-            same = (columns.segment[row] == n.example[k]) & (ids[row] == target)
-            if position is not None:
-                same &= columns.position[row] == position
-                ids[row, same] = (target + 1) % 9
-                moved = lm.logits(type(n.query)(**{**vars(n.query), "ids": ids}), n.at)
-                torch.testing.assert_close(moved[k], plain[k], rtol=0, atol=1e-5)
+            # Where the target stands: at the column that is read or, with shifted logits, one further on.
+            before = column - 1 if n.query.before is None else int(n.query.before[row, column])
+            position = int(columns.position[row, before]) + 1 if shift else int(columns.position[row, column])
+            assert truth[int(n.example[k]), position] == target
+            same = (columns.segment[row] == n.example[k]) & (ids[row] == target) & (columns.position[row] == position)
+            ids[row, same] = (target + 1) % 9
+            assert same.any() or objective.name != "sdlm"  # which always shows the clean text, but not to everyone
+            moved = lm.logits(type(n.query)(**{**vars(n.query), "ids": ids}), n.at)
+            torch.testing.assert_close(moved[k], plain[k], rtol=0, atol=1e-5)
     assert seen.any(-1).all()
 
 

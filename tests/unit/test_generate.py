@@ -175,7 +175,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("prompts", "options", "says"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_decoded_is_refused(lm, prompts, options, says):
+def test_what_cannot_be_decoded_is_refused(unchecked, lm, prompts, options, says):
     with pytest.raises(UserError, match=says):
         generate(lm, prompts, **options)
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from unmask.seeds import Draws
 from unmask.types import Denoiser, Noised, Scored
 
 
+@runtime_checkable
 class Asks(Protocol):
     """The part of an objective that is needed here."""
 

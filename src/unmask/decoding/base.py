@@ -1,7 +1,7 @@
 """The parts of a decoder: their protocols and registries."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -14,6 +14,7 @@ from unmask.seeds import Draws
 from unmask.types import Denoiser, Query, SoftTokens
 
 
+@runtime_checkable
 class View(Protocol):
     """What the model reads of a state, and how its answers are read back."""
 
@@ -37,6 +38,7 @@ class View(Protocol):
         ...
 
 
+@runtime_checkable
 class Proposal(Protocol):
     """Logits to tokens: shape, propose, rank."""
 
@@ -60,6 +62,7 @@ class Proposal(Protocol):
         ...
 
 
+@runtime_checkable
 class Selection(Protocol):
     """Which open places are written now."""
 
@@ -88,6 +91,7 @@ class Selection(Protocol):
         ...
 
 
+@runtime_checkable
 class BlockRule(Protocol):
     """Which part of the canvas is in play."""
 
@@ -123,6 +127,7 @@ class BlockRule(Protocol):
         ...
 
 
+@runtime_checkable
 class Revision(Protocol):
     """Which written tokens are taken back or replaced."""
 
@@ -165,6 +170,7 @@ class Revision(Protocol):
         ...
 
 
+@runtime_checkable
 class Stop(Protocol):
     """When a row is finished before its canvas is full."""
 
@@ -173,6 +179,7 @@ class Stop(Protocol):
         ...
 
 
+@runtime_checkable
 class Constraint(Protocol):
     """What the text must be."""
 
@@ -189,6 +196,7 @@ class Constraint(Protocol):
         ...
 
 
+@runtime_checkable
 class Search(Protocol):
     """Decoding a prompt in several rows, its particles, side by side."""
 
@@ -215,6 +223,7 @@ class Search(Protocol):
         ...
 
 
+@runtime_checkable
 class Reader(Protocol):
     """Calls the model throughout one run, and remembers what it may."""
 
@@ -228,6 +237,7 @@ class Reader(Protocol):
         ...
 
 
+@runtime_checkable
 class CachePolicy(Protocol):
     """How the model is called."""
 

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from unmask.canvas import Batch
+from unmask.decoding.base import Reader
 from unmask.decoding.decoder import Parts
 from unmask.decoding.propose import propose
 from unmask.decoding.state import Candidates, Change, State, Step
@@ -18,7 +19,6 @@ from unmask.seeds import Draws
 from unmask.types import Denoiser
 
 
-@torch.no_grad()
 def decode(
     model: Denoiser, batch: Batch, parts: Parts, *, draws: Draws, is_open: Bool[Tensor, "B L"] | None = None
 ) -> Iterator[Step]:
@@ -39,35 +39,45 @@ def decode(
     first = replace(start(batch, model.mask_id, is_open), steps=steps)
     state, _ = advance(first, parts, draws, index=0, eos_ids=model.eos_ids)
     reader = parts.cache.open(model)
-    index = forwards = 0
+    index = 0
     while not bool(state.is_done.all()):
-        candidates, soft = propose(model, state, parts, draws, index, reader=reader)
-        candidates = parts.selection.refine(candidates)
-        state, candidates = _cut(replace(state, soft=soft), candidates, parts)
-        chosen = parts.selection.select(candidates)
-        _check(candidates, chosen, may_wait=parts.selection.may_wait)
-        state, chosen = _admit(state, candidates, chosen, parts)
-        change = parts.revision.revise(state, candidates, chosen)
-        if change.write is not chosen:
-            change = _admit_change(state, candidates, change, chosen, parts=parts)
-        written = _write(state, candidates, change, model.mask_id)
-        state = replace(written, is_held=parts.revision.holds(written, _changed(state, candidates, change)))
-        ended = parts.stop.is_finished(state, model.eos_ids) & ~state.is_held | state.is_stuck
-        state = _finish(state, ended & ~state.is_done)
-        state, picked = advance(state, parts, draws, index=index + 1, eos_ids=model.eos_ids)
-        yield Step(
-            index=index,
-            at=_places(batch, candidates, change.write),
-            tokens=candidates.token[change.write],
-            scores=candidates.score[change.write],
-            probabilities=candidates.log_prob[change.write].exp(),
-            taken_back=_places(batch, candidates, change.hide | (change.write & ~candidates.is_open)),
-            live=candidates.rows,
-            forwards=reader.forwards - forwards,
-            picked=picked,
-            state=replace(state, soft=None, notes={}),
-        )
-        index, forwards = index + 1, reader.forwards
+        state, step = _step(model, state, parts, draws, index, reader=reader)
+        yield step
+        index += 1
+
+
+@torch.no_grad()
+def _step(
+    model: Denoiser, state: State, parts: Parts, draws: Draws, index: int, *, reader: Reader
+) -> tuple[State, Step]:
+    """Make one step; return what the next one goes on from, and what is told of it."""
+    batch, forwards = state.batch, reader.forwards
+    candidates, soft = propose(model, state, parts, draws, index, reader=reader)
+    candidates = parts.selection.refine(candidates)
+    state, candidates = _cut(replace(state, soft=soft), candidates, parts)
+    chosen = parts.selection.select(candidates)
+    _check(candidates, chosen, may_wait=parts.selection.may_wait)
+    state, chosen = _admit(state, candidates, chosen, parts)
+    change = parts.revision.revise(state, candidates, chosen)
+    if change.write is not chosen:
+        change = _admit_change(state, candidates, change, chosen, parts=parts)
+    written = _write(state, candidates, change, model.mask_id)
+    state = replace(written, is_held=parts.revision.holds(written, _changed(state, candidates, change)))
+    ended = parts.stop.is_finished(state, model.eos_ids) & ~state.is_held | state.is_stuck
+    state = _finish(state, ended & ~state.is_done)
+    state, picked = advance(state, parts, draws, index=index + 1, eos_ids=model.eos_ids)
+    return state, Step(
+        index=index,
+        at=_places(batch, candidates, change.write),
+        tokens=candidates.token[change.write],
+        scores=candidates.score[change.write],
+        probabilities=candidates.log_prob[change.write].exp(),
+        taken_back=_places(batch, candidates, change.hide | (change.write & ~candidates.is_open)),
+        live=candidates.rows,
+        forwards=reader.forwards - forwards,
+        picked=picked,
+        state=replace(state, soft=None, notes={}),
+    )
 
 
 def start(batch: Batch, mask_id: int, is_open: Bool[Tensor, "B L"] | None = None) -> State:

@@ -84,8 +84,8 @@ class State:
     def shown(self, index: Int[Tensor, " R"]) -> "State":
         """Show rows as a batch of their own, any number of times each; nothing is remembered of them."""
         batch = self.batch
-        order, length = batch.order[index], batch.canvas_length[index]
-        shown = replace(batch.rows(index), order=order, canvas_length=length)
+        by_example = ("order", "text_length", "filled_length", "canvas_length")
+        shown = replace(batch.rows(index), **{name: getattr(batch, name)[index] for name in by_example})
         return replace(self, **self._by_row(index), batch=shown, soft=None, notes={})
 
     def _by_row(self, index: Int[Tensor, " R"]) -> dict[str, Any]:

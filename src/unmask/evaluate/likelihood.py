@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float64
@@ -31,6 +31,7 @@ from unmask.types import Denoiser
 Order = Literal["any", "blocks"]
 
 
+@runtime_checkable
 class Pair(Protocol):
     """A prompt and its answer as tokens; ``unmask.data.Encoded`` is one."""
 

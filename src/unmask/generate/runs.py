@@ -60,7 +60,7 @@ def run(
     lm.model.eval()
     try:
         # Dynamic shapes: one compilation serves every length of text and every number of rows.
-        with lm.through(torch.compile(lm.model, dynamic=True)) if compile else nullcontext():  # type: ignore[arg-type]
+        with lm.through(torch.compile(lm.model, dynamic=True)) if compile else nullcontext():
             yield from decode(lm, batch, parts, draws=draws, is_open=is_open)
     finally:
         lm.model.train(was_training)

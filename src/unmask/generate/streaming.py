@@ -5,7 +5,7 @@ active block after every forward; ``end`` closes. Tokens are on the CPU, in one 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from unmask.generate.answers import canvases, read_answer
 from unmask.models import LoadedModel
 
 
+@runtime_checkable
 class Streamer(Protocol):
     """transformers' ``BaseStreamer``."""
 

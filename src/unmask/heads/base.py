@@ -1,13 +1,14 @@
 """What every head is: a module with a name, settings that are saved, and an optimiser group of its own."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import nn
 
 from unmask.registry import Registry
 
 
+@runtime_checkable
 class Head(Protocol):
     """A small ``torch.nn.Module`` beside the LM head.
 

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -78,7 +79,7 @@ class ConfidenceStream(nn.Module):
         self._before = None if last else u
         if last:
             logits = self.out(u)
-            self._logits = logits.squeeze(-1).float()
+            self._logits = logits.squeeze(-1).to(torch.promote_types(logits.dtype, torch.float32))
             x = x + 0 * logits  # data-parallel wrappers wait only for what the model's output hangs on
         return (x, *output[1:]) if isinstance(output, tuple) else x
 

@@ -53,7 +53,7 @@ class SoftMask(nn.Module):
         """The largest share that predictions may take."""
         return self.raw_scale.sigmoid()
 
-    def share(self, entropy: Float[Tensor, " M"]) -> Float[Tensor, " M"]:
+    def share(self, entropy: Float[Tensor, "*M"]) -> Float[Tensor, "*M"]:
         """Return lambda: larger where the prediction is surer."""
         centre, steepness = -F.softplus(self.raw_centre), F.softplus(self.raw_steepness)
         return self.scale * (steepness * (-entropy - centre)).sigmoid()
@@ -65,7 +65,7 @@ class SoftMask(nn.Module):
             logits: predictions for hidden positions; no gradient flows into them.
             mask_id: never blended as a prediction.
         """
-        logits = logits.detach().float()
+        logits = logits.detach().to(torch.promote_types(logits.dtype, torch.float32))
         log_p = logits.log_softmax(-1)
         entropy = -(log_p.exp() * log_p).sum(-1)
         allowed = logits.clone()

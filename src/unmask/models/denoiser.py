@@ -173,7 +173,7 @@ class LoadedModel:
         recompute_activations(self.stock)
 
     @contextmanager
-    def through(self, wrapped: nn.Module) -> Iterator[None]:
+    def through(self, wrapped: Callable[..., Any]) -> Iterator[None]:
         """Send forward passes through a wrapper of the model (DDP, FSDP), so that gradients synchronise."""
         self._forward, before = wrapped, self._forward
         try:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from unmask.errors import UserError
+from unmask.models.facts import Facts
 from unmask.transformers_api import render_chat
 
 ADDED_MASK = "<|mask|>"
@@ -156,7 +157,7 @@ def _as_list(value: Any) -> list[int]:
     return [int(v) for v in value] if isinstance(value, (list, tuple)) else [int(value)]
 
 
-def check_mask(mask_id: int, *, rows: int, ends: Ends, pad_id: int | None) -> None:
+def check_mask(mask_id: int, *, rows: int, ends: Ends | Facts, pad_id: int | None) -> None:
     """Refuse a mask token that the model cannot embed or that means something else."""
     if not 0 <= mask_id < rows:
         raise UserError(

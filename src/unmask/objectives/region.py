@@ -1,7 +1,6 @@
 """Where a method may work: a set of response columns, in groups that have a noise level each."""
 
 from dataclasses import dataclass, replace
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int
@@ -51,7 +50,7 @@ class Region:
         """Give every column the value of its group (columns of no group get that of group 0: leave them out)."""
         return values[self.group.clamp(min=0)]
 
-    def only(self, rows: Int[Tensor, " R"]) -> Self:
+    def only(self, rows: Int[Tensor, " R"]) -> "Region":
         """Keep some rows; groups keep their numbers."""
         by_column = {name: getattr(self, name)[rows] for name in ("is_response", "is_hidden", "settled", "group")}
         return replace(self, batch=self.batch.rows(rows), **by_column)

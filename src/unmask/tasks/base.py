@@ -43,6 +43,7 @@ class Problem:
         return Record(prompt=self.prompt, completion=self.solution, place=self.place)
 
 
+@runtime_checkable
 class Task(Protocol):
     """Where problems come from and when an answer is right.
 
@@ -90,7 +91,7 @@ class _Tasks(Registry[Task]):
         """Return a class decorator that enters the class under ``name``, deaf to thinking."""
         enter = super().register(name)
 
-        def deafen(cls: type[Task]) -> type[Task]:
+        def deafen(cls: type[Any]) -> type[Any]:
             for judged in ("is_right", "grades"):
                 if hasattr(cls, judged):
                     setattr(cls, judged, _outside_thinking(getattr(cls, judged)))

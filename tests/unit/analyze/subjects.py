@@ -6,6 +6,7 @@ import torch
 
 from toys import Toy, Uniform
 from unmask.data import Collator, Encoded
+from unmask.models import LoadedModel
 from unmask.seeds import Draws
 from unmask.types import Scored
 
@@ -21,6 +22,11 @@ class LoadedToy(Toy):
     tokenizer: object = None
     filler_id: int = EOS
     source: str = "toy"
+
+    @property
+    def __class__(self):
+        """Pass for what the studies are annotated with."""
+        return LoadedModel
 
 
 @dataclass(kw_only=True)

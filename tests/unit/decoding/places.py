@@ -7,6 +7,7 @@ import torch
 from toys import Doubts, Hash
 from unmask.canvas import Example, lay_out
 from unmask.decoding import SELECTIONS, Candidates, Decoder, decode
+from unmask.decoding.loop import start
 from unmask.decoding.notes import Notebook
 from unmask.seeds import Draws
 
@@ -52,6 +53,12 @@ def places(
         look_ahead=None,
         trust=None if trust is None else torch.tensor([trust], dtype=torch.float64),
     )
+
+
+def state_of(log_prob=(0.0,)):
+    """One row without a prompt; ``log_prob``: of its tokens when they were written."""
+    batch = lay_out([Example(prompt=(), answer=(), order=0, canvas=len(log_prob))], block_size=4, filler_id=9)
+    return replace(start(batch, MASK), log_prob=torch.tensor([log_prob], dtype=torch.float64))
 
 
 def picked(name, candidates, *, steps=None, **fields):

@@ -1,5 +1,7 @@
 """The loop: what a step keeps, and that a row is its own affair."""
 
+from dataclasses import replace
+
 import torch
 from places import MASK, places
 
@@ -33,14 +35,15 @@ def test_what_is_refused_in_one_row_leaves_the_revision_of_another_alone():
     fields = ("rows", "columns", "width", "canvas", "is_open", "is_asked", "token", "written", "log_prob", "score")
     two = {name: getattr(one, name).repeat(2, *[1] * (getattr(one, name).ndim - 1)) for name in fields}
     two["rows"] = torch.tensor([0, 1])
-    candidates = type(one)(**{**vars(one), **two, "block_open": one.block_open.repeat(2)})
+    counts = {name: getattr(one, name).repeat(2) for name in ("block_open", "block_steps")}
+    candidates = type(one)(**{**vars(one), **two, **counts})
     state = start(rows(2), MASK)
     chosen = torch.tensor([[False, True, False, False]] * 2)
     revised = Change(
         write=torch.tensor([[False, False, True, False]] * 2), hide=torch.tensor([[True, False, False, False]] * 2)
     )
     allowed = torch.tensor([[True, True, False, True], [True] * 4])
-    parts = type("P", (), {"constraint": Only(allowed)})()
+    parts = replace(Decoder().parts(), constraint=Only(allowed))
     found = _admit_change(state, candidates, revised, chosen, parts=parts)
     assert found.write.tolist() == [[False, True, False, False], [False, False, True, False]]
     assert found.hide.tolist() == [[False] * 4, [True, False, False, False]]
@@ -48,7 +51,7 @@ def test_what_is_refused_in_one_row_leaves_the_revision_of_another_alone():
 
 def test_beyond_the_cut_nothing_is_proposed():
     candidates = places([0.5, 0.6, 0.7, 0.8])
-    parts = type("P", (), {"blocks": type("B", (), {"cut": lambda self, candidates: torch.tensor([2])})()})()
+    parts = replace(Decoder().parts(), blocks=type("B", (), {"cut": lambda self, candidates: torch.tensor([2])})())
     _, cut = _cut(start(rows(1), MASK), candidates, parts)
     assert cut.is_open[0].tolist() == [True, True, False, False]
     for values in (cut.score, cut.log_prob):

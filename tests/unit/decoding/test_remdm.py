@@ -2,11 +2,10 @@
 
 import math
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
-from places import MASK, places, trace
+from places import MASK, places, state_of, trace
 
 from toys import Table
 from unmask.decoding import REVISIONS, SELECTIONS, Decoder
@@ -69,7 +68,7 @@ def rates(fields, step, steps):
         random=GRID * 2,
     )  # fmt: skip
     chosen = SELECTIONS["remdm"](**fields).select(replace(candidates, steps=steps))
-    change = REVISIONS["remdm"](**fields).revise(None, candidates, chosen)
+    change = REVISIONS["remdm"](**fields).revise(state_of(), candidates, chosen)
     assert torch.equal(change.write, chosen)
     return chosen[0, :FINE].double().mean().item(), change.hide[0, FINE:].double().mean().item()
 
@@ -131,13 +130,13 @@ def test_shares_of_conf_by_hand():
     was = [0.9, 0.5, 0.1]
     weight = [math.exp(-p) for p in was]
     shares = [w / sum(weight) / 3 for w in weight]
-    log_prob = torch.tensor([[*was, 1.0]], dtype=torch.float64).log()
+    state = state_of([*(math.log(p) for p in was), 0.0])
     for slack, expected in ((-1e-6, [0, 1, 2]), (1e-6, [])):
         drawn = [*(share + slack for share in shares), 0]
         candidates = places([0.5] * 4, closed=[0, 1, 2], trust=[0.0] * 4, steps_done=2, steps=4, random=drawn)
         # From 1/2 to 3/4 written: bound (1 - 3/4) / (1/2) = 1/2; two thirds of it are 1/3.
         change = REVISIONS["remdm"](strategy="conf", eta=2 / 3).revise(
-            SimpleNamespace(log_prob=log_prob), candidates, torch.zeros(1, 4, dtype=torch.bool)
+            state, candidates, torch.zeros(1, 4, dtype=torch.bool)
         )
         assert change.hide[0].nonzero().flatten().tolist() == expected
 
@@ -192,7 +191,7 @@ def revised(probabilities, *, closed, notes=None, chosen=(), **fields):
     candidates = places(probabilities, closed=closed, trust=[0.0] * len(p), logits=logits.tolist(), notes=notes)
     is_chosen = torch.zeros_like(candidates.is_open)
     is_chosen[0, list(chosen)] = True
-    change = REVISIONS["remdm_rounds"](**fields).revise(None, candidates, is_chosen)
+    change = REVISIONS["remdm_rounds"](**fields).revise(state_of(), candidates, is_chosen)
     found = tuple(done[0].nonzero().flatten().tolist() for done in (change.write, change.hide))
     return found, candidates.notes.written(1)
 

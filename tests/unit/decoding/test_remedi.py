@@ -1,6 +1,6 @@
 import pytest
 import torch
-from places import places, trace
+from places import places, state_of, trace
 
 from toys import Doubts, Hash
 from unmask.decoding import Decoder, RemediRevision
@@ -13,7 +13,7 @@ def change(trust, closed, chosen):
     candidates = places([0.5] * len(trust), closed=closed, trust=trust)
     picked = torch.zeros_like(candidates.is_open)
     picked[0, chosen] = True
-    result = RemediRevision().revise(None, candidates, picked)
+    result = RemediRevision().revise(state_of(), candidates, picked)
     return result.write[0].nonzero().flatten().tolist(), result.hide[0].nonzero().flatten().tolist()
 
 

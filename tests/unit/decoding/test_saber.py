@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from places import picked, places, trace
+from places import picked, places, state_of, trace
 
 from toys import Hash
 from unmask.canvas import Example, lay_out
@@ -17,7 +17,7 @@ from unmask.decoding.propose import _sureness
 def revised(candidates, chosen, **fields):
     is_chosen = torch.zeros_like(candidates.is_open)
     is_chosen[0, chosen] = True
-    change = REVISIONS["saber"](**fields).revise(None, candidates, is_chosen)
+    change = REVISIONS["saber"](**fields).revise(state_of(), candidates, is_chosen)
     return tuple(found[0].nonzero().flatten().tolist() for found in (change.write, change.hide))
 
 

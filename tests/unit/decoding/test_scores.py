@@ -5,6 +5,7 @@ import torch
 from places import picked, places
 
 from unmask.decoding.scores import SCORES, probability
+from unmask.seeds import Draws
 
 
 @pytest.mark.parametrize("size", [2, 11, 700_000])
@@ -29,7 +30,7 @@ def test_unlikely_tokens_keep_their_probability():
 
 def test_entropy_of_a_certain_and_of_a_uniform_place():
     logits = torch.tensor([[0.0, -1e30, -1e30, -1e30], [0.0, 0.0, 0.0, 0.0]])
-    found = SCORES["entropy"](logits, torch.zeros(2, dtype=torch.int64), None, ())
+    found = SCORES["entropy"](logits, torch.zeros(2, dtype=torch.int64), Draws(seed=0), ())
     assert found.tolist() == pytest.approx([0.0, -1.3862944], abs=1e-6)
 
 

@@ -24,7 +24,7 @@ PROMPTS = [[1, 2, 3], [4], [5, 6, 7, 8, 1]]
 
 def softened(scale=0.5):
     """Of a head that gives way at any entropy: these models are never sure."""
-    head = SoftMask(None)
+    head = SoftMask(torch.nn.Identity())
     head.raw_centre.data = torch.tensor(6.0)
     head.raw_scale.data = torch.tensor(math.log(scale / (1 - scale)))
     return head

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from places import MASK, picked, places, trace
+from places import MASK, picked, places, state_of, trace
 
 from toys import Hash
 from unmask.attention import SHADOW, BlockCausal, may_attend
@@ -52,7 +52,7 @@ def verified(probabilities, *, chosen, before, closed, **fields):
     )  # fmt: skip
     is_chosen = torch.zeros_like(candidates.is_open)
     is_chosen[0, chosen] = True
-    change = REVISIONS["wino"](**fields).revise(None, candidates, is_chosen)
+    change = REVISIONS["wino"](**fields).revise(state_of(), candidates, is_chosen)
     assert torch.equal(change.write, is_chosen)
     return change.hide[0].nonzero().flatten().tolist()
 

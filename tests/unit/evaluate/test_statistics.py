@@ -108,7 +108,7 @@ def test_holm_by_hand():
 
 
 @pytest.mark.parametrize("values", [[], [[]], [[[1.0]]], [1.0, math.nan], [math.inf]])
-def test_what_cannot_be_resampled(values):
+def test_what_cannot_be_resampled(unchecked, values):
     with pytest.raises(UserError, match="expected"):
         bootstrap_interval(values)
 

@@ -1,5 +1,7 @@
 """Infilling: given tokens stay, blanks are filled, and the text comes back whole."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -136,7 +138,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("texts", "options", "says"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_filled_is_refused(lm, texts, options, says):
+def test_what_cannot_be_filled_is_refused(unchecked, lm, texts, options, says):
     with pytest.raises(UserError, match=says):
         infill(lm, texts, **options)
 
@@ -147,7 +149,7 @@ def test_a_blank_at_the_start_needs_a_model_without_shift():
         infill(from_scratch(SPEC, shift=True), "___1", blank_tokens=2)
 
 
-def test_no_space_is_lost_or_added_at_the_joints():
+def test_no_space_is_lost_or_added_at_the_joints(lm):
     """SentencePiece puts a space before a text and drops that of its first word."""
     from unmask.generate.blanks import _continued, _spelled_after
 
@@ -170,6 +172,6 @@ def test_no_space_is_lost_or_added_at_the_joints():
 
     tokenizer = Words()
     assert [tokenizer.known[token] for token in _continued(tokenizer, " b c")][-2:] == ["▁b", "▁c"]
-    lm = type("Lm", (), {"tokenizer": tokenizer})()
+    lm = replace(lm, tokenizer=tokenizer)
     assert _spelled_after(lm, tokenizer.encode("a"), tokenizer.encode("b")) == " b"
     assert _spelled_after(lm, [], tokenizer.encode("b")) == "b"

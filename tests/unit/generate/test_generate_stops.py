@@ -89,7 +89,7 @@ def test_a_revision_that_still_holds_the_block_is_waited_for(lm):
 
 
 @pytest.mark.parametrize("strings", [[""], [3], ["a", ""]])
-def test_what_is_no_stop_string_is_refused(lm, strings):
+def test_what_is_no_stop_string_is_refused(unchecked, lm, strings):
     with pytest.raises(UserError, match="stop string: expected text of at least one character, found"):
         generate(lm, [[1, 1]], stop_strings=strings)
 

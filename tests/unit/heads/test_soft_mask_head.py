@@ -11,7 +11,7 @@ MASK = 4
 
 
 def head(scale=None, *, grad=False, **options):
-    made = SoftMask(None, **options)
+    made = SoftMask(torch.nn.Identity(), **options)
     made.requires_grad_(grad)
     if scale is not None:
         made.raw_scale.data = torch.tensor(math.log(scale / (1 - scale)))
@@ -101,4 +101,4 @@ def test_nothing_to_blend_still_hangs_on_the_scalars():
 def test_settings_make_it_again():
     made = head(top_k=2, lr=0.5)
     assert made.settings == {"top_k": 2, "lr": 0.5, "scale": 1e-6}
-    assert HEADS["soft_mask"](None, **made.settings).settings == made.settings
+    assert HEADS["soft_mask"](torch.nn.Identity(), **made.settings).settings == made.settings

@@ -166,6 +166,17 @@ def test_they_have_an_optimiser_group_of_their_own(head, tmp_path, monkeypatch):
     assert {(lr, decay) for lr, decay, _ in groups[:-1]} == {(1e-2, 0.1), (1e-2, 0.0)}
 
 
+def test_weight_decay_leaves_heads_alone(tmp_path):
+    """The confidence stream ends in zeros, so that its blocks have no gradient at first: a step leaves them alone."""
+    lm = fresh()
+    lm.attach("confidence", {"taps": 2, "lr": 0.02})
+    before = {name: p.detach().clone() for name, p in lm.heads.named_parameters()}
+    trained(lm, "confidence", tmp_path / "run", steps=1, weight_decay=0.5, schedule="constant")
+    moved = {name for name, p in lm.heads.named_parameters() if not torch.equal(p, before[name])}
+    assert moved
+    assert not any("blocks" in name for name in moved)
+
+
 def test_learning_rates_follow_the_schedule_together(tmp_path):
     """One step of warm-up out of two: both groups start at nothing, so nothing moves."""
     lm = fresh()

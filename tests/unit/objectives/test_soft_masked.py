@@ -24,7 +24,7 @@ from unmask.types import Traits
 
 def softened(model, scale=0.5):
     """Give a model (or a toy) a head that blends at any entropy."""
-    head = SoftMask(None)
+    head = SoftMask(torch.nn.Identity())
     head.raw_scale.data = torch.tensor(math.log(scale / (1 - scale)))
     head.raw_centre.data = torch.tensor(6.0)
     if isinstance(model.heads, dict):

@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import Self
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from unmask.attention import Grid
+from unmask.decoding.shares import at_most
 from unmask.decoding.state import Candidates, State
 from unmask.errors import UserError
 
@@ -33,7 +33,7 @@ class Fitted(ABC):
         """They stay."""
         del state
 
-    def sized(self, block_size: int, grid: Grid = "answer") -> Self:
+    def sized(self, block_size: int, grid: Grid = "answer") -> "Fitted":
         """Take the decoder's block size."""
         del grid
         return replace(self, block_size=block_size)  # type: ignore[type-var]  # every rule is a dataclass
@@ -59,7 +59,7 @@ class Fitted(ABC):
         )
 
     def _window(self, canvas: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
-        return (canvas * self.window).long().clamp(min=1)
+        return at_most(self.window, canvas).clamp(min=1)
 
     def _size(self) -> int:
         if self.block_size is None:

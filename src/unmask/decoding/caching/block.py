@@ -107,7 +107,7 @@ def _block_start(columns: Columns, column: Int[Tensor, " R"]) -> Int[Tensor, " R
     return ((columns.segment != PAD) & (columns.block < block)).sum(1)
 
 
-def _block_end(query: Query, state: State, rows: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
+def _block_end(query: Query, state: State, rows: Int[Tensor, " R"]) -> Int[Tensor, " R2"]:
     """Count the columns up to the end of the block in which the active one ends."""
     shows = query.ids.shape[0] // len(rows)
     columns = query.columns

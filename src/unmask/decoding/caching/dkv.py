@@ -70,7 +70,7 @@ class _DelayedReader:
 
     def _is_read(
         self, query: Query, at: Int[Tensor, "K 2"], state: State, rows: Int[Tensor, " R"]
-    ) -> Bool[Tensor, "R L"]:
+    ) -> Bool[Tensor, "R2 L"]:
         assert self.memory is not None  # noqa: S101  # for the type checker
         shows = query.ids.shape[0] // len(rows)
         is_due = state.block_steps[rows].repeat(shows) % self.every == 0

@@ -14,7 +14,7 @@ from unmask.types import Denoiser, Query, SoftTokens
 _CALL = 64  # columns that take as long as a call costs beside its columns, on a CPU
 
 
-def groups(model: Denoiser, query: Query) -> list[Int[Tensor, " G"]]:
+def groups(model: Denoiser, query: Query) -> list[Int[Tensor, " _"]]:
     """Split the rows of a query so that reading the groups one after the other costs least.
 
     One group on accelerators, where a call costs more than much padding; for models with heads, which hear the last
@@ -47,7 +47,7 @@ def _cheapest(lengths: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
 
 
 def cut(
-    query: Query, at: Int[Tensor, "K 2"], split: list[Int[Tensor, " G"]]
+    query: Query, at: Int[Tensor, "K 2"], split: list[Int[Tensor, " _"]]
 ) -> Iterator[tuple[Query, Int[Tensor, "M 2"], Int[Tensor, " M"]]]:
     """Cut a query into groups of rows, each as wide as its longest; yield with each what is asked, and whose answers.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -20,7 +20,7 @@ class Accepted:
 
     automaton: Any = None
 
-    def bound(self, automaton: Automaton) -> Self:
+    def bound(self, automaton: Automaton) -> "Accepted":
         """Return the constraint for a model's tokens."""
         return replace(self, automaton=automaton)  # type: ignore[type-var]  # the parts below are dataclasses
 

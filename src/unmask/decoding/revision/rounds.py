@@ -12,6 +12,7 @@ from unmask.decoding.base import REVISIONS
 from unmask.decoding.ranking import top
 from unmask.decoding.revision.headless import Headless
 from unmask.decoding.scores import probability
+from unmask.decoding.shares import at_least
 from unmask.decoding.state import Candidates, Change, State
 
 NOTE = "remdm_rounds"
@@ -55,7 +56,7 @@ class Rounds(Headless):
         is_written = candidates.is_asked & ~candidates.is_open
         before = candidates.notes.recall(NOTE)
         done = torch.zeros_like(candidates.width) if before is None else before[0].amax(1)
-        wanted = torch.ceil(self.start * candidates.is_asked.sum(1) - 5e-7)
+        wanted = at_least(self.start, candidates.is_asked.sum(1))
         is_in_rounds = (done < 2 * self.rounds) & ((done > 0) | (is_written.sum(1) >= wanted))
         candidates.notes.keep(NOTE, (done + is_in_rounds)[:, None].expand(chosen.shape))
         takes_back = (is_in_rounds & (done % 2 == 0))[:, None]

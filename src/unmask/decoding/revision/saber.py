@@ -11,6 +11,7 @@ from unmask.config import part
 from unmask.decoding.base import REVISIONS
 from unmask.decoding.ranking import top
 from unmask.decoding.revision.headless import Headless
+from unmask.decoding.shares import at_least
 from unmask.decoding.state import Candidates, Change, State
 
 NOTE = "saber"
@@ -56,8 +57,7 @@ class LeastGain(Headless):
         candidates.notes.keep(NOTE, sure)
         gain = sure if before is None else sure - before[0]
         count = chosen.sum(1)
-        # Half a millionth of slack: products that should be whole may be a little more.
-        number = torch.ceil(self.share * count - 5e-7).long().clamp(min=self.least)
+        number = at_least(self.share, count).clamp(min=self.least)
         number = torch.minimum(number, (count - 1).clamp(min=0))
         is_full = ~(candidates.is_open & ~chosen).any(1)
         stands = chosen | (candidates.is_asked & ~candidates.is_open)

@@ -68,7 +68,7 @@ class Smc:
         return likeliest(state, eos_ids, self.particles, self.by)
 
 
-def inverse(weight: Float[Tensor, "P N"], point: Float[Tensor, "P N"]) -> Int[Tensor, "P N"]:
+def inverse(weight: Float[Tensor, "P N"], point: Float[Tensor, "P M"]) -> Int[Tensor, "P M"]:
     """Find the particle at each point of the cumulative weights: n of them are a draw with replacement."""
     upto = weight.cumsum(1)
     return torch.searchsorted(upto, point * upto[:, -1:], right=True).clamp(max=weight.shape[1] - 1)

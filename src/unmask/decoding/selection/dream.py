@@ -1,7 +1,6 @@
 """By the clock: Dream's sampler."""
 
 import functools
-import math
 from typing import Annotated, Literal
 
 import torch
@@ -13,6 +12,7 @@ from unmask.config import part
 from unmask.decoding.base import SELECTIONS
 from unmask.decoding.ranking import top
 from unmask.decoding.selection.unrefined import Unrefined
+from unmask.decoding.shares import floor
 from unmask.decoding.state import Candidates
 
 MEASURES = {"origin": "random_order", "maskgit_plus": "low_confidence", "entropy": "entropy", "topk_margin": "margin"}
@@ -89,8 +89,8 @@ def counts(opened: int, steps: int, eps: float) -> tuple[int, ...]:
     left, written = opened, []
     for number in range(steps):
         share = (1 - eps) / (steps - number * (1 - eps))
-        # Half a millionth of slack: at eps = 0 the products are whole numbers, up to rounding.
-        now = left if number == steps - 1 else math.floor(left * share + 5e-7)
+        # At eps = 0 the products are whole numbers, up to rounding.
+        now = left if number == steps - 1 else floor(left * share)
         written.append(now)
         left -= now
     return tuple(now for now in written if now)

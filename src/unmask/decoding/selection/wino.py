@@ -2,7 +2,6 @@
 
 from typing import Annotated, ClassVar
 
-import torch
 from jaxtyping import Bool
 from pydantic import Field
 from torch import Tensor
@@ -12,6 +11,7 @@ from unmask.decoding.base import SELECTIONS
 from unmask.decoding.ranking import ranks
 from unmask.decoding.scores import Limit
 from unmask.decoding.selection.unrefined import Unrefined
+from unmask.decoding.shares import at_most
 from unmask.decoding.state import Candidates
 
 
@@ -42,6 +42,5 @@ class CappedThreshold(Unrefined):
         """Compare by rank and by threshold."""
         is_open, score = candidates.is_open, candidates.score
         rank = ranks(score, is_open)
-        # Half a millionth of slack: 0.7 * 10 is a little less than 7.
-        cap = torch.floor(self.share * is_open.sum(1) + 5e-7).long().clamp(min=self.least).clamp(max=self.most)
+        cap = at_most(self.share, is_open.sum(1)).clamp(min=self.least).clamp(max=self.most)
         return is_open & ((rank == 0) | ((score > self.threshold) & (rank < cap[:, None])))

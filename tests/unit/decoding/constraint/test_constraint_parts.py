@@ -46,11 +46,27 @@ def candidates_of(state, tokens, scores):
     columns = (begin[:, None] + torch.arange(width)).clamp(max=state.ids.shape[1] - 1)
     rows = torch.arange(len(begin))
     is_open = state.is_open.gather(1, columns) & (torch.arange(width) < length[:, None])
-    fields = dict.fromkeys(Candidates.__dataclass_fields__)
-    fields |= {"rows": rows, "columns": columns, "width": length, "is_open": is_open, "is_asked": is_open}
-    notes = Notebook({}, rows=rows, start=0 * length, width=length, places=width)
+    score = torch.tensor(scores)
     return Candidates(
-        **{**fields, "token": torch.tensor(tokens), "score": torch.tensor(scores), "mask_id": MASK, "notes": notes}
+        rows=rows,
+        columns=columns,
+        width=length,
+        canvas=length,
+        is_open=is_open,
+        is_asked=is_open,
+        token=torch.tensor(tokens),
+        written=torch.full_like(columns, MASK),
+        logits=torch.zeros(int(is_open.sum()), MASK + 1),
+        log_prob=score,
+        score=score,
+        measure=lambda name: score,
+        block_open=is_open.sum(1),
+        block_steps=0 * length,
+        steps=None,
+        sureness=lambda: score[:, 0],
+        mask_id=MASK,
+        notes=Notebook({}, rows=rows, start=0 * length, width=length, places=width),
+        look_ahead=lambda *_: score,
     )
 
 
