@@ -192,3 +192,18 @@ def test_roles_in_a_recipe(run, refused, recipe, models, rows):
         "check", path, "--set", "data.roles={Kind: usr}", says="data.roles.Kind: expected one of the roles assistant"
     )
     refused("check", path, "--set", "data.roles=[Kind]", says="data.roles: expected")
+
+
+def test_preview_reads_the_data_of_a_recipe(run, refused, recipe, models, rows):
+    rows({"talk": [{"role": "Kind", "content": "What is two"}, {"role": "Arzt", "content": "It is four."}], "id": 1})
+    data = {"path": "rows.jsonl", "columns": {"messages": "talk"}, "roles": {"Kind": "user", "Arzt": "assistant"}}
+    path = recipe(model={"path": models.chat}, data=data)
+    found = json.loads(run("preview", path, "--json").stdout)
+    assert found["report"] == {"rows": 1, "examples": 1, "truncated": 0, "skipped": {}, "unread": {"id": 1}}
+    said = "".join(s["text"] for s in found["examples"][0]["segments"] if s["kind"] == "response")
+    assert said == "It is four."
+    assert "It is four." in run("preview", recipe(data=data), "--model", models.chat).stdout
+    assert run("preview", recipe(model={"path": models.digits}, data={"task": "sorting"}), "--json").exit_code == 0
+    refused("preview", recipe(data={"size": 3}), says="expected either a path or a task, found both or none")
+    refused("preview", recipe(data={**data, "role": {}}), says="data.role: unknown")
+    refused("preview", "none.yaml", says="none.yaml: no such recipe")

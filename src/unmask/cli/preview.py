@@ -1,6 +1,7 @@
 """``unmask preview``."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -8,12 +9,17 @@ from unmask.cli.options import Json
 
 
 def preview(
-    data: Annotated[str, typer.Argument(help="JSON Lines, CSV or Parquet file, or the name of a hub data set.")],
-    model: Annotated[str, typer.Option(help="Whose tokenizer and chat template.")] = "asset:quickstart/model",
+    data: Annotated[str, typer.Argument(help="JSON Lines, CSV or Parquet file, hub data set, or a recipe (.yaml).")],
+    model: Annotated[
+        str | None,
+        typer.Option(help="Whose tokenizer and chat template (default: the recipe's, or a small chat model's)."),
+    ] = None,
     count: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 3,
     block_size: Annotated[int, typer.Option(min=1, help="Block size.")] = 32,
-    max_length: Annotated[int, typer.Option(min=2, help="Longest prompt plus answer, tokens.")] = 1024,
-    split: Annotated[str, typer.Option(help="Of a hub data set.")] = "train",
+    max_length: Annotated[
+        int | None, typer.Option(min=2, help="Longest prompt plus answer, tokens (default: the recipe's, or 1024).")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Of a hub data set (default: the recipe's, or train).")] = None,
     json: Json = False,
 ) -> None:
     """Show examples as the model will see them: prompt, blocks of the answer, end of turn, filler."""
@@ -21,16 +27,43 @@ def preview(
 
     from unmask.cli.opening import open_tokenizer
     from unmask.cli.present import emit, say
-    from unmask.data import encode, read
+    from unmask.data import encode
     from unmask.data import preview as show
 
-    records = read(data, split=split, limit=count)
-    tokenizer, ends, mask_id = open_tokenizer(model)
+    section, theirs = _section(data, max_length=max_length, split=split)
+    records, chat = _rows(section, count)
+    tokenizer, ends, mask_id = open_tokenizer(model or theirs or "asset:quickstart/model")
+    limits = {"max_length": section.max_length, "canvas": section.canvas}
     encoded = encode(
-        records, tokenizer, max_length=max_length, block_size=block_size, end_ids=ends.eos_ids, mask_id=mask_id,
-        on_bad="skip",
+        records, tokenizer, **limits, block_size=block_size, end_ids=ends.eos_ids, mask_id=mask_id, chat=chat,
+        on_bad="skip", too_long=section.too_long if section.too_long == "truncate" else None,
     )  # fmt: skip
     for note in encoded.report.notes(unread=True):
         say(f"note: {note}")
-    shown = show(encoded, tokenizer, block_size=block_size, filler_id=ends.filler_id, count=count)
+    shown = show(encoded, tokenizer, **limits, block_size=block_size, filler_id=ends.filler_id, count=count)
     emit({**shown.as_dict(), "report": encoded.report.as_dict()}) if json else Console().print(shown)
+
+
+def _section(data: str, **given: Any) -> tuple[Any, str | None]:
+    """Return what to read, of a recipe its ``data``, and the recipe's model if it names one."""
+    from unmask.config import fill
+    from unmask.recipe import DataSection, read_recipe
+
+    given = {name: value for name, value in given.items() if value is not None}
+    if Path(data).suffix.lower() not in (".yaml", ".yml"):
+        return DataSection(path=data, **given), None
+    recipe = read_recipe(data)
+    sections = {name: recipe.get(name) if isinstance(recipe.get(name), dict) else {} for name in ("data", "model")}
+    return fill(DataSection, {**sections["data"], **given}, "data"), sections["model"].get("path")
+
+
+def _rows(section: Any, count: int) -> tuple[Any, bool | None]:
+    """Return the first rows, and whether to put them into the chat template."""
+    from unmask.errors import UserError
+    from unmask.recipe import file_records, task_records
+
+    if (section.path is None) == (section.task is None):
+        raise UserError("data: expected either a path or a task, found both or none")
+    if section.task is None:
+        return file_records(section, count), section.chat
+    return task_records(section, count), section.task.chat if section.chat is None else section.chat

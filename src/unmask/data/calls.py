@@ -23,7 +23,7 @@ def tools_of(row: Row) -> tuple[Mapping[str, Any], ...]:
     if column is None:
         return ()
     found = _list(row[column], f"expected a list of tools under '{column}'")
-    tools = tuple(parse(tool) if isinstance(tool, str) else tool for tool in found)
+    tools = tuple(_read(tool) for tool in found)
     for tool in tools:
         if not isinstance(tool, Mapping) or not name_of(tool):
             detail = f"expected tools with a name under '{column}', found {kind(tool)}"
@@ -69,9 +69,17 @@ def _list(value: Any, expected: str) -> list[Any]:
     return value
 
 
+def _read(value: Any) -> Any:
+    """Return what JSON text says; other text as it is, which is neither a tool nor a call."""
+    try:
+        return parse(value) if isinstance(value, str) else value
+    except BadRow:
+        return value
+
+
 def _call(value: Any, where: str) -> dict[str, Any]:
     """Put a call into the form ``{"type": "function", "function": {"name": …, "arguments": …}}``."""
-    call = parse(value) if isinstance(value, str) else value
+    call = _read(value)
     inner = call.get("function", call) if isinstance(call, Mapping) else None
     name = inner.get("name") if isinstance(inner, Mapping) else None
     if not isinstance(name, str) or not name.strip():

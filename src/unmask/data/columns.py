@@ -21,7 +21,20 @@ MATTER = frozenset(
 """Columns of training data in the wild from which other trainers take something."""
 
 MATTER_IN_TURNS = frozenset(
-    ("image", "images", "video", "videos", "audio", "tools", "functions", "documents", "train_detail", "mask", "masked")
+    (
+        "image",
+        "images",
+        "video",
+        "videos",
+        "audio",
+        "tools",
+        "functions",
+        "documents",
+        "train_detail",
+        "mask",
+        "masked",
+        *REASONING,
+    )
 )
 """The same, of keys of turns; a template may read some of them."""
 
@@ -33,14 +46,29 @@ def left_over(row: Mapping[str, Any], read: Collection[str | None]) -> tuple[tup
     return unused, tuple(column for column in rest if column not in MATTER)
 
 
+def _is_table(value: Any) -> bool:
+    """Tell a list of objects that are no turns of a chat."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(entry, Mapping) and not {"role", "from"} & entry.keys() for entry in value)
+    )
+
+
 def is_empty(value: Any) -> bool:
     """Tell whether a column or key holds nothing."""
     return value is None or (isinstance(value, (str, Sequence, Mapping)) and not value)
 
 
-def remedy_for(columns: Collection[str]) -> str:
-    """Say what to write where no shape fits."""
+def remedy_for(columns: Collection[str], rows: Sequence[Any] = ()) -> str:
+    """Say what to write where no shape fits the columns of some rows."""
     if "chosen" not in columns:
+        only = rows[0] if len(rows) == 1 and isinstance(rows[0], Mapping) else {}
+        inside = next((column for column, value in only.items() if _is_table(value)), None)
+        if inside is not None:
+            return f"the rows stand under '{inside}': write that list alone into the file"
+        if len(columns) == 1 and (mark := next((mark for mark in ";\t|" if mark in next(iter(columns))), None)):
+            return f"the columns are parted by {mark!r}: write the file with commas"
         return "write data.columns={prompt: ..., completion: ...}"
     if "prompt" in columns:
         return "to train on what was chosen, write data.columns={prompt: prompt, completion: chosen}"

@@ -167,6 +167,7 @@ def encode(
                 data.report.skip(piece.place, fault)
                 continue
             data.report.truncated += len(fitted) < len(answer)
+            data.report.thoughts += piece.is_thought
             data.append(Encoded(prompt=prompt, answer=fitted, place=piece.place, difficulty=piece.difficulty))
     skip_long = too_long == "skip" or (too_long != "error" and on_bad == "skip")
     data.report.check({"": on_bad == "skip", **dict.fromkeys(TOO_LONG, skip_long)})
@@ -201,7 +202,8 @@ def _check(answer: Sequence[int], forbidden: set[int], mask_id: int | None) -> N
         raise BadRow("empty response", "expected a response, found one without tokens")
     if not forbidden.isdisjoint(answer[:-1]):
         raise BadRow(
-            "end-of-turn token in the text", "expected an end token only at the end of a response, found another"
+            "end-of-turn token in the text",
+            "expected an end token only at the end of a response, found another",
         )
     if mask_id is not None and mask_id in answer:
         raise BadRow("mask token in the text", f"expected text without the mask token {mask_id}, found it")
@@ -211,5 +213,6 @@ def _check_control(piece: Piece) -> None:
     """Refuse an answer in which data spell a control token: it would be trained as one."""
     if piece.control:
         raise BadRow(
-            "control token in an answer", f"expected answers that spell no control token, found '{piece.control}'"
+            "control token in an answer",
+            f"expected answers that spell no control token, found '{piece.control}'; write it with a space in it",
         )

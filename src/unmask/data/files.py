@@ -84,7 +84,8 @@ def _csv_rows(path: Path, name: str) -> Rows:
 def _header(names: list[str]) -> list[str]:
     """Name the index that pandas writes in front as pandas reads it, and drop the end of a line with one comma more."""
     names = names[:-1] if len(names) > 1 and not names[-1] else names
-    return ["Unnamed: 0", *names[1:]] if len(names) > 1 and not names[0] else names
+    levels = next((i for i, name in enumerate(names) if name), 0)
+    return [f"Unnamed: {level}" for level in range(levels)] + names[levels:]
 
 
 def _csv_row(header: list[str], values: list[str]) -> Any:
@@ -159,7 +160,10 @@ def _open(path: Path) -> IO[bytes]:
 def _lines(path: Path, name: str) -> Iterator[str]:
     """Decode line by line, so that bytes which are not text are reported with their line."""
     with _open(path) as file:
-        if what := _no_text(file.read(8192)):
+        head = file.read(8192)
+        if head.startswith(b"\x1f\x8b"):
+            raise UserError(f"{name}: expected UTF-8 text, found a gzip file; call it {name}.gz")
+        if what := _no_text(head):
             raise UserError(f"{name}: expected UTF-8 text, found {what}; save it as UTF-8")
         file.seek(0)
         for number, line in enumerate(file, 1):

@@ -1,6 +1,7 @@
 """Any data set to records: JSON Lines, CSV, Parquet, or a name on the hub; every known shape of row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -56,16 +57,17 @@ def read(
     if found and usual is None:
         raise UserError(
             f"{source}: expected the columns of a known shape ({describe_shapes()}), found {names(found)}; "
-            f"{remedy_for(found)}"
+            f"{remedy_for(found, [row for _, row in rows])}"
         )
     known = roles_of(roles or {})
-    options = {"columns": columns, "usual": usual, "difficulty": difficulty, "roles": known}
+    shapes = lru_cache(maxsize=64)(shape_of)  # most rows have the columns of others
+    options = {"columns": columns, "shapes": shapes, "usual": usual, "difficulty": difficulty, "roles": known}
     return [_record(place, row, **options) for place, row in rows]
 
 
 def _record(
-    place: str, row: Any, *, columns: Mapping[str, str] | None, usual: Shape | None, difficulty: str | None,
-    roles: Mapping[str, str],
+    place: str, row: Any, *, columns: Mapping[str, str] | None, shapes: Callable[[tuple[str, ...]], Shape | None],
+    usual: Shape | None, difficulty: str | None, roles: Mapping[str, str],
 ) -> Record:  # fmt: skip
     """Read one row in its own shape, or as a defective row of the usual one."""
     try:
@@ -73,7 +75,7 @@ def _record(
             raise row
         hard = difficulty_of(row, difficulty) if difficulty is not None else None
         known = row if columns is None else {our: row[their] for our, their in columns.items() if their in row}
-        shape = shape_of(known) or usual
+        shape = shapes(tuple(known)) or usual
         if shape is None:  # only an object without keys gets here
             raise BadRow("no prompt", "expected columns, found an empty object")
         record = shape.record(known, roles)

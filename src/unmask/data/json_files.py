@@ -89,9 +89,10 @@ def _list(parser: Parser, text: str, number: int, name: str) -> Iterator[tuple[s
             rows.append(_object(value))
             at = _between(clean, at)
     except json.JSONDecodeError as error:
-        line, found = number + text.count("\n", 0, error.pos), glimpse(text[at : at + 99].strip())
+        line, rest = number + text.count("\n", 0, error.pos), text[at : at + 99].strip()
+        found = f"'{glimpse(rest)}'" if rest else "its end"
         raise UserError(
-            f"{name}:{line}: expected a list of JSON objects, found '{found}' ({error.msg} at column "
+            f"{name}:{line}: expected a list of JSON objects, found {found} ({error.msg} at column "
             f"{error.colno}); mend it there, or write one object a line"
         ) from None
     except BadRow as fault:

@@ -13,7 +13,8 @@ from unmask.data.rows import BadRow, Message
 from unmask.data.turns import REASONING
 
 _KEY, _VALUE, _NAME = "PROBEKEY", "PROBEVALUE", "PROBECALL"
-_THINKING = re.compile(r"</?think(?:ing)?>|\[/?THINK\]")
+THINKING = re.compile(r"</?think(?:ing)?>|\[/?THINK\]")
+_OPENED = re.compile(r"(<think(?:ing)?>|\[THINK\])\s*\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ def missing_in(turn: Message, text: str) -> str | None:
     Spaces do not count: templates trim, and set thinking in lines of its own, whose marks do not count either.
     """
     squashed, at = squash(text), 0
-    for part in _THINKING.split(turn["content"]):
+    for part in THINKING.split(turn["content"]):
         found = squashed.find(squash(part), at)
         if found < 0:
             return "its text beside the call" if turn.get("tool_calls") else "a part of it, such as its thinking"
@@ -85,6 +86,15 @@ def missing_in(turn: Message, text: str) -> str | None:
         if not all(is_shown(leaf, squashed) for leaf in (function["name"], *_leaves(arguments))):
             return f"a part of its call of {function['name']}"
     return None
+
+
+def is_thought(prompt: str, answer: str) -> bool:
+    r"""Tell whether an answer stands in a thinking section that its prompt opens and it does not close.
+
+    >>> is_thought("<think>\n", "No."), is_thought("<think>\n", "7 times 13\n</think>\n\nNo.")
+    (True, False)
+    """
+    return _OPENED.search(prompt) is not None and not THINKING.search(answer)
 
 
 def is_shown(part: str, squashed: str) -> bool:
@@ -112,7 +122,7 @@ def special_tokens(tokenizer: Any) -> set[str]:
 def controls_of(tokenizer: Any) -> tuple[str, ...]:
     """Return the spellings of control tokens: all special ones but the unknown token and marks of thinking."""
     special = special_tokens(tokenizer) - {tokenizer.unk_token}
-    return tuple(sorted(token for token in special if token.strip() and not _THINKING.fullmatch(token)))
+    return tuple(sorted(token for token in special if token.strip() and not THINKING.fullmatch(token)))
 
 
 def spelt_in(texts: Iterable[str], tokens: Sequence[str]) -> str | None:

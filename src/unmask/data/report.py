@@ -38,6 +38,7 @@ class Report:
         truncated: examples whose answer was cut, and which therefore do not show where an answer ends.
         unused: columns, and keys of turns, that matter in training and are not used here -> rows that hold something.
         unread: the same of all others that no one reads.
+        thoughts: answers in a thinking section that their prompt opens and they do not close.
     """
 
     rows: int = 0
@@ -46,6 +47,7 @@ class Report:
     truncated: int = 0
     unused: dict[str, int] = field(default_factory=dict)
     unread: dict[str, int] = field(default_factory=dict)
+    thoughts: int = 0
 
     def leave(self, *, unused: Iterable[str], unread: Iterable[str]) -> None:
         """Count what one row holds that is not used."""
@@ -56,6 +58,11 @@ class Report:
     def notes(self, *, unread: bool = False) -> list[str]:
         """Return a line each on rows left out or cut, columns that matter, and, if asked, columns that no one reads."""
         lines = [self.summary()] if self.skipped or self.truncated else []
+        if self.thoughts:
+            lines.append(
+                f"the template opens a thinking section that {self.thoughts} answer{'s'[: self.thoughts > 1]} without "
+                "thinking stand in and do not close; write '</think>' in front of them, or use another template"
+            )
         if self.unused:
             lines.append(f"columns that matter in training and are not used here: {_counted(self.unused)}")
         if unread and self.unread:
@@ -102,6 +109,7 @@ class Report:
             "skipped": {reason: vars(entry) for reason, entry in self.skipped.items()},
             **({"unused": dict(self.unused)} if self.unused else {}),
             **({"unread": dict(self.unread)} if self.unread else {}),
+            **({"thoughts": self.thoughts} if self.thoughts else {}),
         }
 
     def _why(self, skipped: Mapping[str, Skipped]) -> str:

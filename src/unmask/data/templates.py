@@ -5,18 +5,27 @@ exist, as when it is decoded. Where the answer starts and ends comes from the te
 markers for it: the conversation is rendered up to the turn with a generation prompt, and once more with the turn.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
 from typing import Any
 
 from unmask.data.calls import name_of
 from unmask.data.columns import is_empty
-from unmask.data.fields import strings
-from unmask.data.rendered import CallForm, controls_of, is_shown, missing_in, special_tokens, spelt_in, squash
+from unmask.data.fields import glimpse, strings
+from unmask.data.rendered import (
+    THINKING,
+    CallForm,
+    controls_of,
+    is_shown,
+    is_thought,
+    missing_in,
+    special_tokens,
+    spelt_in,
+    squash,
+)
 from unmask.data.rows import BadRow, Difficulty, Message, Record
-from unmask.data.turns import REASONING
 from unmask.errors import UserError
 
 Tools = Sequence[Mapping[str, Any]]
@@ -34,12 +43,14 @@ class Piece:
         place: where it came from.
         difficulty: of the row.
         control: a control token that the data spell in an answer; None if there is none.
+        is_thought: whether the prompt opens a thinking section that the answer does not close.
     """
 
     prompt: str
     answer: str
     place: str
     control: str | None = None
+    is_thought: bool = False
     difficulty: Difficulty | None = None
 
 
@@ -169,16 +180,26 @@ class ChatText:
             {"role": "user", "content": record.prompt},
             {"role": "assistant", "content": record.completion},
         )
-        answers = [i for i, m in enumerate(messages) if m["role"] == "assistant" and i >= record.first_answer]
+        spoken = [i for i, m in enumerate(messages) if m["role"] == "assistant"]
+        answers = [i for i in spoken if i >= record.first_answer]
         trained = [i for i in answers if messages[i].get("weight") != 0]
         if not trained:
             found = f"{_roles(messages)}, none of them trained" if answers else _roles(messages)
             raise BadRow("no response", f"expected an assistant turn, found {found}")
         tools = self._shown_tools(messages[: trained[0]], record.tools) if record.tools else ()
+        ended = self._first_ended(messages, tools)
+        control, read = None, 0  # of all answers up to the turn
         for index in trained:
             place = f"{record.place} turn {index + 1}" if len(answers) > 1 else record.place
+            said = (text for i in spoken if read <= i <= index for text in strings(messages[i]))
+            control, read = control or spelt_in(said, self.controls), index + 1
             try:
-                yield self._piece(messages[:index], messages[index], tools, place)
+                if ended <= index:
+                    raise BadRow(
+                        "end-of-turn token in the text",
+                        f"expected text without '{self.end_text}', found it in the content",
+                    )
+                yield replace(self._piece(messages[:index], messages[index], tools, place), control=control)
             except BadRow as fault:
                 yield BadRow(fault.reason, f"turn {index + 1}: {fault.detail}") if len(answers) > 1 else fault
 
@@ -186,40 +207,53 @@ class ChatText:
         """Return the keys of turns that hold something and that the template does not mention."""
         source = str(self.tokenizer.chat_template)
         keys = {key for message in messages for key, value in message.items() if not is_empty(value)}
-        return {key for key in keys - {"role", "content", "tool_calls", "weight", *REASONING} if key not in source}
+        return {key for key in keys - {"role", "content", "tool_calls", "weight"} if key not in source}
+
+    def _first_ended(self, messages: Sequence[Message], tools: Tools) -> float:
+        """Return the first turn whose text, or whose tools', spells the token that ends a turn; infinity if none."""
+        if not self.end_text:
+            return math.inf
+        if any(self.end_text in text for text in strings(tools)):
+            return 0
+        ended = (i for i, m in enumerate(messages) if any(self.end_text in text for text in strings(m)))
+        return next(ended, math.inf)
 
     def _piece(self, history: Sequence[Message], turn: Message, tools: Tools, place: str) -> Piece:
         if not turn.get("tool_calls"):
             _require(turn["content"])
         if not any(message["role"] == "user" for message in history):
-            raise BadRow("no prompt", "expected a user turn before the assistant's, found none")
-        if self.end_text and any(self.end_text in text for text in strings((history, turn, tools))):
             raise BadRow(
-                "end-of-turn token in the text", f"expected text without '{self.end_text}', found it in the content"
+                "no prompt",
+                "expected a user turn before the assistant's, found none",
             )
         prompt = self.prompt(history, tools)
         answer = self._added([*history, turn], prompt, tools)
         end = answer.find(self.end_text) if self.end_text else len(answer.removesuffix(self.after))
         if end < 0:
-            raise _lost(answer)
+            raise BadRow(
+                "lost by the chat template",
+                f"expected a turn that the template ends with '{self.end_text}', as others, found "
+                f"'{glimpse(answer[-30:])}' at its end; use a template that ends all turns alike",
+            )
         answer = answer[:end]
         if missing_in(turn, answer) and (part := missing_in(turn, self._opening(history, prompt, tools) + answer)):
             raise BadRow(
                 "shortened by the chat template",
                 f"expected the whole response, found that the template drops {part}; use a template that shows it",
             )
-        said = [strings(message) for message in (*history, turn) if message["role"] == "assistant"]
-        return Piece(
-            prompt=prompt, answer=answer, place=place, control=spelt_in(chain.from_iterable(said), self.controls)
-        )
+        return Piece(prompt=prompt, answer=answer, place=place, is_thought=is_thought(prompt, answer))
 
     def _added(self, messages: Sequence[Message], prompt: str, tools: Tools) -> str:
         """Return what the template writes for the last turn, from where decoding would take over."""
         full = self._render(messages, tools)
         if full.startswith(prompt):
             return full[len(prompt) :]
-        # The generation prompt holds more than the turn does (an opened thinking section, say). The longest common
-        # prefix would swallow answers that begin alike, so the turn's start is found by a probe in its place.
+        # The generation prompt holds more than the turn does (an opened thinking section, say).
+        opened = self._opening(messages[:-1], prompt, tools).rstrip()
+        closed = prompt[: len(prompt.rstrip()) - len(opened)]
+        if THINKING.search(opened) and full.startswith(closed + opened):
+            return full[len(closed + opened) :]  # the turn opens the section too, with other spaces
+        # The longest common prefix would swallow answers that begin alike, so the turn's start is found by a probe.
         probe = [*messages[:-1], {"role": "assistant", "content": _ANSWER}]
         before, found, _ = self._render(probe, tools).rpartition(_ANSWER)
         if not found or not full.startswith(before):
@@ -341,7 +375,11 @@ def _roles(messages: Sequence[Message]) -> str:
 
 
 def _lost(rendered: str) -> BadRow:
-    return BadRow("lost by the chat template", f"expected the turn after its history, found '{rendered[-40:]}'")
+    return BadRow(
+        "lost by the chat template",
+        f"expected the turn after its history, found '{glimpse(rendered[-30:])}'; use a template that continues what "
+        "it opens for the answer",
+    )
 
 
 def _without_template(what: str) -> UserError:

@@ -28,7 +28,7 @@ WEIGHTS = ("weight", "loss", "train", "training")
 REASONING = ("reasoning_content", "reasoning", "thinking")
 """Keys under which templates expect what was thought before an answer."""
 
-READ = ("role", "from", "content", "value", "tool_calls", CALL, *WEIGHTS)
+READ = frozenset(("role", "from", "content", "value", "tool_calls", CALL, *WEIGHTS))
 """Keys of a turn that are read here; others are the template's to read."""
 
 _TEXT_PARTS = (None, "text", "input_text", "output_text")

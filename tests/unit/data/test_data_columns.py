@@ -173,3 +173,29 @@ def test_parts_that_are_no_text(tmp_path, part, detail):
     assert record.fault.detail == f"expected text as the content of messages[0], {detail}"
     with pytest.raises(UserError, match="^prompt: expected text as the content of prompt"):
         prompt_ids(CHAT, [{"role": "user", "content": content}])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "remedy"),
+    [
+        (
+            "x.json",
+            '{"data": [{"prompt": "2+2?", "completion": "4"}]}',
+            "rows stand under 'data': write that list alone",
+        ),
+        ("x.json", '{"version": 2, "train": [{"a": 1}, {"b": 2}]}', "rows stand under 'train': write that list alone"),
+        (
+            "x.json",
+            '{"talk": [{"role": "user", "content": "2+2?"}]}',
+            "write data.columns={prompt: ..., completion: ...}",
+        ),
+        ("x.csv", "prompt;completion\na;b\n", "the columns are parted by ';': write the file with commas"),
+        ("x.csv", "prompt\tcompletion\na\tb\n", r"the columns are parted by '\t': write the file with commas"),
+    ],
+)
+def test_rows_that_stand_elsewhere_get_a_remedy(tmp_path, name, text, remedy):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(UserError) as error:
+        read(path)
+    assert remedy in str(error.value)

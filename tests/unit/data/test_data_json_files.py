@@ -1,6 +1,7 @@
 """JSON of any layout: read if its meaning is clear, else one line with the place."""
 
 import codecs
+import gzip
 import json
 
 import pytest
@@ -103,7 +104,7 @@ def test_what_is_broken_is_told_in_one_line_and_costs_only_itself(tmp_path, text
     ("text", "says"),
     [
         ("[]", "expected rows, found none"),
-        (f"[{a},\n{b},\n", r":3: expected a list of JSON objects, found '' \(Expecting value"),
+        (f"[{a},\n{b},\n", r":3: expected a list of JSON objects, found its end \(Expecting value"),
         (f'[{a},\n{{"prompt" 1}}]', r""":2: expected a list of JSON objects, found '{"prompt" 1}]' \(Expecting ':'"""),
         ("[" * 100_000, r" row 1: expected at most some hundred brackets"),
         (codecs.BOM_UTF16_LE + a.encode("utf-16-le"), "expected UTF-8 text, found UTF-16; save it as UTF-8"),
@@ -115,8 +116,21 @@ def test_what_is_broken_is_told_in_one_line_and_costs_only_itself(tmp_path, text
             r":2: expected UTF-8 text, found byte 0xff; save the file as UTF-8",
         ),
         (b"PK\x03\x04" + bytes(60), "expected UTF-8 text, found a binary file"),
+        (gzip.compress(a.encode()), r"expected UTF-8 text, found a gzip file; call it .*x\.jsonl\.gz$"),
     ],
-    ids=["nothing", "cut", "broken", "deep", "UTF-16 LE", "UTF-16 BE", "UTF-16 unmarked", "UTF-32", "latin", "binary"],
+    ids=[
+        "nothing",
+        "cut",
+        "broken",
+        "deep",
+        "UTF-16 LE",
+        "UTF-16 BE",
+        "UTF-16 unmarked",
+        "UTF-32",
+        "latin",
+        "binary",
+        "gzip",
+    ],
 )
 def test_files_that_cannot_be_read_as_a_whole(tmp_path, text, says):
     path = written(tmp_path, text)
@@ -129,6 +143,7 @@ def test_files_that_cannot_be_read_as_a_whole(tmp_path, text, says):
     ("text", "expected"),
     [
         (",prompt,completion\n0,1=,1\n1,2=,2\n", ["1=", "2="]),  # as pandas writes it
+        (",,prompt,completion\na,0,1=,1\na,1,2=,2\n", ["1=", "2="]),  # an index of two levels
         ("prompt,completion,\n1=,1,\n2=,2,\n", ["1=", "2="]),
         ("prompt,completion\n1=,1,\n2=,2\n", ["1=", "2="]),
         ("\ufeffprompt,completion\r\n1=,1\r\n", ["1="]),

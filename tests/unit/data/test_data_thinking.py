@@ -4,7 +4,7 @@ import json
 
 import pytest
 from chat_templates import spaced_tokenizer, tokenizer_for
-from tool_templates import CALLING, OPENING, THOUGHTFUL, VERBATIM, tokenizer_of
+from tool_templates import CALLING, CLOSING, OPENING, THOUGHTFUL, VERBATIM, tokenizer_of
 
 from unmask.data import Record, encode, prompt_ids, read
 from unmask.errors import UserError
@@ -57,6 +57,50 @@ def test_a_section_that_the_prompt_opens_is_not_opened_twice(text):
     prompt, said = told(tokenizer, encoded(tokenizer, ASK, answer(text))[0])
     assert prompt.endswith("<|im_start|>assistant\n<think>\n")
     assert said == "7 times 13\n</think>\n\nNo.<|im_end|>"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("No.", "</think>No."),
+        ("</th is no end.", "</think></th is no end."),
+        ("<think>7 times 13</think>No.", "7 times 13</think>No."),
+        ("<think>\n7 times 13\n</think>\n\nNo.", "7 times 13\n</think>\n\nNo."),
+    ],
+)
+def test_a_section_that_the_template_closes_is_closed_in_the_answer(content, said):
+    tokenizer = tokenizer_of(CLOSING)
+    data = encoded(tokenizer, ASK, answer("Yes.", weight=0), MORE, answer(content))
+    prompt, found = told(tokenizer, data[0])
+    assert prompt.endswith("<|im_start|>assistant\n<think>\n")
+    assert found == said + "<|im_end|>"
+    assert data.report.thoughts == 0
+
+
+def test_answers_that_stand_in_a_thinking_section_are_counted():
+    tokenizer, thought = tokenizer_of(VERBATIM), answer("<think>\n7 times 13\n</think>\n\nNo.")
+    data = encoded(tokenizer, ASK, answer("No."), MORE, thought, MORE, answer("</think>\n\nYes."))
+    assert [told(tokenizer, example)[1][:8] for example in data] == ["No.<|im_", "7 times ", "</think>"]
+    assert data.report.as_dict()["thoughts"] == 1
+    assert any("a thinking section that 1 answer without thinking stand in" in note for note in data.report.notes())
+    assert "thoughts" not in encoded(tokenizer, ASK, thought).report.as_dict()
+    assert "thoughts" not in encoded(tokenizer_for("chatml"), ASK, answer("No.")).report.as_dict()
+
+
+def test_a_turn_that_cannot_follow_its_generation_prompt_is_told_in_one_line():
+    tokenizer = tokenizer_of(
+        THOUGHTFUL.replace("assistant\n' }}{% endif %}", "assistant\n<think>\n\n</think>\n\n' }}{% endif %}")
+    )
+    assert told(tokenizer, encoded(tokenizer, ASK, answer("No."))[0])[1] == "No.<|im_end|>"
+    with pytest.raises(UserError, match="expected the turn after its history, found '") as error:
+        encoded(tokenizer, ASK, answer("<think>\n7 times 13\n</think>\n\nNo."))
+    assert "\n" not in str(error.value)
+
+
+def test_thinking_of_context_that_no_template_reads_is_named():
+    messages = (ASK, answer("No.", weight=0, reasoning_content="7 times 13"), MORE, answer("Yes."))
+    assert encoded(tokenizer_for("chatml"), *messages).report.unused == {"reasoning_content of turns": 1}
+    assert encoded(tokenizer_of(THOUGHTFUL), *messages).report.unused == {}
 
 
 def test_thinking_of_earlier_turns_is_as_in_decoding():
@@ -144,7 +188,7 @@ def test_a_control_token_in_an_answer_is_refused():
         (ASK, answer("Yes.", name="<|im_start|>")),
     ):
         with pytest.raises(
-            UserError, match=r"spell no control token, found '<\|im_start\|>' \(control token in an answer"
+            UserError, match=r"spell no control token, found '<\|im_start\|>'; write it with a space in it \(control"
         ):
             encoded(tokenizer, *messages)
     call = {"type": "function", "function": {"name": "show", "arguments": {"text": "<|im_start|>"}}}

@@ -6,7 +6,7 @@ import pytest
 from chat_templates import tokenizer_for
 from tool_templates import CALLING, JOINED, SHOWING, SINGLE, THOUGHTFUL, tokenizer_of
 
-from unmask.data import encode, prompt_ids, read
+from unmask.data import Record, encode, prompt_ids, read
 from unmask.errors import UserError
 
 ASK = {"role": "user", "content": "Is the museum open on Monday?"}
@@ -235,8 +235,25 @@ def test_what_a_template_does_not_show_is_told(tmp_path):
         ),
         ({"messages": [ASK, LAST], "tools": "a hammer"}, "expected a list of tools under 'tools', found text"),
         ({"messages": [ASK, LAST], "tools": [{"description": "x"}]}, "expected tools with a name under 'tools'"),
+        (
+            {"messages": [ASK, LAST], "tools": ["hours"]},
+            "expected tools with a name under 'tools', found text ('hours'",
+        ),
+        ({"messages": [ASK, caller("hours")]}, 'expected calls as {"name": …'),
     ],
 )
 def test_rows_whose_tools_cannot_be_read(tmp_path, row, detail):
     (record,) = rows(tmp_path, row)
     assert record.fault.detail.startswith(detail)
+
+
+def test_a_turn_that_the_template_ends_otherwise_is_told_in_one_line():
+    end = "{{ '<|im_end|>\n' }}"
+    assert end in CALLING
+    tokenizer = tokenizer_of(CALLING.replace(end, "{{ '<end>' if m['tool_calls'] else '<|im_end|>\n' }}"))
+    turn = caller(call(), content="")
+    with pytest.raises(
+        UserError, match=r"a turn that the template ends with '<\|im_end\|>', as others, found"
+    ) as error:
+        encode([Record(messages=(ASK, turn), place="x:1")], tokenizer, max_length=None)
+    assert "\n" not in str(error.value)

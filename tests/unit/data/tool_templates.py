@@ -42,6 +42,12 @@ THOUGHTFUL = (  # shows reasoning_content after the last user turn, JSON text as
 OPENING = THOUGHTFUL.replace("assistant\n' }}{% endif %}", "assistant\n<think>\n' }}{% endif %}")
 """Its generation prompt opens the thinking; as Qwen3's thinking models."""
 
+CLOSING = (  # opens the thinking for decoding, and writes a closed section in front of answers without; as Nemotron
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
+    "{% if m['role'] == 'assistant' and '<think>' not in m['content'] %}{{ '<think></think>' }}{% endif %}"
+    "{{ m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n<think>\n' }}{% endif %}"
+)
 VERBATIM = (  # opens the thinking, and writes answers as they are
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n<think>\n' }}{% endif %}"
