@@ -15,7 +15,7 @@ from unmask.tasks.algebra.spelling import spelled, squeezed
 
 _LONGEST, _LONGEST_TEXT = 400, 10_000
 _NO_REST = r"[-+*/^=\s,;}]|(?:\\text ?\{ ?)?(?:or|and|but|not|nor|if|is)\b"  # of a choice, no value of its own
-_CHOICE = re.compile(rf"(?:\\text ?\{{ ?)?\(([A-J])\) ?\}}? *(?!{_NO_REST})(.+)", re.DOTALL)
+_CHOICE = re.compile(rf"(?:\\text ?\{{ ?)?\(?([A-J])\) ?\}}? *(?!{_NO_REST})(.+)", re.DOTALL)
 _WORDS = re.compile(r"[^\W\d_]{2,}(?:[ -][^\W\d_]+)*")
 _DECIMAL = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)", re.ASCII)
 _WAIT = {"start": 120.0, "compare": 30.0}  # seconds of wall time; the process itself is held to seconds of work

@@ -23,6 +23,8 @@ _KNOWN = {
     "\\mathbb{R}": sp.S.Reals, "\\mathbb{Z}": sp.S.Integers, "\\mathbb{N}": sp.S.Naturals,
     "\\mathbb{Q}": sp.S.Rationals, "\\mathbb{C}": sp.S.Complexes, "\\emptyset": sp.S.EmptySet,
 }  # fmt: skip
+_ALL_BUT = re.compile(r"(?:all|any|every) real(?: numbers?)? (?:except|but|other than)(?: for)?(?= )", re.IGNORECASE)
+_NONE = re.compile(r"no (?:real )?solutions?|(?:the )?(?:empty|null) set", re.IGNORECASE)
 _ALL_REAL = re.compile(r"(?:all|any|every) real(?: numbers?)?|(?:all )?reals|real numbers", re.IGNORECASE)
 _LETTERS = frozenset("msghlLNJWV")  # units that may be set in italics
 _MOST = 4  # signs of plus or minus
@@ -48,8 +50,8 @@ class _Reader:
 
     def listed(self, tokens: Sequence[Token]) -> Any:
         """Read what stands between commas, "and" and "or"."""
-        if _ALL_REAL.fullmatch(" ".join(token.text for token in tokens)):
-            return Region(sp.S.Reals)
+        if (region := self._in_words(tokens)) is not None:
+            return region
         parts, marks = split(tokens, (",", ";", "and", "or", "\\lor", "\\land"))
         for place in range(len(marks) - 1, 0, -1):
             if not parts[place] and marks[place] in ("and", "or") and marks[place - 1] == ",":  # 1, 2, and 3
@@ -58,9 +60,23 @@ class _Reader:
         if len(items) == 1:
             return items[0]
         joining = {"\\lor": "or", "\\land": "and"}.get(marks[-1], marks[-1]) if marks else ""
-        if joining in ("and", "or") and all(isinstance(i, Relation | Joined) and not _is_equation(i) for i in items):
-            return Joined(joining, tuple(items))
-        return Listed("", tuple(items))
+        return _joined(joining, tuple(items))
+
+    def _in_words(self, tokens: Sequence[Token]) -> Region | None:
+        """Read what words say of all real numbers, of all but some and of none."""
+        written = " ".join(token.text for token in tokens)
+        if _ALL_REAL.fullmatch(written):
+            return Region(sp.S.Reals)
+        if _NONE.fullmatch(written):
+            return Region(sp.S.EmptySet)
+        exception = _ALL_BUT.match(written)
+        if exception is None:
+            return None
+        rest = self.listed(tokens[len(exception[0].split()) :])
+        left_out = region_of(rest.right if _is_equation(rest) else rest)
+        if left_out is None:
+            raise Unreadable("no set")
+        return Region(sp.S.Reals - left_out)
 
     def _signed(self, tokens: Sequence[Token]) -> list[Any]:
         r"""Read an element for every choice of its signs; with a \mp these are the upper and the lower ones."""
@@ -214,6 +230,25 @@ def _last(sides: list[Any], signs: list[str]) -> Any:
         if sign == "~" or not same_value(left.value, right.value, left.rounded or right.rounded):
             raise Unreadable("not equal")
     return sides[-1]
+
+
+def _joined(word: str, items: tuple[Any, ...]) -> Any:
+    """Put together what stands between commas, "and" and "or"."""
+    if all(isinstance(item, Relation | Joined) and not _is_equation(item) for item in items):
+        if word in ("and", "or"):
+            return Joined(word, items)
+        both = region_of(Joined("and", items)) if word == "," else None
+        if both is not None:  # x < 1, x > 2 is one of them; x > 1, x < 2 is both
+            return Joined("or" if both.is_empty else "and", items)
+    regions = [region_of(item) for item in items] if word == "or" and any(map(_is_interval, items)) else [None]
+    return Listed("", items) if None in regions else Region(sp.Union(*regions))
+
+
+def _is_interval(read: Any) -> bool:
+    """Return whether what was read is an interval and no point."""
+    if not isinstance(read, Listed) or len(read.items) != 2 or read.kind not in ("()", "[]", "(]", "[)"):
+        return False
+    return read.kind != "()" or any(isinstance(end, Value) and abs(end.value) == sp.oo for end in read.items)
 
 
 def _is_equation(read: Any) -> bool:

@@ -55,6 +55,8 @@ def _text(read: Any) -> str:
 
 
 def _same_values(gold: Value, found: Value) -> bool:
+    if _is_in_radians(gold) and _in_degrees(found, gold) or _is_in_radians(found) and _in_degrees(gold, found):
+        return True
     if not gold.unit.fits(found.unit):
         return False
     rounded = gold.rounded or found.rounded
@@ -66,6 +68,16 @@ def _same_values(gold: Value, found: Value) -> bool:
     if found.unit == percent != gold.unit:
         return same_value(gold.value, found.value / 100, rounded)
     return False
+
+
+def _is_in_radians(read: Value) -> bool:
+    return read.unit == Unit((("radian", 1),)) or read.unit == Unit() and read.value.has(sp.pi)
+
+
+def _in_degrees(degrees: Value, radians: Value) -> bool:
+    """Compare an angle in degrees with one in radians: a right angle is a half of pi."""
+    is_degree = degrees.unit == Unit((("degree", 1),))
+    return is_degree and same_value(radians.value, degrees.value * sp.pi / 180, degrees.rounded or radians.rounded)
 
 
 def _same_ratios(gold: Any, found: Any) -> bool:

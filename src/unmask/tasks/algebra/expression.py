@@ -4,6 +4,7 @@ latex2sympy2_extended is not asked because it drops what it does not know and an
 Math-Verify#41), and its numbers are floats. Decimals are fractions here.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -179,6 +180,7 @@ class _Parser:
         from latex2sympy2_extended import latex2sympy
 
         rest = " ".join(token.text for token in self.tokens[self.at - 1 :])
+        rest = re.sub(r"\\frac (\w) ?(\w)", r"\\frac {\1} {\2}", rest)
         self.at = len(self.tokens)
         return latex2sympy(rest, normalization_config=None).doit()
 
@@ -256,6 +258,10 @@ class _Parser:
                 self.at += 1
             else:
                 name += mark
+        if name.rstrip("'") in ("f", "g") and self.take("("):
+            value = sp.Function(name)(self.sum())
+            self.need(")")
+            return value
         return CONSTANTS.get(name, sp.Symbol(name))
 
     def _named(self, command: str) -> Any:
@@ -313,7 +319,7 @@ class _Parser:
         return root(self.atom(), degree)
 
     def _matrix(self) -> Any:
-        inside = self._environment()
+        name, inside = self._environment()
         levels = depths(inside)
         rows: list[list[list[Token]]] = [[[]]]
         for token, level in zip(inside, levels, strict=True):
@@ -327,11 +333,12 @@ class _Parser:
             rows.pop()
         if not rows or len({len(row) for row in rows}) != 1:
             raise Unreadable("a matrix")
-        return sp.ImmutableMatrix([[expression(cell) for cell in row] for row in rows])
+        matrix = sp.ImmutableMatrix([[expression(cell) for cell in row] for row in rows])
+        return matrix.det() if name == "vmatrix" else matrix
 
-    def _environment(self) -> Sequence[Token]:
+    def _environment(self) -> tuple[str, Sequence[Token]]:
         name = "".join(token.text for token in self._inside())
-        if name not in ("matrix", "pmatrix", "bmatrix", "smallmatrix", "array"):
+        if name not in ("matrix", "pmatrix", "bmatrix", "smallmatrix", "array", "vmatrix"):
             raise Unreadable(name)
         self.at += len(self._inside()) + 2
         if name == "array" and self.peek() == "{":
@@ -344,4 +351,4 @@ class _Parser:
         end = self.at
         self.at += 1
         self.at += len(self._inside()) + 2
-        return self.tokens[start:end]
+        return name, self.tokens[start:end]

@@ -23,9 +23,12 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(sp, name) for name in _CIRCULAR},
     **{f"arc{name}": getattr(sp, f"a{name}") for name in _CIRCULAR},
     **{f"ar{name}": getattr(sp, f"a{name}") for name in _CIRCULAR if name.endswith("h")},
+    **{f"a{name}": getattr(sp, f"a{name}") for name in ("sin", "cos", "tan", "cot")},
+    "arctg": sp.atan,
     "exp": sp.exp, "ln": sp.log, "log": lambda x: sp.log(x) / LOG_BASE, "lg": lambda x: sp.log(x, 10), "sqrt": sp.sqrt,
     "gcd": sp.gcd, "lcm": sp.lcm, "max": sp.Max, "min": sp.Min, "Re": sp.re, "Im": sp.im, "arg": sp.arg, "det": sp.det,
-    "sgn": sp.sign,
+    "sgn": sp.sign, "sech": sp.sech, "csch": sp.csch,
+    "cis": lambda x: sp.exp(sp.I * x),
 }  # fmt: skip
 CALCULUS = ("sum", "prod", "int", "lim")
 MANY = {"gcd", "lcm", "max", "min"}

@@ -53,7 +53,8 @@ _SAME = {  # a command: its other names
     "land": "wedge",
     "arcsin": "asin",
     "arccos": "acos",
-    "arctan": "atan",
+    "arctan": "atan arctg",
+    "arccot": "acot arcctg",
     "tan": "tg",
     "cot": "ctg",
     "triangle": "bigtriangleup",
@@ -99,6 +100,16 @@ _THEN = (
     (re.compile(r"(?<!\\)%"), r"\\%"),
     (re.compile(r"(?<=\d) ?x ?(?=10\^)"), "*"),
     (re.compile(r"\bper cent\b"), "percent"),
+    (re.compile(r"\bDNE\b"), "does not exist"),
+    (re.compile(r"(?<=[\dA-Za-z]) ?\(? ?(?<!\\)\bmod(?:ulo)? ?(\d+) ?\)?$"), r"\\pmod{\1}"),
+    (re.compile(r"^(-?)(?:US|AU?|CA?|NZ|HK)(?=\\\$ ?\d)"), r"\1"),
+    (re.compile(r"(?<![A-Za-z\\])(?:oo|[Ii]nfinity)(?= ?[,)\]])"), r"\\infty "),
+    (re.compile(r"(?<=\d)'(?=\d{3}(?!\d))"), ""),  # 10'000, as written in Switzerland
+    (re.compile(r"\\Delta ?(?=[A-Z]{3}(?![A-Za-z]))"), r"\\triangle "),
+    (re.compile(r"(?<![A-Za-z\\])m(?: ?\\angle)(?![A-Za-z])"), r"\\angle "),
+    (re.compile(r"(\\mathbb\{[RC]\}) ?- ?(?=\\\{|[\[(])"), r"\1\\setminus "),
+    (re.compile(r"\{([^{}]+)\\over(?![A-Za-z])([^{}]+)\}"), r"\\frac{\1}{\2}"),
+    (re.compile(r"^\{([^{}]*,[^{}]*)\}$"), r"\\{\1\\}"),  # a set whose braces lost their backslashes
     (re.compile(r"^\]([^\[\]]*)\[$"), r"(\1)"),  # open at both ends, as written in France
     (re.compile(r"^\]([^\[\]]*)\]$"), r"(\1]"),
     (re.compile(r"^\[([^\[\]]*)\[$"), r"[\1)"),
@@ -109,6 +120,7 @@ _THEN = (
 )
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _BOLD = re.compile(r"\s*\*\*([^*]+)\*\*\.?\s*")
+_COUNTED = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 _GROUPED = re.compile(rf"(?<![\d.,]){_EXACT}(?:,\d{{3}})+(?!\d|,\d)")
 
 
@@ -125,7 +137,9 @@ def spelled(text: str) -> str:
     text = _COMMAND.sub(_renamed, text)
     for pattern, plain in _THEN:
         text = pattern.sub(plain, text)
-    return _ungrouped(_unwrapped(text))
+    text = _unwrapped(text)
+    word = re.sub(r"\\text ?\{ ?(\w+) ?\}", r"\1", text).lower()
+    return str(_COUNTED.index(word)) if word in _COUNTED else _ungrouped(text)
 
 
 def squeezed(text: str) -> str:

@@ -11,6 +11,7 @@ cm centimeter centimetre
 mm millimeter millimetre
 dm decimeter decimetre
 nm nanometer nanometre
+micrometer micrometre micron um
 inch inches in
 foot feet ft
 yard yd
@@ -43,8 +44,14 @@ hectare ha
 dollar usd USD buck
 cent
 euro EUR
-rupee Rs
+rupee Rs INR
 yen
+yuan renminbi RMB CNY
+KRW
+ruble rouble RUB
+franc CHF
+krona krone kr
+peso
 percent pct percentage
 degree deg
 celsius C
@@ -55,8 +62,12 @@ joule J
 kilojoule kJ
 watt W
 kilowatt kW
+megawatt MW
+kilowatthour kWh
+decibel dB
 volt V
 ampere amp A
+milliampere milliamp mA
 ohm
 kelvin K
 pascal Pa
@@ -89,7 +100,7 @@ unless because since all any real otherwise then no none neither undefined infin
 between from until maybe possibly remainder pi theta alpha beta gamma delta lambda sigma omega sqrt root sin cos tan cot
 sec csc log exp ln power squared cubed per divided multiplied by equal max min gcd lcm even odd prime only twice thrice
 double triple negative positive above below beyond upwards onwards wrong incorrect false exclusive approx roughly
-maximum minimum exceeding besides versus vs etc else instead
+maximum minimum exceeding besides versus vs etc else instead ish
 """
 _STOP = frozenset(_WORDS.split())
 SYMBOLS = {
@@ -98,11 +109,15 @@ SYMBOLS = {
     "£": "pound",
     "¥": "yen",
     "₹": "rupee",
+    "₩": "KRW",
+    "₽": "ruble",
+    "元": "yuan",
     r"\%": "percent",
     "\\degree": "degree",
     "\\Omega": "ohm",
 }
-MONEY = {sign: SYMBOLS.get(sign) or _CANON[sign] for sign in (r"\$", "€", "£", "¥", "₹", "USD", "EUR", "Rs")}  # before
+_BEFORE = (r"\$", "€", "£", "¥", "₹", "₩", "₽", *["USD", "EUR", "INR", "CNY", "RMB", "KRW", "CHF", "Rs"])
+MONEY = {sign: SYMBOLS.get(sign) or _CANON[sign] for sign in _BEFORE}
 
 
 @dataclass(frozen=True)
@@ -137,6 +152,8 @@ def unit_of(words: Sequence[str], loose: Sequence[bool]) -> Unit | None:
     True
     >>> unit_of(["more"], [False])
     """
+    if len(words) > 2 and words[0] == "of" and words[1] in ("a", "an", "the"):  # 3/4 of a cup
+        words, loose = words[2:], loose[2:]
     reading = _Reading([*words, ""], loose)
     reading.sequence("", -1 if reading.skip("/", "per") else 1)
     if reading.failed or reading.at < len(words) or reading.things and words[0] == "/":
