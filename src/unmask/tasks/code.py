@@ -1,6 +1,7 @@
 """What the code tasks share: finding the code in an answer, and whether it may be run."""
 
 import ast
+import builtins
 import re
 import textwrap
 from collections.abc import Sequence
@@ -11,7 +12,18 @@ from unmask.errors import UserError
 from unmask.tasks.base import Problem
 from unmask.tasks.fences import PYTHON, fences
 from unmask.tasks.sandbox import Checks, Limits, Verdict, check, run
-from unmask.tasks.source import as_body, binds, body, bound, dedented, longest, parsed, read, without_examples
+from unmask.tasks.source import (
+    as_body,
+    binds,
+    body,
+    bound,
+    dedented,
+    longest,
+    parsed,
+    read,
+    unprompted,
+    without_examples,
+)
 from unmask.tasks.thinking import without_thinking
 
 Execute = Literal["no", "sandbox", "limits"]
@@ -20,6 +32,9 @@ _GLUED_BEFORE = re.compile(
     r"^([ \t]*(?:`{3,}|~{3,})[ \t]*(?:python3?|py)?)[ \t]*(?=(?:def|from|import|class|@) ?)", re.MULTILINE
 )
 _SPAN = re.compile(r"(?<!`)(`{1,3})(?!`)([^`]+)\1(?!`)")
+_FUTURE = re.compile(r"^from __future__ import [\w, ]+$", re.MULTILINE)
+_LANGUAGE = re.compile(r"^\s*(?:python3?|py)\s+", re.IGNORECASE)
+_END = re.compile(r"(?:<\|(?:endoftext|im_end|eot_id|end_of_text|end|return)\|>|</s>)\s*\Z")
 _LONGEST, _MOST_PARTS = 20_000, 20
 
 
@@ -68,8 +83,17 @@ def source_of_answer(text: str, problem: Code) -> str:
     if not code.strip() or not problem.before:
         return code
     if binds(code, names, imports=True):
-        return f"{problem.before}\n{code}"
-    return f"{problem.before.rstrip()}\n{as_body(code)}"
+        return _futures_first(f"{problem.before}\n{code}")
+    start, code = problem.before.rstrip(), as_body(code)
+    if parsed(whole := f"{start}\n{code}"):
+        return whole
+    indent = re.match(r"[ \t]*", start.rpartition("\n")[2])[0] or "    "  # type: ignore[index]
+    return f"{start}\n{textwrap.indent(textwrap.dedent(code), indent)}"
+
+
+def _futures_first(source: str) -> str:
+    """Put imports from ``__future__`` where Python takes them."""
+    return "\n".join([*(found[0] for found in _FUTURE.finditer(source)), _FUTURE.sub("", source)])
 
 
 def code_of(text: str, wanted: Sequence[str] = (), *, is_begun: bool = False) -> str:
@@ -84,17 +108,18 @@ def code_of(text: str, wanted: Sequence[str] = (), *, is_begun: bool = False) ->
         wanted: functions and classes that are asked for; none: any.
         is_begun: whether the prompt has begun them, so that a text which defines none is the body of one.
     """
-    text = without_thinking(text).replace("\r\n", "\n")
-    found = fences(text)
+    text = _END.sub("", without_thinking(text).replace("\r\n", "\n"))
+    found = [(language, unprompted(content)) for language, content in fences(text)]
     contents = [content for _, content in found]
     is_body = is_begun and text.strip("\n")[:1].isspace() and not text.lstrip().startswith(("```", "~~~"))
-    if is_body and (code := body(text)):
+    if is_body and (code := max(body(text), body(_unglued(text)), key=lambda code: len(code.strip()))):
         whole = longest(textwrap.dedent(code), wanted)
         return whole or code
     for imports in (False, True):
         for number in reversed(range(len(contents))):
             if binds(contents[number], wanted, imports=imports):
-                return without_examples(_with_needs(contents[number], contents[:number], wanted), wanted)
+                others = [content for content in contents[number + 1 :] if not binds(content, wanted, imports=True)]
+                return without_examples(_with_needs(contents[number], contents[:number], others, wanted), wanted)
     if part := _part(text, contents, wanted):
         return without_examples(part, wanted)
     if not is_begun:
@@ -109,8 +134,8 @@ def _part(text: str, contents: Sequence[str], wanted: Sequence[str]) -> str:
     for content in contents[:-_MOST_PARTS:-1]:
         if part := max(longest(content, wanted), longest(_unglued(content), wanted), key=len):
             return part
-    within = (span[2].strip() for span in _SPAN.finditer(text[:_LONGEST]))
-    candidates = [text, _unglued(text), *dedented(text), *within]
+    within = (_LANGUAGE.sub("", span[2]).strip() for span in _SPAN.finditer(text[:_LONGEST]))
+    candidates = [text, _unglued(text), unprompted(text), *dedented(text), *within]
     return max((longest(candidate, wanted) for candidate in candidates[:_MOST_PARTS]), key=len)
 
 
@@ -119,13 +144,14 @@ def _unglued(text: str) -> str:
     return _GLUED_BEHIND.sub(r"\n\1", _GLUED_BEFORE.sub(r"\1\n", text))
 
 
-def _with_needs(code: str, before: Sequence[str], wanted: Sequence[str]) -> str:
-    """Put before a block what it needs of blocks before it: imports, and what binds names that it reads."""
+def _with_needs(code: str, before: Sequence[str], behind: Sequence[str], wanted: Sequence[str]) -> str:
+    """Put before a block what it needs of others, nearer ones first: imports, and what binds names that it reads."""
     tree = parsed(code)
     assert tree is not None
     needs = (read(tree) | set(wanted)) - bound(tree.body, imports=True)
     lines: list[str] = []
-    for content in reversed(before):
+    needs -= set(dir(builtins))
+    for content in [*reversed(before), *behind]:
         earlier = parsed(content)
         for node in reversed(earlier.body if earlier else ()):
             names = bound([node], imports=True)

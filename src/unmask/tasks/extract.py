@@ -26,14 +26,29 @@ _VERB = r"\s+(?:is|was|are|(?:would|will|should|must) be|comes to|equals)\b|\s*[
 _PHRASE = re.compile(
     rf"\banswers?\b(?:\s+(?:to|for|in|of)\b[^.\n:=$]{{1,60}}?)?[*_]*(?:{_VERB})(?:[ \t*_]*:)?"
     r"(?:\s+(?:therefore|thus|then|hence|simply|just|clearly|exactly|indeed|equal to|given by))*|"
-    r"^[ \t#>*_]*(?:the )?(?:final |correct )?answer[ \t*_]*$",
+    r"^[ \t#>*_]*(?:the )?(?:final |correct )?answer[ \t*_]*$|^[ \t#>]*(?:\*\*|__)(?:final )?answer(?:\*\*|__)[ \t]+|"
+    # Other languages: Chinese and Japanese, Spanish and Portuguese, French, German, Italian, Russian.
+    r"\N{CJK UNIFIED IDEOGRAPH-7B54}(?:\N{CJK UNIFIED IDEOGRAPH-6848}|\N{HIRAGANA LETTER E})"
+    r"(?:\N{CJK UNIFIED IDEOGRAPH-662F}|\N{CJK UNIFIED IDEOGRAPH-4E3A}|\N{CJK UNIFIED IDEOGRAPH-70BA}|"
+    r"\N{HIRAGANA LETTER HA}|[:\N{FULLWIDTH COLON}])+|"
+    r"\b(?:respuesta|resposta|r\u00e9ponse|Antwort|risposta|\u043e\u0442\u0432\u0435\u0442)(?: final\w*)?[*_]*"
+    r"(?: es| \u00e9| est| ist| lautet| \u00e8|:)[:*_]*",
     re.IGNORECASE | re.MULTILINE,
 )
 _MATH = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|\$([^$\n]+?)\$", re.DOTALL)
-_ENDS = re.compile(r"\.(?=[\s*_`\"\N{RIGHT DOUBLE QUOTATION MARK}]|$)|\n")
+_ENDS = re.compile(r"\.(?=[\s*_`\"\N{RIGHT DOUBLE QUOTATION MARK}]|$)|\N{IDEOGRAPHIC FULL STOP}|\n")
+_HTML = re.compile(r"</?(?:b|i|u|em|strong|p|br|span)/?>")
+_RULE = re.compile(r"[ \t]*\n[-=]{3,}[ \t]*\n")
+_CHOICE = re.compile(r"(?:option|choice) (?=\(?[A-J]\)?(?:\W|$))", re.IGNORECASE)
+_LAST = re.compile(
+    r"(\$[^$\n]{1,200}\$|\\\([^\n]{1,200}?\\\)|(?<!\S)[^\s\d]{0,20}\d\S{0,50})[*_]* is (?:the|our|my) "
+    r"(?:final |correct )?answer\b"
+)
 # Where a reason, a remark or a second sentence begins.
 _REMARK = re.compile(
-    r"\s*[,;]\s+(?!(?:and|or|pi|sin|cos|tan|log|sqrt)\b)[a-z]{2,}|\s+(?:since|because)\b|\s+\((?!mod\b)[a-z]{3,}|"
+    r"\s*[,;]\s+(?!(?:and|or|pi|sin|cos|tan|log|sqrt)\b)[a-z]{2,}|\s+(?:since|because|as (?!\\)|which|"
+    r"so (?:we|the|that)\b|by (?:the|our)\b|and not\b|for the reason)|,\s+(?:I|As|Since|Because)\b|"
+    r"\s+\((?!mod\b)[a-z]{3,}|"
     r"\s+[\N{EM DASH}\N{EN DASH}-]\s+[a-z]{2,}|:\s+[a-z]{2,}"
 )
 _NO_ANSWER = re.compile(
@@ -41,6 +56,7 @@ _NO_ANSWER = re.compile(
     r"consistent|as follows|above|below)",
     re.IGNORECASE | re.DOTALL,
 )
+_MARKS = re.compile(r"^(?:\$|\\\(|[*_`]+)|(?:\$|\\\)|[*_`]+)$")
 _MOST_PHRASES, _LONGEST_PHRASE = 50, 2_000
 
 
@@ -132,17 +148,19 @@ def last_phrase(text: str) -> str | None:
         said = _said(text[found.end() : found.end() + _LONGEST_PHRASE])
         if said and not _NO_ANSWER.fullmatch(said):
             return said
-    return None
+    named = _LAST.findall(text[-_LONGEST_PHRASE:])
+    return _MARKS.sub("", named[-1]) if named else None
 
 
 def _said(rest: str) -> str:
     """Read an answer up to where its sentence ends or a remark begins."""
-    rest = rest.lstrip(" \t\r\n*:_>")
+    rest = _HTML.sub("", _RULE.sub("\n", rest, count=1) if _RULE.match(rest) else rest).lstrip(" \t\r\n*:_>")
+    rest = _CHOICE.sub("", rest, count=1) if _CHOICE.match(rest) else rest
     math = _MATH.match(rest)
     if math:
         inside, after = next(filter(None, math.groups())).strip(), _sentence(rest[math.end() :]).rstrip(" *_,;:")
         return f"{inside} {after.strip()}".strip() if not re.search(r"[\d$\\]", after) else _sentence(rest)
-    said = _sentence(rest).strip(" \t\r*:,;")
+    said = _sentence(rest).strip(" \t\r*:,;").rstrip("_")
     quoted = re.fullmatch(
         r"(`+|__?|[\"'\N{LEFT DOUBLE QUOTATION MARK}])(.+?)(?:`+|__?|[\"'\N{RIGHT DOUBLE QUOTATION MARK}])", said
     )

@@ -16,7 +16,7 @@ from unmask.tasks.thinking import without_thinking
 _MARKS = re.compile(r"<<[^<>]*>>")
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\w.])\.\d+"
 _PART = r" ?/ ?\d+(?:\.\d+)?(?!\d|/\d)"  # of a fraction; a date is none
-_VALUE = rf"(?:\d+\s+(?:and\s+)?(?=\d+ ?/ ?\d))?(?:{_DIGITS})(?:{_PART})?"
+_VALUE = rf"(?:\d+\s+(?:and\s+)?(?=\d+ ?/ ?\d))?(?:{_DIGITS})(?:[eE][-+]?\d{{1,2}}(?!\w)|{_PART})?"
 _CURRENCY = r"(?:(?:[A-Z]{1,3})?\\?[$€£¥₹₩₽₫]|\b[A-Z]{3}\b|\b(?:Rs|Rp|kr|Fr|RM)(?![a-z])\.?)\s*"
 # The minus of "3-5" is none; a space follows it only where no number can stand before it.
 _NUMBER = re.compile(rf"(?:(?:(?<=[=:])[ \t]*-\s+|(?<![\w)])-)(?:{_CURRENCY})?)?(?:{_VALUE})")
@@ -27,11 +27,24 @@ _NAME = r"(?:[A-Za-z ]{1,20}=\s*|(?:the )?(?:final )?answer(?: is|:)\s*)?"
 _DRESS = r"(?:\\(?:text|math|boxed)\w*\{\s*|\*\*|[`_]+)?"
 _FINAL = rf"\s*{_NAME}{_SUM}{_DRESS}((?:-\s*)?(?:{_CURRENCY})?(?:-\s*)?(?:{_VALUE}))"
 _MARKED, _BOXED = re.compile(f"####{_FINAL}", re.IGNORECASE), re.compile(_FINAL, re.IGNORECASE)
-_READ = re.compile(rf"(?:(?P<whole>\d+)\s+(?:and\s+)?)?(?P<above>{_DIGITS})(?: ?/ ?(?P<below>\d+(?:\.\d+)?))?$")
+_READ = re.compile(
+    rf"(?:(?P<whole>\d+)\s+(?:and\s+)?)?(?P<above>(?:{_DIGITS})(?:[eE][-+]?\d{{1,2}})?)"
+    r"(?: ?/ ?(?P<below>\d+(?:\.\d+)?))?$"
+)
 _LONGEST = 100  # of a fraction
 _FRACTION = re.compile(r"(\d)?\s*\\[dt]?frac\s*(?:\{\s*(-?[\d,.]+)\s*\}\s*\{\s*([\d,.]+)\s*\}|(\d)\s*(\d))")
 _VULGAR = re.compile(r"(\d)? ?([\u00bc-\u00be\u2150-\u215e])")
-_THIN_SPACE = re.compile(r"\\!|(?<=\d)(?:\\[,:;]|[\u00a0\u2009\u202f])(?=\d{3}(?!\d))")
+_DASH = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
+# Right behind the mark: a minus in words, and thousands or a decimal comma as other languages write them.
+_AFTER_MARK = re.compile(
+    rf"(####\s*(?:{_CURRENCY})?|\\boxed\{{\s*)(minus |negative )?"
+    r"(\d{1,3}(?: \d{3})+(?![\d/ ])|\d{1,3}(?:\.\d{3})+,\d{1,2}(?![\d,])|\d+,\d{1,2}(?![\d,])|(?=\d))",
+    re.IGNORECASE,
+)
+_THIN_SPACE = re.compile(
+    r"(?<=\d)['_\N{RIGHT SINGLE QUOTATION MARK}](?=\d{3}(?!\d))|\\!|"
+    r"(?<=\d)(?:\\[,:;]|[\u00a0\u2009\u202f])(?=\d{3}(?!\d))"
+)
 
 
 @TASKS.register("gsm8k")
@@ -116,11 +129,17 @@ def final_number(text: str) -> str | None:
 
 def _plain(text: str) -> str:
     """Write minus signs, thousands and fractions as ``-1200`` and ``1 1/2``."""
-    text = text.replace("\N{MINUS SIGN}", "-").replace("{,}", ",")
+    text = _DASH.sub("-", text).replace("{,}", ",").replace("\N{DIVISION SIGN}", "/")
     text = _THIN_SPACE.sub("", text)
+    text = _AFTER_MARK.sub(lambda m: f"{m[1]}{'-' * bool(m[2])}{_grouped(m[3])}", text)
     text = _FRACTION.sub(lambda m: f"{m[1]} " * bool(m[1]) + f"{m[2] or m[4]}/{m[3] or m[5]}", text)
     vulgar = _VULGAR.sub(lambda m: f"{m[1]} " * bool(m[1]) + unicodedata.normalize("NFKC", m[2]), text)
     return vulgar.replace("\N{FRACTION SLASH}", "/")
+
+
+def _grouped(number: str) -> str:
+    """Write 1 800, 1.234,50 and 1,8 as 1800, 1234.50 and 1.8."""
+    return number.replace(" ", "").replace(".", "").replace(",", ".") if re.search("[ ,]", number) else number
 
 
 def _decimal(number: str) -> str | None:
@@ -130,10 +149,14 @@ def _decimal(number: str) -> str | None:
         return None
     sign, above = "-" * ("-" in number[: read.start()]), read["above"].replace(",", "")
     if not read["below"]:
-        return sign + above
+        return sign + (above if above.isascii() and "e" not in above.lower() else _plainly(float(above)))
     if not float(read["below"]) or len(number) > _LONGEST:
         return None
     value = Fraction(above) / Fraction(read["below"])
     if read["whole"] and value < 1:
         value += int(read["whole"])
-    return f"{sign}{value if value.denominator == 1 else float(value)}"
+    return sign + _plainly(value)
+
+
+def _plainly(value: Fraction | float) -> str:
+    return str(int(value) if value == int(value) else float(value))

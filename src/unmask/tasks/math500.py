@@ -77,4 +77,5 @@ def final_answer(text: str) -> str | None:
     '42'
     """
     text = without_thinking(text)
-    return boxed(text) or last_tag(text) or last_phrase(text)
+    tagged = last_tag(text)
+    return boxed(text) or (tagged and last_phrase(tagged)) or tagged or last_phrase(text)

@@ -12,6 +12,7 @@ _STARTS = re.compile(
     r"[A-Za-z_][\w.]*(?:\[.*\])?(?: *, *\w+)*(?: *:[^=\n]+)? *=(?!=)"
 )
 _OPENS = re.compile(r"(?:class|def|async|if|elif|else|for|while|with|try|except|finally)\b.*:\s*$")
+_PROMPT = re.compile(r"\s*>>> (?:def|class|from|import|async def|@|\w+ *=) ?")
 _BLOCKS = (ast.If, ast.Try, ast.With, ast.For, ast.While)
 _SHOWS = ("print", "input", "exit", "quit", "unittest", "doctest", "pytest", "sys")
 
@@ -90,6 +91,13 @@ def longest(text: str, wanted: Collection[str]) -> str:
         if binds(source, wanted) and len(source) > len(best):
             best, until = source, end
     return best
+
+
+def unprompted(text: str) -> str:
+    """Return what was typed at Python's prompt, without the prompts and what was printed; else the text as it is."""
+    if not _PROMPT.match(text):
+        return text
+    return "\n".join(line[4:] for line in text.splitlines() if line.startswith((">>>", "...")))
 
 
 def _wrong_line(source: str) -> int:
@@ -189,6 +197,8 @@ def _is_stray(node: ast.stmt) -> bool:
 
 
 def _is_example(node: ast.stmt, wanted: Collection[str]) -> bool:
+    if isinstance(node, ast.While) and "input" in read(node):  # asks for ever
+        return True
     if isinstance(node, (ast.Assert, ast.Expr, *_BLOCKS)) and not bound([node]) - {"result"}:
         return bool(read(node) & {*wanted, *_SHOWS, "__name__"})
     is_called = any(

@@ -8,17 +8,21 @@ from unmask.tasks.fences import Block, blocks
 
 # Opening and closing marks. The first are DeepSeek-R1's and Qwen3's, those of prompts that ask for reasoning in tags
 # (GRPO recipes, d1 of arXiv 2504.12216), EXAONE Deep's and Seed-OSS's; then Magistral's, Command A's, Sky-T1's and
-# OpenThoughts', and Kimi's.
+# OpenThoughts', and Kimi's; the channels of gpt-oss, also where a tokenizer left out their special tokens.
+_TAGS = "think|thinking|thoughts?|reasoning|analysis|scratchpad|reflection|seed:think"
 _OPENS = (
-    r"<(?P<tag>think|thinking|thought|reasoning|seed:think)>|\[(?P<square>THINK)\]|<\|START_(?P<bar>THINKING)\|>|"
+    rf"<(?P<tag>{_TAGS})>|<\|channel\|>(?P<channel>analysis)<\|message\|>|"
+    r"\[(?P<square>THINK)\]|<\|START_(?P<bar>THINKING)\|>|"
     r"<\|begin_of_(?P<of>thought)\|>|◁(?P<arrow>think)▷"
 )
 _CLOSES = (
-    r"</(?:think|thinking|thought|reasoning|seed:think)>|\[/THINK\]|<\|END_THINKING\|>|<\|end_of_thought\|>|◁/think▷"
+    rf"</(?:{_TAGS})>|<\|channel\|>final<\|message\|>|assistantfinal|"
+    r"\[/THINK\]|<\|END_THINKING\|>|<\|end_of_thought\|>|◁/think▷"
 )
 _MARK = re.compile(f"(?i:{_OPENS})|(?P<closes>(?i:{_CLOSES}))")
 _CLOSING = {
     "tag": "</{}>", "square": "[/{}]", "bar": "<|END_{}|>", "of": "<|end_of_{}|>", "arrow": "◁/{}▷",
+    "channel": "<|end|>",
 }  # fmt: skip
 # A string or a span of code on one line; an apostrophe opens none.
 _QUOTE = re.compile(r"""(?<!\w)(?:[rRbBfFuU]{1,2})?(["'])(?:(?!\1)[^\n])*\1(?!\w)|(`+)(?:(?!\2)[^\n])+\2""")

@@ -108,6 +108,18 @@ RIGHT = {
     "a draft before the thinking ends": f"```python\n{BAD}```\n</think>\n{GOOD}",
     "a draft behind": f"```python\n{GOOD}```\n<think>\n```python\n{BAD}```",
     "a mark in the code": "<think>x</think>\n```python\ndef half(n):\n    '</think>'\n    return n // 2\n```",
+    # Prompts, helpers behind, loose ends
+    "at Python's prompt": "```pycon\n>>> def half(n):\n...     return n // 2\n>>> half(4)\n2\n```",
+    "at Python's prompt, no fence": ">>> def half(n):\n...     return n // 2\n...\n>>> half(4)\n2\n",
+    "a helper in a later block": "```python\ndef half(n):\n    return div(n)\n```\nwith\n"
+    "```python\ndef div(n):\n    return n // 2\n```",
+    "asks for ever": f"```python\n{GOOD}\nwhile True:\n    n = int(input())\n    print(half(n))\n```",
+    "a fence within a sentence": "Use ```python def half(n): return n // 2 ``` here.",
+    "a body and a glued fence": "    m = n\n    return m // 2```",
+    "a body and a mark of the end": "    return n // 2<|im_end|>",
+    "a body of three spaces": "   m = n\n   return m // 2",
+    "a body of two spaces": "  if n:\n    return n // 2\n  return 0",
+    "from the future": f"```python\nfrom __future__ import annotations\n{GOOD}```",
 }  # fmt: skip
 WRONG = {
     "a draft last": f"```python\n{GOOD}```\n```python\n{BAD}```",

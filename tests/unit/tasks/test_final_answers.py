@@ -94,6 +94,27 @@ FOUND = {
     "\\boxed{31}<think>or \\boxed{30}?</think>": "31",
     "<think>\\boxed{31}": None,
     "<reasoning>\\boxed{30}</reasoning><answer>31</answer>": "31",
+    # Remarks without a comma, marks of other kinds, other languages.
+    "The answer is 31 as 30 + 1 = 31.": "31",
+    "The answer is 31 which is odd.": "31",
+    "The answer is 31 so we stop here.": "31",
+    "The answer is 31 and not 13.": "31",
+    "The answer is 31 by the lemma.": "31",
+    "The answer is 31, I believe.": "31",
+    "The answer is __31__.": "31",
+    "The answer is <b>31</b>.": "31",
+    "The answer is option D.": "D",
+    "The answer is choice (D).": "(D)",
+    "**Final Answer** $31$": "31",
+    "Final Answer\n=====\n31": "31",
+    "<answer>The answer is 31</answer>": "31",
+    "So $31$ is the answer.": "31",
+    "Hence 31 is our final answer.": "31",
+    "\u6240\u4ee5\u7b54\u6848\u662f\uff1a31\u3002": "31",
+    "La respuesta es 31.": "31",
+    "Die Antwort lautet $31$.": "31",
+    "\u041e\u0442\u0432\u0435\u0442: 31": "31",
+    "<analysis>\\boxed{30}</analysis>The answer is 31": "31",
 }  # fmt: skip
 
 

@@ -77,6 +77,19 @@ def test_what_is_thought_does_not_count_in_made_tasks(name):
             assert task.grades(f"<think>{right.solution}", right) == task.grades("", right)
 
 
+@pytest.mark.parametrize(
+    "thought",
+    [
+        "<scratchpad>30</scratchpad>",
+        "<Thoughts>30</Thoughts>",
+        "<|channel|>analysis<|message|>30<|end|><|start|>assistant<|channel|>final<|message|>",
+        "analysis30assistantfinal",
+    ],
+)
+def test_other_marks(thought):
+    assert without_thinking(f"{thought}31") == "31"
+
+
 @pytest.mark.parametrize("task", [Math500(), AIME24(), GSM8K()])
 def test_what_is_thought_does_not_count_in_mathematics(task):
     problem = Problem(prompt="?", solution="!", answer="31", place="p")
