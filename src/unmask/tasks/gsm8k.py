@@ -32,7 +32,7 @@ _READ = re.compile(
     r"(?: ?/ ?(?P<below>\d+(?:\.\d+)?))?$"
 )
 _LONGEST = 100  # of a fraction
-_FRACTION = re.compile(r"(\d)?\s*\\[dt]?frac\s*(?:\{\s*(-?[\d,.]+)\s*\}\s*\{\s*([\d,.]+)\s*\}|(\d)\s*(\d))")
+_FRACTION = re.compile(r"(?:(\d)\s*)?\\[dt]?frac\s*(?:\{\s*(-?[\d,.]+)\s*\}\s*\{\s*([\d,.]+)\s*\}|(\d)\s*(\d))")
 _VULGAR = re.compile(r"(\d)? ?([\u00bc-\u00be\u2150-\u215e])")
 _DASH = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
 # Right behind the mark: a minus in words, and thousands or a decimal comma as other languages write them.

@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 
@@ -169,3 +170,9 @@ def test_a_broken_row_names_itself(tmp_path):
     (tmp_path / "test.jsonl").write_text('{"question": "Why?", "answer": "#### 1"}\n{"question": "What?"}\n')
     with pytest.raises(UserError, match=r"test.jsonl:2: expected text under .*; mend it, or leave the row out"):
         GSM8K(path=str(tmp_path)).problems("test", None, 0)
+
+
+def test_a_text_of_line_ends_is_read_in_bounded_time():
+    start = time.monotonic()
+    assert final_number("\n" * 100_000 + "5") == "5"
+    assert time.monotonic() - start < 20
