@@ -49,7 +49,7 @@ NAMED = (
     "triangle",
     "widetilde",
 )
-CONSTANTS = {"pi": sp.pi, "infty": sp.oo, "e": sp.E, "i": sp.I, "infinity": sp.oo, "Infinity": sp.oo}
+CONSTANTS = {"pi": sp.pi, "infty": sp.oo, "e": sp.E, "i": sp.I, "infinity": sp.oo, "Infinity": sp.oo, "inf": sp.oo}
 MULTIPLES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 PAIRS = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil"}
 AROUND: dict[str, Callable[[Any], Any]] = {"\\lfloor": sp.floor, "\\lceil": sp.ceiling}

@@ -32,7 +32,11 @@ def words(tokens: Sequence[Token]) -> Words | None:
     """Read words: not a product of variables, which stands in italics."""
     letters = [token for token in tokens if token.text.isalpha()]
     runs = [token.text for token in tokens]
-    if len(letters) + sum(run in ("-", "'", ".") for run in runs) < len(runs) or runs in (["infinity"], ["Infinity"]):
+    if len(letters) + sum(run in ("-", "'", ".") for run in runs) < len(runs) or runs in (
+        ["infinity"],
+        ["Infinity"],
+        ["inf"],
+    ):
         return None
     if not any(
         is_word(token.text) or len(token.text) > 1 and (token.upright or token.text.isupper()) for token in letters

@@ -194,6 +194,8 @@ class _Reading:
             return
         self.skip(".")
         power = before * self._power()
+        if power == 1 and parts and self.words[self.at] in ("2", "3"):  # cm2
+            power = int(self._next())
         for name, times in parts.items():
             self.powers[name] = self.powers.get(name, 0) + sign * power * times
 
