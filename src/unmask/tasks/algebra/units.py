@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+_LENGTHS = {"m", "km", "cm", "mm", "dm", "inch", "foot", "yard", "mile"}
 # The first word of a line is the name; plurals are read too.
 _NAMES = """
 m meter metre
@@ -194,8 +195,8 @@ class _Reading:
             return
         self.skip(".")
         power = before * self._power()
-        if power == 1 and parts and self.words[self.at] in ("2", "3"):  # cm2
-            power = int(self._next())
+        if power == 1 and parts and parts.keys() <= _LENGTHS and self.words[self.at :] in (["2", ""], ["3", ""]):
+            power = int(self._next())  # cm2
         for name, times in parts.items():
             self.powers[name] = self.powers.get(name, 0) + sign * power * times
 
