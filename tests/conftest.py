@@ -16,6 +16,19 @@ torch.set_num_threads(1)
 jaxtyping.install_import_hook("unmask", "typechecks.checked")  # before anything of the package is imported
 
 
+SLOW = frozenset((Path(__file__).parent / "slow.txt").read_text(encoding="utf-8").splitlines()[1:])
+
+
+def pytest_collection_modifyitems(items):
+    """The fast loop, ``-m "not slow"``, runs the first case of each test that is not in slow.txt."""
+    seen = set(SLOW)
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        if test in seen:
+            item.add_marker(pytest.mark.slow)
+        seen.add(test)
+
+
 @pytest.fixture
 def unchecked():
     """Leave annotations alone: for tests of what the package itself says to values of a wrong kind."""

@@ -105,3 +105,9 @@ def test_the_workflows_cover_what_is_promised():
     assert tests == {"python": ["3.11", "3.12", "3.13"], "target": ["test-lowest", "test", "test-newest"]}
     assert "make test-newest" in (ROOT / ".github/workflows/nightly.yml").read_text()
     assert "make wheel" in (ROOT / ".github/workflows/check.yml").read_text()
+
+
+def test_the_list_of_slow_tests_names_tests():
+    for name in (ROOT / "tests/slow.txt").read_text().splitlines()[1:]:
+        file, _, test = name.partition("::")
+        assert re.search(rf"^def {test}\(", (ROOT / file).read_text(), re.MULTILINE), name

@@ -8,6 +8,8 @@ from typer.testing import CliRunner
 
 from unmask.cli.main import app
 
+pytestmark = pytest.mark.slow
+
 ASKED = (
     *("eval", "asset:quickstart/model", "--task", "{name: sorting, shortest: 3, longest: 8}", "--problems", "9"),
     *("--max-new-tokens", "28", "--block-size", "7", "--steps", "4", "--temperature", "1.0", "--samples", "2"),

@@ -8,6 +8,8 @@ import torch
 from launch import alone, in_two
 from safetensors.torch import load_file
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = textwrap.dedent(
     """
     import sys

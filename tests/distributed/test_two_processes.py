@@ -3,9 +3,12 @@
 import json
 import textwrap
 
+import pytest
 import torch
 from launch import alone, in_two
 from safetensors.torch import load_file
+
+pytestmark = pytest.mark.slow
 
 SCRIPT = textwrap.dedent(
     """

@@ -5,9 +5,10 @@ import gzip
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from io import BufferedIOBase
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from unmask.data.json_files import json_rows
 from unmask.data.parse import without_nulls
@@ -153,8 +154,8 @@ def _reader(name: str) -> Callable[[Path, str], Rows] | None:
     return READERS.get(Path(name.lower().removesuffix(".gz")).suffix)
 
 
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
+def _open(path: Path) -> BufferedIOBase:
+    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
 def _lines(path: Path, name: str) -> Iterator[str]:

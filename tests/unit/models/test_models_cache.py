@@ -21,8 +21,9 @@ ROWS, HEADS, COLUMNS, WIDTH = 3, 2, 7, 4
 
 
 def past(place, known, rows=None):
-    place = torch.tensor(place)
-    return Past(store=None, place=place, may_attend=torch.ones(*place.shape, known, dtype=torch.bool), rows=rows)
+    place, store = torch.tensor(place), KeyValues(layers=1, rows=1, columns=1)
+    seen = torch.ones(*place.shape, known, dtype=torch.bool)
+    return Past(store=store, place=place, may_attend=seen, rows=rows)
 
 
 def states(*shape, seed=0):

@@ -27,7 +27,8 @@ def trace(tmp_path_factory):
 
 
 def test_png(trace, tmp_path):
-    wide, tall = Image.open(plot_trace(trace, tmp_path / "t.png")).size
+    with Image.open(plot_trace(trace, tmp_path / "t.png")) as picture:
+        wide, tall = picture.size
     assert wide > 1000
     assert tall > 400
 
@@ -40,10 +41,10 @@ def test_svg_has_a_square_for_each_commit_and_a_box_for_each_token(trace, tmp_pa
 
 
 def test_gif_has_a_picture_for_each_forward_and_one_that_stays(trace, tmp_path):
-    picture = Image.open(animate_trace(trace, tmp_path / "t.gif"))
-    assert picture.n_frames == 6 + 1
-    picture.seek(6)
-    assert picture.info["duration"] > 1000
+    with Image.open(animate_trace(trace, tmp_path / "t.gif")) as picture:
+        assert picture.n_frames == 6 + 1
+        picture.seek(6)
+        assert picture.info["duration"] > 1000
 
 
 def test_page_is_whole_and_replays_the_trace(trace, tmp_path):

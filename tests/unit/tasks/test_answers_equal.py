@@ -17,6 +17,6 @@ def _cases():
             yield pytest.param(expected, found, verdict == "same", id=f"{kind}: {expected} {verdict} {found}")
 
 
-@pytest.mark.parametrize(("expected", "found", "same"), _cases())
+@pytest.mark.parametrize(("expected", "found", "same"), list(_cases()))
 def test_kinds_of_answers(expected, found, same):
     assert is_equal(expected, found) is same
