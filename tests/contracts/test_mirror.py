@@ -41,6 +41,7 @@ def test_training_and_decoding_read_the_same_and_answer_the_same(attention, shif
 
     class Spy:
         mask_id, eos_ids, vocab_size, rule = lm.mask_id, lm.eos_ids, lm.vocab_size, lm.rule
+        heads, shift, store, score = lm.heads, lm.shift, lm.store, lm.score
 
         def logits(self, query, at):
             seen.append((query, at, lm.logits(query, at)))

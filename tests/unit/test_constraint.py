@@ -104,7 +104,6 @@ def test_a_model_without_tokenizer_is_refused():
         bind(Regex(pattern="a"), lm)
 
 
-@pytest.mark.slow
 def test_an_untrained_model_writes_json_of_a_schema():
     lm = small_model()
     for options in ({}, {"threshold": 0.1}, {"temperature": 1.0, "seed": 3}, {"revision": "remdm"}):

@@ -133,7 +133,7 @@ def _last_line(text: str) -> str:
     return next((line for line in reversed(text.splitlines()) if line.strip()), "")
 
 
-def solve(numbers: Sequence[int], target: int) -> str | None:
+def solve(numbers: Sequence[int], target: int | Fraction) -> str | None:
     """Find an expression of all numbers that comes to the target, by trying them all.
 
     >>> solve([3, 7, 12], 22), solve([1, 1], 7)
@@ -142,7 +142,7 @@ def solve(numbers: Sequence[int], target: int) -> str | None:
     return _search([(str(n), Fraction(n), "") for n in numbers], target)
 
 
-def _search(terms: list[tuple[str, Fraction, str]], target: int) -> str | None:
+def _search(terms: list[tuple[str, Fraction, str]], target: int | Fraction) -> str | None:
     if len(terms) == 1:
         return terms[0][0] if terms[0][1] == target else None
     for i, j in combinations(range(len(terms)), 2):

@@ -104,7 +104,6 @@ def test_one_block_for_all_leaves_no_context_and_makes_vanilla_the_same(lm):
             assert (row["prefix_chance"], row["suffix_chance"]) == (0.0, 0.0)
 
 
-@pytest.mark.slow
 def test_the_chances_of_the_theorem(lm):
     """11 answer tokens and the end in blocks of 4: 0, 4 or 8 tokens before the block, 8, 4 or 0 after it."""
     data = [example for example in many(400) if len(example.answer) == 12][:60]
@@ -121,7 +120,6 @@ def test_the_chances_of_the_theorem(lm):
     assert vanilla["suffix_chance"] == pytest.approx(((1 - 1 / 5) + (1 - 1 / 9)) / 3, abs=0.07)
 
 
-@pytest.mark.slow
 def test_vanilla_cannot_show_the_tail(lm):
     """A canvas of 16 holds a hidden block after the answer's last: visible in the ablation, never to vanilla."""
     data = [example for example in many(8) if len(example.answer) == 12]

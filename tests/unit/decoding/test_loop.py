@@ -32,7 +32,19 @@ class Only:
 def test_what_is_refused_in_one_row_leaves_the_revision_of_another_alone():
     """Both rows write one token and take one back. The first is refused its token and writes what was chosen."""
     one = places([0.5, 0.6, 0.7, 0.8], closed=[0], trust=[0.0] * 4)
-    fields = ("rows", "columns", "width", "canvas", "is_open", "is_asked", "token", "written", "log_prob", "score")
+    fields = (
+        "rows",
+        "columns",
+        "width",
+        "canvas",
+        "is_open",
+        "is_asked",
+        "token",
+        "written",
+        "log_prob",
+        "score",
+        "trust",
+    )
     two = {name: getattr(one, name).repeat(2, *[1] * (getattr(one, name).ndim - 1)) for name in fields}
     two["rows"] = torch.tensor([0, 1])
     counts = {name: getattr(one, name).repeat(2) for name in ("block_open", "block_steps")}

@@ -65,7 +65,9 @@ def test_open_places_of_live_rows_carry_their_blend_by_hand():
 def test_the_first_forward_reads_plain_masks():
     toy = Table(heads={"soft_mask": softened()})
     batch = canvas(toy)
-    query, _ = SoftMaskView().query(toy, start(batch, toy.mask_id), torch.tensor([0, 1, 2]), torch.zeros(0, 2))
+    query, _ = SoftMaskView().query(
+        toy, start(batch, toy.mask_id), torch.tensor([0, 1, 2]), torch.zeros(0, 2, dtype=torch.int64)
+    )
     assert query.soft is None
 
 

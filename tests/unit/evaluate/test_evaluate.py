@@ -80,7 +80,6 @@ def test_nothing_asked(model):
     assert found.summary()["accuracy"] == 0.0
 
 
-@pytest.mark.slow
 def test_a_sampled_answer_does_not_depend_on_its_batch():
     """With the real decoder: alone, beside others, and in another order of the problems."""
     lm = from_scratch(ScratchSpec(hidden_size=16, layers=1, heads=1, seed=5), device="cpu")

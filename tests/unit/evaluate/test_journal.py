@@ -61,7 +61,6 @@ def killed_at(count):
     return on_batch
 
 
-@pytest.mark.slow
 def test_a_killed_run_goes_on_and_gives_what_it_would_have_given(lm, tmp_path):
     whole, kept = run(lm, tmp_path / "whole")
     with pytest.raises(KilledError):

@@ -100,7 +100,6 @@ def test_blocks_are_summed_over_orders_within_each():
     assert float(found.nats) == pytest.approx(total)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("samples", [1, 3, 4, 7])
 def test_drawn_bounds_are_unbiased(samples):
     """Fewer draws than subsets: the mean over seeds is the enumerated bound."""
@@ -110,7 +109,6 @@ def test_drawn_bounds_are_unbiased(samples):
     assert float(drawn.std()) > 0.01
 
 
-@pytest.mark.slow
 def test_the_drawing_error_is_that_of_the_draws_or_wider():
     """Stratified counts: the spread over seeds is at most what the draws of one seed say, up to chance."""
     found = [bound(Hash(), EXAMPLES[:1], samples=20, seed=seed) for seed in range(200)]

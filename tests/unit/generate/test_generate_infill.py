@@ -60,7 +60,6 @@ def test_what_follows_a_blank_is_read_by_a_model_that_looks_ahead():
     assert len(found["block_causal"]) == 1  # what is given stands in a later block
 
 
-@pytest.mark.slow
 def test_an_exact_cache_changes_nothing_and_the_approximate_ones_keep_what_is_given():
     texts = ["12=___34___5", "9___8|7___"]
     options = {"blank_tokens": [4, 5], "block_size": 4, "threshold": 0.3}

@@ -18,7 +18,6 @@ def lm():
     return from_scratch(SPEC)
 
 
-@pytest.mark.slow
 def test_a_row_depends_on_its_prompt_and_seed_and_not_on_its_neighbours(lm):
     alone = [generate(lm, prompt, seed=5, **HOT).texts[0] for prompt in PROMPTS]
     assert generate(lm, PROMPTS, seed=5, **HOT).texts == alone
@@ -38,7 +37,6 @@ def test_so_it_is_with_every_part_that_draws(lm, decoder):
     assert generate(lm, ["777=", *PROMPTS], **options).texts[1:] == alone
 
 
-@pytest.mark.slow
 def test_a_seed_for_each_prompt(lm):
     one, two = (generate(lm, "12=", seed=seed, **HOT).texts[0] for seed in (1, 2))
     assert one != two

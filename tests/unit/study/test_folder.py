@@ -57,7 +57,6 @@ def test_a_result_of_other_settings_is_not_taken_for_this_ones(tmp_path):
         Crew(1).run([job(tmp_path)], "runs")
 
 
-@pytest.mark.slow
 def test_a_job_that_fails_is_told_with_its_reason(tmp_path):
     failed = r"job: the run failed: .*start the study again to go on"
     with Crew(1) as crew, pytest.raises(UserError, match=failed) as error:
@@ -66,7 +65,6 @@ def test_a_job_that_fails_is_told_with_its_reason(tmp_path):
     assert not (tmp_path / "job" / "result.json").exists()
 
 
-@pytest.mark.slow
 def test_a_worker_that_is_killed_is_told_and_replaced(tmp_path):
     first, second = (job(tmp_path / name, model="asset:quickstart/model") for name in ("first", "second"))
     with Crew(1) as crew:

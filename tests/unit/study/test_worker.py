@@ -34,7 +34,6 @@ def without_time(points):
     return points
 
 
-@pytest.mark.slow
 def test_a_run_that_died_goes_on_and_ends_as_if_it_had_not(prepared, monkeypatch):
     whole = prepared("whole")
     work(whole)
@@ -66,7 +65,6 @@ def test_a_run_that_died_goes_on_and_ends_as_if_it_had_not(prepared, monkeypatch
     assert without_time(result["points"]) == without_time(expected["points"])
 
 
-@pytest.mark.slow
 def test_judging_is_no_part_of_the_seconds(prepared, monkeypatch):
     real = judging.judge
     folder = prepared("slow")

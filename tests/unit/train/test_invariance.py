@@ -52,7 +52,6 @@ def test_four_rows_at_once_or_one_at_a_time(gradients, objective):
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: f"{o.name}-{getattr(o, 'normaliser', '')}")
 def test_padded_or_packed(gradients, objective):
     padded, a = gradients(objective, batch_size=8, accumulate=1)
@@ -77,7 +76,6 @@ def test_gradient_of_a_step_is_the_gradient_of_the_one_mean(gradients, tiny, sor
         torch.testing.assert_close(seen[name], parameter.grad, atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.slow
 def test_seeds_matter(tiny, sorting, tmp_path):
     def weights(seed):
         lm = tiny()

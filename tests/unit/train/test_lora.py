@@ -36,7 +36,6 @@ def test_only_adapters_and_the_mask_row_move(base, sorting, tmp_path):
     assert changed == [lm.mask_id]
 
 
-@pytest.mark.slow
 def test_a_run_of_adapters_loads_and_resumes_bit_for_bit(base, sorting, tmp_path):
     whole = train(adapted(base), sorting, RUN, out=tmp_path / "whole", show=False)
     train(adapted(base), sorting, RUN, out=tmp_path / "cut", show=False)
@@ -49,7 +48,6 @@ def test_a_run_of_adapters_loads_and_resumes_bit_for_bit(base, sorting, tmp_path
         assert torch.equal(two[name], weight), name
 
 
-@pytest.mark.slow
 def test_gradient_checkpointing_changes_no_gradient(base, sorting, tmp_path):
     from dataclasses import replace
 

@@ -27,7 +27,6 @@ def weights(folder):
     return dict(load(str(folder)).model.named_parameters())
 
 
-@pytest.mark.slow
 def test_resume_is_bit_for_bit(tiny, sorting, tmp_path):
     whole = train(tiny(), sorting, RUN, out=tmp_path / "whole", held_out=sorting[:4], show=False)
     train(tiny(), sorting, RUN, out=tmp_path / "cut", held_out=sorting[:4], show=False)
@@ -47,7 +46,6 @@ def test_resume_is_bit_for_bit(tiny, sorting, tmp_path):
         assert [line.get(key) for line in one] == [line.get(key) for line in two]
 
 
-@pytest.mark.slow
 def test_resume_refuses_another_run_and_an_empty_folder(tiny, sorting, tmp_path):
     train(tiny(), sorting, RUN, out=tmp_path / "a", show=False)
     with pytest.raises(UserError, match="holds another run; write --resume"):
@@ -63,7 +61,6 @@ def test_resume_refuses_another_run_and_an_empty_folder(tiny, sorting, tmp_path)
         train(tiny(), sorting, RUN, out=tmp_path / "full", show=False)
 
 
-@pytest.mark.slow
 def test_a_finished_run_resumes_to_itself(tiny, sorting, tmp_path):
     train(tiny(), sorting, RUN, out=tmp_path / "a", show=False)
     before = weights(tmp_path / "a/model")
@@ -100,7 +97,6 @@ KILLED = textwrap.dedent(
 )
 
 
-@pytest.mark.slow
 def test_sigkill_in_the_middle_of_a_save(tiny, tmp_path):
     out = tmp_path / "run"
     script = KILLED.format(tests=str(Path(__file__).parents[2]), out=str(out))

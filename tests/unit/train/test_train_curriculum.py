@@ -51,7 +51,6 @@ def test_the_model_reads_what_the_curriculum_says(lengths, sorting):
     assert max(seen[: STEPS * ROWS // 2]) <= middle <= min(seen[STEPS * ROWS // 2 :])
 
 
-@pytest.mark.slow
 def test_the_order_does_not_depend_on_how_it_is_cut_into_steps(lengths):
     whole = lengths("a", run=settings(), curriculum=Gaussian())
     assert lengths("b", run=settings(batch_size=ROWS // 2, accumulate=2), curriculum=Gaussian()) == whole
@@ -59,7 +58,6 @@ def test_the_order_does_not_depend_on_how_it_is_cut_into_steps(lengths):
     assert lengths("d", run=settings()) != whole
 
 
-@pytest.mark.slow
 def test_a_killed_run_goes_on_bit_for_bit(tiny, sorting, tmp_path):
     run = settings(save_every=3)
     whole = train(tiny(), sorting, run, out=tmp_path / "whole", curriculum=Gaussian(), show=False)

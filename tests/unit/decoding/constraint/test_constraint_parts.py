@@ -126,7 +126,7 @@ def test_whatever_is_proposed_a_completion_is_left_and_something_is_written(patt
             noise = torch.rand(len(at), MASK + 1, generator=generator)
             token = torch.zeros_like(state.ids)
             token[at[:, 0], at[:, 1]] = constraint.ban(state, at, noise).argmax(1)
-            blank = candidates_of(state, [[0]], [[0.0]])
+            blank = candidates_of(state, [[0] * 4] * 3, [[0.0] * 4] * 3)
             scores = torch.rand(blank.columns.shape, generator=generator)
             candidates = replace(blank, token=token.gather(1, blank.columns), score=scores)
             is_wanted = candidates.is_open & (torch.rand(scores.shape, generator=generator) < 0.7)
