@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ ROOT = Path(unmask.__file__).parent
 NAMES = sorted(
     "unmask." + ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for path in ROOT.rglob("*.py")
-    if ">>> " in path.read_text() and path.name != "__init__.py"
+    if re.search(r"^\s*>>> ", path.read_text(), re.MULTILINE) and path.name != "__init__.py"
 )
 
 
