@@ -29,6 +29,14 @@ def pytest_collection_modifyitems(items):
         seen.add(test)
 
 
+@pytest.fixture(autouse=True)
+def _checked_if_not_slow(request):
+    """Slow tests would take twice as long with their shapes and types checked; the first case of a test has the checks."""
+    jaxtyping.config.update("jaxtyping_disable", request.node.get_closest_marker("slow") is not None)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
 @pytest.fixture
 def unchecked():
     """Leave annotations alone: for tests of what the package itself says to values of a wrong kind."""
