@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def _checked_if_not_slow(request):
-    """Slow tests would take twice as long with their shapes and types checked; the first case of a test has the checks."""
+    """Checks double the time of slow tests, so they run without; the first case of a quick test has them."""
     jaxtyping.config.update("jaxtyping_disable", request.node.get_closest_marker("slow") is not None)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
