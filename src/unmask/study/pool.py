@@ -138,6 +138,7 @@ class _Worker:
                     pipe.close()  # type: ignore[union-attr]
 
     def _start(self, log: Path) -> None:
+        self.stop()  # closes the pipes of one that died
         # One thread each: processes that share cores would wait for each other's threads.
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with log.open("ab") as complaints:
