@@ -47,7 +47,7 @@ def left_over(row: Mapping[str, Any], read: Collection[str | None]) -> tuple[tup
 
 
 def _is_table(value: Any) -> bool:
-    """Tell a list of objects that are no turns of a chat."""
+    """Return whether a value is a list of objects that are no turns of a chat."""
     return (
         isinstance(value, list)
         and bool(value)
@@ -56,12 +56,12 @@ def _is_table(value: Any) -> bool:
 
 
 def is_empty(value: Any) -> bool:
-    """Tell whether a column or key holds nothing."""
+    """Return whether a column or key holds nothing."""
     return value is None or (isinstance(value, (str, Sequence, Mapping)) and not value)
 
 
 def remedy_for(columns: Collection[str], rows: Sequence[Any] = ()) -> str:
-    """Say what to write where no shape fits the columns of some rows."""
+    """Return what to write where no shape fits the columns of some rows."""
     if "chosen" not in columns:
         only = rows[0] if len(rows) == 1 and isinstance(rows[0], Mapping) else {}
         inside = next((column for column, value in only.items() if _is_table(value)), None)

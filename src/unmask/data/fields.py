@@ -98,7 +98,7 @@ def strings(value: Any) -> Iterator[str]:
 
 
 def broken(text: str) -> str | None:
-    """Say what is wrong with a text that cannot be written as UTF-8, and where; None if nothing is."""
+    """Return what is wrong with a text that cannot be written as UTF-8, and where; None if nothing is."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -51,7 +51,7 @@ def _whole_line(parser: Parser, text: str) -> Any:
 
 
 def _is_cut(parser: Parser, text: str) -> bool:
-    """Tell a value that could go on in the next line."""
+    """Return whether a value could go on in the next line."""
     try:
         parser.value(without_trailing_commas(text))
     except json.JSONDecodeError as error:

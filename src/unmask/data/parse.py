@@ -93,7 +93,7 @@ def without_trailing_commas(text: str) -> str:
 
 
 def nul(text: str, start: int = 0) -> BadRow:
-    """Say where a NUL byte is."""
+    """Return where a NUL byte is."""
     at = text.find("\0", start)
     column = at - max(text.rfind("\n", 0, at), -1)
     return BadRow("NUL byte", f"expected text, found a NUL byte at column {column}; take it out")

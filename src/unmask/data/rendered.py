@@ -98,7 +98,7 @@ def is_thought(prompt: str, answer: str) -> bool:
 
 
 def is_shown(part: str, squashed: str) -> bool:
-    """Tell whether a text holds a part, as it is or as JSON text; ``squashed``: the text without spaces."""
+    """Return whether a text holds a part, as it is or as JSON text; ``squashed``: the text without spaces."""
     if squash(part) in squashed:
         return True
     return any(squash(json.dumps(part, ensure_ascii=ascii_only)[1:-1]) in squashed for ascii_only in (False, True))

@@ -143,7 +143,7 @@ def _text_of(part: Any, where: str) -> str:
 
 
 def _is_context(turn: Mapping[str, Any], where: str) -> bool:
-    """Tell whether a turn is to be read but not trained."""
+    """Return whether a turn is to be read but not trained."""
     said = {key: _is_trained(turn[key], key, where) for key in WEIGHTS if key in turn}
     if len(set(said.values())) > 1:
         keys = " and ".join(said)

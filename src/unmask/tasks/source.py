@@ -66,7 +66,7 @@ def read(node: ast.AST) -> set[str]:
 
 
 def binds(source: str, wanted: Collection[str], *, imports: bool = False) -> bool:
-    """Say whether a source parses and binds one of the wanted names, or any if none is wanted."""
+    """Return whether a source parses and binds one of the wanted names, or any if none is wanted."""
     tree = parsed(source)
     names = bound(tree.body, imports=imports) if tree else set()
     return bool(names & set(wanted) if wanted else names)
@@ -188,7 +188,7 @@ def without_examples(source: str, wanted: Collection[str]) -> str:
 
 
 def _is_stray(node: ast.stmt) -> bool:
-    """Say whether a statement only names things, as a word of a sentence does."""
+    """Return whether a statement only names things, as a word of a sentence does."""
     if isinstance(node, ast.AnnAssign):
         return node.value is None
     return isinstance(node, ast.Expr) and not any(

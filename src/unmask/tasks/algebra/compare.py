@@ -30,7 +30,7 @@ def same_answer(expected: str, found: str) -> bool:
 
 
 def is_same(gold: Any, found: Any) -> bool:
-    """Compare two answers."""
+    """Return whether two answers that were read whole are the same."""
     equations = isinstance(gold, Relation | Joined), isinstance(found, Relation | Joined)
     if equations == (False, True) and _is_named(found):  # 5 and x = 5
         return is_same(gold, found.right)

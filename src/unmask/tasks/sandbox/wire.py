@@ -324,7 +324,7 @@ def do(question: Sequence[Any], names: Mapping[str, Any]) -> Any:
 
 
 def raised(error: BaseException) -> tuple[str, str, str]:
-    """Describe an exception."""
+    """Return an exception as plain data that can be sent."""
     try:
         message = str(error)[:500]
     except BaseException:  # its __str__ is the answer's code too
