@@ -4,27 +4,34 @@ TESTS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Shapes and types are checked in the fast loop. In the rest they would double the time.
+UNCHECKED := UNMASK_TEST_CHECKED=0
 
-.PHONY: quickstart test fast test-lowest test-newest caches-newest upgrade check format lint types layers wheel clean
+.PHONY: quickstart test fast rest exhaustive test-lowest test-newest caches-newest upgrade check format lint types layers wheel clean
 
 quickstart: $(READY)
 	$(BIN)/unmask quickstart
 
-test: $(READY)
-	$(BIN)/python $(PYTEST) $(TESTS)
+test: fast rest
 
 fast: $(READY)
 	$(BIN)/python $(PYTEST) -m "not slow" $(TESTS)
 
+rest: $(READY)
+	$(UNCHECKED) $(BIN)/python $(PYTEST) -m "slow and not exhaustive" $(TESTS)
+
+exhaustive: $(READY)
+	$(UNCHECKED) $(BIN)/python $(PYTEST) -m exhaustive $(TESTS)
+
 test-lowest: .venv-lowest/.ready
-	.venv-lowest/bin/python $(PYTEST) $(TESTS)
+	$(UNCHECKED) .venv-lowest/bin/python $(PYTEST) -m "not exhaustive" $(TESTS)
 
 test-newest: .venv-newest/.ready
-	.venv-newest/bin/python $(PYTEST) $(TESTS)
+	$(UNCHECKED) .venv-newest/bin/python $(PYTEST) -m "not exhaustive" $(TESTS)
 
 # What a release of transformers breaks first.
 caches-newest: .venv-newest/.ready
-	.venv-newest/bin/python $(PYTEST) tests/unit/models tests/unit/decoding/test_caching.py tests/architecture/test_transformers_api.py
+	$(UNCHECKED) .venv-newest/bin/python $(PYTEST) -m "not exhaustive" tests/unit/models tests/unit/decoding/test_caching.py tests/architecture/test_transformers_api.py
 
 upgrade: $(READY)
 	scripts/lock $(TORCH)

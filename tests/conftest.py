@@ -13,28 +13,32 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 torch.set_num_threads(1)
-jaxtyping.install_import_hook("unmask", "typechecks.checked")  # before anything of the package is imported
+if os.environ.get("UNMASK_TEST_CHECKED", "1") != "0":
+    jaxtyping.install_import_hook("unmask", "typechecks.checked")  # before anything of the package is imported
 
-
-SLOW = frozenset((Path(__file__).parent / "slow.txt").read_text(encoding="utf-8").splitlines()[1:])
+SLOW, WIDE = (
+    (Path(__file__).parent / f"{name}.txt").read_text(encoding="utf-8").splitlines()[1:] for name in ("slow", "wide")
+)
+KEPT = {test: int(count) for count, test in map(str.split, WIDE)}
 
 
 def pytest_collection_modifyitems(items):
-    """The fast loop, ``-m "not slow"``, runs the first case of each test that is not in slow.txt."""
-    seen = set(SLOW)
+    """Mark tests ``slow`` and ``exhaustive``.
+
+    The fast loop, ``-m "not slow"``, runs the first case of each test that is not in slow.txt. Of the tests in wide.txt
+    a few cases, evenly spread, are run by ``make test``, and the others by ``make exhaustive``.
+    """
+    cases = {}
     for item in items:
-        test = item.nodeid.partition("[")[0]
-        if test in seen:
-            item.add_marker(pytest.mark.slow)
-        seen.add(test)
-
-
-@pytest.fixture(autouse=True)
-def _checked_if_not_slow(request):
-    """Checks double the time of slow tests, so they run without; the first case of a quick test has them."""
-    jaxtyping.config.update("jaxtyping_disable", request.node.get_closest_marker("slow") is not None)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+        cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for test, mine in cases.items():
+        count = KEPT.get(test, len(mine))
+        kept = {round(number * (len(mine) - 1) / max(count - 1, 1)) for number in range(count)}
+        for number, item in enumerate(mine):
+            if test in SLOW or number:
+                item.add_marker(pytest.mark.slow)
+            if number not in kept:
+                item.add_marker(pytest.mark.exhaustive)
 
 
 @pytest.fixture

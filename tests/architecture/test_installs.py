@@ -107,7 +107,8 @@ def test_the_workflows_cover_what_is_promised():
     assert "make wheel" in (ROOT / ".github/workflows/check.yml").read_text()
 
 
-def test_the_list_of_slow_tests_names_tests():
-    for name in (ROOT / "tests/slow.txt").read_text().splitlines()[1:]:
-        file, _, test = name.partition("::")
+@pytest.mark.parametrize("listed", ["slow", "wide"])
+def test_the_lists_of_tests_name_tests(listed):
+    for name in (ROOT / f"tests/{listed}.txt").read_text().splitlines()[1:]:
+        file, _, test = name.split()[-1].partition("::")
         assert re.search(rf"^def {test}\(", (ROOT / file).read_text(), re.MULTILINE), name
