@@ -1,11 +1,37 @@
 """Errors that a user can mend: one line that says what was expected, what was found and what to write instead."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
     """The user's mistake. The command line prints its message without a traceback and exits with code 2."""
+
+
+class NonFiniteError(UserError):
+    """A loss, a gradient, a weight or logits became NaN or infinite; nothing made of them is kept.
+
+    Args:
+        message: what, where, and what to do.
+        places: examples that it happened on.
+    """
+
+    def __init__(self, message: str, places: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.places = list(places)
+
+
+class Interrupted(UserError):
+    """A run that a signal ended after it had saved what it had.
+
+    Args:
+        message: where it can be gone on with.
+        number: of the signal; the command line exits with 128 plus it.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
 
 
 def printable(text: str) -> str:

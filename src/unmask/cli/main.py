@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from unmask.errors import UserError, printable
+from unmask.errors import Interrupted, UserError, printable
 
 COMMANDS = (
     "quickstart", "sft", "generate", "chat", "plot", "evaluate", "likelihood", "study", "analyze", "preview",
@@ -25,6 +25,8 @@ class OneLineErrors(TyperGroup):
         """Run a command and leave with its exit code."""
         try:
             code = super().main(*args, **{**options, "standalone_mode": False})
+        except Interrupted as error:
+            fail([str(error)], code=128 + error.number)
         except UserError as error:
             fail([problem.removeprefix(": ") for problem in getattr(error, "problems", [str(error)])])
         except typer.Abort:

@@ -1,5 +1,7 @@
 """``train``: one library function behind ``unmask sft``."""
 
+import logging
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,15 +10,31 @@ from typing import Any
 import torch
 
 from unmask.data import Collator, Curriculum, CurriculumSampler, Encoded, OrderedExamples, encode, into_buckets, read
-from unmask.errors import UserError
+from unmask.durable import room_for
+from unmask.errors import Interrupted, NonFiniteError, UserError
 from unmask.models import LoadedModel
+from unmask.runlock import owned
 from unmask.seeds import Draws
 from unmask.train import checkpoints
-from unmask.train.folder import on_rank_zero, open_folder, settings_of
+from unmask.train.folder import (
+    CHECKPOINTS,
+    METRICS_FILE,
+    MODEL,
+    check_folder,
+    claim,
+    give_back,
+    on_rank_zero,
+    other_versions,
+    write_record,
+)
 from unmask.train.held_out import held_out_loss
 from unmask.train.layout import Layout
 from unmask.train.metrics import MetricsFile
+from unmask.train.record import refuse_changes, refuse_extension, settings_of_inputs, settings_of_run
 from unmask.train.run import TrainRun
+from unmask.train.signals import StopSignals
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,61 +62,96 @@ def train(
     curriculum: Curriculum | None = None,
     held_out: Sequence[Encoded] = (),
     resume: bool = False,
+    restart: bool = False,
     evaluate: Callable[[], dict[str, float]] | None = None,
     show: bool = True,
     recipe: Mapping[str, Any] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> TrainResult:
     """Fine-tune a loaded model in place and save it.
+
+    SIGINT and SIGTERM end the run after its step, with a checkpoint; a second one ends it at once.
 
     Args:
         lm: the model.
         data: a file or the name of a hub data set, or prompts and answers as tokens (``unmask.data.encode``).
         run: objective and settings.
-        out: folder of the run; it must be new, or hold this very run if ``resume``.
+        out: folder of the run; it must be new, or hold this very run if ``resume`` or ``restart``.
         layout: grid, canvas and rows.
         curriculum: in which order examples are shown; None: shuffled.
         held_out: examples for the held-out loss.
-        resume: go on from the newest whole checkpoint.
+        resume: go on from the newest whole checkpoint. With a constant learning rate ``run.steps`` may have grown.
+        restart: begin again in the folder of a run that has no whole checkpoint.
         evaluate: further named values, computed when the held-out loss is.
         show: draw a progress bar on stderr.
         recipe: what the run was read from, to be kept with it.
+        tell: called with a line on what a user should know, such as a damaged checkpoint; None: warnings of Python.
 
     Raises:
-        UserError: the folder holds another run; nothing to resume.
-        NonFiniteLossError: the loss became NaN or infinite.
+        UserError: the folder is in use, or holds another run; nothing to resume; a full disk.
+        NonFiniteError: a loss, a gradient or a weight became NaN or infinite; the last good checkpoint is kept.
+        Interrupted: a signal ended the run; its message says where it can be gone on with.
     """
-    out, layout = Path(out), layout or Layout()
-    size = run.objective.block_size or layout.block_size or lm.facts.block_size or 32
-    layout = replace(layout, block_size=size)
-    _prepare(lm, run)
-    column = curriculum.column if curriculum else None
-    examples = _read(data, lm, layout, column) if isinstance(data, (str, Path)) else data
-    arguments = _arguments(run, out / "checkpoints", lm)  # starts the process group, if there is one
-    stream = _stream(examples, run, curriculum, ranks=arguments.world_size)
-    settings = settings_of(run, lm, len(examples), layout, curriculum)
-    start_from = on_rank_zero(lambda: open_folder(out, settings, recipe, resume=resume))
-    draws = Draws(seed=run.seed)
-    collator = layout.collator(lm, draws)
+    out, layout, tell = Path(out), layout or Layout(), tell or LOG.warning
+    with owned(out, "unmask sft"):
+        size = run.objective.block_size or layout.block_size or lm.facts.block_size or 32
+        layout = replace(layout, block_size=size)
+        column = curriculum.column if curriculum else None
+        examples = _read(data, lm, layout, column) if isinstance(data, (str, Path)) else data
+        settings = settings_of_run(run, layout, curriculum) | settings_of_inputs(lm, examples, held_out, layout)
+        _prepare(lm, run)
+        arguments = _arguments(run, out / CHECKPOINTS, lm)  # starts the process group, if there is one
+        stream = _stream(examples, run, curriculum, ranks=arguments.world_size)
+        before = _record_of(out, run, curriculum, settings, resume=resume, restart=restart)
+        start_from = on_rank_zero(lambda: _open(out, before, settings, recipe, tell, resume=resume))
+        arguments.warmup_steps = round(run.warmup * (before or {}).get("first_steps", run.steps))
+        draws = Draws(seed=run.seed)
+        collator = layout.collator(lm, draws)
+        try:
+            trainer = _trainer(lm, run, stream, collator=collator, draws=draws, arguments=arguments)
+            measured = _Measured(trainer, run, held_out, collator, evaluate)
+            _fit(trainer, run, out, measured, start_from, show=show and arguments.should_save)
+            lm.model.eval()
+            _save_final(trainer, lm, out, trained_block_size=run.objective.block_size)
+        except BaseException:
+            if arguments.should_save and not any((out / CHECKPOINTS).glob(f"{checkpoints.PREFIX}*")):
+                give_back(out)
+            raise
+        trainer.accelerator.wait_for_everyone()
+    return TrainResult(folder=out, model=out / MODEL, totals=trainer.totals.values())
 
-    def measured() -> dict[str, float]:
-        values = dict(evaluate()) if evaluate else {}
-        if held_out:
-            values["held_out_loss"] = held_out_loss(
-                lm, run.objective, held_out, collator, batch_size=run.batch_size, passes=run.eval_passes
-            )
-        return values
 
-    trainer = _trainer(lm, run, stream, collator=collator, draws=draws, arguments=arguments)
-    reporter = _report(trainer, run, out, measured, start_from, show=show and arguments.should_save)
-    try:
-        trainer.train(resume_from_checkpoint=str(start_from) if start_from else None)
-    finally:
-        reporter.stop()
+def _record_of(
+    out: Path, run: TrainRun, curriculum: Curriculum | None, settings: Mapping[str, Any], *, resume: bool, restart: bool
+) -> dict[str, Any] | None:
+    """Return the record of the run that is to go on or to begin again, which must be this one; None for a new run."""
+    record = on_rank_zero(lambda: check_folder(out, resume=resume, restart=restart))
+    if record is not None:
+        refuse_changes(str(out), record["settings"], settings)
+        refuse_extension(str(out), record["settings"], run, curriculum)
+    return record
 
-    lm.model.eval()
-    _save_final(trainer, lm, out, trained_block_size=run.objective.block_size)
-    trainer.accelerator.wait_for_everyone()
-    return TrainResult(folder=out, model=out / "model", totals=trainer.totals.values())
+
+def _open(
+    out: Path, record: dict[str, Any] | None, settings: dict[str, Any], recipe: Any, tell: Callable[[str], None], *,
+    resume: bool,
+) -> Path | None:  # fmt: skip
+    """Claim the folder of a run, or find the checkpoint to go on from."""
+    if record is None or not resume:
+        claim(out, settings, recipe)
+        return None
+    for phrase in other_versions(record):
+        tell(f"{out}: begun with other versions, which may change the result: {phrase}")
+    last = checkpoints.newest(out / CHECKPOINTS, tell)
+    if last is None:
+        raise UserError(f"{out}: holds no whole checkpoint to go on from; write --restart to begin again at step 0")
+    steps, before = settings["steps"], record["settings"]["steps"]
+    if checkpoints.step_of(last) > steps:
+        raise UserError(f"{out}: is at step {checkpoints.step_of(last)} already, beyond run.steps={steps}; write more")
+    if steps != before:
+        tell(f"{out}: {before} steps become {steps}, from {last.name} on")
+        write_record(out, record | {"first_steps": record.get("first_steps", before), "settings": settings})
+    return last
 
 
 def _prepare(lm: LoadedModel, run: TrainRun) -> None:
@@ -152,30 +205,82 @@ def _trainer(
     return trainer
 
 
-def _report(
+class _Measured:
+    """What is computed of the model as it is, now and then: the held-out loss, and what the caller asks for."""
+
+    def __init__(
+        self,
+        trainer: Any,
+        run: TrainRun,
+        held_out: Sequence[Encoded],
+        collator: Collator,
+        evaluate: Callable[[], dict[str, float]] | None,
+    ) -> None:
+        self.trainer, self.run, self.held_out, self.collator = trainer, run, held_out, collator
+        self.evaluate = evaluate
+
+    def __call__(self) -> dict[str, float]:
+        """Return named values.
+
+        Raises:
+            NonFiniteError: the held-out loss is NaN or infinite.
+        """
+        values, run = dict(self.evaluate()) if self.evaluate else {}, self.run
+        if self.held_out:
+            try:
+                values["held_out_loss"] = held_out_loss(
+                    self.trainer.lm, run.objective, self.held_out, self.collator, batch_size=run.batch_size,
+                    passes=run.eval_passes,
+                )  # fmt: skip
+            except NonFiniteError as error:
+                raise self.trainer.non_finite("the held-out loss is not finite", error.places, is_done=True) from error
+        return values
+
+
+def _fit(
     trainer: Any, run: TrainRun, out: Path, measured: Callable[[], dict[str, float]], start_from: Path | None, *,
     show: bool,
-) -> Any:  # fmt: skip
-    """Attach what records and shows the run."""
+) -> None:  # fmt: skip
+    """Run the steps that are left, recorded and shown.
+
+    Raises:
+        Interrupted: a signal came.
+    """
     from unmask.train.progress import Reporter
+    from unmask.train.saving import Saver
 
     if start_from:
         trainer.totals.restore(start_from)
     first = checkpoints.step_of(start_from) if start_from else 0
-    metrics = MetricsFile(out / "metrics.jsonl", first) if trainer.args.should_save else None
+    metrics = MetricsFile(out / METRICS_FILE, first) if trainer.args.should_save else None
     reporter = Reporter(run, trainer.totals, metrics, measured, show=show)
     reporter.trainer = trainer
     trainer.add_callback(reporter)
-    return reporter
+    trainer.add_callback(Saver(run, trainer, reporter, start_from))
+    with StopSignals() as trainer.signals:
+        try:
+            trainer.train(resume_from_checkpoint=str(start_from) if start_from else None)
+        finally:
+            reporter.stop()
+    step = trainer.state.global_step
+    if trainer.must_stop and step < run.steps:
+        number = trainer.signals.number or signal.SIGTERM  # of another rank
+        raise Interrupted(
+            f"{signal.Signals(number).name}: stopped after step {step} of {run.steps}, saved in "
+            f"{out / CHECKPOINTS / f'{checkpoints.PREFIX}{step}'}; go on with the same command and --resume",
+            number,
+        )
 
 
 def _save_final(trainer: Any, lm: LoadedModel, out: Path, *, trained_block_size: int | None) -> None:
     """Write ``model/`` aside and rename it, with the block size to decode with. Sharded weights need all ranks."""
     if trained_block_size:
         lm.facts = replace(lm.facts, block_size=trained_block_size)
-    trainer.save_model(str(out / ".model"), _internal_call=True)
-    if trainer.args.should_save:
-        checkpoints.publish(out / ".model", out / "model")
+    trainer.refuse_non_finite_weights()
+    with room_for(str(out / MODEL), "make room and go on by --resume: the last checkpoint is whole"):
+        trainer.save_model(str(out / f".{MODEL}"), _internal_call=True)
+        if trainer.args.should_save:
+            checkpoints.publish(out / f".{MODEL}", out / MODEL)
 
 
 def _arguments(run: TrainRun, folder: Path, lm: LoadedModel) -> Any:
@@ -204,8 +309,7 @@ def _arguments(run: TrainRun, folder: Path, lm: LoadedModel) -> Any:
         seed=run.seed,
         bf16=run.bf16 if run.bf16 is not None else on_cuda and torch.cuda.is_bf16_supported(),
         use_cpu=lm.device.type == "cpu",
-        save_strategy="steps",
-        save_steps=run.save_every or run.steps,
+        save_strategy="no",  # the Saver asks
         eval_strategy="no",
         logging_strategy="steps" if run.report_to else "no",
         logging_steps=run.log_every,

@@ -1,27 +1,14 @@
 """Checkpoints that survive a kill or a full disk: written aside, synced, sealed by a manifest, then renamed."""
 
-import hashlib
-import json
-import os
 import shutil
+from collections.abc import Callable, Collection
 from pathlib import Path
 
-MANIFEST = "manifest.json"
+from unmask.durable import sync
+from unmask.sealed import fault_of, seal
+
 STAGING = ".staging"
 PREFIX = "checkpoint-"
-
-
-def seal(folder: Path) -> None:
-    """Write the manifest (size and SHA-256 of every file) and force all of it to disk."""
-    sizes = {}
-    for file in sorted(folder.rglob("*")):
-        if file.is_file() and file.name != MANIFEST:
-            sizes[str(file.relative_to(folder))] = {"bytes": file.stat().st_size, "sha256": _digest(file)}
-            _sync(file)
-    manifest = folder / MANIFEST
-    manifest.write_text(json.dumps(sizes, indent=1))
-    _sync(manifest)
-    _sync(folder)
 
 
 def publish(staged: Path, final: Path) -> None:
@@ -30,35 +17,35 @@ def publish(staged: Path, final: Path) -> None:
     if final.exists():
         shutil.rmtree(final)
     staged.replace(final)
-    _sync(final.parent)
+    sync(final.parent)
 
 
-def is_whole(folder: Path) -> bool:
-    """Verify a checkpoint against its manifest."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        return all(
-            (folder / name).stat().st_size == entry["bytes"] and _digest(folder / name) == entry["sha256"]
-            for name, entry in manifest.items()
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+def newest(root: Path, tell: Callable[[str], None] | None = None) -> Path | None:
+    """Return the latest whole checkpoint, None if there is none.
+
+    Args:
+        root: folder of the checkpoints.
+        tell: called with a line on each damaged one that is passed over.
+    """
+    for folder in _newest_first(root):
+        fault = fault_of(folder)
+        if fault is None:
+            return folder
+        if tell:
+            tell(f"{folder}: damaged ({fault}); passed over")
+    return None
 
 
-def newest(root: Path) -> Path | None:
-    """Return the latest checkpoint that verifies; half-written or damaged ones are passed over."""
-    return next((folder for folder in _newest_first(root) if is_whole(folder)), None)
-
-
-def rotate(root: Path, keep: int) -> None:
-    """Delete all but the newest ``keep`` checkpoints, and what an interrupted save left behind."""
+def rotate(root: Path, keep: int, also: Collection[int] = ()) -> None:
+    """Delete all but the newest ``keep`` checkpoints and those of the steps ``also``, and what a killed save left."""
     shutil.rmtree(root / STAGING, ignore_errors=True)
     for folder in _newest_first(root)[keep:]:
-        shutil.rmtree(folder)
+        if step_of(folder) not in also:
+            shutil.rmtree(folder)
 
 
 def step_of(folder: Path) -> int:
-    """Read the step off a checkpoint's name."""
+    """Return the step in a checkpoint's name."""
     return int(folder.name.removeprefix(PREFIX))
 
 
@@ -66,15 +53,3 @@ def _newest_first(root: Path) -> list[Path]:
     folders = [f for f in root.glob(f"{PREFIX}*") if f.name.removeprefix(PREFIX).isdigit()]
     return sorted(folders, key=step_of, reverse=True)
 
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,23 +1,21 @@
-"""The folder of a run: claimed once, and resumed only by the run that it holds."""
+"""The folder of a run: claimed once, given back if the run never began, and resumed only by the run that it holds."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
-from unmask.data import Curriculum
+from unmask.durable import write_whole
 from unmask.errors import UserError
-from unmask.models import LoadedModel
 from unmask.provenance import versions
+from unmask.runlock import is_empty
 from unmask.train import checkpoints
-from unmask.train.layout import Layout
-from unmask.train.run import TrainRun
 
-RUN_FILE = "run.json"
+RUN_FILE, METRICS_FILE, CHECKPOINTS, MODEL = "run.json", "metrics.jsonl", "checkpoints", "model"
 T = TypeVar("T")
 
 
@@ -38,52 +36,97 @@ def on_rank_zero(work: Callable[[], T]) -> T:
     return shared[0]  # type: ignore[no-any-return]
 
 
-def settings_of(
-    run: TrainRun, lm: LoadedModel, examples: int, layout: Layout, curriculum: Curriculum | None = None
-) -> dict[str, Any]:
-    """Describe a run so that a resume can tell whether it is the same one."""
-    values = {f.name: getattr(run, f.name) for f in fields(run)}
-    values["objective"] = _described(run.objective)
-    values["curriculum"] = None if curriculum is None else _described(curriculum)
-    values |= {"model": lm.source, "examples": examples}
-    values |= {f.name: getattr(layout, f.name) for f in fields(layout)}
-    return json.loads(json.dumps(values, default=str))
+def check_folder(out: Path, *, resume: bool, restart: bool = False) -> dict[str, Any] | None:
+    """Refuse a folder that a run cannot start or go on in; cheap, so that it can be asked before anything is loaded.
 
+    Args:
+        out: the folder.
+        resume: whether to go on with the run in it.
+        restart: whether to begin that run again.
 
-def _described(part: Any) -> dict[str, Any]:
-    return {"name": part.name, **{f.name: getattr(part, f.name) for f in fields(part)}}
+    Returns:
+        The record of the run that is there, None for a new one.
 
-
-def check_folder(out: Path, *, resume: bool) -> None:
-    """Refuse a folder that a run cannot start or go on in; cheap, so that it can be asked before anything is loaded."""
+    Raises:
+        UserError: says what the folder holds and what to write instead.
+    """
     holds_run = (out / RUN_FILE).exists()
-    if resume and not holds_run:
-        raise UserError(f"{out}: no run to resume here; leave out --resume to start one")
-    if resume:
-        return
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: expected a folder, found a file; choose another --out")
+    if resume and restart:
+        raise UserError("--resume and --restart: expected one of them; --resume goes on, --restart begins again")
+    if resume or restart:
+        option = "--resume" if resume else "--restart"
+        if not holds_run:
+            raise UserError(f"{out}: no run to {option[2:]} here; leave out {option} to start one")
+        record = read_record(out)
+        if restart and (left := _left(out)):
+            raise UserError(
+                f"{out}: holds {left}, which --restart would lose; write --resume to go on with it, or choose "
+                "another --out"
+            )
+        return record
     if holds_run:
         raise UserError(f"{out}: holds another run; write --resume to go on with it, or choose another --out")
-    if out.exists() and any(out.iterdir()):
+    if not is_empty(out):
         raise UserError(f"{out}: is not empty and holds no run; choose another --out")
+    return None
 
 
-def open_folder(out: Path, settings: dict[str, Any], recipe: Mapping[str, Any] | None, *, resume: bool) -> Path | None:
-    """Claim the folder of a run, or find the checkpoint to go on from."""
-    check_folder(out, resume=resume)
-    written = out / RUN_FILE
-    if not resume:
-        try:
-            (out / "checkpoints").mkdir(parents=True)
-        except OSError as error:
-            raise UserError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
-        kept = {"settings": settings, "recipe": recipe, "versions": versions(), "command": sys.argv}
-        written.write_text(json.dumps(kept, indent=1, default=str))
-        return None
-    before = json.loads(written.read_text())["settings"]
-    changed = sorted(k for k in settings.keys() | before.keys() if settings.get(k) != before.get(k))
-    if changed:
-        was = ", ".join(f"{k} was {before.get(k)!r} and is {settings.get(k)!r}" for k in changed)
-        raise UserError(f"{out}: not the run that it holds: {was}; resume with the recipe that it was started with")
-    return checkpoints.newest(out / "checkpoints")
+def _left(out: Path) -> str | None:
+    """Name what of a run is worth keeping."""
+    last = checkpoints.newest(out / CHECKPOINTS)
+    return last.name if last else "a trained model" if (out / MODEL).exists() else None
+
+
+def read_record(out: Path) -> dict[str, Any]:
+    """Return what ``run.json`` holds.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = out / RUN_FILE
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(record["settings"], dict) and isinstance(record["settings"]["steps"], int):
+            return dict(record)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); mend that, or choose another --out") from error
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise UserError(
+        f"{path}: expected the record of a training run, found something else; restore it, or start the run anew in "
+        "another --out (model.path: the newest folder under checkpoints/)"
+    )
+
+
+def claim(out: Path, settings: Mapping[str, Any], recipe: Mapping[str, Any] | None) -> None:
+    """Make the folder of a run and write its record; what an earlier start without a checkpoint left is removed.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    try:
+        give_back(out)
+        (out / CHECKPOINTS).mkdir(parents=True)
+        write_record(out, {"settings": settings, "recipe": recipe, "versions": versions(), "command": sys.argv})
+    except OSError as error:
+        raise UserError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
+
+
+def write_record(out: Path, record: Mapping[str, Any]) -> None:
+    """Write ``run.json``, whole or not at all."""
+    write_whole(out / RUN_FILE, json.dumps(record, indent=1, default=str) + "\n")
+
+
+def give_back(out: Path) -> None:
+    """Remove what a run without a checkpoint has written."""
+    for name in (RUN_FILE, METRICS_FILE):
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+
+
+def other_versions(record: Mapping[str, Any]) -> list[str]:
+    """Return a phrase for each package that is not what the run was begun with."""
+    before, now = record.get("versions") or {}, versions()
+    return [f"{name} was {before[name]} and is {now.get(name)}" for name in before if before[name] != now.get(name)]

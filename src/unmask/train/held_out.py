@@ -1,10 +1,12 @@
 """The loss on held-out examples, under noise that is the same at every evaluation and for every model."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 
 from unmask.data import Collator, Encoded
+from unmask.errors import NonFiniteError
 from unmask.models import LoadedModel
 from unmask.seeds import Draws
 from unmask.types import Objective
@@ -34,6 +36,9 @@ def held_out_loss(
         collator: lays them out.
         batch_size: rows per forward.
         passes: noise draws per example.
+
+    Raises:
+        NonFiniteError: the loss of an example is NaN or infinite; named.
     """
     draws = Draws(seed=NOISE_SEED)
     was_training = lm.model.training
@@ -48,7 +53,12 @@ def held_out_loss(
         batch = collator(items[begin : begin + batch_size]).to(lm.device)
         noised = objective.noise(batch, model=lm, draws=draws, progress=1.0)
         scored = lm.score(noised.query, noised.at, noised.targets, want=objective.want)
-        total += float(objective.loss(scored, noised))
+        loss = float(objective.loss(scored, noised))
+        if not math.isfinite(loss):
+            bad = noised.example[~scored.nll.isfinite()].unique().tolist()
+            places = [str(items[begin + i]["place"]) for i in bad] or [str(item["place"]) for item in items]
+            raise NonFiniteError(f"the held-out loss is {loss} on {', '.join(places[:8])}", places)
+        total += loss
         count += float(noised.count)
     lm.model.train(was_training)
     return total / max(count, 1.0)

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from unmask.durable import write_whole
+
 
 class MetricsFile:
     """Appends lines; a resumed run drops the lines that its checkpoint does not know of.
@@ -16,7 +18,7 @@ class MetricsFile:
     def __init__(self, path: Path, from_step: int = 0) -> None:
         self.path = path
         kept = [line for line in self.read(path) if line["step"] <= from_step] if from_step else []
-        path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def write(self, values: dict[str, Any]) -> None:
         """Append a line."""

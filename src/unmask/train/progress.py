@@ -10,6 +10,7 @@ from unmask.train.metrics import MetricsFile
 from unmask.train.run import TrainRun
 from unmask.train.totals import Totals
 from unmask.train.trainer import TrainerCallback
+from unmask.train.watch import Watch
 
 Evaluate = Callable[[], dict[str, float]]
 
@@ -23,6 +24,8 @@ class Reporter(TrainerCallback):
         metrics: where lines go; None on ranks that do not write.
         evaluate: returns named values of the current model; run on every rank.
         show: whether to draw the progress bar.
+
+    ``measured`` holds what was evaluated after the last step, nothing where that was not due.
     """
 
     def __init__(
@@ -30,6 +33,8 @@ class Reporter(TrainerCallback):
     ) -> None:
         self.run, self.totals, self.metrics, self.evaluate = run, totals, metrics, evaluate
         self.trainer: Any = None
+        self.measured: dict[str, float] = {}
+        self.watch = Watch()
         self._bar = _progress_bar(show)
         self._task: TaskID | None = None
         self._rate: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -58,7 +63,9 @@ class Reporter(TrainerCallback):
             **self._rates(),
         }
         self._show(values)
-        evaluated = self._evaluated(step)
+        if warning := self.watch.see(step, trainer.window_loss):
+            self._say(warning)
+        self.measured = evaluated = self._evaluated(step)
         if evaluated or step % self.run.log_every == 0 or step == self.run.steps:
             self._record(values | evaluated)
         self._mark()
@@ -70,6 +77,11 @@ class Reporter(TrainerCallback):
     def _evaluated(self, step: int) -> dict[str, float]:
         due = step in (0, self.run.steps) or (self.run.eval_every is not None and step % self.run.eval_every == 0)
         return self.evaluate() if self.evaluate and due else {}
+
+    def _say(self, line: str) -> None:
+        """Print a line above the bar, on the rank that writes."""
+        if self.metrics:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _record(self, values: dict[str, Any]) -> None:
         self.totals.tick()

@@ -8,6 +8,8 @@ from unmask.config import part, resolver
 from unmask.objectives import OBJECTIVES
 
 Count = Annotated[int, Field(ge=1)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy takes, whom transformers seeds too
 
 
 @part
@@ -29,8 +31,9 @@ class TrainRun:
         seed: of shuffling, noise and dropout.
         eval_every: steps between evaluations on held-out examples; None: at the start and the end.
         eval_passes: noise draws per held-out example; more is steadier.
-        save_every: steps between checkpoints; None: at the end.
-        keep: checkpoints to keep.
+        save_every: steps between checkpoints; None: a tenth of the run, or what ten minutes do. There is always one at
+            the end, and one at the lowest held-out loss.
+        keep: newest checkpoints to keep, beside the one at the lowest held-out loss.
         log_every: steps between lines in ``metrics.jsonl``.
         bf16: autocast; None: on CUDA devices that have it.
         gradient_checkpointing: recompute activations in the backward to save memory.
@@ -46,9 +49,9 @@ class TrainRun:
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.03
     final_lr: Annotated[float, Field(ge=0, le=1)] = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[Beta, Beta] = (0.9, 0.99)
     max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
-    seed: int = 0
+    seed: Seed = 0
     eval_every: Count | None = None
     eval_passes: Count = 1
     save_every: Count | None = None

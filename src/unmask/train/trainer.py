@@ -1,30 +1,30 @@
 """The one Trainer: asks the objective, scores once, and divides the summed loss once by the summed count."""
 
 import contextlib
+import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from unmask.canvas import Batch
-from unmask.errors import UserError
+from unmask.durable import room_for
+from unmask.errors import NonFiniteError, UserError
 from unmask.models import LoadedModel
 from unmask.models.heads import restore_heads
 from unmask.seeds import Draws
 from unmask.train import checkpoints
+from unmask.train.signals import StopSignals
 from unmask.train.totals import Totals
 from unmask.types import Noised, Objective, Scored
 
-__all__ = ["DiffusionTrainer", "NonFiniteLossError", "PrinterCallback", "TrainerCallback", "TrainingArguments"]
-
-
-class NonFiniteLossError(UserError):
-    """The loss became NaN or infinite; nothing after the last good checkpoint is kept."""
+__all__ = ["DiffusionTrainer", "PrinterCallback", "TrainerCallback", "TrainingArguments"]
 
 
 class DiffusionTrainer(Trainer):
@@ -60,7 +60,12 @@ class DiffusionTrainer(Trainer):
         self.totals = Totals()
         self.window_loss = float("nan")
         self.grad_norm: float | None = None
-        self._window = torch.zeros(6, dtype=torch.float64)
+        self.signals = StopSignals()
+        self.saver: Any = None
+        self.must_stop = self.must_save = False
+        self._window = torch.zeros(8, dtype=torch.float64)
+        self._places: list[str] = []  # of the window that is open
+        self._updated_on: list[str] = []
         if self.is_deepspeed_enabled:
             raise UserError("DeepSpeed rescales gradients out of our reach; use DDP or FSDP2 through accelerate")
 
@@ -71,6 +76,7 @@ class DiffusionTrainer(Trainer):
         del num_items_in_batch
         model.train()
         batch: Batch = inputs["batch"].to(self.args.device)
+        self._places += inputs["places"]
         before = (self.lm.meter.tokens, self.lm.meter.flops)
         with self.compute_loss_context_manager(), self.lm.through(model):
             noised = self.objective.noise(batch, model=self.lm, draws=self.draws, progress=self._progress())
@@ -79,7 +85,7 @@ class DiffusionTrainer(Trainer):
         self._refuse_non_finite(loss, scored, noised, inputs["places"])
         self.accelerator.backward(loss)
         read = self.lm.meter.tokens - before[0], self.lm.meter.flops - before[1]
-        self._window += torch.tensor(
+        self._window[:6] += torch.tensor(
             [float(loss.detach()), float(noised.count), len(batch.order), len(noised.at), *read], dtype=torch.float64
         )
         if not self.accelerator.sync_gradients:
@@ -90,10 +96,16 @@ class DiffusionTrainer(Trainer):
         return self.state.global_step / max(self.state.max_steps, 1)
 
     def _close_window(self, model: nn.Module) -> Tensor:
-        """Sum over ranks, scale gradients by 1 / count (DDP has averaged them over ranks: undo that), add up totals."""
+        """Sum over ranks, scale gradients by 1 / count (DDP has averaged them over ranks: undo that), add up totals.
+
+        What one rank asks for, to stop or to save, all do.
+        """
+        self._window[6] = self.signals.number is not None
+        self._window[7] = self.saver is not None and self.saver.is_due
         total = self.accelerator.reduce(self._window.to(self.args.device, torch.float32), "sum").double().cpu()
-        loss, count, examples, supervised, tokens, flops = total.tolist()
+        loss, count, examples, supervised, tokens, flops, stop, save = total.tolist()
         self._window.zero_()
+        self.must_stop, self.must_save = stop > 0, save > 0
         scale = self.accelerator.num_processes / max(count, 1.0)
         for parameter in model.parameters():
             if parameter.grad is not None:
@@ -109,17 +121,40 @@ class DiffusionTrainer(Trainer):
         if bool(torch.isfinite(loss)):
             return
         bad = noised.example[~torch.isfinite(scored.nll)].unique().tolist()
-        names = [places[i] for i in bad] or places
+        raise self.non_finite(f"the loss is {float(loss.detach())}", [places[i] for i in bad] or places)
+
+    def non_finite(self, what: str, places: Sequence[str], *, is_done: bool = False) -> NonFiniteError:
+        """Return the error: what is not finite, in or after which step, on which examples, and what is left."""
         last = checkpoints.newest(Path(self.args.output_dir))
-        where = f"at step {self.state.global_step + 1}, on {', '.join(map(str, names[:8]))}"
-        raise NonFiniteLossError(
-            f"the loss is {float(loss.detach())} {where}; "
-            f"last good checkpoint: {last or 'none'}; lower run.lr or look at these examples"
+        step = f"after step {self.state.global_step}" if is_done else f"at step {self.state.global_step + 1}"
+        shown = [str(place) for place in places[:8]] + ["…"][: len(places) > 8]
+        return NonFiniteError(
+            f"{what} {step}, on {', '.join(shown)}; last good checkpoint: {last or 'none'}; lower run.lr or look at "
+            "these examples",
+            places,
         )
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        """Return the norm before clipping; it must be finite, or the update would spoil every weight."""
         self.grad_norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if self.grad_norm is not None and not math.isfinite(self.grad_norm):
+            raise self.non_finite(f"the norm of the gradient is {float(self.grad_norm)}", self._places)
+        self._places, self._updated_on = [], self._places
         return self.grad_norm
+
+    def refuse_non_finite_weights(self) -> None:
+        """Hold that the last update has left every trained weight finite, on all ranks.
+
+        Raises:
+            NonFiniteError: names a weight that is not.
+        """
+        trained = [(name, weight) for name, weight in self.lm.model.named_parameters() if weight.requires_grad]
+        local = [(name, weight.to_local() if isinstance(weight, DTensor) else weight) for name, weight in trained]
+        bad = [name for name, weight in local if not bool(weight.detach().isfinite().all())]
+        found = self.accelerator.reduce(torch.tensor(float(len(bad)), device=self.args.device), "sum")
+        if float(found):
+            what = f"the weight {bad[0]} is not finite" if bad else "a weight of another process is not finite"
+            raise self.non_finite(what, self._updated_on, is_done=True)
 
     def create_optimizer(self, *rest: Any, **options: Any) -> Any:
         """Give every head a group of its own: its learning rate, no weight decay."""
@@ -150,17 +185,24 @@ class DiffusionTrainer(Trainer):
         restore_heads(self.lm, Path(resume_from_checkpoint))
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Write the checkpoint aside, then publish it in one rename; see ``unmask.train.checkpoints``."""
+        """Write the checkpoint aside, then publish it in one rename; see ``unmask.train.checkpoints``.
+
+        Raises:
+            NonFiniteError: the weights are not worth keeping.
+            UserError: the disk is full; the checkpoints before are whole.
+        """
+        self.refuse_non_finite_weights()
         root = Path(self.args.output_dir)
         name = f"{checkpoints.PREFIX}{self.state.global_step}"
-        with self._staging(root) as staging:
+        with room_for(str(root / name), "make room and go on by --resume"), self._staging(root) as staging:
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()  # every rank writes its own random state into the staged folder
             if self.args.should_save:
                 self.totals.tick()
                 self.totals.save(staging / name)
+                self.saver.save(staging / name)
                 checkpoints.publish(staging / name, root / name)
-                checkpoints.rotate(root, self.keep)
+                checkpoints.rotate(root, self.keep, [self.saver.best["step"]] if self.saver.best else [])
         self.accelerator.wait_for_everyone()
 
     @contextlib.contextmanager

@@ -1,0 +1,160 @@
+"""What a run's result depends on, as JSON: ``run.json`` keeps it, and a resume must agree with it."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from unmask.data import Curriculum, Encoded
+from unmask.errors import UserError
+from unmask.models import LoadedModel
+from unmask.models.fingerprint import fingerprint
+from unmask.train.layout import Layout
+from unmask.train.run import TrainRun
+
+_MEANING = {
+    "data": "the training examples (their tokens or their order)",
+    "held_out": "the held-out examples",
+    "template": "the chat template",
+    "weights": "the weights of the model that it starts from",
+}
+
+
+def settings_of_run(run: TrainRun, layout: Layout, curriculum: Curriculum | None) -> dict[str, Any]:
+    """Return what can be told before a model is loaded: the run, its objective, curriculum and layout.
+
+    Args:
+        run: how it trains.
+        layout: how rows are laid out; its block size is told by ``settings_of_inputs``.
+        curriculum: in which order examples are shown.
+    """
+    values = {f.name: getattr(run, f.name) for f in fields(run)}
+    values["objective"] = _described(run.objective)
+    values["curriculum"] = None if curriculum is None else _described(curriculum)
+    values |= {f.name: getattr(layout, f.name) for f in fields(layout) if f.name != "block_size"}
+    return _as_json(values)
+
+
+def settings_of_inputs(
+    lm: LoadedModel, examples: Sequence[Encoded], held_out: Sequence[Encoded], layout: Layout
+) -> dict[str, Any]:
+    """Return what the model and the data add: names, facts, and hashes of weights, template and examples.
+
+    Args:
+        lm: before its first step.
+        examples: trained on.
+        held_out: of the held-out loss.
+        layout: with its block size.
+    """
+    template = getattr(lm.tokenizer, "chat_template", None)
+    values = {
+        "model": lm.source,
+        "weights": fingerprint(lm)[:16],
+        "dtype": str(next(lm.model.parameters()).dtype).removeprefix("torch."),
+        "lora": _lora(lm),
+        "heads": {name: dict(head.settings) for name, head in lm.heads.items()},
+        "facts": lm.facts.as_config(),
+        "examples": len(examples),
+        "data": hash_of(examples),
+        "held_out": hash_of(held_out),
+        "template": _short_hash(json.dumps(template)) if template else None,
+        "block_size": layout.block_size,
+    }
+    return _as_json(values)
+
+
+def hash_of(examples: Sequence[Encoded]) -> str | None:
+    """Hash the tokens of examples, in their order; None of none."""
+    if not examples:
+        return None
+    digest = hashlib.sha256()
+    for example in examples:
+        for tokens in (example.prompt, example.answer):
+            digest.update(len(tokens).to_bytes(8, "little"))
+            digest.update(np.asarray(tokens, dtype=np.int64).tobytes())
+        digest.update(repr(getattr(example, "difficulty", None)).encode())
+    return digest.hexdigest()[:16]
+
+
+def refuse_changes(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Hold that a run goes on as it began. What an older record does not know is not compared.
+
+    Args:
+        name: of the run's folder, for the message.
+        before: from its record.
+        now: some or all of its settings, but for ``steps``.
+
+    Raises:
+        UserError: names every field that differs.
+    """
+    changed = [key for key in sorted(now.keys() & before.keys()) if key != "steps" and now[key] != before[key]]
+    if not changed:
+        return
+    told = [f"{key} was {_shown(before[key])} and is {_shown(now[key])}" for key in changed]
+    meant = "; ".join(f"{key}: {_MEANING[key]}" for key in changed if key in _MEANING)
+    raise UserError(
+        f"{name}: not the run that it holds: {', '.join(told)}{f' ({meant})' if meant else ''}; resume with the recipe "
+        "and the data that it was started with"
+    )
+
+
+def refuse_extension(name: str, before: Mapping[str, Any], run: TrainRun, curriculum: Curriculum | None) -> None:
+    """Hold that a run of another length would have gone the same way so far.
+
+    Raises:
+        UserError: its learning rate, its objective or its curriculum goes by the share of the run that is done.
+    """
+    if before["steps"] == run.steps:
+        return
+    reason = None
+    if run.schedule != "constant":
+        reason = f"run.schedule={run.schedule} has lowered the learning rate for {before['steps']} steps"
+    elif run.objective.scheduled(0.0) != run.objective.scheduled(1.0):
+        reason = f"the objective {run.objective.name} has changed its settings over {before['steps']} steps"
+    elif curriculum is not None:
+        reason = f"the curriculum has ordered the examples of {before['steps']} steps"
+    if reason:
+        raise UserError(
+            f"{name}: steps was {before['steps']} and is {run.steps}, but {reason}; resume with the steps that it was "
+            "started with, or start a new run from its model (model.path)"
+        )
+
+
+def _lora(lm: LoadedModel) -> Any:
+    """Return the settings of a model's adapters, None where it has none."""
+    configs = getattr(lm.model, "peft_config", None)
+    if not configs:
+        return None
+    names = ("r", "lora_alpha", "lora_dropout", "target_modules", "trainable_token_indices")
+    return [{name: _plain(getattr(config, name, None)) for name in names} for config in configs.values()]
+
+
+def _described(part: Any) -> Any:
+    """Return a part, and the parts in it, with their names."""
+    if is_dataclass(part) and not isinstance(part, type):
+        named = {"name": part.name} if hasattr(part, "name") else {}
+        return {**named, **{f.name: _described(getattr(part, f.name)) for f in fields(part)}}
+    return part
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = json.loads(json.dumps(values, default=str))
+    return made
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}…"
