@@ -7,8 +7,11 @@ from typing import Any
 
 from unmask.data import difficulties, encode
 from unmask.errors import UserError
+from unmask.models.checkpoints import locate, parse_dtype, pick_device
 from unmask.recipe import DataSection, ModelSection, Recipe, build_parts, file_records, task_records
 from unmask.sources import is_hub_name
+from unmask.train.memory import Size, check_training_room
+from unmask.transformers_api import check_tracker
 from unmask.types import Traits
 
 LOOK = 200
@@ -33,17 +36,22 @@ def check(values: Mapping[str, Any]) -> Findings:
     recipe, problems = build_parts(values)
     found = Findings(problems=problems)
     tokenizer, mask_id = None, None
+    for tracker in recipe.run.report_to if recipe.run is not None else ():
+        _ask(lambda tracker=tracker: check_tracker(tracker), found, "run.report_to")
     if recipe.model is not None:
-        tokenizer, mask_id = _look_at_model(recipe.model, getattr(recipe.run, "objective", None), found)
+        tokenizer, mask_id, size = _look_at_model(recipe.model, getattr(recipe.run, "objective", None), found)
+        if size is not None and recipe.run is not None and recipe.data is not None:
+            _look_at_memory(recipe, size, found)
     if recipe.data is not None:
         _look_at_data(recipe, tokenizer, mask_id, found)
     return found
 
 
-def _look_at_model(section: ModelSection, objective: Any, found: Findings) -> tuple[Any, int | None]:
-    """Return the tokenizer and the mask token's id, as far as they can be told; ask the objective about the model."""
-    from unmask.models.checkpoints import locate, pick_device
+def _look_at_model(section: ModelSection, objective: Any, found: Findings) -> tuple[Any, int | None, Size | None]:
+    """Return the tokenizer, the mask token's id and the size of the model, as far as they can be told.
 
+    The objective is asked about the model.
+    """
     if section.device:
         _ask(lambda: pick_device(section.device), found, "model.device")
     if section.from_scratch is not None:
@@ -51,15 +59,17 @@ def _look_at_model(section: ModelSection, objective: Any, found: Findings) -> tu
 
         _ask_objective(objective, Traits(shift=bool(section.shift), attention="bidirectional"), section, found)
         tokenizer = _ask(lambda: read_tokenizer(section.tokenizer), found, "model.tokenizer")
-        return tokenizer, getattr(tokenizer, "mask_token_id", None)
+        spec, rows = section.from_scratch, 0 if tokenizer is None else len(tokenizer)
+        size = Size(weights=spec.weights(rows), hidden=spec.hidden_size, layers=spec.layers)
+        return tokenizer, getattr(tokenizer, "mask_token_id", None), size
     if not section.path:
-        return None, None
+        return None, None, None
     if is_hub_name(section.path):
         found.notes.append(f"model.path: no '{section.path}' here; as a name on the hub it is not looked at")
-        return None, None
+        return None, None, None
     where = _ask(lambda: locate(section.path), found, "model.path")
     if where is None:
-        return None, None
+        return None, None, None
     from unmask.models.outline import outline
     from unmask.quiet import quiet
 
@@ -67,7 +77,26 @@ def _look_at_model(section: ModelSection, objective: Any, found: Findings) -> tu
     seen = outline(where, mask_token=section.mask_token, lora=section.lora)
     found.problems += [f"model: {problem}" for problem in seen.problems]
     _ask_objective(objective, seen.traits, section, found)
-    return seen.tokenizer, seen.mask_id
+    if seen.model is None:
+        return seen.tokenizer, seen.mask_id, None
+    config, first = seen.model.config.get_text_config(), next(seen.model.parameters())
+    size = Size(
+        weights=sum(weight.numel() for weight in seen.model.parameters()), hidden=config.hidden_size,
+        layers=config.num_hidden_layers, item=(parse_dtype(section.dtype) or first.dtype).itemsize,
+    )  # fmt: skip
+    return seen.tokenizer, seen.mask_id, replace(size, trained=0) if section.lora else size
+
+
+def _look_at_memory(recipe: Recipe, size: Size, found: Findings) -> None:
+    """Note that the run cannot fit, by the least that it needs."""
+    section, run = recipe.model, recipe.run
+    columns = run.batch_size * (recipe.data.canvas or 1)
+    _ask(
+        lambda: check_training_room(
+            size, pick_device(section.device), columns=columns, recomputed=run.gradient_checkpointing
+        ),
+        found,
+    )
 
 
 def _ask_objective(objective: Any, traits: Traits | None, section: ModelSection, found: Findings) -> None:
@@ -83,7 +112,9 @@ def _ask_objective(objective: Any, traits: Traits | None, section: ModelSection,
 def _look_at_data(recipe: Recipe, tokenizer: Any, mask_id: int | None, found: Findings) -> None:
     """Read the first rows, and encode them where there is a tokenizer to do it with."""
     data = recipe.data
-    size = min(data.size or LOOK, LOOK)
+    # Whether examples are left beside those that are held out, only the whole file tells.
+    enough = max(LOOK, data.held_out + 1)
+    size = min(data.size or enough, enough)
     if data.path and is_hub_name(data.path) and not Path(data.path).suffix:
         found.notes.append(f"data.path: no '{data.path}' here; as a name on the hub it is not looked at")
         return
@@ -110,6 +141,11 @@ def _look_at_data(recipe: Recipe, tokenizer: Any, mask_id: int | None, found: Fi
         ),
         found,
     )  # fmt: skip
+    if encoded is not None and data.held_out >= len(encoded):
+        found.problems.append(
+            f"data.held_out: expected fewer than the {len(encoded)} examples there are, found {data.held_out}; what is "
+            "held out is not trained on"
+        )
     if encoded is not None:
         found.notes += [f"first rows of the data: {note}" for note in encoded.report.notes()]
     if encoded is not None and data.curriculum is not None:

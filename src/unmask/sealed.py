@@ -47,7 +47,9 @@ def edited(folder: Path) -> list[str]:
     expected, found = _read(folder), []
     if expected is None:
         raise UserError(f"{folder}: {MANIFEST} cannot be read; {_REMEDY}")
-    if unlisted := [file.name for file in sorted(folder.glob("*")) if file.suffix in _WEIGHTS and file.name not in expected]:
+    if unlisted := [
+        file.name for file in sorted(folder.glob("*")) if file.suffix in _WEIGHTS and file.name not in expected
+    ]:
         raise UserError(f"{folder}: damaged: {MANIFEST} does not list {unlisted[0]}; {_REMEDY}")
     for name, entry in expected.items():
         if not name.endswith(_READ_BY_LOAD):

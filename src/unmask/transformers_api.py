@@ -19,6 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.cache_utils import Cache as Cache
 from transformers.cache_utils import CacheLayerMixin as CacheLayerMixin
 
+from unmask.errors import UserError, did_you_mean
+
 CACHE_ARGUMENTS = ("cache", "past_key_values")  # from 5.24 on, before
 FAILURES = (TypeError, ValueError, RuntimeError, IndexError, AttributeError)  # what a foreign forward may raise
 _COLUMNS = 4
@@ -292,6 +294,29 @@ def render_chat(tokenizer: Any, messages: Sequence[Mapping[str, Any]], *, opened
 
 
 # Messages
+
+
+def check_tracker(name: str) -> None:
+    """Make the callback of an experiment tracker, as a run would when it starts.
+
+    Args:
+        name: such as ``tensorboard``; ``none`` and ``all`` are transformers' own.
+
+    Raises:
+        UserError: transformers knows no such tracker, or it cannot be made here.
+    """
+    if name in ("none", "all"):
+        return
+    from transformers.integrations import integration_utils as trackers
+
+    known = trackers.INTEGRATION_TO_CALLBACK
+    if name not in known:
+        raise UserError(f"unknown tracker '{name}'; {did_you_mean(name, known)}")
+    try:
+        known[name]()
+    except Exception as error:  # each tracker fails in its own way
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise UserError(f"the tracker '{name}' cannot be used here ({reason}); install it, or leave it out") from error
 
 
 def hush() -> None:

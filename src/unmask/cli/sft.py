@@ -13,12 +13,17 @@ def sft(
     out: Out,
     set_: Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin the run in --out again; it must hold no whole checkpoint.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="In place of the recipe's run.seed.")] = None,
     device: Device = None,
     json: Json = False,
 ) -> None:
     """Fine-tune a model with any objective, as a recipe says."""
+    from unmask.check import check
     from unmask.cli.present import emit, say
+    from unmask.config import InvalidConfigError
     from unmask.quiet import quiet
     from unmask.recipe import build, read_recipe
     from unmask.sft import run_recipe
@@ -26,9 +31,11 @@ def sft(
 
     options = {"model.device": device, "run.seed": seed}
     assignments = [*(set_ or ()), *(f"{name}={value}" for name, value in options.items() if value is not None)]
-    checked = build(read_recipe(recipe, tuple(assignments)))
     quiet()
-    result = run_recipe(checked, out, resume=resume, tell=say)
+    values = read_recipe(recipe, tuple(assignments))
+    if problems := check(values).problems:
+        raise InvalidConfigError(problems)
+    result = run_recipe(build(values), out, resume=resume, restart=restart, tell=say)
     lines = MetricsFile.read(out / "metrics.jsonl")
     if json:
         last = {name: lines[-1][name] for name in ("loss", "held_out_loss") if name in lines[-1]}

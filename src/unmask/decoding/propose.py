@@ -11,6 +11,7 @@ from unmask.decoding.decoder import Parts
 from unmask.decoding.notes import Notebook
 from unmask.decoding.scores import SCORES, low_confidence
 from unmask.decoding.state import Candidates, LookAhead, State, spread
+from unmask.errors import NonFiniteError
 from unmask.seeds import Draws
 from unmask.types import Denoiser, SoftTokens
 
@@ -32,6 +33,9 @@ def propose(
 
     Returns:
         The proposals, and what the view keeps for its next query.
+
+    Raises:
+        NonFiniteError: the model's logits are NaN or infinite.
     """
     rows = (~(state.is_done | state.is_waiting)).nonzero().squeeze(1)
     begin, width = state.block_start[rows], (state.block_end - state.block_start)[rows]
@@ -52,6 +56,7 @@ def propose(
     fused = parts.selection.fuse(logits, notes=notes, is_asked=is_asked, mask_id=model.mask_id)
     shaped, token = _tokens(model, state, parts, draws, logits=fused, in_batch=in_batch, keys=keys)
     probability = low_confidence(logits, token, draws, keys)
+    _refuse_non_finite(probability, in_batch[:, 0], index)
 
     def measured(name: str) -> Tensor:
         if name == "low_confidence" and shaped is logits:
@@ -85,6 +90,18 @@ def propose(
         at_open = is_open[is_asked]
         in_batch, logits = in_batch[at_open], logits[at_open]
     return candidates, parts.view.remember(model, in_batch, logits)
+
+
+def _refuse_non_finite(probability: Float[Tensor, " K"], row: Int[Tensor, " K"], index: int) -> None:
+    """Hold that each place has a distribution: one logit that is NaN or infinite leaves its place none."""
+    is_finite = probability.isfinite()
+    if bool(is_finite.all()):
+        return
+    rows = sorted(set(row[~is_finite].tolist()))
+    raise NonFiniteError(
+        f"the model's logits are not finite in step {index + 1} of {len(rows)} answers (the first is number "
+        f"{rows[0] + 1} of its batch); its weights are damaged or its dtype is too narrow: try float32"
+    )
 
 
 def _widened(logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from unmask.canvas import Example, lay_out
-from unmask.errors import UserError
+from unmask.errors import NonFiniteError, UserError
 from unmask.evaluate import processes
 from unmask.evaluate.statistics import ratio_error
 from unmask.models import LoadedModel
@@ -269,6 +269,14 @@ def bound(
         total[example] += parts.sum()
         if not _enumerated(_width(examples[example], order, block_size, group), samples):
             variance[example] += len(parts) * parts.var() if len(parts) > 1 else math.nan
+    if not bool(total.isfinite().all()):
+        index = int((~total.isfinite()).nonzero()[0])
+        place = getattr(examples[index], "place", "") or f"example {index}"
+        raise NonFiniteError(
+            f"{place}: expected a finite likelihood, found {float(total[index])}; the weights are damaged or their "
+            "dtype is too narrow: try float32",
+            [place],
+        )
     tokens = torch.tensor([len(example.answer) for example in examples], dtype=torch.float64)
     return Bound(order=order, nats=total, errors=variance.sqrt(), tokens=tokens, rows=len(found))
 

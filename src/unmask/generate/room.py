@@ -6,7 +6,7 @@ import torch
 from unmask.errors import UserError
 from unmask.models import LoadedModel
 
-_STREAMS = 4  # states of every column that a layer holds at once: residual, normed, queries, output
+STREAMS = 4  # states of every column that a layer holds at once: residual, normed, queries, output
 _FLOAT32 = 4
 
 
@@ -25,7 +25,7 @@ def check_room(lm: LoadedModel, *, rows: int, particles: int, columns: int, aske
     """
     config = lm.stock.config.get_text_config()
     item = next(lm.model.parameters()).element_size()
-    need = rows * (columns * config.hidden_size * item * _STREAMS + asked * lm.vocab_size * _FLOAT32)
+    need = rows * (columns * config.hidden_size * item * STREAMS + asked * lm.vocab_size * _FLOAT32)
     free = free_memory(lm.device)
     if free is None or need <= free:
         return

@@ -118,7 +118,7 @@ def find_cache(lm: "LoadedModel") -> tuple[str | None, str]:
     Returns:
         The argument, or None; and then what failed.
     """
-    was_training, spent = lm.model.training, (lm.meter.forwards, lm.meter.tokens, lm.meter.flops)
+    was_training, spent = lm.model.training, lm.meter.totals
     lm.model.eval()  # with recomputed activations, layers in training drop what they are given
     failed = []
     try:
@@ -129,7 +129,7 @@ def find_cache(lm: "LoadedModel") -> tuple[str | None, str]:
             failed.append(f"'{lm.cache_argument}': {reason}")
     finally:
         lm.model.train(was_training)
-        lm.meter.forwards, lm.meter.tokens, lm.meter.flops = spent
+        lm.meter.take_over(*spent)
     lm.cache_argument = None
     return None, f"{type(lm.stock).__name__} was given keys and values as {'; as '.join(failed)}"
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +163,9 @@ class LoadedModel:
             return
         self.heads[name] = HEADS[name](self.stock, **settings).to(self.device)
         setattr(self.stock, HEADS_ATTRIBUTE, self.heads)
-        spent = {"forwards": self.meter.forwards, "tokens": self.meter.tokens, "flops": self.meter.flops}
-        self.meter = replace(Meter.of(self.model), **spent)
+        spent = self.meter.totals
+        self.meter = Meter.of(self.model)
+        self.meter.take_over(*spent)
 
     def checkpoint_gradients(self) -> None:
         """Keep no activations in training but recompute them in the backward pass."""
@@ -192,8 +193,7 @@ class LoadedModel:
         read = torch.zeros_like(query.ids, dtype=torch.bool)
         read[at[:, 0], column] = True
         out = self._read(query, read)
-        keys = query.ids if query.past is None else query.past.may_attend[0]
-        self.meter.count(query.ids.numel(), keys.shape[1], out.shape[0], training=out.requires_grad)
+        self.meter.count(query, out.shape[0], training=out.requires_grad)
         rank = read.flatten().cumsum(0) - 1
         place = rank[at[:, 0] * query.ids.shape[1] + column]
         in_order = out.shape[0] == place.shape[0] and bool((place[1:] > place[:-1]).all())

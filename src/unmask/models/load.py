@@ -1,5 +1,6 @@
 """Loads a checkpoint as a diffusion language model, whatever it was before."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -15,6 +16,9 @@ from unmask.models.heads import load_heads
 from unmask.models.probe import settle_attention
 from unmask.models.read import Parts, read_parts
 from unmask.models.tokens import add_mask, check_mask, find_ends, find_mask
+from unmask.sealed import edited
+
+LOG = logging.getLogger(__name__)
 
 
 def load(
@@ -47,13 +51,16 @@ def load(
         base: the base of an adapter folder, if it has moved.
 
     Raises:
-        UserError: there is no such checkpoint, it is incomplete, or it cannot be made a diffusion language model.
+        UserError: there is no such checkpoint, it is incomplete or damaged, or it cannot be made a diffusion language
+            model.
     """
     if block_size is not None and block_size < 1:
         raise UserError(f"block_size must be at least 1, found {block_size}")
     if attention not in (None, *get_args(Attention)):
         raise UserError(f"attention must be one of {', '.join(get_args(Attention))}, found {attention!r}")
     where = locate(path, allow_pickle=allow_pickle)
+    if where.kind != "gguf" and (changed := edited(where.folder)):
+        LOG.warning("%s: %s changed since it was saved; loaded as found", where.folder, ", ".join(changed))
     if where.kind == "adapter":
         from unmask.models.adapter import load_adapter
 

@@ -1,18 +1,26 @@
 """Counts what a model was asked to compute: forwards, tokens read, floating-point operations."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import torch
+from jaxtyping import Int
 from torch import Tensor, nn
+
+from unmask.attention import PAD
+from unmask.query import Query
+
+_HELD = 256  # counts that lie on the device until somebody asks
 
 
 @dataclass(kw_only=True)
 class Meter:
     """Running totals of one loaded model.
 
-    A forward of R rows and N columns costs 2 FLOPs per weight of the body and token, 4 N d per layer and token for
-    attention, and 2 V d per asked row for the LM head. A backward costs that again for the gradients that flow through
-    (twice for attention, whose operands both need one), and 2 FLOPs per token for each weight that is trained.
+    Padding counts for nothing, so that the numbers do not depend on how examples are cut into batches. A token costs 2
+    FLOPs per weight of the body, and 4 d per layer for each column of its own text that is there to be attended to; an
+    asked row costs 2 V d in the LM head. A backward costs that again for the gradients that flow through (twice for
+    attention, whose operands both need one), and 2 FLOPs per token for each weight that is trained.
 
     Args:
         body: weights of all matrices but the embedding and the LM head.
@@ -28,8 +36,9 @@ class Meter:
     trained_body: int
     trained_head: int
     forwards: int = 0
-    tokens: int = 0
-    flops: float = 0.0
+    _tokens: int = 0
+    _flops: float = 0.0
+    _held: list[tuple[Int[Tensor, "2"], int, bool]] = field(default_factory=list, repr=False)
 
     @classmethod
     def of(cls, model: nn.Module) -> "Meter":
@@ -54,19 +63,66 @@ class Meter:
             trained_head=_size((w, share) for w, share in head if w.requires_grad),
         )
 
-    def count(self, tokens: int, columns: int, asked: int, *, training: bool) -> None:
-        """Add a forward over ``tokens`` = R x N tokens with ``asked`` rows through the head."""
+    def count(self, query: Query, asked: int, *, training: bool) -> None:
+        """Add a forward over a query with ``asked`` rows through the head."""
         self.forwards += 1
-        self.tokens += tokens
-        scores = tokens * self.attention * columns
-        through = 2.0 * (tokens * self.body + asked * self.head)
-        self.flops += through + scores
-        if training:
-            self.flops += through + 2.0 * scores + 2.0 * (tokens * self.trained_body + asked * self.trained_head)
+        self._held.append((_extent(query), asked, training))
+        if len(self._held) >= _HELD:
+            self._settle()
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that were read."""
+        self._settle()
+        return self._tokens
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations."""
+        self._settle()
+        return self._flops
 
     def reset(self) -> None:
         """Start counting anew."""
-        self.forwards, self.tokens, self.flops = 0, 0, 0.0
+        self.take_over(0, 0, 0.0)
+
+    def take_over(self, forwards: int, tokens: int, flops: float) -> None:
+        """Go on from these totals."""
+        self.forwards, self._tokens, self._flops, self._held = forwards, tokens, flops, []
+
+    @property
+    def totals(self) -> tuple[int, int, float]:
+        """Forwards, tokens and floating-point operations."""
+        return self.forwards, self.tokens, self.flops
+
+    def _settle(self) -> None:
+        """Add up what lies on the device: one wait for it in place of one a forward."""
+        held, self._held = self._held, []
+        if not held:
+            return
+        for (tokens, pairs), (_, asked, training) in zip(
+            torch.stack([x for x, *_ in held]).tolist(), held, strict=True
+        ):
+            scores = float(pairs * self.attention)
+            through = 2.0 * (tokens * self.body + asked * self.head)
+            self._tokens += tokens
+            self._flops += through + scores
+            if training:
+                trained = 2.0 * (tokens * self.trained_body + asked * self.trained_head)
+                self._flops += through + 2.0 * scores + trained
+
+
+def _extent(query: Query) -> Int[Tensor, "2"]:
+    """Count the tokens of a query, and the pairs of a token and a column of its text that it may be compared with."""
+    segment = query.columns.segment
+    is_real = segment != PAD
+    if query.past is not None:
+        seen = query.past.may_attend.any(1).sum(1, keepdim=True).expand_as(segment)
+    else:
+        inside = segment.contiguous().sort(1).values
+        last = torch.searchsorted(inside, segment.contiguous(), right=True)
+        seen = last - torch.searchsorted(inside, segment.contiguous())
+    return torch.stack([is_real.sum(), (seen * is_real).sum()])
 
 
 def _size(weights: Iterable[tuple[Tensor, float]]) -> int:

@@ -26,6 +26,7 @@ class Outline:
         mask_id: None where one would be added.
         ends: None where they cannot be told.
         traits: what objectives ask; None where it cannot be told.
+        model: without memory; None where it cannot be made.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -33,6 +34,7 @@ class Outline:
     mask_id: int | None = None
     ends: Ends | None = None
     traits: Traits | None = None
+    model: Any = None
 
     def ask(self, question: Callable[[], Any]) -> Any:
         """Return the answer, or note the problem."""
@@ -64,6 +66,7 @@ def outline(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpec 
     model = found.ask(lambda: _empty(where, config, family))
     if model is None:
         return found
+    found.model = model
     if reason := local_layers(model):
         found.problems.append(f"attention cannot be made bidirectional: {reason}; load a model with full attention")
     if lora is not None:

@@ -55,6 +55,17 @@ class ScratchSpec:
         if self.kv_heads is not None and (self.kv_heads < 1 or self.heads % self.kv_heads):
             raise UserError(f"from_scratch.kv_heads must divide heads={self.heads}, found {self.kv_heads}")
 
+    def weights(self, rows: int) -> int:
+        """Return about how many weights it has with a vocabulary of ``rows``: all matrices, no norms and biases."""
+        width = self.hidden_size // self.heads * (self.kv_heads or self.heads)
+        layer = 2 * self.hidden_size * (self.hidden_size + width) + 3 * self.hidden_size * self.mlp_size
+        return self.layers * layer + rows * self.hidden_size * (1 if self.tie else 2)
+
+    @property
+    def mlp_size(self) -> int:
+        """Width of the MLP."""
+        return self.intermediate_size or -(-self.hidden_size * 8 // 48) * 16
+
 
 def from_scratch(
     spec: ScratchSpec,
@@ -102,7 +113,7 @@ def _config(spec: ScratchSpec, facts: Facts) -> Any:
         "num_attention_heads": spec.heads,
         "num_key_value_heads": spec.kv_heads or spec.heads,
         "head_dim": spec.hidden_size // spec.heads,
-        "intermediate_size": spec.intermediate_size or -(-spec.hidden_size * 8 // 48) * 16,
+        "intermediate_size": spec.mlp_size,
         "max_position_embeddings": spec.max_positions,
         "tie_word_embeddings": spec.tie,
         "initializer_range": spec.init_std,

@@ -16,7 +16,8 @@ from unmask.recipe import build
 from unmask.sft import run_recipe
 from unmask.study.judge import Judge, bounds_of, judge, problem_keys, problems_of, read_points, write_json
 from unmask.study.spec import JudgeSection
-from unmask.train.folder import RUN_FILE
+from unmask.train.checkpoints import newest
+from unmask.train.folder import CHECKPOINTS, RUN_FILE
 
 JOB, RESULT = "job.json", "result.json"
 
@@ -41,7 +42,9 @@ def _train(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         points = folder / "points"
         watching = Judge(section, job["which"], recipe.run, metrics=out / "metrics.jsonl", out=points)
         found = {"problems": len(watching.problems), "problem_keys": problem_keys(watching.problems)}
-    run_recipe(recipe, out, resume=(out / RUN_FILE).exists(), show=False, evaluate=watching)
+    begun = (out / RUN_FILE).exists()
+    resume = begun and newest(out / CHECKPOINTS) is not None
+    run_recipe(recipe, out, resume=resume, restart=begun and not resume, show=False, evaluate=watching)
     if watching:
         found |= read_points(out / "metrics.jsonl", folder / "points")
     shutil.rmtree(out / "checkpoints")

@@ -52,4 +52,3 @@ def step_of(folder: Path) -> int:
 def _newest_first(root: Path) -> list[Path]:
     folders = [f for f in root.glob(f"{PREFIX}*") if f.name.removeprefix(PREFIX).isdigit()]
     return sorted(folders, key=step_of, reverse=True)
-

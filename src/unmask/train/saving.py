@@ -40,9 +40,7 @@ class Saver(TrainerCallback):
         is_best = found is not None and found < self.best.get("loss", float("inf"))
         if is_best:
             self.best = {"step": step, "loss": found}
-        control.should_save = (
-            is_best or step % self.every == 0 or step == self.run.steps or self.trainer.must_save
-        )
+        control.should_save = is_best or step % self.every == 0 or step == self.run.steps or self.trainer.must_save
         if self.trainer.must_stop:
             control.should_save = control.should_training_stop = True
 

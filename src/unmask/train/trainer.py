@@ -62,7 +62,7 @@ class DiffusionTrainer(Trainer):
         self.grad_norm: float | None = None
         self.signals = StopSignals()
         self.saver: Any = None
-        self.must_stop = self.must_save = False
+        self.must_save = self._must_stop = False
         self._window = torch.zeros(8, dtype=torch.float64)
         self._places: list[str] = []  # of the window that is open
         self._updated_on: list[str] = []
@@ -95,6 +95,11 @@ class DiffusionTrainer(Trainer):
     def _progress(self) -> float:
         return self.state.global_step / max(self.state.max_steps, 1)
 
+    @property
+    def must_stop(self) -> bool:
+        """Whether a signal has come, to this process or, in the window that was closed last, to any."""
+        return self._must_stop or (self.accelerator.num_processes == 1 and self.signals.number is not None)
+
     def _close_window(self, model: nn.Module) -> Tensor:
         """Sum over ranks, scale gradients by 1 / count (DDP has averaged them over ranks: undo that), add up totals.
 
@@ -105,7 +110,7 @@ class DiffusionTrainer(Trainer):
         total = self.accelerator.reduce(self._window.to(self.args.device, torch.float32), "sum").double().cpu()
         loss, count, examples, supervised, tokens, flops, stop, save = total.tolist()
         self._window.zero_()
-        self.must_stop, self.must_save = stop > 0, save > 0
+        self._must_stop, self.must_save = stop > 0, save > 0
         scale = self.accelerator.num_processes / max(count, 1.0)
         for parameter in model.parameters():
             if parameter.grad is not None:

@@ -3,8 +3,10 @@ import torch
 from small_checkpoints import ar_folder, question, random_model
 from transformers import GPT2Config, Qwen3MoeConfig
 
+from unmask.attention import BIDIRECTIONAL, PAD, Columns
 from unmask.models import LoraSpec, ScratchSpec, add_lora, from_scratch, load, merge
 from unmask.models.meter import Meter
+from unmask.query import Query
 from unmask.transformers_api import learn_call
 
 D, LAYERS, HIDDEN = 16, 2, 48
@@ -24,16 +26,40 @@ def test_sizes_by_hand(tie):
     assert (meter.trained_body, meter.trained_head) == (BODY, D * lm.vocab_size)
 
 
+def laid_out(rows):
+    """Segments of rows, a letter each; dots are padding."""
+    segment = torch.tensor([[PAD if letter == "." else ord(letter) for letter in row] for row in rows])
+    same = torch.zeros_like(segment)
+    columns = Columns(position=same, segment=segment, block=same, stream=same)
+    return Query(ids=same, columns=columns, rule=BIDIRECTIONAL)
+
+
 def test_a_forward_and_a_backward_by_hand():
     meter = Meter(body=100, head=10, attention=4, trained_body=30, trained_head=0)
-    meter.count(tokens=6, columns=3, asked=2, training=False)
+    meter.count(laid_out(["aaa", "bbb"]), asked=2, training=False)
     through, scores = 2 * (6 * 100 + 2 * 10), 6 * 4 * 3
     assert meter.flops == through + scores
-    meter.count(tokens=6, columns=3, asked=2, training=True)
+    meter.count(laid_out(["aaa", "bbb"]), asked=2, training=True)
     assert meter.flops == (through + scores) + (2 * through + 3 * scores + 2 * 6 * 30)
     assert (meter.forwards, meter.tokens) == (2, 12)
     meter.reset()
     assert (meter.forwards, meter.tokens, meter.flops) == (0, 0, 0.0)
+
+
+@pytest.mark.parametrize("cut", [[["aaa.", "bbbb"]], [["aaa"], ["bbbb"]], [["aaabbbb."]], [["aaa....", "bbbb..."]]])
+def test_padding_and_packing_cost_nothing(cut):
+    meter = Meter(body=100, head=10, attention=4, trained_body=30, trained_head=0)
+    for rows in cut:
+        meter.count(laid_out(rows), asked=0, training=False)
+    assert meter.tokens == 7
+    assert meter.flops == 2 * 7 * 100 + 4 * (3 * 3 + 4 * 4)
+
+
+def test_more_forwards_than_are_held_at_once():
+    meter = Meter(body=1, head=0, attention=0, trained_body=0, trained_head=0)
+    for _ in range(600):
+        meter.count(laid_out(["aa"]), asked=0, training=False)
+    assert (meter.forwards, meter.tokens, meter.flops) == (600, 1200, 2400.0)
 
 
 @pytest.mark.parametrize("tie", [True, False])

@@ -1,0 +1,54 @@
+"""The least memory that a training run takes, so that one which cannot fit is refused before it starts."""
+
+from dataclasses import dataclass
+
+import torch
+
+from unmask.errors import UserError
+from unmask.generate.room import STREAMS, free_memory
+
+_COPIES = 3  # of a trained weight: its gradient and the two moments of AdamW
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How large a model is.
+
+    Args:
+        weights: of the whole model.
+        trained: of those, how many are trained; None: all.
+        item: bytes of one.
+        hidden: width of its states.
+        layers: depth.
+    """
+
+    weights: int
+    trained: int | None = None
+    item: int = 4
+    hidden: int
+    layers: int
+
+
+def check_training_room(size: Size, device: torch.device, *, columns: int, recomputed: bool) -> None:
+    """Refuse a run whose least need is more than there is: weights, gradients, moments, states of the rows.
+
+    Args:
+        size: of the model, which is not loaded yet.
+        device: where it is to be trained.
+        columns: of a micro-batch, all rows together.
+        recomputed: whether the states of most layers are made again in the backward pass.
+
+    Raises:
+        UserError: with what is needed and what is free.
+    """
+    trained = size.weights if size.trained is None else size.trained
+    states = columns * size.hidden * size.item * (STREAMS + (1 if recomputed else STREAMS) * (size.layers - 1))
+    need = (size.weights + _COPIES * trained) * size.item + states
+    free = free_memory(device)
+    if free is None or need <= free:
+        return
+    raise UserError(
+        f"memory: training takes at least {need / 2**30:,.1f} GiB ({size.weights:,} weights, {trained:,} of them "
+        f"trained, {columns:,} columns at once), found {free / 2**30:,.1f} GiB free on {device}; train adapters "
+        "(model.lora), a smaller dtype or smaller batches (run.batch_size)"
+    )
