@@ -90,6 +90,8 @@ def _look_at_model(section: ModelSection, objective: Any, found: Findings) -> tu
 def _look_at_memory(recipe: Recipe, size: Size, found: Findings) -> None:
     """Note that the run cannot fit, by the least that it needs."""
     section, run = recipe.model, recipe.run
+    if any(problem.startswith("model.device") for problem in found.problems):
+        return
     columns = run.batch_size * (recipe.data.canvas or 1)
     _ask(
         lambda: check_training_room(
