@@ -46,6 +46,7 @@ from typing import Any
 
 from unmask.config import part
 from unmask.errors import UserError
+from unmask.tasks.sandbox import cage as _cage  # noqa: F401  # keeps its bytecode: the child writes none
 from unmask.tasks.sandbox.confine import Fence, what_is_missing
 
 # The child gets this folder as a package of its own, so that it starts without the one above (and torch).
@@ -121,7 +122,7 @@ def run(source: str, tests: Checks, limits: Limits | None = None, *, strict: boo
             readable=_readable(), folder=os.path.realpath(folder), strict=strict,
             **{name: value for name, value in asdict(limits).items() if name != "seconds"},
         )  # fmt: skip
-        first = {"fence": asdict(fence), "source": source}
+        first = {"fence": fence._asdict(), "source": source}
         second = {"before": tests.before, "names": list(tests.names), "tests": tests.code}
         line = _exchange([first, second], folder, limits.seconds)
     finally:

@@ -5,7 +5,7 @@ what Landlock leaves open: the network, other processes, and the owner, mode and
 """
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _ALLOW, _KILL, _EPERM, _ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
@@ -48,8 +48,7 @@ _REFUSED = {
 _ABSENT = {"clone3": (435, 435), "openat2": (437, 437)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Rule:
+class _Rule(NamedTuple):
     """Refuse a call whose argument, under ``bits``, is one of ``values`` (or, with ``unless``, none of them)."""
 
     numbers: tuple[int | None, int | None]
