@@ -129,6 +129,7 @@ def _limit(fence: Fence) -> None:
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MSGQUEUE: 0,
         resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_SIGPENDING: 64,  # timers, too: one account for all of the user's
         resource.RLIMIT_NPROC: _tasks_of_user() + fence.tasks,
     }
     for which, most in limits.items():
