@@ -1,0 +1,23 @@
+"""Hostile programs are contained. Those of ``hostile.py`` say how they would show that they were not."""
+
+import os
+
+import hostile
+import pytest
+
+from unmask.tasks.sandbox import confine
+
+pytestmark = pytest.mark.skipif(
+    confine.what_is_missing() is not None, reason=f"this kernel lacks {confine.what_is_missing()}"
+)
+
+
+@pytest.mark.parametrize("program", hostile.PROGRAMS, ids=lambda program: program.name)
+def test_a_hostile_program_is_contained(program, tmp_path):
+    if "syscall(" in program.source and os.uname().machine != "x86_64":
+        pytest.skip("the numbers of the calls are those of x86_64")
+    assert hostile.breach(program, tmp_path) == ""
+
+
+def test_they_are_many_and_different():
+    assert len({program.name for program in hostile.PROGRAMS}) == len(hostile.PROGRAMS) > 25
