@@ -4,7 +4,6 @@ Each comes with tests that it can only pass by breaking out: by changing what ju
 by holding more than it may. So it is contained if it does not pass, in time, and leaves nothing behind.
 """
 
-import os
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -48,7 +47,9 @@ def breach(program: Program, folder: Path) -> str:
     finally:
         tempfile.tempdir = before
     left = [path.name for path in folder.iterdir()]
-    running = [name for name in os.listdir("/proc") if name.isdigit() and _is_below(name, folder)]
+    running = [
+        name for name in (path.name for path in Path("/proc").iterdir()) if name.isdigit() and _is_below(name, folder)
+    ]
     late = time.monotonic() - started > program.limits.seconds + 10
     found = {"passed": verdict.passed, f"left {left}": left, f"still runs: {running}": running, "was late": late}
     return ", ".join(what for what, is_so in found.items() if is_so)
@@ -86,21 +87,24 @@ class Text(str): pass
 class Meta(type): pass
 class Made(metaclass=Meta): pass
 class Many(list): pass
-secret = 'sesame'
+secret, seen = 'sesame', []
 def judge(got): return got == secret
 def lines():
     inside = secret
     yield inside
 p = Point(3)
-p.lines, p.run, p.globals = lines(), eval, globals
-class Outside: pass
+p.lines, p.run, p.globals = lines(), lambda *args: seen.append(args), globals
+p.run.__module__ = 'builtins'
+p.eval = eval
 """
 
 
 def _asks(name: str, does: str, breached: str) -> Program:
     """Make a program that is handed ``(p, Point, Text, Made, judge)`` and the test that it is to pass."""
     code = f"got = None\ntry:\n    got = f(p, Point, Text, Made, judge)\nexcept Exception:\n    pass\nassert {breached}"
-    return Program(name, f"{RAW}\ndef f(p, point, text, made, judge):\n    {does}", Checks(names=("f",), code=OWN + code))
+    return Program(
+        name, f"{RAW}\ndef f(p, point, text, made, judge):\n    {does}", Checks(names=("f",), code=OWN + code)
+    )
 
 
 def _tries(name: str, *calls: str, before: str = "") -> Program:
@@ -114,7 +118,9 @@ def _tries(name: str, *calls: str, before: str = "") -> Program:
 def _holds(name: str, file: str) -> Program:
     """Make a program that fills 40 files of 15 MiB and is done if it then still runs."""
     source = "import ctypes, mmap, os, threading, time\nc = ctypes.CDLL(None)\nheld, data = [], bytes(15 << 20)\n"
-    source += f"def f():\n    for i in range(40):\n        n = str(i)\n        {file}\n    time.sleep(0.3)\n    return 'done'"
+    source += (
+        f"def f():\n    for i in range(40):\n        n = str(i)\n        {file}\n    time.sleep(0.3)\n    return 'done'"
+    )
     return Program(name, source, DONE)
 
 
@@ -142,7 +148,7 @@ PROGRAMS = (
             Checks(names=("f",), code=OWN + "assert f(p, judge) is judge")),
     Program("changes what is no argument", f"{RAW}\ndef f(x):\n    say(['list', 5], ['tuple', -1, [0]], ['list', [1]], "
             "['tuple', 'value', 4, [2]])\n    return 4",
-            Checks(names=("f",), code="kept = [1]\ntry:\n    f(kept)\nexcept ValueError:\n    pass\nassert kept == [5]")),
+            Checks(names=("f",), code="a = [1]\ntry:\n    f(a)\nexcept ValueError:\n    pass\nassert a == [5]")),
     Program("says a length of 4 GiB", f"{RAW}\nos.write(ends[1], b'\\xff' * 4)\nos._exit(0)"),
     Program("cuts a message in half", f"{RAW}\ndef f(x):\n    os.write(ends[1], struct.pack('I', 99) + b'[[')\n"
             "    os._exit(0)"),
@@ -150,7 +156,8 @@ PROGRAMS = (
     Program("nests tuples until a hash overflows the stack", f"{RAW}\ndef f(x):\n"
             "    nodes = [['tuple'], *(['tuple', [i]] for i in range(300_000))]\n"
             "    say(*nodes, ['set', [300_000]], ['list'], ['tuple', 'value', [300_001], [300_002]])\n    return 4"),
-    Program("sends a number of a million digits", f"{RAW}\ndef f(x):\n    frame(b'[[\"tuple\",' + b'9' * 10**6 + b']]')\n"
+    Program("sends a number of a million digits", f"{RAW}\ndef f(x):\n"
+            f"    frame(b'[[\"tuple\",' + b'9' * 10**6 + b']]')\n"
             "    return 4"),
     Program("asks without end", f"{RAW}\ndef f(x):\n    while True: say(['tuple', 'get', 1, 'x']); hear()"),
     Program("lets the tests end", f"{RAW}\ndef f(x):\n"
@@ -160,22 +167,32 @@ PROGRAMS = (
     # What it does with objects and functions of the tests
     _asks("sets an attribute of a class", "p._wire.ask('set', point, 'limit', [])", "Point.limit != [7]"),
     _asks("sets one through a metaclass", "p._wire.ask('set', made, 'x', 1)", "hasattr(Made, 'x')"),
-    _asks("makes a class by a metaclass", "return made._wire.ask('call', p._wire.ask('get', made, '__class__'), (), {})",
+    _asks("makes a class by a metaclass",
+          "return made._wire.ask('call', p._wire.ask('get', made, '__class__'), (), {})",
           "got"),
     _asks("changes what a class holds", "p.limit.append(8)", "Point.limit != [7]"),
     _asks("changes the class of an object", "p._wire.ask('set', p, '__class__', made)", "type(p) is not Point"),
     _asks("replaces a method", "p.size = lambda: 99", "p.size() == 99"),
     _asks("sets an attribute of a function", "p._wire.ask('set', judge, '__code__', p.lines)",
           "judge.__code__.co_name != 'judge'"),
-    _asks("reads globals in a format", "t = text('{0.__globals__[secret]}')\n    return t.format(judge)", "got == secret"),
+    _asks("sends a pickle that builds a class of the tests",
+          "frame(b\"\\x80\\x04(S'value'\\n(S'yours'\\nK\\x01tQN}(S'limit'\\nK\\x05u\\x86b]t.\")",
+          "Point.limit == 5"),
+    _asks("sends a pickle that calls what the tests hold",
+          "n = bytes([p.run._number])\n"
+          "    frame(b\"\\x80\\x04(S'value'\\n(S'yours'\\nK\" + n + b\"tQ\\x8c\\x06secret\\x85R]t.\")",
+          "got == secret or seen"),
+    _asks("reads globals in a format",
+          "t = text('{0.__globals__[secret]}')\n    return t.format(judge)", "got == secret"),
     _asks("reads globals in a mapped format",
           "return text('{x.__globals__[secret]}').format_map({'x': judge})", "got == secret"),
-    _asks("reads the globals of a function", "return p._wire.ask('get', judge, '__globals__')['secret']", "got == secret"),
+    _asks("reads the globals of a function",
+          "return p._wire.ask('get', judge, '__globals__')['secret']", "got == secret"),
     _asks("reads the frame of a generator", "return p._wire.ask('get', p.lines, 'gi_frame').f_globals['secret']",
           "got == secret"),
     _asks("reads what is behind a method", "return p._wire.ask('get', p.size, '__self__')._hidden", "got == secret"),
     _asks("reads a hidden attribute", "return p._hidden", "got == secret"),
-    _asks("calls a builtin of the tests", "return p.run('secret', p.globals())", "got == secret"),
+    _asks("calls a builtin of the tests", "return p.eval('secret', p.globals())", "got == secret"),
     _asks("reduces an object", "return p._wire.ask('operate', p, '__reduce_ex__', (4,))", "got"),
     _asks("asks for a name of the tests", "return p._wire.ask('name', 'secret')", "got == secret"),
     # What it holds on the disk
@@ -195,7 +212,8 @@ PROGRAMS = (
     _tries("watches files", "ok(c.inotify_init())", "ok(c.inotify_init1(0))", "ok(c.fanotify_init(0, 0))"),
     _tries("waits for others to open a file", "fcntl.fcntl(fd, 1024, 1)", "fcntl.fcntl(fd, 1026, 2)",
            before="fd = os.open('a', os.O_CREAT | os.O_RDWR)"),
-    _tries("reads the kernel's log", "ok(c.klogctl(10, None, 0))", "ok(c.klogctl(3, ctypes.create_string_buffer(9), 9))"),
+    _tries("reads the kernel's log",
+           "ok(c.klogctl(10, None, 0))", "ok(c.klogctl(3, ctypes.create_string_buffer(9), 9))"),
     _tries("changes attributes of the library", "fcntl.ioctl(fd, 0x40086602, fcntl.ioctl(fd, 0x80086601, bytes(8)))",
            before="fd = os.open(os.__file__, os.O_RDONLY)"),
     _tries("hides from who counts", "ok(c.prctl(4, 0, 0, 0, 0))"),

@@ -2,9 +2,9 @@
 
 import os
 
-import hostile
 import pytest
 
+import hostile
 from unmask.tasks.sandbox import confine
 
 pytestmark = pytest.mark.skipif(

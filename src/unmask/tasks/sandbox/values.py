@@ -49,61 +49,72 @@ def dumps(value: Any, by_number: Callable[[Any], tuple[str, int]], arguments: Ma
     Raises:
         ValueError: it is nested too deeply.
     """
-    nodes: list[list[Any]] = []
-    memo: dict[int, tuple[int, Any]] = {}  # with the object, so that its id is not given to another
-    is_open: set[int] = set()
-    stack: list[tuple[Any, str, Iterator[Any], list[Any]]] = []
+    return _Writer(by_number, arguments).write(value)
 
-    def put(made: Any, node: list[Any]) -> list[int]:
-        nodes.append(node)
-        memo[id(made)] = (len(nodes) - 1, made)
-        return [len(nodes) - 1]
 
-    def push(thing: Any) -> None:
-        if len(stack) >= _MOST_DEPTH:
+class _Writer:
+    """One message: nodes, parts before what they are parts of, without recursion."""
+
+    def __init__(self, by_number: Callable[[Any], tuple[str, int]], arguments: Mapping[int, int]) -> None:
+        self._by_number, self._arguments = by_number, arguments
+        self._nodes: list[list[Any]] = []
+        self._memo: dict[int, tuple[int, Any]] = {}  # with the object, so that its id is not given to another
+        self._open: dict[int, tuple[str, list[Any]]] = {}
+        self._stack: list[tuple[Any, str, Iterator[Any], list[Any]]] = []
+
+    def write(self, value: Any) -> bytes:
+        self._push(value)
+        while True:
+            thing, tag, rest, done = self._stack[-1]
+            for part in rest:
+                kind = type(part)
+                if kind in _NATIVE or (kind is int and -_LARGEST < part < _LARGEST):
+                    done.append(part)
+                elif found := self._memo.get(id(part)):
+                    done.append([found[0]])
+                elif kind in CHANGING and id(part) in self._open:  # it holds itself
+                    name, has = self._open[id(part)]
+                    done.append(self._put(part, [name, *has[: _HEADS.get(name, 0)]]))
+                else:
+                    self._push(part)
+                    break
+            else:
+                place = self._close(thing, tag, done)
+                if not self._stack:
+                    return _encode(self._nodes).encode("utf-8", "surrogatepass")
+                self._stack[-1][3].append(place)
+
+    def _push(self, thing: Any) -> None:
+        if len(self._stack) >= _MOST_DEPTH:
             raise ValueError(f"expected a value nested at most {_MOST_DEPTH} deep, found a deeper one")
-        number = arguments.get(id(thing)) if type(thing) in CHANGING else None
-        tag, parts = ("argument", [number]) if number is not None else _taken_apart(thing, by_number)
-        is_open.add(id(thing))
-        stack.append((thing, tag, iter(()), parts) if _are_native(parts) else (thing, tag, iter(parts), []))
+        number = self._arguments.get(id(thing)) if type(thing) in CHANGING else None
+        tag, parts = ("argument", [number]) if number is not None else _taken_apart(thing, self._by_number)
+        entry = (thing, tag, iter(()), parts) if _are_native(parts) else (thing, tag, iter(parts), [])
+        self._stack.append(entry)
+        self._open[id(thing)] = tag, entry[3]
 
-    push(value)
-    while True:
-        thing, tag, rest, done = stack[-1]
-        for part in rest:
-            kind = type(part)
-            if kind in _NATIVE or (kind is int and -_LARGEST < part < _LARGEST):
-                done.append(part)
-            elif found := memo.get(id(part)):
-                done.append([found[0]])
-            elif kind in CHANGING and id(part) in is_open:  # it holds itself
-                head = next(has for what, name, _, has in stack if what is part)
-                name = next(name for what, name, _, _ in stack if what is part)
-                done.append(put(part, [name, *head[: _HEADS.get(name, 0)]]))
-            else:
-                push(part)
-                break
-        else:
-            stack.pop()
-            is_open.discard(id(thing))
-            begun = memo.get(id(thing))
-            if begun is None:
-                place = put(thing, [tag, *done])
-            else:
-                place = [begun[0]]
-                if type(thing) in CHANGING:
-                    nodes.append(["fill", place, *done[_HEADS.get(tag, 0) :]])
-            if not stack:
-                return _encode(nodes).encode("utf-8", "surrogatepass")
-            stack[-1][3].append(place)
+    def _close(self, thing: Any, tag: str, done: list[Any]) -> list[int]:
+        self._stack.pop()
+        self._open.pop(id(thing), None)
+        begun = self._memo.get(id(thing))
+        if begun is None:
+            return self._put(thing, [tag, *done])
+        if type(thing) in CHANGING:
+            self._nodes.append(["fill", [begun[0]], *done[_HEADS.get(tag, 0) :]])
+        return [begun[0]]
+
+    def _put(self, thing: Any, node: list[Any]) -> list[int]:
+        self._nodes.append(node)
+        self._memo[id(thing)] = (len(self._nodes) - 1, thing)
+        return [len(self._nodes) - 1]
 
 
 def _are_native(parts: list[Any]) -> bool:
     kinds = set(map(type, parts))
-    return kinds <= _NATIVE or (kinds == {int} and -_LARGEST < min(parts) and max(parts) < _LARGEST)
+    return kinds <= _NATIVE or (kinds == {int} and min(parts) > -_LARGEST and max(parts) < _LARGEST)
 
 
-def _taken_apart(value: Any, by_number: Callable[[Any], tuple[str, int]]) -> tuple[str, list[Any]]:  # noqa: C901
+def _taken_apart(value: Any, by_number: Callable[[Any], tuple[str, int]]) -> tuple[str, list[Any]]:
     """Return a tag and the parts of a value."""
     kind = type(value)
     if kind in _DICTS:
@@ -119,16 +130,23 @@ def _taken_apart(value: Any, by_number: Callable[[Any], tuple[str, int]]) -> tup
         return "int", [hex(value)]
     if kind in _SCALARS:
         return kind.__name__, _SCALARS[kind][1](value)
-    if isinstance(value, type) and value in _NAMED:
-        return "type", [value.__name__]
+    if described := _described(value):
+        return described
+    tag, number = by_number(value)
+    return tag, [number]
+
+
+def _described(value: Any) -> tuple[str, list[Any]] | None:
+    """Describe objects that are plain but for their type, None for others."""
+    if isinstance(value, type):
+        return ("type", [value.__name__]) if value in _NAMED else None
     if isinstance(value, tuple):  # a named tuple equals a plain one
         return "tuple", list(value)
-    if kind.__module__ == "numpy" and getattr(value, "shape", None) == () and hasattr(value, "item"):
+    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == () and hasattr(value, "item"):
         return "same", [value.item()]
     if isinstance(value, Iterator):
         return "iterator", list(islice(value, _MOST_ITEMS))
-    tag, number = by_number(value)
-    return tag, [number]
+    return None
 
 
 def contents(container: Any) -> list[Any]:
@@ -272,8 +290,8 @@ _SCALARS: dict[type, tuple[Callable[..., Any], Callable[[Any], list[Any]]]] = {
         lambda value: [value.days, value.seconds, value.microseconds],
     ),
     datetime.timezone: (
-        lambda parts: datetime.timezone(*_typed(parts, datetime.timedelta, str)),
-        lambda value: [value.utcoffset(None), value.tzname(None)],
+        lambda parts: datetime.timezone(*_typed(parts, datetime.timedelta, *[str] * (len(parts) > 1))),
+        lambda value: [*value.__getinitargs__()],
     ),
     datetime.datetime: (
         _moment,
