@@ -159,7 +159,8 @@ PROGRAMS = (
     Program("sends a number of a million digits", f"{RAW}\ndef f(x):\n"
             f"    frame(b'[[\"tuple\",' + b'9' * 10**6 + b']]')\n"
             "    return 4"),
-    Program("asks without end", f"{RAW}\ndef f(x):\n    while True: say(['tuple', 'get', 1, 'x']); hear()"),
+    Program("asks without end", f"{RAW}\ndef f(x):\n    while True: say(['tuple', 'get', 1, 'x']); hear()",
+            limits=Limits(seconds=20, cpu_seconds=1)),
     Program("lets the tests end", f"{RAW}\ndef f(x):\n"
             "    say(['list'], ['tuple', 'raised', 'SystemExit', '0', [0]])\n    return 4"),
     Program("ends where an error is expected", "import os\ndef f(x): os._exit(0)",

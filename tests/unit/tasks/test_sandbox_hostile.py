@@ -21,3 +21,20 @@ def test_a_hostile_program_is_contained(program, tmp_path):
 
 def test_they_are_many_and_different():
     assert len({program.name for program in hostile.PROGRAMS}) == len(hostile.PROGRAMS) > 25
+
+
+HONEST = {
+    "double": ("x * 2", hostile.DOUBLE.code),
+    "done": ("'done'", hostile.DONE.code),
+    "the secret": ("'sesame'", "got == secret"),
+    "an attribute": ("setattr(x, 'x', 5)", "p.x == 5"),
+}
+
+
+@pytest.mark.parametrize(("does", "code"), HONEST.values(), ids=HONEST)
+def test_who_does_what_is_asked_passes(does, code, tmp_path):
+    """Else it would show nothing that the others do not."""
+    if not code.startswith("assert"):
+        code = f"{hostile.OWN}\ngot = f(p, Point, Text, Made, judge)\nassert {code}"
+    honest = hostile.Program("honest", f"def f(x=0, *_): return {does}", hostile.Checks(names=("f",), code=code))
+    assert hostile.breach(honest, tmp_path) == "passed"

@@ -257,7 +257,7 @@ def _moment(parts: list[Any]) -> Any:
     if type(zone) not in (type(None), datetime.timezone):
         raise Garbled("no zone")
     if len(numbers) == 7:
-        return datetime.datetime(*numbers, tzinfo=zone, fold=fold)
+        return datetime.datetime(*numbers, zone, fold=fold)
     hour, minute, second, microsecond = numbers
     return datetime.time(hour, minute, second, microsecond, zone, fold=fold)
 
