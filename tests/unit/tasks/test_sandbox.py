@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import socket
 import sys
 import tempfile
@@ -293,6 +294,20 @@ def test_filters_are_assembled_for_both_machines():
         assert len(code) % 8 == 0
         assert len(code) // 8 < 4096
     assert syscalls.filter_program("riscv64") is None
+
+
+@pytest.mark.parametrize("column", [0, 1], ids=["x86_64", "aarch64"])
+def test_the_numbers_of_calls_are_those_of_the_kernel(column):
+    header = Path(("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "/usr/include/asm-generic/unistd.h")[column])
+    if not header.exists():
+        pytest.skip("the kernel's headers are not here")
+    numbers = dict(re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", header.read_text()))
+    listed = {**syscalls._REFUSED, **syscalls._ABSENT}
+    assert len(listed) > 100
+    for name, of_machines in listed.items():
+        if name in numbers and of_machines[column] is not None:  # headers may be older than the call
+            assert of_machines[column] == int(numbers[name]), name
+        assert of_machines[column] is not None or name not in numbers, name
 
 
 def test_memory_that_other_processes_share_is_out_of_reach():

@@ -28,9 +28,9 @@ It ends everything: the sandbox's own process adopts orphans and ends them, and 
 
 What ``strict`` does not promise: it is a fence of the same kernel, not another machine, so a hole in the kernel is a
 hole in it; whether a path exists can be asked anywhere; site-packages can be read; the disk is looked at every 20 ms,
-and what is written meanwhile comes on top (``SECURITY.md`` has the figures). Without ``strict``, a kernel that lacks Landlock or seccomp runs the code with what it has,
-in the worst case with resource limits alone: then code can read and write the user's files, use the network and start
-processes as the user. Do that inside a container of your own.
+and what is written meanwhile comes on top (``SECURITY.md`` has the figures). Without ``strict``, a kernel that lacks
+Landlock or seccomp runs the code with what it has, in the worst case with resource limits alone: then code can read and
+write the user's files, use the network and start processes as the user. Do that inside a container of your own.
 """
 
 import contextlib
