@@ -32,6 +32,7 @@ CHANGES = {
     "and returns it": ("x.sort()", "x = [2, 1]\nassert f(x) is x and x == [1, 2]"),
     "not at all": ("x = [5]", "x = [1]\nf(x)\nassert x == [1]"),
     "a copy": ("x = list(x); x.sort()", "x = [2, 1]\nassert f(x) == [1, 2] and x == [2, 1]"),
+    "a counter": ("x['a'] += 1", "x = collections.Counter('ab')\nf(x)\nassert x == collections.Counter('aab')"),
     "by another function": ("g(x)", "x = [1]\nf(x)\nassert x == [1, 7]"),
 }  # fmt: skip
 
@@ -111,12 +112,3 @@ def test_nothing_else_of_the_tests_can_be_reached(reach):
     code += "    assert isinstance(e, (PermissionError, AttributeError)), e\nelse:\n    raise SystemExit"
     verdict = run(f"def f(p):\n    return {reach}", Checks(names=("f",), code=code))
     assert verdict.passed, verdict.why
-
-
-def test_an_answer_may_change_its_arguments_only():
-    source = "import pickle, struct, os, fcntl\ndef f(x):\n"
-    source += "    w = [fd for fd in range(3, 64) if ok(fd)][0]\n"
-    source += "    data = pickle.dumps(('value', 4, [(7, [1])]))\n    os.write(w, struct.pack('I', len(data)) + data)\n"
-    source += "def ok(fd):\n    try:\n        return fcntl.fcntl(fd, fcntl.F_GETFL) & 3 == 1\n    except OSError:\n"
-    source += "        return False\n"
-    assert not run(source, Checks(names=("f",), code="assert f(2) == 4")).passed

@@ -2,7 +2,8 @@
 
 The answer and its tests run in two processes of their own, which share two pipes and nothing else (``wire.py``). Only
 the process of the tests can say "passed", and it says so after the last test: an answer that exits early, prints what a
-checker might print, patches builtins or overrides ``__eq__`` gains nothing.
+checker might print, patches builtins or overrides ``__eq__`` gains nothing. What comes through the pipe is data
+(``values.py``): nothing in it is run, named or set, whoever wrote it.
 
 Both processes are fenced in (``confine.py``):
 
@@ -12,9 +13,13 @@ what       how
 time       wall time here; processor time as a resource limit
 memory     address space as a resource limit, core dumps and locked memory none; first choice of the OOM killer
 files      Landlock: read the interpreter and the system's libraries, write plain files in one empty folder
-           (working directory, HOME, TMPDIR), which is deleted; size of a file, of the folder, number of both
+           (working directory, HOME, TMPDIR), which is deleted; size of a file, number of open ones
+disk       size and number of all files together, deleted ones that are open or mapped too (``disk.py``); seccomp:
+           no file without a name, no space beyond a file's end, nothing else that holds a deleted file
 network    seccomp: no sockets, no io_uring; Landlock: no TCP
 processes  seccomp: no fork, no exec, no signals, no tracing; threads end with the process
+the rest   seccomp: a list of what is refused (``syscalls.py``): watches and leases on files, the kernel's log,
+           devices' own calls, clocks, mounts, modules; what all of a user's processes share
 secrets    an environment of five variables; no open file but two pipes; /proc is not readable
 privilege  no new privileges; root loses its capabilities
 =========  ==================================================================================================
@@ -22,10 +27,10 @@ privilege  no new privileges; root loses its capabilities
 It ends everything: the sandbox's own process adopts orphans and ends them, and it ends itself when this process dies.
 
 What ``strict`` does not promise: it is a fence of the same kernel, not another machine, so a hole in the kernel is a
-hole in it; whether a path exists can be asked anywhere; site-packages can be read; the folder may hold four files of
-the largest size for 20 ms. Without ``strict``, a kernel that lacks Landlock or seccomp runs the code with what it has,
-in the worst case with resource limits alone: then code can read and write the user's files, use the network and start
-processes as the user. Do that inside a container of your own.
+hole in it; whether a path exists can be asked anywhere; site-packages can be read; the disk is looked at every 20 ms,
+and what is written meanwhile comes on top (``SECURITY.md`` has the figures). Without ``strict``, a kernel that lacks
+Landlock or seccomp runs the code with what it has, in the worst case with resource limits alone: then code can read and
+write the user's files, use the network and start processes as the user. Do that inside a container of your own.
 """
 
 import contextlib
@@ -46,6 +51,7 @@ from typing import Any
 
 from unmask.config import part
 from unmask.errors import UserError
+from unmask.tasks.sandbox import cage as _cage  # noqa: F401  # keeps its bytecode: the child writes none
 from unmask.tasks.sandbox.confine import Fence, what_is_missing
 
 # The child gets this folder as a package of its own, so that it starts without the one above (and torch).
@@ -121,7 +127,7 @@ def run(source: str, tests: Checks, limits: Limits | None = None, *, strict: boo
             readable=_readable(), folder=os.path.realpath(folder), strict=strict,
             **{name: value for name, value in asdict(limits).items() if name != "seconds"},
         )  # fmt: skip
-        first = {"fence": asdict(fence), "source": source}
+        first = {"fence": fence._asdict(), "source": source}
         second = {"before": tests.before, "names": list(tests.names), "tests": tests.code}
         line = _exchange([first, second], folder, limits.seconds)
     finally:

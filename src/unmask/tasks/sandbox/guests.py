@@ -1,8 +1,9 @@
 """Objects of the tests' own classes that an answer is handed: they stay with the tests.
 
-The answer may read and set their public attributes, call their methods and functions of the tests that were handed to
-it, and use them in operations. Nothing else of the tests' process can be reached: no private name, no module, no object
-of a class that the tests did not define.
+The answer may read their public attributes and set those that are data, call their methods and the functions and
+classes of the tests that were handed to it, and use them in operations. Nothing else of the tests' process can be
+reached: no private name, no attribute of a class or function, no module, no object of a class that the tests did not
+define. A list that it reads is a copy.
 """
 
 import operator
@@ -13,6 +14,7 @@ from typing import Any
 from .wire import Remote
 
 MODULE = "tests"  # what the classes and functions of the tests say of where they come from
+_BASES = ("builtins", "collections", "collections.abc", "_collections_abc", "enum")  # whose methods theirs may inherit
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     **{f"__{name}__": getattr(operator, name) for name in (
         "eq", "ne", "lt", "le", "gt", "ge", "add", "sub", "mul", "truediv", "floordiv", "mod", "neg", "abs",
@@ -47,9 +49,9 @@ def serve_guest(question: Sequence[Any]) -> Any:
         PermissionError: it may not ask that.
     """
     match question:
-        case ("get", owner, str(name)) if _is_own(owner) and not name.startswith("_"):
+        case ("get", owner, str(name)) if _is_own(owner) and _may_be_read(owner, name):
             return getattr(owner, name)
-        case ("set", owner, str(name), value) if _is_own(owner) and not name.startswith("_"):
+        case ("set", owner, str(name), value) if _is_own(owner) and _may_be_set(owner, name):
             return setattr(owner, name, value)
         case ("operate", owner, str(name), tuple(args)) if _is_own(owner) and name in _OPERATIONS:
             return _OPERATIONS[name](owner, *args)
@@ -59,10 +61,47 @@ def serve_guest(question: Sequence[Any]) -> Any:
 
 
 def _is_own(thing: Any) -> bool:
-    return type(thing).__module__ == MODULE
+    """Return whether it is an object of a class of the tests; a class is none, whatever its metaclass."""
+    return type(thing).__module__ == MODULE and not isinstance(thing, type)
+
+
+def _definition(owner: Any, name: str) -> tuple[type | None, Any]:
+    """Return which class of an object defines a name, and as what."""
+    for base in type(owner).__mro__:
+        if name in vars(base):
+            return base, vars(base)[name]
+    return None, None
+
+
+def _may_be_read(owner: Any, name: str) -> bool:
+    base, _ = _definition(owner, name)
+    return not name.startswith("_") and (base is None or _is_known(base.__module__, name))
+
+
+def _may_be_set(owner: Any, name: str) -> bool:
+    """Return whether it is data: what an object does is not the answer's to change."""
+    base, value = _definition(owner, name)
+    is_data = base is None or (
+        base.__module__ == MODULE and not callable(value) and not isinstance(value, (classmethod, staticmethod))
+    )
+    return not name.startswith("_") and is_data
 
 
 def _may_be_called(function: Any) -> bool:
-    if isinstance(function, (types.MethodType, types.BuiltinMethodType)):
-        return _is_own(function.__self__)
-    return isinstance(function, (types.FunctionType, type)) and function.__module__ == MODULE or _is_own(function)
+    match function:
+        case types.FunctionType():
+            return function.__module__ == MODULE
+        case type():
+            return function.__module__ == MODULE and not issubclass(function, type)
+        case types.MethodType(__self__=owner, __func__=types.FunctionType() as inner):
+            is_of_class = isinstance(owner, type) and _may_be_called(owner)
+            return (_is_own(owner) or is_of_class) and _is_known(inner.__module__, inner.__name__)
+        case types.BuiltinMethodType():
+            return _is_own(function.__self__) and _is_known("builtins", function.__name__)
+    base, _ = _definition(function, "__call__")
+    return _is_own(function) and base is not None and base.__module__ == MODULE
+
+
+def _is_known(module: str | None, name: str) -> bool:
+    """Return whether a method is of the tests or of a container; what formats text can read any attribute."""
+    return module == MODULE or (module in _BASES and name not in ("format", "format_map"))
