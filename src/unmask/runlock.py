@@ -1,0 +1,154 @@
+"""One owner of a run's folder: a lock that is held for the whole run, fresh or resumed.
+
+The lock is the operating system's (``flock``), so that it goes with the process that holds it, however that ends.
+``.lock.json`` beside it says who that is. Both are deleted when the run lets go.
+"""
+
+import contextlib
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+from filelock import FileLock, Timeout
+
+from unmask.errors import UserError
+
+LOCK, OWNER = ".lock", ".lock.json"
+FILES = (LOCK, OWNER, f"{OWNER}.new")
+"""What the lock leaves in a folder; a folder that holds nothing else is empty."""
+PATIENCE = 0.2
+"""Seconds to try for, as an owner may just be letting go."""
+
+_held: ContextVar[frozenset[tuple[int, Path]]] = ContextVar("held", default=frozenset())
+
+
+def is_empty(folder: Path) -> bool:
+    """Return whether a folder is not there, or holds nothing but its lock."""
+    return not folder.exists() or (folder.is_dir() and all(path.name in FILES for path in folder.iterdir()))
+
+
+@contextlib.contextmanager
+def owned(folder: Path, what: str, *, wait: bool = False) -> Iterator[None]:
+    """Own a folder while the context lasts; ask what it holds inside, where no other process can change it.
+
+    A folder that is not there is made, and removed again if nothing but the lock is in it when the context ends by an
+    exception. Of the processes of one ``torchrun`` only the first owns the folder. To own it again inside is fine.
+
+    Args:
+        folder: of the run.
+        what: the work, such as ``"unmask sft"``, for the message that others get.
+        wait: wait for another owner on this machine instead of refusing.
+
+    Raises:
+        UserError: another process owns it (or did, on another machine, and has not let go); it is no folder, or
+            cannot be written.
+    """
+    mark = (os.getpid(), folder.absolute())
+    if mark in _held.get() or not _is_first():
+        yield
+        return
+    lock = FileLock(folder / LOCK, timeout=-1 if wait else PATIENCE, is_singleton=False)
+    made = _make(folder)
+    is_done = False
+    try:
+        _take(folder, lock, what)
+        before = _held.set(_held.get() | {mark})
+        try:
+            yield
+            is_done = True
+        finally:
+            _held.reset(before)
+            if os.getpid() == mark[0]:  # a fork that leaves through here owns nothing
+                _let_go(folder, lock)
+    finally:
+        if not is_done and os.getpid() == mark[0]:
+            for each in made:
+                with contextlib.suppress(OSError):  # something is in it
+                    each.rmdir()
+
+
+def _is_first() -> bool:
+    return os.environ.get("WORLD_SIZE", "1") in ("", "1") or os.environ.get("RANK", "0") == "0"
+
+
+def _make(folder: Path) -> list[Path]:
+    """Make a folder; return it and those above it that were not there, innermost first."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise UserError(f"{folder}: expected a folder, found a file; choose another --out") from None
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from error
+    return missing
+
+
+def _take(folder: Path, lock: FileLock, what: str) -> None:
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"{folder}: {_in_use(folder)}") from None
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
+    try:
+        owner = _owner(folder)
+        # On this machine it is gone, or the lock would not be free. Elsewhere the lock may not be seen from here.
+        if owner and owner.get("host") != platform.node():
+            raise UserError(f"{folder}: {_in_use(folder)}")
+        _write_owner(folder, what)
+    except BaseException:
+        _release(folder, lock)
+        raise
+
+
+def _let_go(folder: Path, lock: FileLock) -> None:
+    with contextlib.suppress(OSError):
+        (folder / OWNER).unlink(missing_ok=True)
+    _release(folder, lock)
+
+
+def _release(folder: Path, lock: FileLock) -> None:
+    with contextlib.suppress(OSError):
+        # While it is held: who waits for it notices, and makes a new one. One that is not empty is no flock's: the
+        # file itself is the lock there, and goes with the release.
+        if (folder / LOCK).stat().st_size == 0:
+            (folder / LOCK).unlink()
+    lock.release()
+
+
+def _write_owner(folder: Path, what: str) -> None:
+    since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    owner = {"pid": os.getpid(), "host": platform.node(), "since": since, "what": what}
+    aside = folder / f"{OWNER}.new"
+    aside.write_text(json.dumps(owner), "utf-8")
+    aside.replace(folder / OWNER)
+
+
+def _owner(folder: Path) -> dict[str, Any] | None:
+    """Return what the owner wrote; None where it wrote nothing that can be read."""
+    try:
+        found = json.loads((folder / OWNER).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _in_use(folder: Path) -> str:
+    """Name the owner, and what to do if it is gone."""
+    owner, then = _owner(folder), "wait for it, or choose another --out"
+    is_here = owner is not None and owner.get("host") == platform.node()
+    if owner is None or (is_here and _is_gone(owner.get("pid"))):
+        return f"in use by another process; {then}"  # the record is of one before, or not written yet
+    pid, host, since, what = (str(owner.get(name, "unknown"))[:80] for name in ("pid", "host", "since", "what"))
+    elsewhere = f"; if it is no longer running there, delete {folder / OWNER} and {folder / LOCK}"
+    return f"in use by process {pid} on {host} since {since} ({what}); {then}{'' if is_here else elsewhere}"
+
+
+def _is_gone(pid: Any) -> bool:
+    return not isinstance(pid, int) or not 0 < pid < 2**31 or not psutil.pid_exists(pid)
