@@ -2,12 +2,13 @@
 
 from unmask.evaluate.answers import Answer, Evaluation, pass_at_k
 from unmask.evaluate.api import check_samples, evaluate
-from unmask.evaluate.intervals import wilson
+from unmask.evaluate.intervals import difference_interval, share_interval, wilson
 from unmask.evaluate.journal import Journal, check_folder, open_journal, read_answers, read_run
 from unmask.evaluate.likelihood import Bound, Likelihoods, likelihood_bound, likelihoods
 from unmask.evaluate.record import differences, settings_of
 from unmask.evaluate.repeat import Repetition, compare
 from unmask.evaluate.statistics import bootstrap_interval, holm, paired_bootstrap, paired_permutation
+from unmask.evaluate.verify import check_record
 
 __all__ = [
     "Answer",
@@ -18,8 +19,10 @@ __all__ = [
     "Repetition",
     "bootstrap_interval",
     "check_folder",
+    "check_record",
     "check_samples",
     "compare",
+    "difference_interval",
     "differences",
     "evaluate",
     "holm",
@@ -32,5 +35,6 @@ __all__ = [
     "read_answers",
     "read_run",
     "settings_of",
+    "share_interval",
     "wilson",
 ]

@@ -39,7 +39,7 @@ def bootstrap_interval(
     Raises:
         UserError: there is no value, or one is not finite.
     """
-    table = _table(values, "values")
+    table = score_table(values, "values")
     if not 0 < level < 1:
         raise UserError(f"level={level}: expected a share between 0 and 1, such as 0.95")
     seeds, problems = table.shape
@@ -61,7 +61,7 @@ def paired_bootstrap(
     Raises:
         UserError: as ``bootstrap_interval``, or the two are not of one shape.
     """
-    return bootstrap_interval(_differences(a, b), seed, level=level, resamples=resamples)
+    return bootstrap_interval(paired_differences(a, b), seed, level=level, resamples=resamples)
 
 
 def paired_permutation(a: Scores, b: Scores, seed: int = 0, *, flips: int = 100_000) -> float:
@@ -80,7 +80,7 @@ def paired_permutation(a: Scores, b: Scores, seed: int = 0, *, flips: int = 100_
         flips: how many are drawn.
     """
     # Sums of exact zeros and ones must tie exactly, hence no division before the comparison.
-    differences = _differences(a, b).sum(0)
+    differences = paired_differences(a, b).sum(0)
     differences = differences[differences != 0]
     count = len(differences)
     if not count:
@@ -119,7 +119,12 @@ def ratio_error(sums: Float64[Tensor, " E"], counts: Float64[Tensor, " E"]) -> f
     return float((residual.square().sum() * examples / (examples - 1)).sqrt() / counts.sum())
 
 
-def _table(values: Scores, name: str) -> Float64[Tensor, "S N"]:
+def score_table(values: Scores, name: str) -> Float64[Tensor, "S N"]:
+    """Return scores as a table, seeds x problems; a vector is one seed.
+
+    Raises:
+        UserError: there is no value, or one is not finite; ``name`` says which scores.
+    """
     table = torch.as_tensor(values, dtype=torch.float64)
     table = table[None] if table.ndim == 1 else table
     if table.ndim != 2 or not table.numel():
@@ -129,8 +134,13 @@ def _table(values: Scores, name: str) -> Float64[Tensor, "S N"]:
     return table
 
 
-def _differences(a: Scores, b: Scores) -> Float64[Tensor, "S N"]:
-    first, second = _table(a, "a"), _table(b, "b")
+def paired_differences(a: Scores, b: Scores) -> Float64[Tensor, "S N"]:
+    """Return a - b as a table, seeds x problems.
+
+    Raises:
+        UserError: as ``score_table``, or the two are not of one shape.
+    """
+    first, second = score_table(a, "a"), score_table(b, "b")
     if first.shape != second.shape:
         raise UserError(
             f"expected scores of the same problems and seeds, found shapes {list(first.shape)} and "
