@@ -74,9 +74,7 @@ def evaluate(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     repeat: Annotated[
         Path | None,
-        typer.Option(
-            help="Make the run of this run.json again (MODEL: if it has moved), and compare; exit code 1 if it differs."
-        ),
+        typer.Option(help="Make the run of this run.json again (MODEL: if it has moved); exit code 1 if it differs."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers (default: 0).")] = None,
     device: Device = None,

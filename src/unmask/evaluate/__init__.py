@@ -7,7 +7,13 @@ from unmask.evaluate.journal import Journal, check_folder, open_journal, read_an
 from unmask.evaluate.likelihood import Bound, Likelihoods, likelihood_bound, likelihoods
 from unmask.evaluate.record import differences, settings_of
 from unmask.evaluate.repeat import Repetition, compare
-from unmask.evaluate.statistics import bootstrap_interval, holm, paired_bootstrap, paired_permutation
+from unmask.evaluate.statistics import (
+    bootstrap_interval,
+    holm,
+    paired_bootstrap,
+    paired_permutation,
+    seed_permutation,
+)
 from unmask.evaluate.verify import check_record
 
 __all__ = [
@@ -34,6 +40,7 @@ __all__ = [
     "pass_at_k",
     "read_answers",
     "read_run",
+    "seed_permutation",
     "settings_of",
     "share_interval",
     "wilson",

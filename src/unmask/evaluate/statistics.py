@@ -70,8 +70,8 @@ def paired_permutation(a: Scores, b: Scores, seed: int = 0, *, flips: int = 100_
     Exact, over all flips, for up to ``EXACT`` differences that are not zero (on right and wrong answers that is
     McNemar's exact test); else (1 + as extreme) / (1 + flips) over drawn ones, which never says 0.
 
-    Tables are averaged over seeds, and problems are flipped: p speaks of these seeds and of problems in general. For
-    a claim about seeds in general give one mean a seed; with n seeds p is at least 2 / 2^n.
+    Tables are averaged over seeds, and problems are flipped: p speaks of these seeds and of problems in general.
+    ``seed_permutation`` speaks of seeds in general.
 
     Args:
         a: scores of the problems, or seeds x problems.
@@ -92,6 +92,26 @@ def paired_permutation(a: Scores, b: Scores, seed: int = 0, *, flips: int = 100_
         flip = _all_flips(begin, end, count) if is_exact else _drawn_flips(seed, begin, end, count)
         extreme += int(((flip @ differences).abs() >= observed).sum())
     return extreme / trials if is_exact else (1 + extreme) / (1 + trials)
+
+
+def seed_permutation(a: Scores, b: Scores) -> float | None:
+    """Return the two-sided p value of mean(a) = mean(b) by flipping the signs of the seeds' mean differences.
+
+    It speaks of seeds in general, on these problems, where ``paired_permutation`` speaks of problems in general, on
+    these seeds. Seeds are few: with n of them p is at least 2 / 2^n, .0625 with five and .031 with six.
+
+    Args:
+        a: scores, seeds x problems.
+        b: scores of the same seeds and problems.
+
+    Returns:
+        p; None for fewer than two seeds, which say nothing of others.
+    """
+    differences = paired_differences(a, b)
+    if len(differences) < 2:
+        return None
+    means = differences.mean(1)
+    return paired_permutation(means, torch.zeros_like(means))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

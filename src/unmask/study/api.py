@@ -22,8 +22,8 @@ from unmask.study.grid import (
     tuning_runs,
 )
 from unmask.study.pool import Crew, Follow, Job
+from unmask.study.published import Rates
 from unmask.study.rates import best_rate, trials_of
-from unmask.study.repeat import Rates
 from unmask.study.report import write_report
 from unmask.study.results import Results, read_results
 from unmask.study.spec import Study, build_study
