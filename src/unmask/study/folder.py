@@ -1,12 +1,13 @@
 """The folder of a study: one study in it, and one process at work on it."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from unmask.errors import UserError
-from unmask.runlock import is_empty, owned
+from unmask.runlock import holds, is_empty, owned
 from unmask.study.files import read_json, write_json
 
 STUDY = "study.json"
@@ -24,6 +25,8 @@ def claimed(out: Path, fingerprint: str, values: dict[str, Any]) -> Iterator[Non
     Raises:
         UserError: it holds another study or something else, or another process is at work on it.
     """
+    if holds(out):
+        raise UserError(f"{out}: in use by process {os.getpid()}, this one; wait for it, or choose another --out")
     with owned(out, "unmask study"):
         if not (out / STUDY).exists() and not is_empty(out):
             raise UserError(f"{out}: is not empty and holds no study; choose another --out")
