@@ -49,6 +49,8 @@ def study(
         only_cells=cell or (),
         rates=before.rates if before else None,
     )
+    if before:
+        studies.check_common(before, [f"runs/{run.path}" for run in checked.reported])
     seen = studies.overview(checked)
     if dry_run:
         emit(seen) if json else _show_plan(seen, jobs)

@@ -1,6 +1,6 @@
 """A published study made again: are outcomes and costs the same?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unmask.errors import UserError
@@ -9,6 +9,24 @@ from unmask.study.results import Result
 from unmask.study.verify import AMOUNTS, is_close
 
 COSTS = ("forwards", "tokens_per_forward")
+
+
+def check_common(published: Published, paths: Sequence[str]) -> None:
+    """Refuse to repeat runs none of which was published, before they run.
+
+    Args:
+        published: the study that is repeated.
+        paths: of the runs that are planned, such as ``runs/all/vanilla/seed-0``.
+
+    Raises:
+        UserError: the two have no run in common.
+    """
+    if not set(paths) & published.runs.keys():
+        seeds = sorted({run["seed"] for run in published.runs.values()})
+        raise UserError(
+            f"{published.folder}: expected runs that were published there, found none of them planned; write seeds "
+            f"among {seeds}, and arms and cells that it has"
+        )
 
 
 def compare_outcomes(published: Published, now: list[Result]) -> list[dict[str, Any]]:
@@ -22,6 +40,7 @@ def compare_outcomes(published: Published, now: list[Result]) -> list[dict[str, 
     Raises:
         UserError: a run was judged on other problems, or no run is among the published ones.
     """
+    check_common(published, [result["path"] for result in now])
     rows = []
     for result in now:
         before = published.runs.get(result["path"])

@@ -262,7 +262,10 @@ def _bounds(results: Results, compared: Sequence[Row]) -> Iterator[Part]:
             lines.append((result["cell"], result["arm"], str(result["seed"]), *_nats(found), link))
     if lines:
         yield Heading("Likelihood of held-out solutions")
-        yield Text("Upper bounds on nats per token, in any order and as block decoding writes; ± one standard error.")
+        yield Text(
+            "Upper bounds on nats per token, in any order and as block decoding writes; ± one standard error. They "
+            "compare between arms; losses of different objectives do not, and are not shown."
+        )
         yield Table(("cell", "arm", "seed", "any order", "by blocks", "run"), lines)
     if compared:
         yield Text("Differences from the reference on the same examples, averaged over seeds; ± one standard error.")

@@ -10,8 +10,8 @@ LOG = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0, "held_out_loss": 1.5}]
 @pytest.mark.parametrize(
     ("runs", "bounds", "words"),
     [
-        (["vanilla", "blockwise"], {"vanilla": 1.25, "blockwise": 0.5}, ["do not compare", "vanilla 1.250, blockwise 0.5"]),
-        (["vanilla", "blockwise"], None, ["do not compare", "not measured here"]),
+        (["cart", "lift"], {"cart": 1.25, "lift": 0.5}, ["do not compare", "cart 1.250, lift 0.500"]),
+        (["cart", "lift"], None, ["do not compare", "not measured here"]),
         (["vanilla"], None, []),
     ],
 )  # fmt: skip

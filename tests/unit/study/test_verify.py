@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from unmask.errors import UserError
-from unmask.study import publish, read_published
+from unmask.study import check_common, compare_outcomes, publish, read_published
 from unmask.study.verify import read_result
 
 REAL = Path(__file__).parents[3] / "docs/results/real-weights"
@@ -112,6 +112,15 @@ def test_results_have_hashes_in_the_report_once_it_is_of_this_version(published,
     with pytest.raises(UserError, match="expected the result that was reported on, found no file"):
         publish(published, tmp_path / "there")
     assert read_published(tmp_path / "there"), "what was there is not deleted"
+
+
+def test_a_repetition_without_a_common_run_is_refused_before_it_runs(published):
+    found = read_published(published)
+    check_common(found, ["runs/all/vanilla/seed-0", "runs/all/vanilla/seed-9"])
+    with pytest.raises(UserError, match=r"found none of them planned; write seeds among \[0\]"):
+        check_common(found, ["runs/all/vanilla/seed-9"])
+    with pytest.raises(UserError, match="found none of them"):
+        compare_outcomes(found, [])
 
 
 def test_texts_beside_a_result_have_its_verdicts(published):
