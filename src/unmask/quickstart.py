@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from unmask.errors import UserError
+from unmask.runlock import is_empty
 
 ARMS = ("vanilla", "blockwise", "mixture")
 DECODINGS: Mapping[str, Mapping[str, Any]] = {"accuracy": {}, "full_canvas": {"blocks": "whole"}}
@@ -37,10 +38,11 @@ def quickstart(
 
     Returns:
         ``{"before": {...}, "problems": n, "seconds": s}`` and an entry for each arm; each model has ``accuracy`` (block
-        decoding), ``full_canvas``, and their intervals.
+        decoding), ``full_canvas``, their intervals, and ``bounds`` on held-out answers, nats a token: ``by_block``, as
+        block decoding writes them, and ``any_order``.
     """
     began = time.perf_counter()
-    if out.exists() and any(out.iterdir()):
+    if not is_empty(out):
         raise UserError(f"{out}: is not empty; choose another --out")
     out.mkdir(parents=True, exist_ok=True)
     jobs = {arm: {"arm": arm, "out": str(out), "problems": problems, "seed": seed, "steps": steps} for arm in ARMS}
@@ -52,8 +54,9 @@ def quickstart(
     _draw(out, table)
     report = {
         name: {
-            **{decoding: summary["accuracy"] for decoding, summary in summaries.items()},
-            "intervals": {decoding: summary["interval"] for decoding, summary in summaries.items()},
+            **{decoding: summaries[decoding]["accuracy"] for decoding in DECODINGS},
+            "intervals": {decoding: summaries[decoding]["interval"] for decoding in DECODINGS},
+            "bounds": summaries["bounds"],
         }
         for name, summaries in table.items()
     }
@@ -83,7 +86,8 @@ def _judge_base(problems: int) -> dict[str, Any]:
 
     _alone()
     base, recipe = load(str(ASSET / "model")), build(read_recipe(ASSET / f"{ARMS[0]}.yaml"))
-    return {decoding: _evaluate(base, recipe, decoding, problems)[0] for decoding in DECODINGS}
+    found = {decoding: _evaluate(base, recipe, decoding, problems)[0] for decoding in DECODINGS}
+    return {**found, "bounds": _bounds(base, recipe)}
 
 
 def _run_arm(job: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +106,7 @@ def _run_arm(job: dict[str, Any]) -> dict[str, Any]:
     for decoding in DECODINGS:
         after[decoding], answers[decoding] = _evaluate(tuned, recipe, decoding, job["problems"])
     (out / arm / "answers.json").write_text(json.dumps(answers, indent=1))
-    return after
+    return {**after, "bounds": _bounds(tuned, recipe)}
 
 
 def _alone() -> None:
@@ -126,13 +130,22 @@ def _evaluate(lm: Any, recipe: Any, decoding: str, problems: int) -> tuple[dict[
     return found.summary(), [asdict(answer) for answer in found.answers]
 
 
+def _bounds(lm: Any, recipe: Any) -> dict[str, float]:
+    """Bound the likelihood of held-out answers, in any order and as block decoding writes, in nats a token."""
+    from unmask.study.bounds import BoundSection, bounds
+
+    size, task = recipe.decoder.block_size, recipe.data.task
+    found = bounds(lm, BoundSection(examples=32, samples=8, block_size=size), task, task.problems("test", 64, 0))
+    return {order: round(found[order]["nats_per_token"], 4) for order in ("any_order", "by_block")}
+
+
 def _follow(futures: Mapping[str, Any], out: Path, progress: Progress | None) -> None:
     """Report how far the runs are until all are done."""
     from unmask.train.metrics import MetricsFile
 
     while not all(future.done() for future in futures.values()):
         lines = {arm: MetricsFile.read(out / arm / "metrics.jsonl")[-1:] for arm in ARMS if not futures[arm].done()}
-        parts = [f"{arm}: step {line[0]['step']}, loss {line[0]['loss']:.3f}" for arm, line in lines.items()
+        parts = [f"{arm}: step {line[0]['step']}, own loss {line[0]['loss']:.3f}" for arm, line in lines.items()
                  if line and "loss" in line[0]]  # fmt: skip
         if progress:
             progress(" · ".join(parts) or "evaluating")
@@ -147,9 +160,10 @@ def _draw(out: Path, table: Mapping[str, Any]) -> None:
     from unmask.plots.terminal import spell
     from unmask.train.metrics import MetricsFile
 
-    plot_losses({arm: MetricsFile.read(out / arm / "metrics.jsonl") for arm in ARMS}, out / "loss.png")
+    logs = {arm: MetricsFile.read(out / arm / "metrics.jsonl") for arm in ARMS}
+    plot_losses(logs, out / "loss.png", bounds={arm: table[arm]["bounds"]["by_block"] for arm in ARMS})
     names = {"accuracy": "block decoding", "full_canvas": "full-canvas decoding"}
-    named = {model: {names[d]: summary for d, summary in rows.items()} for model, rows in table.items()}
+    named = {model: {name: rows[decoding] for decoding, name in names.items()} for model, rows in table.items()}
     plot_accuracies(named, out / "accuracy.png")
     lm = load(str(out / "blockwise" / "model"))
     prompt, decoder, canvas = demonstration()

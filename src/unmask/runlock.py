@@ -33,6 +33,11 @@ def is_empty(folder: Path) -> bool:
     return not folder.exists() or (folder.is_dir() and all(path.name in FILES for path in folder.iterdir()))
 
 
+def holds(folder: Path) -> bool:
+    """Return whether the caller is inside of ``owned`` for this folder."""
+    return (os.getpid(), folder.absolute()) in _held.get()
+
+
 @contextlib.contextmanager
 def owned(folder: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     """Own a folder while the context lasts; ask what it holds inside, where no other process can change it.
@@ -50,7 +55,7 @@ def owned(folder: Path, what: str, *, wait: bool = False) -> Iterator[None]:
             cannot be written.
     """
     mark = (os.getpid(), folder.absolute())
-    if mark in _held.get() or not _is_first():
+    if holds(folder) or not _is_first():
         yield
         return
     lock = FileLock(folder / LOCK, timeout=-1 if wait else PATIENCE, is_singleton=False)

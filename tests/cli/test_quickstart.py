@@ -26,6 +26,7 @@ def test_quickstart_runs_and_reports(tmp_path):
     for name in ("before", *ARMS):
         assert 0 <= report[name]["accuracy"] <= 1
         assert 0 <= report[name]["full_canvas"] <= 1
+        assert report[name]["bounds"]["by_block"] > 0
     assert json.loads((out / "report.json").read_text()) == report
     for file in ("loss.png", "accuracy.png", "denoising.png", "vanilla/metrics.jsonl", "blockwise/model/config.json"):
         assert (out / file).stat().st_size > 0

@@ -160,12 +160,31 @@ def _repeat(run, published, out):
     assert [(row["arm"], row["decoder"]) for row in rows] == [("vanilla", "blocks"), ("vanilla", "full canvas")]
     assert all(row["changed"] == 0 and row["published"] == row["now"] for row in rows)
 
-    file = published / "runs/all/vanilla/seed-0/result.json"
-    result = json.loads(file.read_text())
-    result["points"][-1]["decoders"]["blocks"]["right"][0] ^= 1
+    asked = ("study", "--repeat", published, "--out", out, "--only", "vanilla", "--report-only")
+    done = run(*asked)
+    assert (done.exit_code, "2 of 2 outcomes are the same" in done.stdout) == (0, True)
+    file = out / "runs/all/vanilla/seed-0/result.json"
+    kept = file.read_text()
+    result = json.loads(kept)
+    row = result["points"][-1]["decoders"]["blocks"]
+    row["right"][0] ^= 1
+    row["accuracy"] = sum(row["right"]) / 6
     file.write_text(json.dumps(result))
-    done = run("study", "--repeat", published, "--out", out, "--only", "vanilla", "--report-only")
-    assert "1 of 2 outcomes are the same" in done.stdout
+    done = run(*asked)
+    assert (done.exit_code, "1 of 2 outcomes are the same" in done.stdout) == (1, True)
+    result = json.loads(kept)
+    result["points"][0]["flops"] += 1e6
+    file.write_text(json.dumps(result))
+    done = run(*asked)
+    assert (done.exit_code, "0 of 2 outcomes are the same" in done.stdout) == (1, True)
+    assert "flops after 1 steps was" in done.stdout
+
+    changed = published / "runs/all/vanilla/seed-0/result.json"
+    changed.write_text(changed.read_text().replace('"forwards": ', '"forwards": 1'))
+    done = run(*asked)
+    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
+    assert f"{changed}: was changed after the report" in done.stderr
+    changed.write_text(kept)
     assert "expected a study's folder" in run("study", "--repeat", out / "runs", "--out", out).stderr
     assert "found 'lift' beside --repeat" in run("study", "lift", "--repeat", published, "--out", out).stderr
 

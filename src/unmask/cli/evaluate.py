@@ -1,5 +1,6 @@
 """``unmask eval``."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,7 +23,6 @@ from unmask.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from unmask.evaluate import Evaluation
     from unmask.recipe import EvaluateSection
 
 BESIDE_REPEAT = ("model", "repeat", "out", "device", "json")
@@ -73,7 +73,8 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="New folder for run.json and answers.jsonl.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     repeat: Annotated[
-        Path | None, typer.Option(help="Make the run of this run.json again (MODEL: if it has moved), and compare.")
+        Path | None,
+        typer.Option(help="Make the run of this run.json again (MODEL: if it has moved); exit code 1 if it differs."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers (default: 0).")] = None,
     device: Device = None,
@@ -125,7 +126,7 @@ def _repeated(given: dict[str, Any], path: Path) -> _Plan:
     """Read the settings of a run from its file."""
     from unmask.config import InvalidConfigError, fill
     from unmask.decoding import Decoder
-    from unmask.evaluate import read_run
+    from unmask.evaluate import check_record, read_run
     from unmask.recipe import EvaluateSection
 
     for name, value in given.items():
@@ -133,6 +134,7 @@ def _repeated(given: dict[str, Any], path: Path) -> _Plan:
             label = f"--{name.replace('_', '-')}"
             raise _mistake(f"{label}: --repeat takes all settings from its file; leave {label} out")
     kept = read_run(path)
+    check_record(path, kept)
     settings = kept["settings"]
     names = ("task", "split", "samples", "max_new_tokens", "batch_size", "seed")
     try:
@@ -140,7 +142,7 @@ def _repeated(given: dict[str, Any], path: Path) -> _Plan:
         decoder = fill(Decoder, settings["decoder"])
         return _Plan(model=given["model"] or settings["model"], judged=judged, decoder=decoder, repeat=path, kept=kept)
     except (InvalidConfigError, KeyError) as error:
-        version = kept.get("versions", {}).get("unmask", "unknown")
+        version = kept["versions"].get("unmask", "unknown")
         problem = f"no setting {error}" if isinstance(error, KeyError) else str(error)
         raise _mistake(f"{path}: settings of unmask {version} that this one cannot read: {problem}") from None
 
@@ -148,18 +150,26 @@ def _repeated(given: dict[str, Any], path: Path) -> _Plan:
 def _run(plan: _Plan, *, out: Path | None, resume: bool, device: str | None, json: bool) -> None:
     """Check all that can be checked, load the model, let it answer, and show what came out."""
     from unmask.evaluate import check_folder, check_samples, processes
+    from unmask.runlock import owned
 
     mine = processes.join()
     check_samples(plan.judged.samples, plan.decoder)
-    if out and (resume or processes.rank() == 0):
-        check_folder(out, resume=resume)
-    try:
-        _answered(plan, out=out, resume=resume, device=device or mine, json=json)
-    finally:
-        processes.leave()
+    with ExitStack() as stack:
+        stack.callback(processes.leave)
+
+        def claim() -> None:
+            if out:
+                stack.enter_context(owned(out, "unmask eval"))
+                check_folder(out, resume=resume)
+
+        processes.in_the_first(claim)
+        is_same = _answered(plan, out=out, resume=resume, device=device or mine, json=json)
+    if not is_same:
+        raise typer.Exit(1)
 
 
-def _answered(plan: _Plan, *, out: Path | None, resume: bool, device: str | None, json: bool) -> None:
+def _answered(plan: _Plan, *, out: Path | None, resume: bool, device: str | None, json: bool) -> bool:
+    """Let the model answer and show what came out; False if a run that is repeated came out otherwise."""
     from unmask.cli.decoding import check_decoder
     from unmask.cli.opening import open_model
     from unmask.cli.present import progress
@@ -185,38 +195,49 @@ def _answered(plan: _Plan, *, out: Path | None, resume: bool, device: str | None
             lm, task, asked, decoder=plan.decoder, batch_size=judged.batch_size, journal=journal, on_batch=on_batch,
             **numbers,
         )  # fmt: skip
-    if journal:
-        journal.finish(found, lm.device)
+    summary = journal.finish(found, lm.device)["results"] if journal else found.summary()
     again = compare(plan.repeat, plan.kept, found, made_with(lm.device)) if plan.repeat else None
     if processes.rank() == 0:
-        _show(plan, found, again, json=json)
+        _show(plan, summary, again, was_finished=bool(journal and journal.finished), json=json)
+    return again is None or again.is_same
 
 
-def _show(plan: _Plan, found: "Evaluation", again: Any, *, json: bool) -> None:
+def _show(plan: _Plan, summary: dict[str, Any], again: Any, *, was_finished: bool, json: bool) -> None:
     from unmask.cli.present import emit, table
 
-    judged, summary = plan.judged, found.summary()
+    judged = plan.judged
     if json:
-        repeated = {"repeat": again.as_dict()} if again else {}
-        emit({"model": plan.model, "task": judged.task.name, "split": judged.split, **summary, **repeated})
+        further = {"repeat": again.as_dict()} if again else {}
+        further |= {"was_finished": True} if was_finished else {}
+        emit({"model": plan.model, "task": judged.task.name, "split": judged.split, **summary, **further})
         return
-    low, high = found.interval
-    name = "accuracy" if found.samples == 1 else f"avg@{found.samples}"
+    answers, method = summary["problems"] * summary["samples"], summary.get("interval_method", "unknown")
+    name = "accuracy" if summary["samples"] == 1 else f"avg@{summary['samples']}"
     rows = {
-        "task": f"{judged.task.name}, {judged.split}, {found.problems:,} problems",
-        name: f"{found.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})",
+        "task": f"{judged.task.name}, {judged.split}, {summary['problems']:,} problems",
+        name: _sure(summary["accuracy"], summary["interval"]),
     }
     for k, row in summary.get("pass", {}).items():
-        rows[f"pass@{k}"] = f"{row['rate']:.1%} (95 % interval {row['interval'][0]:.1%} to {row['interval'][1]:.1%})"
+        rows[f"pass@{k}"] = _sure(row["rate"], row["interval"])
+    rows |= {"intervals": method} if method != "wilson" else {}
     rows |= summary.get("grades", {})
     rows |= {"empty answers": summary["empty"]} if summary["empty"] else {}
     rows |= {name: summary[name] for name in ("forwards", "tokens_per_forward", "seconds")}
-    table(rows | (_comparison(again, len(found.answers)) if again else {}))
+    rows |= {"run": "was finished before; nothing is changed"} if was_finished else {}
+    table(rows | (_comparison(again, answers) if again else {}))
+
+
+def _sure(share: float, interval: Any) -> str:
+    low, high = interval
+    return f"{share:.1%} (95 % interval {low:.1%} to {high:.1%})"
 
 
 def _comparison(again: Any, answers: int) -> dict[str, str]:
     verdict = f"all {answers:,} are the same" if again.is_same else "not the same"
     if again.different:
         verdict += f": {len(again.different):,} problems, the first is {again.different[0]}"
-    otherwise = {"made otherwise": "; ".join(again.made_otherwise)} if again.made_otherwise else {}
-    return {"answers": verdict, **otherwise}
+    rows = {"answers": verdict}
+    if again.verdicts:
+        rows["verdicts"] = f"{len(again.verdicts):,} problems judged otherwise, the first is {again.verdicts[0]}"
+    named = {"totals": again.totals, "made otherwise": again.made_otherwise, "unknown of the first": again.unknown}
+    return rows | {name: "; ".join(phrases) for name, phrases in named.items() if phrases}

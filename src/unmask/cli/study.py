@@ -49,6 +49,8 @@ def study(
         only_cells=cell or (),
         rates=before.rates if before else None,
     )
+    if before:
+        studies.check_common(before, [f"runs/{run.path}" for run in checked.reported])
     seen = studies.overview(checked)
     if dry_run:
         emit(seen) if json else _show_plan(seen, jobs)
@@ -57,13 +59,16 @@ def study(
     if publish_to:
         studies.publish(checked.out, publish_to)
     if before:
-        summary["repeated"] = studies.compare_outcomes(before, list(studies.results(checked).runs))
+        rows = studies.compare_outcomes(before, list(studies.results(checked).runs))
+        summary |= {"repeated": rows, "unknown": list(before.unknown)}
     if json:
         emit(summary)
-        return
-    _show(summary, checked.out)
-    if before:
-        _show_repetition(summary["repeated"], before.folder)
+    else:
+        _show(summary, checked.out)
+        if before:
+            _show_repetition(summary["repeated"], before)
+    if not all(map(studies.is_same, summary.get("repeated", []))):
+        raise typer.Exit(1)
 
 
 def _check(recipe: str, size: str | None, repeat: Path | None, *, needs_out: bool) -> None:
@@ -154,13 +159,14 @@ def _show(summary: dict[str, Any], out: Path) -> None:
     for (cell, decoder), mine in groupby(rows, key=lambda row: (row["cell"], row["decoder"])):
         title = f"{cell}, {decoder}, at equal {rows[0]['budget'].replace('_', ' ')}"
         table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-        for head in ("arm", "accuracy", f"points above {summary['reference']}", "p", "above in"):
+        for head in ("arm", "accuracy", f"points above {summary['reference']}", "p", "p over seeds", "above in"):
             table.add_column(head)
         for row in mine:
-            against = ("", "", "")
+            against = ("", "", "", "")
             if row["difference"] is not None:
                 low, high = (f"{value * 100:+.1f}" for value in row["difference_interval"])
-                against = (f"{row['difference'] * 100:+.1f} ({low} to {high})", f"{row['p_holm']:.3g}", row["above"])
+                p = ("unknown" if p is None else f"{p:.3g}" for p in (row["p_holm"], row["p_seeds"]))
+                against = (f"{row['difference'] * 100:+.1f} ({low} to {high})", *p, row["above"])
             table.add_row(row["arm"], f"{row['accuracy']:.3f}", *against)
         Console().print(table)
     for row in summary["room"]:
@@ -169,18 +175,25 @@ def _show(summary: dict[str, Any], out: Path) -> None:
     typer.echo(f"report in {out / 'report.md'} and {out / 'report.html'}")
 
 
-def _show_repetition(rows: list[dict[str, Any]], folder: Path) -> None:
-    """Print both accuracies of each run, and how many problems came out otherwise."""
+def _show_repetition(rows: list[dict[str, Any]], before: Any) -> None:
+    """Print both accuracies of each run, how many problems came out otherwise, and what else differs."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"Against {folder}, after the whole run", box=box.SIMPLE_HEAD, title_justify="left")
-    for head in ("cell", "arm", "seed", "decoder", "published", "now", "changed"):
+    from unmask.study import is_same
+
+    table = Table(title=f"Against {before.folder}, after the whole run", box=box.SIMPLE_HEAD, title_justify="left")
+    for head in ("cell", "arm", "seed", "decoder", "published", "now", "changed", "on the way"):
         table.add_column(head)
     for row in rows:
-        shown = (f"{row['published']:.3f}", f"{row['now']:.3f}", str(row["changed"]))
+        shown = (f"{row['published']:.3f}", f"{row['now']:.3f}", str(row["changed"]), str(row["changed_before"]))
         table.add_row(row["cell"], row["arm"], str(row["seed"]), row["decoder"], *shown)
     Console().print(table)
-    changed = sum(row["changed"] > 0 for row in rows)
-    typer.echo(f"{len(rows) - changed} of {len(rows)} outcomes are the same, problem by problem")
+    for row in rows:
+        if row["totals"]:
+            typer.echo(f"{row['cell']}, {row['arm']}, seed {row['seed']}, {row['decoder']}: {'; '.join(row['totals'])}")
+    same = sum(map(is_same, rows))
+    typer.echo(f"{same} of {len(rows)} outcomes are the same, problem by problem")
+    if before.unknown:
+        typer.echo(f"unknown of the first, which an older version wrote: {', '.join(before.unknown)}")

@@ -9,8 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from unmask.errors import UserError
-from unmask.evaluate.intervals import wilson
-from unmask.evaluate.statistics import bootstrap_interval
+from unmask.evaluate.intervals import CLUSTERED, share_interval, wilson
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +74,10 @@ class Evaluation:
 
     @cached_property
     def interval(self) -> tuple[float, float]:
-        """The accuracy's 95 % interval: Wilson's, or with several samples the bootstrap's over problems."""
+        """The accuracy's 95 % interval: Wilson's, or with several samples ``share_interval`` over problems."""
         if self.samples == 1 or not self.answers:
             return wilson(self.right, len(self.answers))
-        return bootstrap_interval([right / self.samples for right in self.right_by_problem])
+        return share_interval([right / self.samples for right in self.right_by_problem], draws=self.samples)
 
     @property
     def right_by_problem(self) -> list[int]:
@@ -118,6 +117,7 @@ class Evaluation:
         return {
             "accuracy": round(self.accuracy, 4),
             "interval": [round(limit, 4) for limit in self.interval],
+            "interval_method": "wilson" if self.samples == 1 or not self.answers else CLUSTERED,
             "problems": self.problems,
             "samples": self.samples,
             **({"pass": self._passes()} if self.samples > 1 and self.answers else {}),
@@ -135,12 +135,12 @@ class Evaluation:
         return [pass_at_k(self.samples, right, k) for right in self.right_by_problem]
 
     def _passes(self) -> dict[str, dict[str, Any]]:
-        """Return pass@1, 2, 4 … and all samples, each with its bootstrap interval over problems."""
+        """Return pass@1, 2, 4 … and all samples, each with its interval over problems."""
         doublings = [2**power for power in range(self.samples.bit_length())]
         rows = {}
         for k in sorted({*doublings, self.samples}):
             chances = self._chances(k)
-            limits = [round(limit, 4) for limit in bootstrap_interval(chances)]
+            limits = [round(limit, 4) for limit in share_interval(chances, draws=self.samples)]
             rows[str(k)] = {"rate": round(sum(chances) / len(chances), 4), "interval": limits}
         return rows
 
@@ -163,7 +163,8 @@ def pass_at_k(samples: int, right: int, k: int) -> float:
 
 def digest(value: Any) -> str:
     """Hash anything that JSON can write."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def by_place(answers: Sequence[Answer]) -> dict[tuple[int, int], Answer]:

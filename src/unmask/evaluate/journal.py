@@ -6,17 +6,21 @@ Every line carries the fingerprint of the settings that it was made with.
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from unmask.errors import UserError
 from unmask.evaluate import processes
 from unmask.evaluate.answers import Answer, Evaluation
+from unmask.evaluate.lines import read_lines, to_json, write_lines
 from unmask.evaluate.record import FORMAT, differences, fingerprint, made_with
+from unmask.evaluate.verify import ANSWERS_FILE, check_record, hash_of
+from unmask.runlock import is_empty
 
-RUN_FILE, ANSWERS_FILE = "run.json", "answers.jsonl"
+RUN_FILE = "run.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,27 +31,28 @@ class Journal:
         folder: where.
         settings: what its answers depend on, and more; see ``record.settings_of``.
         done: answers that were there when it was opened.
+        finished: what ``run.json`` held then, if the run was at its end; it is not written again.
     """
 
     folder: Path
     settings: Mapping[str, Any]
     done: Sequence[Answer] = field(default_factory=list)
+    finished: Mapping[str, Any] | None = None
 
     def append(self, answers: Sequence[Answer]) -> None:
         """Write answers, each as a line."""
-        mark = fingerprint(self.settings)
-        lines = [json.dumps({"run": mark, **asdict(answer)}, ensure_ascii=False) + "\n" for answer in answers]
         with self._mine.open("a", encoding="utf-8") as file:
-            file.write("".join(lines))
+            file.write(write_lines(answers, fingerprint(self.settings)))
 
     def finish(self, found: Evaluation, device: Any) -> dict[str, Any]:
         """Write the results and all answers in order; return what ``run.json`` holds."""
+        if self.finished is not None:
+            return dict(self.finished)
         kept = {**_head(self.settings, device), "results": found.summary(), "answers": found.fingerprint}
         if processes.rank() == 0:
-            mark = fingerprint(self.settings)
-            lines = [json.dumps({"run": mark, **asdict(a)}, ensure_ascii=False) + "\n" for a in found.answers]
-            _replace(self.folder / ANSWERS_FILE, "".join(lines))
-            _replace(self.folder / RUN_FILE, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+            _replace(self.folder / ANSWERS_FILE, write_lines(found.answers, fingerprint(self.settings)))
+            kept["answers_sha256"] = hash_of(self.folder / ANSWERS_FILE)
+            _replace(self.folder / RUN_FILE, to_json(kept, indent=1) + "\n")
             for path in self.folder.glob("answers-*.jsonl"):
                 path.unlink()
         processes.wait()
@@ -71,7 +76,7 @@ def check_folder(folder: Path, *, resume: bool = False) -> None:
         raise UserError(f"{folder}: expected a folder, found a file; choose another --out")
     if not resume and holds_run:
         raise UserError(f"{folder}: holds another evaluation; write --resume to go on with it, or choose another --out")
-    if not resume and folder.exists() and any(folder.iterdir()):
+    if not resume and not is_empty(folder):
         raise UserError(f"{folder}: expected a new or empty folder, found files in it; choose another --out")
     probe = folder / f".writable-{processes.rank()}"
     try:
@@ -89,11 +94,15 @@ def open_journal(folder: Path, settings: Mapping[str, Any], device: Any, *, resu
         UserError: as ``check_folder``; or the folder's run had other settings.
     """
     if resume:
-        _check_same(folder, settings)
+        kept = read_run(folder)
+        _check_same(folder, kept, settings)
+        if "results" in kept and (folder / ANSWERS_FILE).is_file():
+            done = check_record(folder / RUN_FILE, kept)
+            return Journal(folder=folder, settings=settings, done=done, finished=kept)
         _mend(folder / f"answers-{processes.rank()}.jsonl")
     elif processes.rank() == 0:
         check_folder(folder)
-        _replace(folder / RUN_FILE, json.dumps(_head(settings, device), indent=1, ensure_ascii=False) + "\n")
+        _replace(folder / RUN_FILE, to_json(_head(settings, device), indent=1) + "\n")
     processes.wait()
     done = read_answers(folder, fingerprint(settings)) if resume else []
     processes.wait()  # nobody writes before all have read
@@ -108,21 +117,7 @@ def read_answers(folder: Path, mark: str | None = None) -> list[Answer]:
     """
     found = {}
     for path in sorted(folder.glob("answers*.jsonl")):
-        # Bytes, since an answer may hold other ends of lines, and the cut may have come inside of a letter.
-        *lines, _cut_off = path.read_bytes().split(b"\n")
-        for number, line in enumerate(lines, 1):
-            try:
-                values = json.loads(line)
-                made = values.pop("run")
-                answer = Answer(**values)
-            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                raise UserError(
-                    f"{path}:{number}: expected an answer of an evaluation; mend or delete the line"
-                ) from None
-            if mark is not None and made != mark:
-                raise UserError(
-                    f"{path}:{number}: expected answers of run {mark}, found one of {made}; delete the line"
-                )
+        for answer in read_lines(path, mark):
             found[answer.problem, answer.sample] = answer
     return [found[place] for place in sorted(found)]
 
@@ -140,22 +135,32 @@ def read_run(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: cannot be read ({error.strerror}); expected the run.json of an evaluation") from error
     except (ValueError, RecursionError):
         raise UserError(f"{path}: expected the run.json of an evaluation, found no JSON") from None
-    if not isinstance(kept, dict) or not isinstance(kept.get("settings"), dict):
+    parts = ("settings", "versions", "hardware")
+    if not isinstance(kept, dict) or not all(isinstance(kept.get(part), dict) for part in parts) or _is_deep(kept):
         raise UserError(f"{path}: expected the run.json of an evaluation, found other JSON")
     if kept.get("format") != FORMAT:
         raise UserError(
-            f"{path}: expected format {FORMAT}, found {kept.get('format')!r}, of unmask "
-            f"{kept.get('versions', {}).get('unmask', 'unknown')}; repeat it with that version"
+            f"{path}: expected format {FORMAT}, found {kept.get('format')!r:.80}, of unmask "
+            f"{str(kept['versions'].get('unmask', 'unknown')):.80}; repeat it with that version"
         )
     return kept
+
+
+def _is_deep(value: Any, limit: int = 50) -> bool:
+    """Whether mappings and lists are nested further than any settings are."""
+    level = [value]
+    for _ in range(limit):
+        inside = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list))]
+        level = [each for values in inside for each in values]
+    return bool(level)
 
 
 def _head(settings: Mapping[str, Any], device: Any) -> dict[str, Any]:
     return {"format": FORMAT, "fingerprint": fingerprint(settings), "settings": settings, **made_with(device)}
 
 
-def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:
-    changed = differences(read_run(folder)["settings"], settings)
+def _check_same(folder: Path, kept: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    changed = differences(kept["settings"], settings)
     if changed:
         raise UserError(f"{folder}: not the evaluation that it holds: {'; '.join(changed)}; resume with its settings")
 
@@ -169,7 +174,10 @@ def _mend(path: Path) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write aside and rename: a file is whole or the one before."""
+    """Write aside, force it to disk and rename: a file is whole or the one before."""
     aside = path.with_name(f".{path.name}.new")
-    aside.write_text(text, encoding="utf-8")
+    with aside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     aside.replace(path)

@@ -1,10 +1,13 @@
 """Several processes share an evaluation: each takes its part of the problems, all get all answers."""
 
 import os
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import distributed
+
+from unmask.errors import UserError
 
 T = TypeVar("T")
 
@@ -55,3 +58,17 @@ def gather(mine: list[T]) -> list[T]:
     parts: list[list[T]] = [[] for _ in range(world())]
     distributed.all_gather_object(parts, mine)
     return [item for part in parts for item in part]
+
+
+def in_the_first(work: Callable[[], Any]) -> None:
+    """Do something in the first process; a user's mistake there is raised in all."""
+    mistake: list[str | None] = [None]
+    if rank() == 0:
+        try:
+            work()
+        except UserError as error:
+            mistake = [str(error)]
+    if together():
+        distributed.broadcast_object_list(mistake)
+    if mistake[0] is not None:
+        raise UserError(mistake[0])

@@ -1,14 +1,14 @@
-"""A run made again: is it the same run, and did it give the same answers?"""
+"""A run made again: is it the same run, and did it give the same answers, verdicts and totals?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from unmask.errors import UserError
 from unmask.evaluate.answers import Answer, Evaluation, by_place
-from unmask.evaluate.journal import ANSWERS_FILE, read_answers
 from unmask.evaluate.record import differences
+from unmask.evaluate.verify import TIMES, changed_verdicts, check_record, total_differences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,18 +16,24 @@ class Repetition:
     """How a run came out when it was made again.
 
     Args:
-        is_same: whether every answer is the same, letter by letter.
-        different: places of the problems answered otherwise, where the answers of the first run are at hand.
+        is_same: whether every answer is the same, letter by letter, with its verdict, and every total.
+        different: places of the problems answered otherwise.
+        verdicts: places of the problems judged otherwise.
+        totals: a phrase for each total that differs, times apart.
         made_otherwise: versions and hardware that differ, which may explain it.
+        unknown: what the record does not hold, as it was written by an older version, and so was not compared.
     """
 
     is_same: bool
     different: list[str] = field(default_factory=list)
+    verdicts: list[str] = field(default_factory=list)
+    totals: list[str] = field(default_factory=list)
     made_otherwise: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON types."""
-        return {"is_same": self.is_same, "different": self.different, "made_otherwise": self.made_otherwise}
+        return asdict(self)
 
 
 def check_repeatable(path: Path, kept: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
@@ -39,8 +45,6 @@ def check_repeatable(path: Path, kept: Mapping[str, Any], settings: Mapping[str,
     changed = differences(kept["settings"], settings)
     if changed:
         raise UserError(f"{path}: this would not be the same run: {'; '.join(changed)}")
-    if "answers" not in kept:
-        raise UserError(f"{path}: expected a finished run, found one without results; go on with it by --resume")
 
 
 def compare(path: Path, kept: Mapping[str, Any], found: Evaluation, made_with: Mapping[str, Any]) -> Repetition:
@@ -51,16 +55,26 @@ def compare(path: Path, kept: Mapping[str, Any], found: Evaluation, made_with: M
         kept: what it holds.
         found: the second run.
         made_with: versions and hardware of the second.
+
+    Raises:
+        UserError: the record of the first is not as its run left it; see ``check_record``.
     """
-    made_otherwise = [
-        phrase for name in ("versions", "hardware") for phrase in differences(kept.get(name, {}), made_with[name])
-    ]
-    folder = path if path.is_dir() else path.parent
-    before = read_answers(folder, kept["fingerprint"]) if (folder / ANSWERS_FILE).is_file() else []
+    before, results, now = check_record(path, kept), kept["results"], found.summary()
+    different = _different(before, found.answers)
+    verdicts = changed_verdicts(before, found.answers)
+    totals = total_differences(results, now, skipped=TIMES)
+    unknown = [] if "answers_sha256" in kept else ["hash of the answers' file"]
+    if results.get("interval_method") != now["interval_method"]:
+        unknown.append("intervals by the method of this version")
     return Repetition(
-        is_same=kept["answers"] == found.fingerprint,
-        different=_different(before, found.answers),
-        made_otherwise=made_otherwise,
+        is_same=kept["answers"] == found.fingerprint and not different and not verdicts and not totals,
+        different=different,
+        verdicts=verdicts,
+        totals=totals,
+        made_otherwise=[
+            phrase for name in ("versions", "hardware") for phrase in differences(kept[name], made_with[name])
+        ],
+        unknown=unknown,
     )
 
 

@@ -39,7 +39,7 @@ def bootstrap_interval(
     Raises:
         UserError: there is no value, or one is not finite.
     """
-    table = _table(values, "values")
+    table = score_table(values, "values")
     if not 0 < level < 1:
         raise UserError(f"level={level}: expected a share between 0 and 1, such as 0.95")
     seeds, problems = table.shape
@@ -61,7 +61,7 @@ def paired_bootstrap(
     Raises:
         UserError: as ``bootstrap_interval``, or the two are not of one shape.
     """
-    return bootstrap_interval(_differences(a, b), seed, level=level, resamples=resamples)
+    return bootstrap_interval(paired_differences(a, b), seed, level=level, resamples=resamples)
 
 
 def paired_permutation(a: Scores, b: Scores, seed: int = 0, *, flips: int = 100_000) -> float:
@@ -70,8 +70,8 @@ def paired_permutation(a: Scores, b: Scores, seed: int = 0, *, flips: int = 100_
     Exact, over all flips, for up to ``EXACT`` differences that are not zero (on right and wrong answers that is
     McNemar's exact test); else (1 + as extreme) / (1 + flips) over drawn ones, which never says 0.
 
-    Tables are averaged over seeds, and problems are flipped: p speaks of these seeds and of problems in general. For
-    a claim about seeds in general give one mean a seed; with n seeds p is at least 2 / 2^n.
+    Tables are averaged over seeds, and problems are flipped: p speaks of these seeds and of problems in general.
+    ``seed_permutation`` speaks of seeds in general.
 
     Args:
         a: scores of the problems, or seeds x problems.
@@ -80,7 +80,7 @@ def paired_permutation(a: Scores, b: Scores, seed: int = 0, *, flips: int = 100_
         flips: how many are drawn.
     """
     # Sums of exact zeros and ones must tie exactly, hence no division before the comparison.
-    differences = _differences(a, b).sum(0)
+    differences = paired_differences(a, b).sum(0)
     differences = differences[differences != 0]
     count = len(differences)
     if not count:
@@ -92,6 +92,26 @@ def paired_permutation(a: Scores, b: Scores, seed: int = 0, *, flips: int = 100_
         flip = _all_flips(begin, end, count) if is_exact else _drawn_flips(seed, begin, end, count)
         extreme += int(((flip @ differences).abs() >= observed).sum())
     return extreme / trials if is_exact else (1 + extreme) / (1 + trials)
+
+
+def seed_permutation(a: Scores, b: Scores) -> float | None:
+    """Return the two-sided p value of mean(a) = mean(b) by flipping the signs of the seeds' mean differences.
+
+    It speaks of seeds in general, on these problems, where ``paired_permutation`` speaks of problems in general, on
+    these seeds. Seeds are few: with n of them p is at least 2 / 2^n, .0625 with five and .031 with six.
+
+    Args:
+        a: scores, seeds x problems.
+        b: scores of the same seeds and problems.
+
+    Returns:
+        p; None for fewer than two seeds, which say nothing of others.
+    """
+    differences = paired_differences(a, b)
+    if len(differences) < 2:
+        return None
+    means = differences.mean(1)
+    return paired_permutation(means, torch.zeros_like(means))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -119,7 +139,12 @@ def ratio_error(sums: Float64[Tensor, " E"], counts: Float64[Tensor, " E"]) -> f
     return float((residual.square().sum() * examples / (examples - 1)).sqrt() / counts.sum())
 
 
-def _table(values: Scores, name: str) -> Float64[Tensor, "S N"]:
+def score_table(values: Scores, name: str) -> Float64[Tensor, "S N"]:
+    """Return scores as a table, seeds x problems; a vector is one seed.
+
+    Raises:
+        UserError: there is no value, or one is not finite; ``name`` says which scores.
+    """
     table = torch.as_tensor(values, dtype=torch.float64)
     table = table[None] if table.ndim == 1 else table
     if table.ndim != 2 or not table.numel():
@@ -129,8 +154,13 @@ def _table(values: Scores, name: str) -> Float64[Tensor, "S N"]:
     return table
 
 
-def _differences(a: Scores, b: Scores) -> Float64[Tensor, "S N"]:
-    first, second = _table(a, "a"), _table(b, "b")
+def paired_differences(a: Scores, b: Scores) -> Float64[Tensor, "S N"]:
+    """Return a - b as a table, seeds x problems.
+
+    Raises:
+        UserError: as ``score_table``, or the two are not of one shape.
+    """
+    first, second = score_table(a, "a"), score_table(b, "b")
     if first.shape != second.shape:
         raise UserError(
             f"expected scores of the same problems and seeds, found shapes {list(first.shape)} and "

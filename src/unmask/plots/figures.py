@@ -28,12 +28,17 @@ def _save(figure: Any, path: Path) -> Path:
     return path
 
 
-def plot_losses(runs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> Path:
+def plot_losses(
+    runs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path, *, bounds: Mapping[str, float] | None = None
+) -> Path:
     """Draw the training loss of each run (a running mean over 5 % of the steps) and the held-out losses.
+
+    Losses of different objectives do not compare, and the picture of several runs says so; their bounds do.
 
     Args:
         runs: name -> lines of ``metrics.jsonl``.
         path: ``.png`` or ``.svg``.
+        bounds: name -> bound on held-out answers as block decoding writes them, nats a token; written beside.
     """
     figure, axes = _figure(7, 4)
     for name, lines in runs.items():
@@ -49,10 +54,21 @@ def plot_losses(runs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> 
         held = [(line["step"], line["held_out_loss"]) for line in lines if "held_out_loss" in line]
         if held:
             axes.plot(*zip(*held, strict=True), "o--", color=drawn.get_color(), label=f"{name}: held out")
-    axes.set(xlabel="optimiser step", ylabel="loss, nats (each method's own)")
+    axes.set(xlabel="optimiser step", ylabel="loss, nats" + (", of each method's own task" if len(runs) > 1 else ""))
+    if len(runs) > 1:
+        axes.set_title(beside_losses(bounds), fontsize=9)
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
     return _save(figure, path)
+
+
+def beside_losses(bounds: Mapping[str, float] | None) -> str:
+    """Return what has to be said where losses of several objectives stand side by side."""
+    said = "Losses of different objectives do not compare"
+    if not bounds:
+        return f"{said}; likelihood bounds do (not measured here)"
+    values = ", ".join(f"{name} {value:.3f}" for name, value in bounds.items())
+    return f"{said}; bounds by block decoding do,\nnats a token on held-out answers: {values}"
 
 
 def plot_denoising(steps: Sequence[Step], spelled: Sequence[str], path: Path, *, title: str = "") -> Path:

@@ -22,8 +22,8 @@ from unmask.study.grid import (
     tuning_runs,
 )
 from unmask.study.pool import Crew, Follow, Job
+from unmask.study.published import Rates
 from unmask.study.rates import best_rate, trials_of
-from unmask.study.repeat import Rates
 from unmask.study.report import write_report
 from unmask.study.results import Results, read_results
 from unmask.study.spec import Study, build_study
@@ -57,6 +57,11 @@ class Plan:
     def trials(self) -> list[Run]:
         """The trials of learning rates; none where they are known."""
         return self.wanted(tuning_runs(self.study, list(self.cells))) if self.rates is None else []
+
+    @property
+    def reported(self) -> list[Run]:
+        """The runs that are compared, without rates."""
+        return self.wanted(reported_runs(self.study, list(self.cells)))
 
     @property
     def fingerprint(self) -> str:
@@ -190,8 +195,7 @@ def run_study(plan: Plan, *, jobs: int | None = None, follow: Follow | None = No
 
 def with_rates(plan: Plan) -> list[Run]:
     """List the runs that are compared, each at the best rate of its arm and cell."""
-    study, cells = plan.study, list(plan.cells)
-    runs = plan.wanted(reported_runs(study, cells))
+    study, runs = plan.study, plan.reported
     if plan.rates is not None:
         return [at_rate(run, plan.rates[run.cell.name, str(run.arm)]) for run in runs]
     if len(study.rates) == 1:
@@ -247,7 +251,7 @@ def overview(plan: Plan) -> dict[str, Any]:
     Seconds are those of the runs that are done, else what the recipe states; None where neither says anything.
     """
     study, cells = plan.study, list(plan.cells)
-    trials, runs = plan.trials, plan.wanted(reported_runs(study, cells))
+    trials, runs = plan.trials, plan.reported
     missing = [run for run in [*trials, *runs] if not (plan.out / "runs" / run.path / "result.json").exists()]
     done = read_results(plan.out, [run.path for run in runs])
     measured = [result["points"][-1]["seconds"] + result["judging_seconds"] for result in done]

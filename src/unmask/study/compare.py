@@ -5,7 +5,8 @@ from itertools import groupby
 from statistics import fmean
 from typing import Any
 
-from unmask.evaluate.statistics import bootstrap_interval, holm, paired_bootstrap, paired_permutation
+from unmask.evaluate.intervals import difference_interval, share_interval
+from unmask.evaluate.statistics import holm, paired_permutation, seed_permutation
 from unmask.study.curves import Curve, amount_for_all
 
 RESAMPLES = 2_000
@@ -13,22 +14,29 @@ FLIPS = 10_000
 Row = dict[str, Any]
 
 
-def compare(curves: Sequence[Curve], budgets: Mapping[str, float | None], reference: str) -> list[Row]:
+def compare(
+    curves: Sequence[Curve], budgets: Mapping[str, float | None], reference: str, *, intervals: bool = True
+) -> list[Row]:
     """Make a row for each cell, budget, decoder and arm.
 
-    A row has the accuracy (mean over seeds and problems) with its bootstrap interval over both, and, for arms that are
-    not the reference, the difference from it on the same seeds and problems with its interval, the p value of a paired
-    permutation test over problems, the same after Holm's correction over all of a budget's tests, and the p value of a
-    test over the seeds' means (with n seeds it is at least 2 / 2^n).
+    A row has the accuracy (mean over seeds and problems) with its interval over both (``share_interval``), and, for
+    arms that are not the reference, the difference from it on the same seeds and problems with its interval
+    (``difference_interval``), the p value of a paired permutation test over problems, the same after Holm's correction
+    over all of a budget's tests, and the p value of the test over seeds (``seed_permutation``), which is not corrected.
 
     Args:
         curves: of all runs.
         budgets: name -> amount, None for the largest that all of a cell's runs reach.
         reference: name of the arm.
+        intervals: whether to make them, which takes most of the time; None stands in their place.
     """
     rows: list[Row] = []
     for budget, stated in budgets.items():
-        made = [row for _, cell in _by(curves, "cell") for row in _cell_rows(list(cell), budget, stated, reference)]
+        made = [
+            row
+            for _, cell in _by(curves, "cell")
+            for row in _cell_rows(list(cell), budget, stated, reference, intervals=intervals)
+        ]
         tested = [row for row in made if row["p"] is not None]
         for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
             row["p_holm"] = p
@@ -42,19 +50,19 @@ def _by(curves: Sequence[Curve], field: str) -> Any:
     return groupby(sorted(curves, key=lambda curve: order[getattr(curve, field)]), key=lambda c: getattr(c, field))
 
 
-def _cell_rows(curves: list[Curve], budget: str, stated: float | None, reference: str) -> list[Row]:
+def _cell_rows(curves: list[Curve], budget: str, stated: float | None, reference: str, *, intervals: bool) -> list[Row]:
     amount = amount_for_all(curves, budget, stated)
     rows = []
     for decoder, mine in _by(curves, "decoder"):
         by_arm = {arm: sorted(group, key=lambda curve: curve.seed) for arm, group in _by(list(mine), "arm")}
         tables = {arm: [curve.at(budget, amount) for curve in group] for arm, group in by_arm.items()}
         for arm, group in by_arm.items():
-            compared = {} if arm == reference else _against(by_arm, tables, arm, reference)
+            compared = {} if arm == reference else _against(by_arm, tables, arm, reference, intervals=intervals)
             rows.append(
                 {
                     "cell": group[0].cell, "budget": budget, "amount": amount, "decoder": decoder, "arm": arm,
                     "accuracy": fmean(map(fmean, tables[arm])),
-                    "interval": list(bootstrap_interval(tables[arm], resamples=RESAMPLES)),
+                    "interval": list(share_interval(tables[arm], resamples=RESAMPLES)) if intervals else None,
                     "seeds": {curve.seed: fmean(table) for curve, table in zip(group, tables[arm], strict=True)},
                     "paths": {curve.seed: curve.path for curve in group},
                     "difference": None, "difference_interval": None, "p": None, "p_holm": None, "p_seeds": None,
@@ -65,7 +73,12 @@ def _cell_rows(curves: list[Curve], budget: str, stated: float | None, reference
 
 
 def _against(
-    by_arm: Mapping[str, Sequence[Curve]], tables: Mapping[str, Sequence[Sequence[float]]], arm: str, reference: str
+    by_arm: Mapping[str, Sequence[Curve]],
+    tables: Mapping[str, Sequence[Sequence[float]]],
+    arm: str,
+    reference: str,
+    *,
+    intervals: bool,
 ) -> Row:
     """Compare an arm with the reference on the seeds that both have; nothing where there is none."""
     seeds = {name: {c.seed: t for c, t in zip(by_arm[name], tables[name], strict=True)} for name in by_arm}
@@ -76,9 +89,9 @@ def _against(
     my_means, their_means = list(map(fmean, mine)), list(map(fmean, theirs))
     return {
         "difference": fmean(my_means) - fmean(their_means),
-        "difference_interval": list(paired_bootstrap(mine, theirs, resamples=RESAMPLES)),
+        "difference_interval": list(difference_interval(mine, theirs, resamples=RESAMPLES)) if intervals else None,
         "p": paired_permutation(mine, theirs, flips=FLIPS),
-        "p_seeds": paired_permutation(my_means, their_means) if len(common) > 1 else None,
+        "p_seeds": seed_permutation(mine, theirs),
         "above": f"{sum(a > b for a, b in zip(my_means, their_means, strict=True))} of {len(common)}",
     }
 

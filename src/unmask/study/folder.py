@@ -1,14 +1,14 @@
 """The folder of a study: one study in it, and one process at work on it."""
 
-import fcntl
-import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from unmask.errors import UserError
-from unmask.study.judge import write_json
+from unmask.runlock import holds, is_empty, owned
+from unmask.study.files import read_json, write_json
 
 STUDY = "study.json"
 
@@ -25,19 +25,11 @@ def claimed(out: Path, fingerprint: str, values: dict[str, Any]) -> Iterator[Non
     Raises:
         UserError: it holds another study or something else, or another process is at work on it.
     """
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: expected a folder, found a file; choose another --out")
-    if out.exists() and not (out / STUDY).exists() and any(f.name != ".lock" for f in out.iterdir()):
-        raise UserError(f"{out}: is not empty and holds no study; choose another --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
-    with (out / ".lock").open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{out}: a study is at work here; wait for it, or choose another --out") from None
+    if holds(out):
+        raise UserError(f"{out}: in use by process {os.getpid()}, this one; wait for it, or choose another --out")
+    with owned(out, "unmask study"):
+        if not (out / STUDY).exists() and not is_empty(out):
+            raise UserError(f"{out}: is not empty and holds no study; choose another --out")
         check(out, fingerprint)
         write_json(out / STUDY, {"fingerprint": fingerprint, "recipe": values})
         yield
@@ -47,12 +39,7 @@ def check(out: Path, fingerprint: str) -> None:
     """Refuse a folder that holds another study."""
     if not (out / STUDY).exists():
         return
-    try:
-        found = json.loads((out / STUDY).read_text())["fingerprint"]
-    except (ValueError, KeyError, TypeError):
-        raise UserError(
-            f"{out}/{STUDY}: expected what a study wrote, found something else; choose another --out"
-        ) from None
+    found = read_json(out / STUDY, "choose another --out").get("fingerprint")
     if found != fingerprint:
         raise UserError(
             f"{out}: holds another study (another recipe or size, or changed by --set); choose another --out"

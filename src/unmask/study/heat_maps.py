@@ -1,6 +1,5 @@
 """Learnability of the base and of each arm's model: what tokens can teach at each noise level, before and after."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from unmask.models import load
 from unmask.plots.learnability import plot_heat_map
 from unmask.recipe import build, load_examples
 from unmask.study.document import Figure, Heading, Text
+from unmask.study.files import read_json
 from unmask.study.grid import ALL, Cell, Run, folder_name
 from unmask.study.results import Results
 from unmask.study.spec import Study
@@ -44,7 +44,7 @@ def heat_maps(study: Study, cells: Sequence[Cell], results: Results, out: Path) 
 def _draw(study: Study, cell: Cell, result: dict[str, Any], model: Path, path: Path) -> None:
     from unmask.sources import resolve_path
 
-    job = json.loads((model.parents[1] / JOB).read_text())
+    job = read_json(model.parents[1] / JOB, "delete its folder and start the study again")
     base = job["recipe"]["model"]["path"]
     recipe = build(Run(cell=cell, arm=result["arm"], seed=result["seed"]).recipe(base))
     size = recipe.decoder.block_size or 32

@@ -1,7 +1,6 @@
 """Judges a model with every decoder, also on the way of a run, and keeps each problem's outcome."""
 
 import json
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from unmask.decoding import Decoder
 from unmask.evaluate import Answer, evaluate
 from unmask.models import LoadedModel
 from unmask.study.bounds import bounds
+from unmask.study.files import read_json, write_json
 from unmask.study.grid import fingerprint
 from unmask.study.spec import JudgeSection
 from unmask.tasks import Problem
@@ -122,17 +122,8 @@ def read_points(metrics: Path, out: Path) -> dict[str, Any]:
     for line in MetricsFile.read(metrics):
         if JUDGING in line and line["step"]:
             spent = line[JUDGING]
-            judged = json.loads((out / f"{line['step']:07d}.json").read_text())
+            judged = read_json(out / f"{line['step']:07d}.json", "delete the run's folder and start the study again")
             costs = {name: line[name] for name in ("examples", "supervised_tokens", "forward_tokens", "flops")}
             costs |= {"steps": line["step"], "seconds": line["seconds"] - spent}
             points.append({**costs, **{name: judged[name] for name in ("decoders", "bounds") if name in judged}})
     return {"points": points, JUDGING: spent}
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Write a file in one rename, so that no reader finds half of it; lists of numbers stand on one line."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.staged")
-    text = re.sub(r"\[[\s\d,]+\]", lambda found: "".join(found[0].split()), json.dumps(values, indent=1))
-    staged.write_text(text + "\n", "utf-8")
-    staged.replace(path)

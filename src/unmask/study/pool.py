@@ -1,7 +1,6 @@
 """Jobs side by side, in single-threaded processes."""
 
 import contextlib
-import json
 import os
 import select
 import signal
@@ -14,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from unmask.errors import UserError
-from unmask.study.judge import write_json
-from unmask.study.worker import JOB, RESULT
+from unmask.study.files import read_json, write_json
+from unmask.study.verify import RESULT
+from unmask.study.worker import JOB
 
 Follow = Callable[[str, int, int], None]
 PAUSE = 0.1
@@ -46,7 +46,7 @@ class Job:
         written = self.folder / JOB
         if not written.exists():
             return
-        found = json.loads(written.read_text()).get("fingerprint")
+        found = read_json(written, "delete its folder and start the study again").get("fingerprint")
         if found != self.fingerprint:
             raise UserError(
                 f"{self.folder}: holds a run with other settings than this study asks for; choose another --out, or "

@@ -1,71 +1,46 @@
-"""A published study made again: its recipe, the rates that it chose, and whether the outcomes are the same."""
+"""A published study made again: are outcomes and costs the same?"""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unmask.errors import UserError
-from unmask.markup import assign
-from unmask.study.folder import STUDY
+from unmask.study.published import Published
 from unmask.study.results import Result
-from unmask.study.worker import RESULT
+from unmask.study.verify import AMOUNTS, is_close
 
-Rates = Mapping[tuple[str, str], float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Published:
-    """A study that was published, or ran here.
-
-    Args:
-        folder: where it is.
-        values: its recipe.
-        runs: path -> result of the runs that were compared.
-    """
-
-    folder: Path
-    values: Mapping[str, Any]
-    runs: Mapping[str, Result]
-
-    @property
-    def rates(self) -> Rates:
-        """The learning rate of each cell and arm."""
-        return {(run["cell"], run["arm"]): run["rate"] for run in self.runs.values()}
+COSTS = ("forwards", "tokens_per_forward")
 
 
-def read_published(folder: Path, assignments: tuple[str, ...] = ()) -> Published:
-    """Read a study from the folder that it ran in or was published to.
+def check_common(published: Published, paths: Sequence[str]) -> None:
+    """Refuse to repeat runs none of which was published, before they run.
 
     Args:
-        folder: with ``study.json`` and ``runs``.
-        assignments: ``path=value``, laid over its recipe; fewer seeds, for example.
+        published: the study that is repeated.
+        paths: of the runs that are planned, such as ``runs/all/vanilla/seed-0``.
 
     Raises:
-        UserError: there is no study, or none of its runs.
+        UserError: the two have no run in common.
     """
-    try:
-        values = json.loads((folder / STUDY).read_text())["recipe"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{folder}: expected a study's folder with {STUDY}, found none; write one that ran") from None
-    results = [json.loads(file.read_text()) for file in sorted((folder / "runs").rglob(f"seed-*/{RESULT}"))]
-    if not results:
-        raise UserError(f"{folder}: expected a study with finished runs, found none; there is nothing to repeat")
-    for assignment in assignments:
-        assign(values, assignment)
-    return Published(folder=folder, values=values, runs={result["path"]: result for result in results})
+    if not set(paths) & published.runs.keys():
+        seeds = sorted({run["seed"] for run in published.runs.values()})
+        raise UserError(
+            f"{published.folder}: expected runs that were published there, found none of them planned; write seeds "
+            f"among {seeds}, and arms and cells that it has"
+        )
 
 
 def compare_outcomes(published: Published, now: list[Result]) -> list[dict[str, Any]]:
-    """Compare runs with the published ones of the same cell, arm and seed, after the whole run.
+    """Compare runs with the published ones of the same cell, arm and seed.
 
     Returns:
-        For each run and decoder both accuracies, and how many problems came out otherwise.
+        For each run and decoder both accuracies after the whole run, how many problems came out otherwise then
+            (``changed``) and at earlier points (``changed_before``), and a phrase for each cost that differs, times
+            apart (``totals``).
 
     Raises:
-        UserError: a run was judged on other problems.
+        UserError: a run was judged on other problems, or no run is among the published ones.
     """
+    check_common(published, [result["path"] for result in now])
     rows = []
     for result in now:
         before = published.runs.get(result["path"])
@@ -82,7 +57,37 @@ def compare_outcomes(published: Published, now: list[Result]) -> list[dict[str, 
                     {
                         **{name: result[name] for name in ("cell", "arm", "seed")}, "decoder": decoder,
                         "published": was["accuracy"], "now": found["accuracy"],
-                        "changed": sum(a != b for a, b in zip(was["right"], found["right"], strict=True)),
+                        "changed": _changed(was, found), **_on_the_way(before, result, decoder),
                     }
                 )  # fmt: skip
+    if not rows:
+        raise UserError(
+            f"{published.folder}: expected runs that were published there, found none; leave seeds and arms"
+        )
     return rows
+
+
+def is_same(row: Mapping[str, Any]) -> bool:
+    """Return whether all of a run under one decoder came out as published."""
+    return not (row["changed"] or row["changed_before"] or row["totals"])
+
+
+def _on_the_way(before: Result, now: Result, decoder: str) -> dict[str, Any]:
+    """Compare the points that both have: outcomes before the end, and costs at all of them."""
+    earlier = {point["steps"]: point for point in before["points"]}
+    changed, totals = 0, []
+    for point in now["points"]:
+        was = earlier.get(point["steps"])
+        if was is None or decoder not in was["decoders"] or decoder not in point["decoders"]:
+            continue
+        old, new = was["decoders"][decoder], point["decoders"][decoder]
+        changed += 0 if point is now["points"][-1] else _changed(old, new)
+        spent = [(name, was[name], point[name]) for name in AMOUNTS if name != "seconds"]
+        for name, a, b in spent + [(name, old[name], new[name]) for name in COSTS]:
+            if not is_close(a, b):
+                totals.append(f"{name} after {point['steps']} steps was {a:.6g} and is {b:.6g}")
+    return {"changed_before": changed, "totals": totals}
+
+
+def _changed(was: Mapping[str, Any], now: Mapping[str, Any]) -> int:
+    return sum(a != b for a, b in zip(was["right"], now["right"], strict=True))

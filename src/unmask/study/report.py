@@ -6,54 +6,76 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from unmask.evaluate.verify import hash_of
 from unmask.study.bounds import compare_bounds
 from unmask.study.compare import check_room, compare
 from unmask.study.document import Figure, Heading, Items, Part, Table, Text, to_html, to_markdown
 from unmask.study.figures import draw
+from unmask.study.files import write_json
 from unmask.study.grid import ALL, Cell
 from unmask.study.heat_maps import heat_maps
-from unmask.study.judge import write_json
 from unmask.study.rates import best_rate, is_at_edge, trials_of
 from unmask.study.results import Results
 from unmask.study.spec import Study
+from unmask.study.verify import RESULT, SUMMARY
 
 NAMES = {
     "steps": "steps", "examples": "examples", "supervised_tokens": "supervised tokens", "forward_tokens": "tokens read",
     "flops": "FLOPs", "seconds": "seconds of training",
 }  # fmt: skip
+INTERVALS = "bootstrap over seeds and problems, at least Wilson's of the effective number of answers"
 Row = dict[str, Any]
 
 
 def write_report(study: Study, cells: Sequence[Cell], results: Results, out: Path) -> Row:
     """Write everything into the study's folder; returns what ``summary.json`` holds."""
     present = {curve.arm for curve in results.curves}
-    rows = compare(results.curves, study.equal, study.compared_with)
-    judged = cells[0].judge
-    looked_at = judged.tuned_on if len(judged.decoders) > 3 else tuple(judged.decoders)
-    room = check_room(results.curves, study.room.base, study.room.tuned, looked_at)
-    costs = list(_costs(results))
-    trials = [
-        {"cell": cell, "arm": arm, "chosen": best_rate(found), "at_edge": is_at_edge(found), "trials": found}
-        for (cell, arm), found in trials_of(results.trials).items()
-    ]
-    bounds = compare_bounds(results.runs, study.compared_with)
+    made = figures_of(study, cells, results)
+    rows, bounds = made["comparisons"], made["bounds"]
     figures, maps = draw(study, cells, results, rows, out), heat_maps(study, cells, results, out)
     summary = {
-        "question": study.question, "reference": study.compared_with, "missing_runs": results.missing,
-        "room": room, "comparisons": rows, "costs": costs, "rates": trials,
-        "bounds": bounds,
+        "question": study.question, **made,
         "figures": [part.path for part in [*figures, *maps] if isinstance(part, Figure)],
         "versions": results.runs[0]["versions"], "machine": results.runs[0]["machine"],
+        "results": {
+            each["path"]: hash_of(out / each["path"] / RESULT)
+            for each in (*results.bases.values(), *results.trials, *results.runs)
+        },
     }  # fmt: skip
     parts = [
-        *_head(study, cells, results, present), *_short(study, rows), *_room(study, room), *figures,
-        *_budgets(study, rows), *_bounds(results, bounds), *_costs_part(costs), *_rates(trials, judged.tuned_on),
-        *maps, *_runs(results),
+        *_head(study, cells, results, present), *_short(study, rows), *_room(study, made["room"]), *figures,
+        *_budgets(study, rows), *_bounds(results, bounds), *_costs_part(made["costs"]),
+        *_rates(made["rates"], cells[0].judge.tuned_on), *maps, *_runs(results),
     ]  # fmt: skip
     (out / "report.md").write_text(to_markdown(parts), "utf-8")
     (out / "report.html").write_text(to_html(parts, study.question), "utf-8")
-    write_json(out / "summary.json", summary)
+    write_json(out / SUMMARY, summary)
     return summary
+
+
+def figures_of(study: Study, cells: Sequence[Cell], results: Results, *, intervals: bool = True) -> Row:
+    """Return all figures of a report by name; they follow from the results.
+
+    Args:
+        study: its settings.
+        cells: of the grid.
+        results: what there is.
+        intervals: whether to make the intervals of comparisons, which takes most of the time.
+    """
+    judged = cells[0].judge
+    looked_at = judged.tuned_on if len(judged.decoders) > 3 else tuple(judged.decoders)
+    return {
+        "reference": study.compared_with, "missing_runs": results.missing,
+        "room": check_room(results.curves, study.room.base, study.room.tuned, looked_at),
+        "interval_method": INTERVALS,
+        "comparisons": compare(results.curves, study.equal, study.compared_with, intervals=intervals),
+        "costs": list(_costs(results)),
+        "rates": [
+            {"cell": cell, "arm": arm, "chosen": best_rate(found), "at_edge": is_at_edge(found), "trials": found}
+            for (cell, arm), found in trials_of(results.trials).items()
+        ],
+        "bounds": compare_bounds(results.runs, study.compared_with),
+    }  # fmt: skip
 
 
 def _head(study: Study, cells: Sequence[Cell], results: Results, present: set[str]) -> Iterator[Part]:
@@ -67,8 +89,9 @@ def _head(study: Study, cells: Sequence[Cell], results: Results, present: set[st
         f"{_count(len(results.runs), 'run')}: {_count(len(present), 'arm')}, {_count(len(study.seeds), 'seed')}, "
         f"{_count(shown, 'cell')}; every arm at {rates}. "
         f"Judged on {judged.problems} test problems, the same for all runs, "
-        f"by {len(judged.decoders)} decoders. Intervals are 95 % bootstrap intervals over seeds and problems; "
-        "p values are of paired permutation tests over problems, after Holm's correction over the tests of a budget."
+        f"by {len(judged.decoders)} decoders. Intervals are of 95 %, by the {INTERVALS}. Of the two p values, p is "
+        "of a paired permutation test over problems, after Holm's correction over the tests of a budget: it speaks of "
+        f"these seeds. {_seeds_say(len(study.seeds))}"
     )
     kept = ", ".join(f"{name} {versions[name]}" for name in ("unmask", "torch", "transformers"))
     yield Text(f"{kept}, {machine['machine']}, {machine['threads']} thread a run. [Recipe and settings](study.json), "
@@ -77,6 +100,16 @@ def _head(study: Study, cells: Sequence[Cell], results: Results, present: set[st
         yield Text(
             f"**{results.missing} runs of this study are missing**; what follows is of those that are there.", True
         )
+
+
+def _seeds_say(seeds: int) -> str:
+    """Say what the test over seeds can show with so many."""
+    if seeds < 2:
+        return "One seed says nothing of other seeds, so that there is no p over seeds."
+    return (
+        "p over seeds flips the signs of the seeds' mean differences and speaks of seeds in general, uncorrected; with "
+        f"{seeds} seeds it is at least 2/2^{seeds} = {_p(2 / 2**seeds)}."
+    )
 
 
 def _short(study: Study, rows: Sequence[Row]) -> Iterator[Part]:
@@ -97,7 +130,7 @@ def _sentence(row: Row, reference: str) -> str:
     if row["p_holm"] <= 0.05 and not low <= 0 <= high:
         found = f"{abs(points):.1f} points {'above' if points > 0 else 'below'} {reference}"
     where = "" if row["cell"] == ALL else f" ({row['cell']})"
-    sureness = f"{low * 100:+.1f} to {high * 100:+.1f}; p {_p(row['p_holm'])}; above in {row['above']} seeds"
+    sureness = f"{low * 100:+.1f} to {high * 100:+.1f}; {_both_p(row)}; above in {row['above']} seeds"
     return f"**{row['arm']}** under {row['decoder']}{where}: {found} ({sureness})"
 
 
@@ -157,7 +190,7 @@ def _cells(row: Row, reference: str) -> tuple[str, str, str]:
     if row["difference"] is not None:
         least, most = row["difference_interval"]
         difference = (
-            f"{row['difference'] * 100:+.1f} ({least * 100:+.1f} to {most * 100:+.1f}), p {_p(row['p_holm'])}, "
+            f"{row['difference'] * 100:+.1f} ({least * 100:+.1f} to {most * 100:+.1f}), {_both_p(row)}, "
             f"above in {row['above']}"
         )
     return f"{row['accuracy']:.3f} ({low:.3f} to {high:.3f})", difference, seeds
@@ -229,7 +262,10 @@ def _bounds(results: Results, compared: Sequence[Row]) -> Iterator[Part]:
             lines.append((result["cell"], result["arm"], str(result["seed"]), *_nats(found), link))
     if lines:
         yield Heading("Likelihood of held-out solutions")
-        yield Text("Upper bounds on nats per token, in any order and as block decoding writes; ± one standard error.")
+        yield Text(
+            "Upper bounds on nats per token, in any order and as block decoding writes; ± one standard error. They "
+            "compare between arms; losses of different objectives do not, and are not shown."
+        )
         yield Table(("cell", "arm", "seed", "any order", "by blocks", "run"), lines)
     if compared:
         yield Text("Differences from the reference on the same examples, averaged over seeds; ± one standard error.")
@@ -266,6 +302,11 @@ def _count(number: int, what: str) -> str:
 
 def _p(value: float) -> str:
     return "< .001" if value < 0.001 else f"{value:.3f}"
+
+
+def _both_p(row: Row) -> str:
+    over_seeds = "unknown" if row["p_seeds"] is None else _p(row["p_seeds"])
+    return f"p {_p(row['p_holm'])}, over seeds {over_seeds}"
 
 
 def _amount(value: float) -> str:

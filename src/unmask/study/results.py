@@ -1,6 +1,5 @@
 """What a study's folder holds: the raw results, from which everything in the report can be computed anew."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from unmask.errors import UserError
 from unmask.study.curves import Curve, curves_of
 from unmask.study.spec import BUDGETS
-from unmask.study.worker import RESULT
+from unmask.study.verify import RESULT, read_result
 
 Result = dict[str, Any]
 
@@ -55,4 +54,4 @@ class Results:
 def read_results(out: Path, paths: Sequence[str]) -> list[Result]:
     """Read the results that are there, in the order given."""
     files = (out / "runs" / path / RESULT for path in paths)
-    return [json.loads(file.read_text()) for file in files if file.exists()]
+    return [read_result(file) for file in files if file.exists()]

@@ -3,8 +3,6 @@
 A job that died is started again in the same folder and goes on from its newest checkpoint.
 """
 
-import fcntl
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,22 +11,24 @@ from unmask.config import fill
 from unmask.models import load
 from unmask.provenance import versions
 from unmask.recipe import build
+from unmask.runlock import owned
 from unmask.sft import run_recipe
-from unmask.study.judge import Judge, bounds_of, judge, problem_keys, problems_of, read_points, write_json
+from unmask.study.files import read_json, write_json
+from unmask.study.judge import Judge, bounds_of, judge, problem_keys, problems_of, read_points
 from unmask.study.spec import JudgeSection
+from unmask.study.verify import RESULT
 from unmask.train.checkpoints import newest
 from unmask.train.folder import CHECKPOINTS, RUN_FILE
 
-JOB, RESULT = "job.json", "result.json"
+JOB = "job.json"
 
 
 def work(folder: Path) -> None:
     """Do the job that a folder asks for, unless its result is there; waits for another process that is at it."""
-    with (folder / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with owned(folder, "a run of unmask study", wait=True):
         if (folder / RESULT).exists():
             return
-        job = json.loads((folder / JOB).read_text())
+        job = read_json(folder / JOB, "delete its folder and start the study again")
         did = {"train": _train, "judge": _judge}[job["kind"]](job, folder)
         write_json(folder / RESULT, {**job["about"], **did, "versions": versions(), "machine": _machine()})
 

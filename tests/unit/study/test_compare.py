@@ -4,7 +4,10 @@ from itertools import product
 from statistics import fmean
 
 import pytest
+import torch
 
+from unmask.evaluate import paired_permutation, seed_permutation, wilson
+from unmask.seeds import Draws
 from unmask.study.bounds import compare_bounds
 from unmask.study.compare import check_room, compare
 from unmask.study.curves import Curve
@@ -35,7 +38,8 @@ def test_differences_are_paired_over_seeds_and_problems():
     assert row["seeds"] == {0: 0.75, 1: 0.5}
     assert row["above"] == "2 of 2"
     low, high = row["difference_interval"]
-    assert 0 <= low < 0.5 < high <= 1
+    assert -0.25 < low < 0 < 0.5 < high <= 1  # of four problems
+    assert row["p_seeds"] == 0.5  # both seeds are above: 2 of 4 flips
 
 
 def test_the_p_value_is_that_of_all_sign_flips_of_the_problems_means():
@@ -43,6 +47,45 @@ def test_the_p_value_is_that_of_all_sign_flips_of_the_problems_means():
     sums = [abs(sum(f * d for f, d in zip(flip, differences, strict=True))) for flip in product((1, -1), repeat=4)]
     expected = fmean(value >= abs(sum(differences)) - 1e-12 for value in sums)
     assert row_of(compare(CURVES, {"steps": None}, "old"), "new")["p"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_arms_that_are_all_wrong_or_all_right_have_intervals(value):
+    right = (value,) * 40
+    curves = [curve(arm, seed, right, base=(0,) * 40) for arm in ("old", "new") for seed in (0, 1, 2)]
+    rows = compare(curves, {"steps": None}, "old")
+    for row in rows:
+        assert row["interval"] == pytest.approx(list(wilson(40 * value, 40)))
+    low, high = row_of(rows, "new")["difference_interval"]
+    assert -0.08 < low < -0.05
+    assert 0.05 < high < 0.08
+    assert (row_of(rows, "new")["p"], row_of(rows, "new")["p_seeds"]) == (1, 1)
+
+
+def test_the_test_over_seeds_keeps_its_size_where_seeds_vary_and_that_over_problems_does_not():
+    """Six seeds of two arms whose training differs by luck only: the luck is a seed's, shared by its 40 problems."""
+    trials, draws = 400, Draws(seed=7)
+    number = torch.arange(trials)[:, None]
+    luck = 0.35 * (draws.uniform("luck", number, torch.arange(6)) * 2 - 1)[:, :, None]
+    theirs, mine = (
+        draws.uniform(arm, torch.arange(trials)[:, None, None], torch.arange(6)[:, None], torch.arange(40)) < chance
+        for arm, chance in (("theirs", 0.5), ("mine", 0.5 + luck))
+    )
+    over_problems = fmean(paired_permutation(a, b, flips=200) <= 0.05 for a, b in zip(mine, theirs, strict=True))
+    for level in (0.05, 0.2):
+        found = fmean(seed_permutation(a, b) <= level for a, b in zip(mine, theirs, strict=True))
+        exact = int(level * 32) / 32  # p is a multiple of 2 / 2^6
+        assert found == pytest.approx(exact, abs=3 * (exact * (1 - exact) / trials) ** 0.5 + 0.01)
+    assert over_problems > 0.15
+
+
+def test_the_p_value_over_seeds_by_hand():
+    """Mean differences of 3/4, 1/4 and -1/4 sum to 3/4; six of eight flips reach it (5/4 twice, 3/4 four times)."""
+    mine, theirs = [[1, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]], [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]]
+    assert seed_permutation(mine, theirs) == 6 / 8
+    assert seed_permutation([[1] * 9] * 5, [[0] * 9] * 5) == 2 / 2**5
+    assert seed_permutation(mine[:1], theirs[:1]) is None
+    assert seed_permutation([1, 1, 0], [0, 0, 0]) is None
 
 
 def test_holm_counts_all_tests_of_a_budget_and_no_other_budgets():

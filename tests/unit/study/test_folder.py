@@ -25,7 +25,7 @@ def test_the_same_study_may_go_on_and_another_is_refused(tmp_path):
 
 def test_two_at_a_time_are_refused(tmp_path):
     out = tmp_path / "study"
-    with claimed(out, "one", {}), pytest.raises(UserError, match="a study is at work here"), claimed(out, "one", {}):
+    with claimed(out, "one", {}), pytest.raises(UserError, match="in use by process"), claimed(out, "one", {}):
         pass
 
 
