@@ -6,12 +6,12 @@ Every line carries the fingerprint of the settings that it was made with.
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from unmask.durable import write_whole
 from unmask.errors import UserError
 from unmask.evaluate import processes
 from unmask.evaluate.answers import Answer, Evaluation
@@ -50,9 +50,9 @@ class Journal:
             return dict(self.finished)
         kept = {**_head(self.settings, device), "results": found.summary(), "answers": found.fingerprint}
         if processes.rank() == 0:
-            _replace(self.folder / ANSWERS_FILE, write_lines(found.answers, fingerprint(self.settings)))
+            write_whole(self.folder / ANSWERS_FILE, write_lines(found.answers, fingerprint(self.settings)))
             kept["answers_sha256"] = hash_of(self.folder / ANSWERS_FILE)
-            _replace(self.folder / RUN_FILE, to_json(kept, indent=1) + "\n")
+            write_whole(self.folder / RUN_FILE, to_json(kept, indent=1) + "\n")
             for path in self.folder.glob("answers-*.jsonl"):
                 path.unlink()
         processes.wait()
@@ -102,7 +102,7 @@ def open_journal(folder: Path, settings: Mapping[str, Any], device: Any, *, resu
         _mend(folder / f"answers-{processes.rank()}.jsonl")
     elif processes.rank() == 0:
         check_folder(folder)
-        _replace(folder / RUN_FILE, to_json(_head(settings, device), indent=1) + "\n")
+        write_whole(folder / RUN_FILE, to_json(_head(settings, device), indent=1) + "\n")
     processes.wait()
     done = read_answers(folder, fingerprint(settings)) if resume else []
     processes.wait()  # nobody writes before all have read
@@ -171,13 +171,3 @@ def _mend(path: Path) -> None:
         whole = path.read_bytes()
         if not whole.endswith(b"\n"):
             path.write_bytes(whole[: whole.rfind(b"\n") + 1])
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write aside, force it to disk and rename: a file is whole or the one before."""
-    aside = path.with_name(f".{path.name}.new")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)

@@ -1,24 +1,19 @@
 """JSON files of a study: written in one rename, and read with one line where they are not what a study wrote."""
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
 
+from unmask.durable import write_whole
 from unmask.errors import UserError
 
 
 def write_json(path: Path, values: Any) -> None:
     """Write a file in one rename, so that no reader finds half of it; lists of numbers stand on one line."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.staged")
     text = re.sub(r"\[[\s\d,]+\]", lambda found: "".join(found[0].split()), json.dumps(values, indent=1))
-    with staged.open("w", encoding="utf-8") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    staged.replace(path)
+    write_whole(path, text + "\n")
 
 
 def read_json(path: Path, then: str) -> dict[str, Any]:
