@@ -17,6 +17,22 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def shorten(text: object, longest: int = 200) -> str:
+    """Return the text on one line, with its middle left out where it is longer than ``longest`` characters.
+
+    >>> shorten("a" * 50 + "z" * 50, 20)
+    'aaaaaaaaaa … zzzzzzz'
+    """
+    ends = str(text)
+    if len(ends) > 20 * longest:
+        ends = f"{ends[: 10 * longest]} {ends[-10 * longest :]}"
+    line = " ".join(ends.split())
+    if len(line) <= longest:
+        return line
+    head = longest // 2
+    return f"{line[:head]} … {line[head + 3 - longest :]}"
+
+
 def not_utf8(error: UnicodeDecodeError) -> str:
     """Name the first byte that is no UTF-8, for a message."""
     return f"byte 0x{error.object[error.start]:02x}"

@@ -5,6 +5,7 @@ before. So what a model can do is found by calling it, never read off a signatur
 the reason that people are given. No other file imports transformers, but ``train/trainer.py``, which owns its Trainer.
 """
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.cache_utils import Cache as Cache
 from transformers.cache_utils import CacheLayerMixin as CacheLayerMixin
+
+from unmask.errors import UserError
+from unmask.templating import TemplateRefusedError, render
 
 CACHE_ARGUMENTS = ("cache", "past_key_values")  # from 5.24 on, before
 FAILURES = (TypeError, ValueError, RuntimeError, IndexError, AttributeError)  # what a foreign forward may raise
@@ -283,12 +287,49 @@ def render_chat(tokenizer: Any, messages: Sequence[Mapping[str, Any]], *, opened
         opened: whether the opening of the next assistant turn is added.
         columns: further variables of the template, such as ``tools``.
 
+    The template runs in a child process under limits; see ``unmask.templating``.
+
     Raises:
-        Exception: whatever the template raises.
+        TemplateRefusedError: the template does not take these turns.
+        TemplateStoppedError: the template took too much time or memory, or wrote too much.
     """
     turns = [dict(message) for message in messages]
-    text: str = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=opened, **columns)
+    name = str(getattr(tokenizer, "name_or_path", "") or "")
+    try:
+        with _elsewhere(name):
+            text: str = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=opened, **columns)
+    except UserError:
+        raise
+    except Exception as error:
+        raise TemplateRefusedError(f"{type(error).__name__}: {error}", name) from error
     return text
+
+
+_SWAPPING = threading.Lock()
+
+
+@contextmanager
+def _elsewhere(name: str) -> Iterator[None]:
+    """Have transformers prepare the variables of templates, and leave compiling and rendering to the child process."""
+    module = transformers.utils.chat_template_utils
+    with _SWAPPING:
+        compile_here = module._compile_jinja_template
+        module._compile_jinja_template = lambda source: _Elsewhere(source, name)
+        try:
+            yield
+        finally:
+            module._compile_jinja_template = compile_here
+
+
+@dataclass(frozen=True)
+class _Elsewhere:
+    """Stands for a compiled template."""
+
+    source: str
+    name: str
+
+    def render(self, **values: Any) -> str:
+        return render(self.source, values, name=self.name)
 
 
 # Messages

@@ -8,6 +8,7 @@ from torch import nn
 
 from unmask.errors import UserError
 from unmask.models.facts import Facts
+from unmask.templating import TemplateRefusedError
 from unmask.transformers_api import render_chat
 
 ADDED_MASK = "<|mask|>"
@@ -143,7 +144,7 @@ def _turn_end(tokenizer: Any) -> int | None:
     chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": _PROBE_ANSWER}]
     try:
         text = render_chat(tokenizer, chat)
-    except Exception:  # a template may raise whatever it likes; the eos token remains
+    except TemplateRefusedError:  # the eos token remains
         return None
     _, found, after = text.rpartition(_PROBE_ANSWER)
     tokens = tokenizer(after, add_special_tokens=False)["input_ids"] if found else []
