@@ -118,9 +118,10 @@ class Worker:
 
     def _read(self, size: int) -> bytes:
         found, until = bytearray(), time.monotonic() + WALL
-        file = self.process.stdout.fileno()  # type: ignore[union-attr]
+        file, ready = self.process.stdout.fileno(), select.poll()  # type: ignore[union-attr]
+        ready.register(file, select.POLLIN)
         while len(found) < size:
-            if not select.select([file], [], [], max(0.0, until - time.monotonic()))[0]:
+            if not ready.poll(1000 * max(0.0, until - time.monotonic())):
                 raise EOFError
             piece = os.read(file, min(size - len(found), 1 << 20))
             if not piece:

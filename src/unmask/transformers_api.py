@@ -5,6 +5,8 @@ before. So what a model can do is found by calling it, never read off a signatur
 the reason that people are given. No other file imports transformers, but ``train/trainer.py``, which owns its Trainer.
 """
 
+import importlib
+import inspect
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -158,13 +160,14 @@ def new_config(model_type: str, fields: Mapping[str, Any]) -> Any:
     return transformers.CONFIG_MAPPING[model_type](**fields)
 
 
-def read_config(folder: Path) -> Any:
-    """Return the configuration of a folder; code that lies in it is not run.
-
-    Raises:
-        ValueError, KeyError: transformers does not know it.
-    """
-    return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+def source_of(model_type: str) -> str:
+    """Return the source of all that reads the configuration of a known ``model_type``."""
+    config = transformers.CONFIG_MAPPING[model_type]
+    modules = {config.__module__, transformers.PreTrainedConfig.__module__, "transformers.modeling_rope_utils"}
+    for mapping in (transformers.MODEL_FOR_CAUSAL_LM_MAPPING, transformers.MODEL_FOR_MASKED_LM_MAPPING):
+        if config in mapping:
+            modules.add(mapping[config].__module__)
+    return "\n".join(inspect.getsource(importlib.import_module(name)) for name in sorted(modules))
 
 
 def new_model(config: Any, *, masked: bool = False) -> Any:
@@ -176,11 +179,14 @@ def new_model(config: Any, *, masked: bool = False) -> Any:
     return _auto_class(masked).from_config(config)
 
 
-def read_model(folder: Path, *, dtype: torch.dtype | None, masked: bool, pickled: bool) -> tuple[Any, dict[str, Any]]:
+def read_model(
+    folder: Path, config: Any, *, dtype: torch.dtype | None, masked: bool, pickled: bool
+) -> tuple[Any, dict[str, Any]]:
     """Read the weights of a folder; code that lies in it is not run.
 
     Args:
-        folder: with ``config.json`` and weights.
+        folder: with weights.
+        config: of the model.
         dtype: of the weights; as they are stored if None.
         masked: whether it is a masked language model.
         pickled: whether the weights are ``.bin`` files.
@@ -197,8 +203,10 @@ def read_model(folder: Path, *, dtype: torch.dtype | None, masked: bool, pickled
     try:
         return _auto_class(masked).from_pretrained(
             folder,
+            config=config,
             dtype=dtype or "auto",
             trust_remote_code=False,
+            local_files_only=True,
             use_safetensors=not pickled,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
@@ -258,17 +266,17 @@ def read_tokenizer(folder: Path) -> Any:
     Raises:
         ValueError, OSError: transformers has no such class, or the files are incomplete.
     """
-    return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
 
 
 def read_tokenizer_file(folder: Path) -> Any:
     """Return the tokenizer that ``tokenizer.json`` holds, whatever class the folder names."""
-    return transformers.PreTrainedTokenizerFast.from_pretrained(folder)
+    return transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
 
 
 def read_tokenizer_as(name: str, folder: Path) -> Any:
     """Return the tokenizer of a folder, read by the stock class of this name."""
-    return getattr(transformers, name).from_pretrained(folder)
+    return getattr(transformers, name).from_pretrained(folder, local_files_only=True)
 
 
 def byte_letters() -> dict[str, int]:

@@ -7,7 +7,8 @@ from typing import Any, get_args
 import torch
 
 from unmask.attention import Attention
-from unmask.errors import UserError
+from unmask.errors import UserError, shorten
+from unmask.foreign import foreign
 from unmask.models.checkpoints import locate, parse_dtype, pick_device
 from unmask.models.denoiser import LoadedModel
 from unmask.models.facts import Facts
@@ -53,6 +54,26 @@ def load(
         raise UserError(f"block_size must be at least 1, found {block_size}")
     if attention not in (None, *get_args(Attention)):
         raise UserError(f"attention must be one of {', '.join(get_args(Attention))}, found {attention!r}")
+    with foreign(f"the model '{shorten(path, 120)}' cannot be loaded"):
+        return _load(
+            path, device=device, dtype=dtype, mask_token=mask_token, mask_id=mask_id, shift=shift, attention=attention,
+            block_size=block_size, allow_pickle=allow_pickle, base=base,
+        )  # fmt: skip
+
+
+def _load(
+    path: str | Path,
+    *,
+    device: torch.device | str | None,
+    dtype: torch.dtype | str | None,
+    mask_token: str | None,
+    mask_id: int | None,
+    shift: bool | None,
+    attention: Attention | None,
+    block_size: int | None,
+    allow_pickle: bool,
+    base: str | Path | None,
+) -> LoadedModel:
     where = locate(path, allow_pickle=allow_pickle)
     if where.kind == "adapter":
         from unmask.models.adapter import load_adapter
