@@ -42,7 +42,8 @@ def reason_of(error: BaseException) -> str:
         return "it needs more memory than there is"
     if isinstance(error, OSError) and error.strerror:
         return shorten(error.strerror)
-    said = next((line.strip() for line in str(error)[:4000].splitlines() if line.strip()), "")
+    lines = [line.strip() for line in str(error)[:4000].splitlines() if line.strip()] or [""]
+    said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     return shorten(f"{name}: {said}" if len(said.split()) < 3 else said)
 
 
@@ -54,7 +55,7 @@ def check_file(file: Path, most: int | None = None) -> int:
     """
     shown = shorten(file, 160)
     try:
-        found = os.stat(file)
+        found = Path(file).stat()
         readable = os.access(file, os.R_OK)
     except OSError as error:
         raise UserError(f"'{shown}' cannot be read: {error.strerror}; check the path") from None

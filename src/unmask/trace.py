@@ -19,8 +19,8 @@ from typing import Any
 
 from unmask.decoding import Step
 from unmask.errors import UserError
-from unmask.models import LoadedModel
 from unmask.foreign import read_text
+from unmask.models import LoadedModel
 from unmask.provenance import versions
 from unmask.trace_format import FORMAT, check_lines
 

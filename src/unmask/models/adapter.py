@@ -97,10 +97,9 @@ def load_adapter(
             weight.data = weight.data.to(wanted)
     with foreign(f"the adapter '{shorten(where.source, 120)}' cannot be put on its base"):
         model = PeftModel.from_pretrained(lm.model, where.folder, is_trainable=True, config=config)
-        wanted_names = set(get_peft_model_state_dict(model, save_embedding_layers=False))
-    check_complete(
-        "LoRA", missing=sorted(wanted_names - stored.keys()), unexpected=sorted(stored.keys() - wanted_names)
-    )
+        needed = set(get_peft_model_state_dict(model, save_embedding_layers=False))
+    missing, unexpected = sorted(needed - stored.keys()), sorted(stored.keys() - needed)
+    check_complete("LoRA", missing=missing, unexpected=unexpected)
     tokenizer = read_tokenizer(where.folder) or lm.tokenizer
     adapted = replace(lm, model=model.eval(), tokenizer=tokenizer, source=where.source, adapter=kept)
     load_heads(adapted, where.folder)

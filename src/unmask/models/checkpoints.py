@@ -8,8 +8,8 @@ from typing import Any, Literal
 import torch
 
 from unmask.errors import UserError, shorten
-from unmask.models.families import FAMILIES, Family
 from unmask.foreign import read_object, reason_of
+from unmask.models.families import FAMILIES, Family
 from unmask.sources import is_hub_name, resolve_path
 from unmask.transformers_api import knows
 
@@ -93,12 +93,11 @@ def weight_files(folder: Path, *, allow_pickle: bool) -> list[Path]:
     """List the weight files of a folder: safetensors, or ``.bin`` if the user allows pickles."""
     for suffix in ("safetensors", "bin"):
         index = next(iter(sorted(folder.glob(f"*.{suffix}.index.json"))), None)
-        if index is not None and not any(
-            (folder / f"{name}.{suffix}").is_file() for name in ("model", "pytorch_model")
-        ):
+        whole = sorted(f for f in folder.glob(f"*.{suffix}") if f.stem in ("model", "pytorch_model"))
+        if index is not None and not whole:
             files = _shards(folder, index)
         else:
-            files = sorted(f for f in folder.glob(f"*.{suffix}") if f.stem in ("model", "pytorch_model"))
+            files = whole
         if not files:
             continue
         if suffix == "bin" and not allow_pickle:
@@ -134,8 +133,8 @@ def family_of(config: dict[str, Any]) -> Family | None:
         return None
     known = ", ".join(sorted(FAMILIES))
     raise UserError(
-        f"config.json says model_type={shorten(repr(model_type), 60)}, which neither transformers nor unmask ({known}) knows without "
-        f"running the checkpoint's own code"
+        f"config.json says model_type={shorten(repr(model_type), 60)}, which neither transformers nor unmask ({known}) "
+        f"knows without running the checkpoint's own code"
     )
 
 

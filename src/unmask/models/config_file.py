@@ -162,6 +162,6 @@ def check_model(model: Any, stored: Mapping[str, Stored]) -> None:
         needed = sum(tensor.numel() for tensor in tensors)
         if needed > room:
             raise UserError(
-                f"config.json asks for a model of {needed:,} {name}, found {room // 2:,} or fewer in the weights beside "
-                "it; is it the config.json of these weights?"
+                f"config.json asks for a model of {needed:,} {name}, found {room // 2:,} or fewer in the weights beside"
+                " it; is it the config.json of these weights?"
             )
