@@ -1,8 +1,8 @@
 """Damaged and hostile copies of small real folders and files, from a seed, and what a command makes of them.
 
-``build(folder, app)`` writes the originals once; its ``cases(count, seed)`` yields damaged copies, each with the command that
-reads it; ``verdict(case)`` runs the command and returns what is wrong with how it ended, or None. It is right if it ends
-in time with exit code 0 (the damage is none that matters) or 2 (one short line for each problem) and no traceback.
+``build(folder, app)`` writes the originals once; its ``cases(count, seed)`` yields damaged copies, each with the
+command that reads it; ``verdict(app, case)`` runs the command and returns what is wrong with how it ended, or None. It is right
+if it ends in time with exit code 0 (the damage is none that matters) or 2 (one short line for each problem).
 """
 
 import errno
@@ -24,8 +24,9 @@ SECONDS = 5.0
 LONGEST_LINE = 420
 ODD: list[Any] = [
     None, True, False, -1, 0, 1, 3, 2**31, 10**9, 10**12, 10**30, 10**400, 0.5, -0.0, 1e308, float("nan"), float("inf"),
-    "", "x", "64", "../../etc/passwd", "/etc/passwd", "http://localhost:9/x", "kernels-community/flash-attn", "a" * 9999,
-    "\ud83d", "nul\0", "{{ 'x' * 10**9 }}", [], [1], [[]], ["a"] * 99, [None], {}, {"a": 1}, {"": {}}, [-1, 10**15],
+    "", "x", "64", "../../etc/passwd", "/etc/passwd", "http://localhost:9/x", "a" * 9999,
+    "\ud83d", "nul\0", "kernels-community/flash-attn", "{{ 'x' * 10**9 }}",
+    [], [1], [[]], ["a"] * 99, [None], {}, {"a": 1}, {"": {}}, [-1, 10**15],
 ]  # fmt: skip
 HOSTILE: dict[str, Any] = {
     "_attn_implementation": "kernels-community/flash-attn3", "attn_implementation": "owner/kernel:name",
@@ -34,7 +35,7 @@ HOSTILE: dict[str, Any] = {
     "_name_or_path": "owner/name", "custom_pipelines": {"x": {"impl": "code.Pipe"}}, "trust_remote_code": True,
     "transformers_weights": "../../other.safetensors", "dtype": "load", "torch_dtype": "os", "num_labels": 10**9,
     "vocab_file": "/dev/zero", "tokenizer_file": "/dev/stdin", "tokenizer_class": "os.system", "unheard_of": [1],
-    "megatron_config": {"x": 1}, "megatron_core": "code", "layer_replication": [[0, 10**6]], "peft_type": "PROMPT_TUNING",
+    "megatron_config": {"x": 1}, "megatron_core": "code", "layer_replication": [[0, 10**6]], "peft_type": "IA3",
     "rank_pattern": {"(a+)+$": 4}, "target_modules": "(.*)*(.*)*x", "layer_types": ["full_attention"] * 10**5,
     "chat_template": "{% for a in range(9**9) %}{{ a }}{% endfor %}", "architectures": ["os.system"],
 }  # fmt: skip
@@ -329,5 +330,8 @@ def build(root: Path, app: Any) -> Corpus:
         "adapter": inspected, "small.gguf": inspected, "chats.jsonl": previewed, "rows.csv": previewed,
         "rows.json": previewed, "recipe.yaml": lambda path: ("check", str(path)), "trace.jsonl": plotted,
     }  # fmt: skip
+    for name, command in commands.items():  # what is imported on the way is no part of any case
+        assert CliRunner().invoke(app, list(command(root / name))).exit_code == 0, name
+    (root / "drawn.html").unlink()
     originals = {name: root / name for name in commands} | {"digits in a recipe": root / "digits"}
     return Corpus(root, originals, {**commands, "digits in a recipe": checked})

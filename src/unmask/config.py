@@ -123,6 +123,7 @@ _EXPECTED = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
     "string_type": "text",
+    "string_too_short": "text",
     "dict_type": "a mapping",
     "tuple_type": "a list",
     "literal_error": "{expected}",

@@ -42,7 +42,11 @@ class OneLineErrors(TyperGroup):
             fail(["interrupted"], code=130)
         except BrokenPipeError:
             _leave_quietly()
-        except (SystemExit, KeyboardInterrupt, GeneratorExit):
+        except SystemExit as leaving:
+            if isinstance(leaving.__context__, BrokenPipeError):  # as rich and click do
+                _leave_quietly()
+            raise
+        except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # libraries in Rust raise some that are no Exception
             if hasattr(error, "format_message"):

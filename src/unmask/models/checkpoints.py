@@ -94,10 +94,7 @@ def weight_files(folder: Path, *, allow_pickle: bool) -> list[Path]:
     for suffix in ("safetensors", "bin"):
         index = next(iter(sorted(folder.glob(f"*.{suffix}.index.json"))), None)
         whole = sorted(f for f in folder.glob(f"*.{suffix}") if f.stem in ("model", "pytorch_model"))
-        if index is not None and not whole:
-            files = _shards(folder, index)
-        else:
-            files = whole
+        files = _shards(folder, index) if index is not None and not whole else whole
         if not files:
             continue
         if suffix == "bin" and not allow_pickle:

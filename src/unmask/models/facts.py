@@ -1,6 +1,6 @@
 """What a checkpoint must tell so that training, decoding and serving agree; written to ``config.unmask``."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 from unmask.attention import Attention, Grid
@@ -43,17 +43,26 @@ class Facts:
     @classmethod
     def from_config(cls, written: dict[str, Any]) -> "Facts":
         """Read ``config.unmask`` back."""
-        known = {f.name for f in fields(cls)}
-        for name in written:
-            if name not in known:
-                raise UserError(f"unknown key config.unmask.{name}; {did_you_mean(name, known)}")
-        for name, value in written.items():
-            if not _fits(name, value):
-                raise UserError(f"config.unmask.{name}: expected {_KINDS[name]}, found {shorten(repr(value), 60)}")
+        check_facts(written)
         try:
             return cls(**{**written, "eos_ids": tuple(written["eos_ids"])})
         except (KeyError, TypeError) as error:
             raise UserError(f"config.unmask must name mask_id, eos_ids, filler_id and vocab_size: {error}") from error
+
+
+def check_facts(written: Any) -> None:
+    """Refuse a ``config.unmask`` that holds what it cannot hold; it may hold less than all.
+
+    Raises:
+        UserError: an unknown key, or a value of another kind.
+    """
+    if not isinstance(written, dict):
+        raise UserError(f"config.unmask: expected an object, found {shorten(repr(written), 60)}")
+    for name, value in written.items():
+        if name not in _KINDS:
+            raise UserError(f"unknown key config.unmask.{shorten(name, 40)}; {did_you_mean(name, _KINDS)}")
+        if not _fits(name, value):
+            raise UserError(f"config.unmask.{name}: expected {_KINDS[name]}, found {shorten(repr(value), 60)}")
 
 
 _KINDS = {

@@ -11,7 +11,7 @@ from unmask.errors import UserError, shorten
 from unmask.foreign import foreign
 from unmask.models.checkpoints import locate, parse_dtype, pick_device
 from unmask.models.denoiser import LoadedModel
-from unmask.models.facts import Facts
+from unmask.models.facts import Facts, check_facts
 from unmask.models.heads import load_heads
 from unmask.models.probe import settle_attention
 from unmask.models.read import Parts, read_parts
@@ -104,6 +104,8 @@ def _load(
 def _settle(parts: Parts, *, mask_token: str | None, mask_id: int | None, chosen: dict[str, Any]) -> Facts:
     """Put together what the user says, what the checkpoint says, and what its family implies, in this order."""
     model, tokenizer, config, family = parts.model, parts.tokenizer, parts.config, parts.family
+    written = config.get("unmask") or {}
+    check_facts(written)
     found, added = find_mask(config, tokenizer, token=mask_token, id_=mask_id), 0
     if found is None:
         found, added = add_mask(model, tokenizer, mask_token)
@@ -118,7 +120,6 @@ def _settle(parts: Parts, *, mask_token: str | None, mask_id: int | None, chosen
         "grid": family.grid if family else "answer",
         "block_size": config.get("block_size", family.block_size) if family else None,
     }
-    written = config.get("unmask") or {}
     given = {name: value for name, value in chosen.items() if value is not None}
     facts = Facts.from_config({**implied, **written, **given, "mask_id": found, "vocab_size": rows})
     facts = replace(facts, added_rows=facts.added_rows or added)

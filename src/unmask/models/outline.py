@@ -8,6 +8,7 @@ from unmask.errors import UserError
 from unmask.foreign import foreign
 from unmask.models.checkpoints import Checkpoint, family_of, read_json, weight_files
 from unmask.models.config_file import check_model, check_sizes, read_config_file, stock_config
+from unmask.models.facts import check_facts
 from unmask.models.lora import LoraSpec, resolve_targets
 from unmask.models.probe import local_layers
 from unmask.models.read import empty_model, is_masked, read_tokenizer
@@ -38,7 +39,8 @@ class Outline:
     def ask(self, question: Callable[[], Any]) -> Any:
         """Return the answer, or note the problem."""
         try:
-            return question()
+            with foreign("it cannot be loaded"):
+                return question()
         except UserError as error:
             self.problems.append(str(error))
             return None
@@ -58,6 +60,9 @@ def outline(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpec 
         return found
     config = found.ask(lambda: read_config_file(where.folder)) or {}
     family = found.ask(lambda: family_of(config)) if not found.problems else None
+    if found.problems:
+        return found
+    found.ask(lambda: check_facts(config.get("unmask") or {}))
     if found.problems:
         return found
     found.tokenizer = found.ask(lambda: read_tokenizer(where.folder, family))
