@@ -1,8 +1,8 @@
 """Damaged and hostile copies of small real folders and files, from a seed, and what a command makes of them.
 
 ``build(folder, app)`` writes the originals once; its ``cases(count, seed)`` yields damaged copies, each with the
-command that reads it; ``verdict(app, case)`` runs the command and returns what is wrong with how it ended, or None. It is right
-if it ends in time with exit code 0 (the damage is none that matters) or 2 (one short line for each problem).
+command that reads it; ``verdict(app, case)`` runs the command and returns what is wrong with how it ended, or None. It
+is right if it ends in time with exit code 0 (the damage is none that matters) or 2 (one short line for each problem).
 """
 
 import errno

@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import corpus
 import pytest
 from typer.testing import CliRunner
 
+import corpus
 from unmask.cli.main import app
 
 CASES = int(os.environ.get("UNMASK_CORPUS_CASES", "110"))
