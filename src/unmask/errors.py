@@ -4,8 +4,14 @@ import difflib
 from collections.abc import Iterable
 
 
+_TOO_LONG = 2000  # characters that no message of ours has; what it quotes is cut
+
+
 class UserError(Exception):
     """The user's mistake. The command line prints its message without a traceback and exits with code 2."""
+
+    def __init__(self, *said: object) -> None:
+        super().__init__(*(shorten(part, 400) if len(str(part)) > _TOO_LONG else part for part in said))
 
 
 def printable(text: str) -> str:

@@ -20,7 +20,7 @@ from jinja2 import ext, nodes, utils
 from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-MEMORY = int(sys.argv[1]) * 2**20
+MEMORY = int(sys.argv[1] if __name__ == "__main__" else 512) * 2**20
 MESSAGE = 300
 DONE, REFUSED, STOPPED = b"d", b"r", b"s"
 

@@ -123,7 +123,7 @@ def check_sizes(config: Mapping[str, Any], stored: Mapping[str, Stored]) -> None
             limit = max(2**12, widest)
         else:
             limit = sizes if _SIZE.fullmatch(key) else None
-        _check_number(".".join(path), value, limit)
+        _check_number(shorten(".".join(path), 80), value, limit)
 
 
 def _check_number(place: str, value: Any, limit: int | None) -> None:
