@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Iterable
 
-
 _TOO_LONG = 2000  # characters that no message of ours has; what it quotes is cut
 
 

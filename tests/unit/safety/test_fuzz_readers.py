@@ -31,6 +31,12 @@ plain = st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats()
 values = st.recursive(plain, lambda v: st.lists(v, max_size=4) | st.dictionaries(texts, v, max_size=4), max_leaves=12)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _imported():
+    """What is imported on the way is no part of any reader's time."""
+    stock_config(CONFIG)
+
+
 @pytest.fixture
 def file(tmp_path):
     return lambda name: tmp_path / name
