@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 import corruptions  # noqa: E402  # beside this file
 import faults  # noqa: E402
+import fuzz  # noqa: E402
+import jail  # noqa: E402
 import kills  # noqa: E402
 import starters  # noqa: E402
 
@@ -23,6 +25,8 @@ TRIALS = {
     "corruptions": corruptions.trial,
     "starters": starters.trial,
     "faults": faults.trial,
+    "fuzz": fuzz.trial,
+    "hostile": jail.trial,
 }
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
 MARK = "<!-- figures: scripts/reliability --write -->"

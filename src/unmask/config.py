@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast, dataclass_transform
 from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from unmask.errors import UserError, did_you_mean
+from unmask.errors import UserError, did_you_mean, shorten
 from unmask.registry import Registry
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class InvalidConfigError(UserError, ValueError):
     """
 
     def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
+        self.problems = [shorten(problem, 400) if len(problem) > 1000 else problem for problem in problems]
         super().__init__("; ".join(problem.removeprefix(": ") for problem in problems))
 
 
@@ -123,6 +123,7 @@ _EXPECTED = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
     "string_type": "text",
+    "string_too_short": "text",
     "dict_type": "a mapping",
     "tuple_type": "a list",
     "literal_error": "{expected}",

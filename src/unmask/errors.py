@@ -3,9 +3,16 @@
 import difflib
 from collections.abc import Iterable, Sequence
 
+_TOO_LONG = 2000  # characters that no message of ours has; what it quotes is cut
+
 
 class UserError(Exception):
-    """The user's mistake. The command line prints its message without a traceback and exits with code 2."""
+    """The user's mistake. The command line prints its message without a traceback and exits with ``code``."""
+
+    code = 2
+
+    def __init__(self, *said: object) -> None:
+        super().__init__(*(shorten(part, 400) if len(str(part)) > _TOO_LONG else part for part in said))
 
 
 class NonFiniteError(UserError):
@@ -31,7 +38,7 @@ class Interrupted(UserError):
 
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
-        self.number = number
+        self.code = 128 + number
 
 
 def printable(text: str) -> str:
@@ -41,6 +48,22 @@ def printable(text: str) -> str:
     'a\\ud83d'
     """
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def shorten(text: object, longest: int = 200) -> str:
+    """Return the text on one line, with its middle left out where it is longer than ``longest`` characters.
+
+    >>> shorten("a" * 50 + "z" * 50, 20)
+    'aaaaaaaaaa … zzzzzzz'
+    """
+    ends = str(text)
+    if len(ends) > 20 * longest:
+        ends = f"{ends[: 10 * longest]} {ends[-10 * longest :]}"
+    line = " ".join(ends.split())
+    if len(line) <= longest:
+        return line
+    head = longest // 2
+    return f"{line[:head]} … {line[head + 3 - longest :]}"
 
 
 def not_utf8(error: UnicodeDecodeError) -> str:

@@ -9,7 +9,8 @@ from pydantic import BeforeValidator, Field
 from unmask.config import InvalidConfigError, choose, fill, part, resolver
 from unmask.data import CURRICULA, EncodedData, Record, encode, read
 from unmask.decoding import Decoder
-from unmask.errors import UserError, did_you_mean
+from unmask.errors import UserError, did_you_mean, shorten
+from unmask.foreign import check_file
 from unmask.markup import assign, read_yaml
 from unmask.models import LoadedModel, LoraSpec, ScratchSpec, add_lora, from_scratch, load
 from unmask.models.checkpoints import pick_device
@@ -18,6 +19,7 @@ from unmask.sources import resolve_path
 from unmask.tasks import TASKS
 from unmask.train.run import TrainRun
 
+MOST_RECIPE = 4 * 2**20  # bytes
 SECTIONS = ("model", "data", "objective", "decoder", "run", "evaluate")
 
 
@@ -36,7 +38,7 @@ class ModelSection:
         device: None: a GPU if there is one.
     """
 
-    path: str | None = None
+    path: Annotated[str, Field(min_length=1)] | None = None
     from_scratch: Annotated[Any, BeforeValidator(lambda v: _maybe(ScratchSpec, v))] = None
     tokenizer: str = "digits"
     lora: Annotated[Any, BeforeValidator(lambda v: _maybe(LoraSpec, v))] = None
@@ -69,7 +71,7 @@ class DataSection:
         curriculum: in which order examples are shown: a name, or ``{name: …, fields}``; None: shuffled.
     """
 
-    path: str | None = None
+    path: Annotated[str, Field(min_length=1)] | None = None
     task: Annotated[Any, BeforeValidator(lambda v: v if v is None else resolver(TASKS)(v))] = None
     split: str = "train"
     size: Annotated[int, Field(ge=1)] | None = None
@@ -130,7 +132,8 @@ def read_recipe(path: str | Path, assignments: tuple[str, ...] = ()) -> dict[str
     """Read a recipe file and apply ``--set`` assignments; nothing is checked yet."""
     path = resolve_path(str(path))
     if not path.is_file():
-        raise UserError(f"{path}: no such recipe; expected a YAML file")
+        raise UserError(f"{shorten(path, 160)}: no such recipe; expected a YAML file")
+    check_file(path, MOST_RECIPE)
     try:
         values = read_yaml(path.read_text(encoding="utf-8"), str(path))
     except UnicodeDecodeError:

@@ -1,9 +1,10 @@
 """What a model's name in a recipe or on the command line stands for: a path here, an asset, or a name on the hub."""
 
+import os
 import re
 from pathlib import Path
 
-from unmask.errors import UserError, did_you_mean
+from unmask.errors import UserError, did_you_mean, shorten
 
 ASSETS = Path(__file__).parent / "assets"
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
@@ -13,11 +14,22 @@ def resolve_path(path: str) -> Path:
     """Expand ``~`` and ``asset:NAME``.
 
     Raises:
-        UserError: there is no such asset.
+        UserError: there is no such asset, or no file could have that name.
     """
     if not path.startswith("asset:"):
         # Path("./x") forgets its dot, and "x" might be a name on the hub.
-        return Path(path).expanduser().absolute() if path.startswith((".", "~")) else Path(path)
+        try:
+            found = Path(path).expanduser().absolute() if path.startswith((".", "~")) else Path(path)
+            found.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # whoever reads it says what is expected there
+        except OSError as error:
+            raise UserError(f"'{shorten(path, 160)}' cannot be read: {error.strerror}; check the path") from None
+        except (ValueError, RuntimeError) as error:  # a NUL, a home of nobody
+            raise UserError(f"{shorten(repr(path), 160)} is no path: {error}; check it") from None
+        if not path:
+            raise UserError("expected a path, found an empty one; write it")
+        return found
     name = path.removeprefix("asset:")
     models = [f.parent for f in ASSETS.rglob("config.json")]
     known = sorted(str(f.relative_to(ASSETS)) for f in [*models, *ASSETS.rglob("*.yaml")])
@@ -33,4 +45,4 @@ def is_hub_name(path: str) -> bool:
     (True, False, False)
     """
     is_path = path.startswith((".", "~", "/", "asset:")) or path.endswith(".gguf")
-    return not is_path and _HUB_NAME.fullmatch(path) is not None and not Path(path).exists()
+    return not is_path and len(path) < 200 and _HUB_NAME.fullmatch(path) is not None and not os.path.lexists(path)

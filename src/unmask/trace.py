@@ -19,10 +19,11 @@ from typing import Any
 
 from unmask.decoding import Step
 from unmask.errors import UserError
+from unmask.foreign import read_text
 from unmask.models import LoadedModel
 from unmask.provenance import versions
+from unmask.trace_format import FORMAT, check_lines
 
-FORMAT = 1
 PLAIN = (bool, int, float, str, type(None))
 
 
@@ -166,19 +167,16 @@ def read_trace(path: str | Path) -> Trace:
     """
     path = Path(path)
     try:
-        header, *lines = [json.loads(line) for line in path.read_text("utf-8").split("\n") if line.strip()]
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); expected a trace of unmask generate") from None
+        texts = [line for line in read_text(path).split("\n") if line.strip()]
+    except UserError as error:
+        raise UserError(f"{error}; expected a trace, written with --save-trace") from None
+    try:
+        header, *lines = [json.loads(line) for line in texts]
     except (ValueError, RecursionError):
         raise UserError(
             f"{path}: expected a trace, JSON Lines, found something else; write one with --save-trace"
         ) from None
-    if not isinstance(header, dict) or header.get("unmask_trace") != FORMAT:
-        raise UserError(f"{path}:1: expected the header of a trace of format {FORMAT}; write one with --save-trace")
-    needed = {"index", "row", "block", "offsets", "ids", "texts", "probabilities", "taken_back", "continues"}
-    for number, line in enumerate(lines, 2):
-        if not isinstance(line, dict) or not needed <= set(line):
-            raise UserError(f"{path}:{number}: expected a forward with {', '.join(sorted(needed))}")
+    check_lines(path, header, lines)
     return Trace(header=header, lines=lines)
 
 

@@ -5,6 +5,9 @@ before. So what a model can do is found by calling it, never read off a signatur
 the reason that people are given. No other file imports transformers, but ``train/trainer.py``, which owns its Trainer.
 """
 
+import importlib
+import inspect
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +23,7 @@ from transformers.cache_utils import Cache as Cache
 from transformers.cache_utils import CacheLayerMixin as CacheLayerMixin
 
 from unmask.errors import UserError, did_you_mean
+from unmask.templating import TemplateRefusedError, render
 
 CACHE_ARGUMENTS = ("cache", "past_key_values")  # from 5.24 on, before
 FAILURES = (TypeError, ValueError, RuntimeError, IndexError, AttributeError)  # what a foreign forward may raise
@@ -156,13 +160,14 @@ def new_config(model_type: str, fields: Mapping[str, Any]) -> Any:
     return transformers.CONFIG_MAPPING[model_type](**fields)
 
 
-def read_config(folder: Path) -> Any:
-    """Return the configuration of a folder; code that lies in it is not run.
-
-    Raises:
-        ValueError, KeyError: transformers does not know it.
-    """
-    return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+def source_of(model_type: str) -> str:
+    """Return the source of all that reads the configuration of a known ``model_type``."""
+    config = transformers.CONFIG_MAPPING[model_type]
+    modules = {config.__module__, transformers.PreTrainedConfig.__module__, "transformers.modeling_rope_utils"}
+    for mapping in (transformers.MODEL_FOR_CAUSAL_LM_MAPPING, transformers.MODEL_FOR_MASKED_LM_MAPPING):
+        if config in mapping:
+            modules.add(mapping[config].__module__)
+    return "\n".join(inspect.getsource(importlib.import_module(name)) for name in sorted(modules))
 
 
 def new_model(config: Any, *, masked: bool = False) -> Any:
@@ -174,11 +179,14 @@ def new_model(config: Any, *, masked: bool = False) -> Any:
     return _auto_class(masked).from_config(config)
 
 
-def read_model(folder: Path, *, dtype: torch.dtype | None, masked: bool, pickled: bool) -> tuple[Any, dict[str, Any]]:
+def read_model(
+    folder: Path, config: Any, *, dtype: torch.dtype | None, masked: bool, pickled: bool
+) -> tuple[Any, dict[str, Any]]:
     """Read the weights of a folder; code that lies in it is not run.
 
     Args:
-        folder: with ``config.json`` and weights.
+        folder: with weights.
+        config: of the model.
         dtype: of the weights; as they are stored if None.
         masked: whether it is a masked language model.
         pickled: whether the weights are ``.bin`` files.
@@ -195,8 +203,10 @@ def read_model(folder: Path, *, dtype: torch.dtype | None, masked: bool, pickled
     try:
         return _auto_class(masked).from_pretrained(
             folder,
+            config=config,
             dtype=dtype or "auto",
             trust_remote_code=False,
+            local_files_only=True,
             use_safetensors=not pickled,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
@@ -256,17 +266,17 @@ def read_tokenizer(folder: Path) -> Any:
     Raises:
         ValueError, OSError: transformers has no such class, or the files are incomplete.
     """
-    return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
 
 
 def read_tokenizer_file(folder: Path) -> Any:
     """Return the tokenizer that ``tokenizer.json`` holds, whatever class the folder names."""
-    return transformers.PreTrainedTokenizerFast.from_pretrained(folder)
+    return transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
 
 
 def read_tokenizer_as(name: str, folder: Path) -> Any:
     """Return the tokenizer of a folder, read by the stock class of this name."""
-    return getattr(transformers, name).from_pretrained(folder)
+    return getattr(transformers, name).from_pretrained(folder, local_files_only=True)
 
 
 def byte_letters() -> dict[str, int]:
@@ -285,12 +295,49 @@ def render_chat(tokenizer: Any, messages: Sequence[Mapping[str, Any]], *, opened
         opened: whether the opening of the next assistant turn is added.
         columns: further variables of the template, such as ``tools``.
 
+    The template runs in a child process under limits; see ``unmask.templating``.
+
     Raises:
-        Exception: whatever the template raises.
+        TemplateRefusedError: the template does not take these turns.
+        TemplateStoppedError: the template took too much time or memory, or wrote too much.
     """
     turns = [dict(message) for message in messages]
-    text: str = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=opened, **columns)
+    name = str(getattr(tokenizer, "name_or_path", "") or "")
+    try:
+        with _elsewhere(name):
+            text: str = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=opened, **columns)
+    except UserError:
+        raise
+    except Exception as error:
+        raise TemplateRefusedError(f"{type(error).__name__}: {error}", name) from error
     return text
+
+
+_SWAPPING = threading.Lock()
+
+
+@contextmanager
+def _elsewhere(name: str) -> Iterator[None]:
+    """Have transformers prepare the variables of templates, and leave compiling and rendering to the child process."""
+    module = transformers.utils.chat_template_utils
+    with _SWAPPING:
+        compile_here = module._compile_jinja_template
+        module._compile_jinja_template = lambda source: _Elsewhere(source, name)
+        try:
+            yield
+        finally:
+            module._compile_jinja_template = compile_here
+
+
+@dataclass(frozen=True)
+class _Elsewhere:
+    """Stands for a compiled template."""
+
+    source: str
+    name: str
+
+    def render(self, **values: Any) -> str:
+        return render(self.source, values, name=self.name)
 
 
 # Messages

@@ -124,7 +124,7 @@ NOT_TRACES = {
     "no header": ('{"loss": 1}', r"t.jsonl:1: expected the header of a trace of format 1"),
     "newer": ('{"unmask_trace": 2}', "expected the header of a trace of format 1"),
     "no forward": (
-        '{"unmask_trace": 1, "rows": []}\n{"index": 0}',
+        '{"unmask_trace": 1, "rows": [], "eos_ids": [], "block_size": 4}\n{"index": 0}',
         "t.jsonl:2: expected a forward with block, continues",
     ),
 }

@@ -3,12 +3,13 @@
 import json
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import typer
 
-from unmask.errors import UserError
+from unmask.errors import UserError, shorten
+from unmask.foreign import read_text
+from unmask.sources import resolve_path
 
 SHORTCUTS = {"selection": "threshold", "proposal": "temperature"}  # a part, and the field that is short for one
 
@@ -64,10 +65,11 @@ def _constraint(regex: str | None, json_schema: str | None) -> Any:
     if json_schema is not None:
         is_text = json_schema.lstrip().startswith("{")
         try:
-            schema = json.loads(json_schema if is_text else Path(json_schema).expanduser().read_text())
-        except (OSError, ValueError, RecursionError) as error:
+            schema = json.loads(json_schema if is_text else read_text(resolve_path(json_schema)))
+        except (UserError, OSError, ValueError, RecursionError) as error:
             raise UserError(
-                f"--json-schema: expected a JSON object or a file with one, found {json_schema[:60]!r} ({error})"
+                f"--json-schema: expected a JSON object or a file with one, found {json_schema[:60]!r} "
+                f"({shorten(error, 160)})"
             ) from error
     found = constraint_of(regex=regex, json_schema=schema)
     check_pattern(found)

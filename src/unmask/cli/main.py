@@ -1,52 +1,104 @@
 """The command line. Commands import what they need when they run, so that ``--help`` answers at once."""
 
-import errno
 import importlib
+import os
+import shlex
 import sys
+import tempfile
+import traceback
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from unmask.errors import Interrupted, UserError, printable
+from unmask.errors import UserError, printable, shorten
 
 COMMANDS = (
     "quickstart", "sft", "generate", "chat", "plot", "evaluate", "likelihood", "study", "analyze", "preview",
     "check", "inspect", "methods", "tasks", "convert",
 )  # fmt: skip
-OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR)
-"""What the machine refuses: the user's to mend. Any other OSError is ours."""
+LONGEST = 400
+"""Characters of a line about an error."""
+FULL = ("No space left on device", "Disk quota exceeded", "File too large")
+"""How libraries that raise no OSError say that a disk is full."""
 
 
 class OneLineErrors(TyperGroup):
-    """A user's mistake is one line a problem on stderr and exit code 2; ours keeps its traceback and exits with 1."""
+    """Whatever goes wrong is one line a problem on stderr.
+
+    Exit codes: 2 for a user's mistake and for what the machine refuses, 130 or 143 when interrupted, 141 when nobody reads the
+    output any more, 70 for a fault of unmask, whose traceback goes to a file.
+    """
 
     def main(self, *args: Any, **options: Any) -> NoReturn:
         """Run a command and leave with its exit code."""
         try:
             code = super().main(*args, **{**options, "standalone_mode": False})
-        except Interrupted as error:
-            fail([str(error)], code=128 + error.number)
+            sys.stdout.flush()
         except UserError as error:
-            fail([problem.removeprefix(": ") for problem in getattr(error, "problems", [str(error)])])
+            fail([problem.removeprefix(": ") for problem in getattr(error, "problems", [str(error)])], error.code)
         except typer.Abort:
             fail(["interrupted"], code=130)
-        except OSError as error:
-            if error.errno not in OUTSIDE:
-                raise
-            fail([f"{error.filename or 'writing'}: {error.strerror}; mend that, or write elsewhere"])
-        except Exception as error:
-            if not hasattr(error, "format_message"):
-                raise
-            fail([_usage(error)])
+        except BrokenPipeError:
+            _leave_quietly()
+        except SystemExit as leaving:
+            if isinstance(leaving.__context__, BrokenPipeError):  # as rich and click do
+                _leave_quietly()
+            raise
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # libraries in Rust raise some that are no Exception
+            if hasattr(error, "format_message"):
+                fail([_usage(error)])
+            if outside := _outside(error):
+                fail([outside])
+            _last_resort(error)
         sys.exit(code if isinstance(code, int) else 0)
 
 
 def fail(problems: list[str], code: int = 2) -> NoReturn:
     """Print a line for each problem and leave."""
     for problem in problems:
-        typer.echo(printable(f"error: {' '.join(problem.split())}"), err=True)
+        typer.echo(printable(f"error: {shorten(problem, LONGEST)}"), err=True)
     sys.exit(code)
+
+
+def _outside(error: BaseException) -> str | None:
+    """Say what the machine refused, the user's to mend; None where it is another thing."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
+            place = shorten(cause.filename, 160) if cause.filename else "reading or writing"
+            return f"{place}: {cause.strerror}; mend that, or write elsewhere"
+        said = str(cause)[:4000]
+        if isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError" or "can't allocate" in said:
+            return "out of memory; write a smaller batch, text or model, or take a larger machine"
+        if full := next((text for text in FULL if text in said), None):
+            return f"writing: {full}; make room, or write elsewhere"
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _last_resort(error: BaseException) -> NoReturn:
+    """Put a traceback into a file, and say in one line where it is."""
+    what = shorten(f"{type(error).__name__}: {str(error)[:4000]}", 160)
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="unmask-traceback-", suffix=".txt")
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{shlex.join(sys.argv)}\n\n")
+            traceback.print_exception(error, file=file)
+        where = f"the traceback is in {name}"
+    except (OSError, RecursionError, MemoryError) as unwritten:
+        where = f"its traceback could not be written ({shorten(unwritten, 60)})"
+    fail([f"{what}; this is a fault of unmask, please report it; {where}"], code=70)
+
+
+def _leave_quietly() -> NoReturn:
+    """Leave when nobody reads what is written; the interpreter would complain when it closes the stream."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(141)
 
 
 def _usage(error: Any) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 from unmask.data.json_files import json_rows
 from unmask.data.parse import without_nulls
 from unmask.data.rows import BadRow
-from unmask.errors import UserError, not_utf8
+from unmask.errors import UserError, not_utf8, shorten
+from unmask.foreign import check_file
 
 Rows = Iterator[tuple[str, Any]]
 """(place, the row or the ``BadRow`` it turned out to be)."""
@@ -27,7 +28,7 @@ def rows_of(path_or_name: str | Path, split: str) -> Rows:
     try:
         is_folder, exists = path.is_dir(), path.exists()
     except OSError as error:  # a name that is too long, a folder that may not be looked into
-        raise UserError(f"{name}: expected a data file, found: {error.strerror}") from error
+        raise UserError(f"{shorten(name, 160)}: expected a data file, found: {error.strerror}") from error
     if is_folder:
         inside = sorted(p.name for p in path.iterdir() if _reader(p.name))
         files = f"write one of its files: {', '.join(inside[:5])}" if inside else "it holds no file of a known kind"
@@ -35,7 +36,7 @@ def rows_of(path_or_name: str | Path, split: str) -> Rows:
     if exists:
         return _file(path, name)
     if _reader(name) or not HUB_NAME.fullmatch(name) or isinstance(path_or_name, Path):
-        raise UserError(f"{name}: expected a data file, found none; check the path{_nearby(path)}")
+        raise UserError(f"{shorten(name, 160)}: expected a data file, found none; check the path{_nearby(path)}")
     return _hub(name, split)
 
 
@@ -44,7 +45,7 @@ def _file(path: Path, name: str) -> Rows:
     if read is None:
         raise UserError(f"{name}: expected a file that ends with {', '.join(READERS)}; convert it to one of these")
     try:
-        if path.stat().st_size == 0:
+        if check_file(path) == 0:
             raise UserError(f"{name}: expected rows, found an empty file")
         rows = read(path, name)
         first = next(rows, None)

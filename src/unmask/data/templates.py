@@ -27,6 +27,7 @@ from unmask.data.rendered import (
 )
 from unmask.data.rows import BadRow, Difficulty, Message, Record
 from unmask.errors import UserError
+from unmask.templating import TemplateRefusedError
 
 Tools = Sequence[Mapping[str, Any]]
 
@@ -338,9 +339,8 @@ def _render(tokenizer: Any, messages: Sequence[Message], tools: Tools = (), *, o
 
     try:
         return render_chat(tokenizer, messages, opened=opened, tools=list(tools) or None)
-    except Exception as error:  # a template is a program, and may fail in any way on turns that it does not take
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        detail = f"expected turns that the chat template takes, found {_roles(messages)}: {reason}"
+    except TemplateRefusedError as error:  # of one that goes beyond its limits, no other turns are tried
+        detail = f"expected turns that the chat template takes, found {_roles(messages)}: {error.reason}"
         raise BadRow("refused by the chat template", detail) from error
 
 

@@ -9,12 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unmask.errors import UserError
+from unmask.errors import UserError, shorten
+from unmask.foreign import foreign
+from unmask.models.adapter_config import adapter_config
 from unmask.models.checkpoints import ADAPTER_CONFIG, Checkpoint, parse_dtype, pick_device, read_json
 from unmask.models.denoiser import LoadedModel
 from unmask.models.facts import AdapterBase, Facts
+from unmask.models.families.base import check_complete
 from unmask.models.fingerprint import fingerprint
 from unmask.models.heads import load_heads
+from unmask.models.weights import read_header, read_headers
 
 SIDECAR = "unmask_adapter.json"
 ROWS = "unmask_rows.safetensors"
@@ -56,14 +60,17 @@ def load_adapter(
         dtype: see ``load``.
         overrides: further arguments of ``load``; those that are given outrank the sidecar.
     """
-    from peft import PeftModel
+    from peft import PeftModel, get_peft_model_state_dict
 
     from unmask.models.load import load
     from unmask.models.read import read_tokenizer
 
     sidecar = read_json(where.folder / SIDECAR)
+    _check_sidecar(sidecar, where)
+    stored = read_headers([_adapter_weights(where)])
+    config = adapter_config(where.folder / ADAPTER_CONFIG, stored)
     source = base or sidecar.get("base") or read_json(where.folder / ADAPTER_CONFIG).get("base_model_name_or_path")
-    if not source:
+    if not isinstance(source, (str, Path)) or not str(source):
         raise UserError(f"the adapter '{where.source}' does not name its base; write base=…")
     given = {name: value for name, value in overrides.items() if value is not None}
     if sidecar and (fixed := sorted({"mask_token", "mask_id"} & given.keys())):
@@ -88,11 +95,31 @@ def load_adapter(
     if (wanted := parse_dtype(dtype)) is not None:
         for weight in lm.model.parameters():  # model.to(dtype) would round the rotary frequencies too
             weight.data = weight.data.to(wanted)
-    model = PeftModel.from_pretrained(lm.model, where.folder, is_trainable=True)
+    with foreign(f"the adapter '{shorten(where.source, 120)}' cannot be put on its base"):
+        model = PeftModel.from_pretrained(lm.model, where.folder, is_trainable=True, config=config)
+        needed = set(get_peft_model_state_dict(model, save_embedding_layers=False))
+    missing, unexpected = sorted(needed - stored.keys()), sorted(stored.keys() - needed)
+    check_complete("LoRA", missing=missing, unexpected=unexpected)
     tokenizer = read_tokenizer(where.folder) or lm.tokenizer
     adapted = replace(lm, model=model.eval(), tokenizer=tokenizer, source=where.source, adapter=kept)
     load_heads(adapted, where.folder)
     return adapted
+
+
+def _check_sidecar(sidecar: dict[str, Any], where: Checkpoint) -> None:
+    """Refuse a sidecar that is not as it was written."""
+    facts = sidecar.get("facts")
+    kinds = {"base": str, "base_dtype": str, "base_fingerprint": str, "facts": dict}
+    is_whole = all(isinstance(sidecar.get(name), kind) for name, kind in kinds.items())
+    if sidecar and not (is_whole and {"added_rows", "mask_id"} <= facts.keys()):
+        raise UserError(f"expected {', '.join(kinds)} in '{where.folder / SIDECAR}', found another thing")
+
+
+def _adapter_weights(where: Checkpoint) -> Path:
+    file = where.folder / "adapter_model.safetensors"
+    if not file.exists():
+        raise UserError(f"expected adapter_model.safetensors in '{where.source}', found none; was it copied whole?")
+    return file
 
 
 def _load_base(
@@ -125,8 +152,11 @@ def _mask_rows(lm: LoadedModel) -> dict[str, Tensor]:
 def _restore_rows(lm: LoadedModel, folder: Path) -> None:
     from safetensors.torch import load_file
 
+    read_header(folder / ROWS)
     saved = load_file(folder / ROWS)
     for name, table in _tables(lm.model).items():
+        if name not in saved or saved[name].shape != table[lm.mask_id].shape:
+            raise UserError(f"expected the row '{name}' of the mask token, as wide as the model, in '{folder / ROWS}'")
         table[lm.mask_id] = saved[name].to(table)
 
 

@@ -1,13 +1,14 @@
 """Finds what a path names and reads it without running any of its code."""
 
-import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from unmask.errors import UserError
+from unmask.errors import UserError, shorten
+from unmask.foreign import read_object, reason_of
 from unmask.models.families import FAMILIES, Family
 from unmask.sources import is_hub_name, resolve_path
 from unmask.transformers_api import knows
@@ -80,39 +81,44 @@ def _fetch(name: str, allow_pickle: bool) -> Path:
 
 def first_line(error: Exception) -> str:
     """Return the start of a foreign error's message, for messages of one line."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]
+    return reason_of(error)
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Read a JSON file; an absent one is empty."""
-    if not file.is_file():
-        return {}
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"expected a JSON object in '{file}': {error}") from error
+    """Read a JSON object; an absent file is an empty one."""
+    return read_object(file) if os.path.lexists(file) else {}
 
 
 def weight_files(folder: Path, *, allow_pickle: bool) -> list[Path]:
     """List the weight files of a folder: safetensors, or ``.bin`` if the user allows pickles."""
     for suffix in ("safetensors", "bin"):
         index = next(iter(sorted(folder.glob(f"*.{suffix}.index.json"))), None)
-        if index is not None:
-            files = [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
-        else:
-            files = sorted(f for f in folder.glob(f"*.{suffix}") if f.stem in ("model", "pytorch_model"))
+        whole = sorted(f for f in folder.glob(f"*.{suffix}") if f.stem in ("model", "pytorch_model"))
+        files = _shards(folder, index) if index is not None and not whole else whole
         if not files:
             continue
         if suffix == "bin" and not allow_pickle:
             raise UserError(
                 f"'{folder}' has pickled weights only ({files[0].name}); write allow_pickle=True if you trust it"
             )
-        absent = [f.name for f in files if not f.is_file()]
+        absent = [f.name for f in files if not f.exists()]
         if absent:
             raise UserError(f"{index.name if index else folder} names {absent[0]}, which is not in '{folder}'")
         return files
     raise UserError(f"expected model.safetensors in '{folder}', found no weights; was the download cut short?")
+
+
+def _shards(folder: Path, index: Path) -> list[Path]:
+    """List the files that an index names, all of which must lie beside it."""
+    named = read_json(index).get("weight_map")
+    if not isinstance(named, dict) or not named or not all(isinstance(name, str) for name in named.values()):
+        raise UserError(f"expected weight_map, the file of each tensor, in '{shorten(index, 120)}'")
+    names = sorted(set(named.values()))
+    for name in names:
+        if name != Path(name).name or name.startswith(".") or not name.endswith((".safetensors", ".bin")):
+            found = shorten(repr(name), 80)
+            raise UserError(f"expected names of files beside it in '{shorten(index, 120)}', found {found}")
+    return [folder / name for name in names]
 
 
 def family_of(config: dict[str, Any]) -> Family | None:
@@ -124,8 +130,8 @@ def family_of(config: dict[str, Any]) -> Family | None:
         return None
     known = ", ".join(sorted(FAMILIES))
     raise UserError(
-        f"config.json says model_type={model_type!r}, which neither transformers nor unmask ({known}) knows without "
-        f"running the checkpoint's own code"
+        f"config.json says model_type={shorten(repr(model_type), 60)}, which neither transformers nor unmask ({known}) "
+        f"knows without running the checkpoint's own code"
     )
 
 

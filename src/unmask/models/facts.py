@@ -1,10 +1,10 @@
 """What a checkpoint must tell so that training, decoding and serving agree; written to ``config.unmask``."""
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, get_args
 
 from unmask.attention import Attention, Grid
-from unmask.errors import UserError, did_you_mean
+from unmask.errors import UserError, did_you_mean, shorten
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +43,53 @@ class Facts:
     @classmethod
     def from_config(cls, written: dict[str, Any]) -> "Facts":
         """Read ``config.unmask`` back."""
-        known = {f.name for f in fields(cls)}
-        for name in written:
-            if name not in known:
-                raise UserError(f"unknown key config.unmask.{name}; {did_you_mean(name, known)}")
+        check_facts(written)
         try:
             return cls(**{**written, "eos_ids": tuple(written["eos_ids"])})
         except (KeyError, TypeError) as error:
             raise UserError(f"config.unmask must name mask_id, eos_ids, filler_id and vocab_size: {error}") from error
+
+
+def check_facts(written: Any) -> None:
+    """Refuse a ``config.unmask`` that holds what it cannot hold; it may hold less than all.
+
+    Raises:
+        UserError: an unknown key, or a value of another kind.
+    """
+    if not isinstance(written, dict):
+        raise UserError(f"config.unmask: expected an object, found {shorten(repr(written), 60)}")
+    for name, value in written.items():
+        if name not in _KINDS:
+            raise UserError(f"unknown key config.unmask.{shorten(name, 40)}; {did_you_mean(name, _KINDS)}")
+        if not _fits(name, value):
+            raise UserError(f"config.unmask.{name}: expected {_KINDS[name]}, found {shorten(repr(value), 60)}")
+
+
+_KINDS = {
+    **dict.fromkeys(("mask_id", "filler_id", "vocab_size", "added_rows"), "a whole number"),
+    **dict.fromkeys(("shift", "native_bidirectional"), "true or false"),
+    "block_size": "a whole number from 1, or null",
+    "eos_ids": "a list of whole numbers",
+    "attention": ", ".join(get_args(Attention)),
+    "grid": ", ".join(get_args(Grid)),
+}
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Return whether a fact can have a value."""
+    if name == "eos_ids":
+        return isinstance(value, (list, tuple)) and len(value) > 0 and all(_is_count(v) for v in value)
+    if name in ("attention", "grid"):
+        return value in _KINDS[name].split(", ") if isinstance(value, str) else False
+    if name in ("shift", "native_bidirectional"):
+        return isinstance(value, bool)
+    if name == "block_size":
+        return value is None or (_is_count(value) and value >= 1)
+    return _is_count(value)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and abs(value) < 2**31
 
 
 @dataclass(frozen=True, kw_only=True)

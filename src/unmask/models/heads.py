@@ -1,10 +1,13 @@
 """Heads on disk: their weights beside the model's, and a note of the weights that they were trained with."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unmask.errors import UserError
+from unmask.errors import UserError, shorten
+from unmask.foreign import foreign
+from unmask.models.weights import read_header
 
 if TYPE_CHECKING:
     from unmask.models.denoiser import LoadedModel
@@ -30,10 +33,16 @@ def load_heads(lm: "LoadedModel", folder: Path) -> None:
     Raises:
         UserError: they were trained with other weights, or do not fit.
     """
+    if not os.path.lexists(folder / FILE):
+        return
+    read_header(folder / FILE)
+    with foreign(f"the heads in '{shorten(folder / FILE, 120)}' cannot be attached"):
+        _attach(lm, folder)
+
+
+def _attach(lm: "LoadedModel", folder: Path) -> None:
     from safetensors import safe_open
 
-    if not (folder / FILE).is_file():
-        return
     with safe_open(folder / FILE, framework="pt", device=str(lm.device)) as file:  # type: ignore[no-untyped-call]
         note = file.metadata()
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping

@@ -8,10 +8,11 @@ from typing import Any, get_args
 import torch
 
 from unmask.attention import Attention
-from unmask.errors import UserError
+from unmask.errors import UserError, shorten
+from unmask.foreign import foreign
 from unmask.models.checkpoints import locate, parse_dtype, pick_device
 from unmask.models.denoiser import LoadedModel
-from unmask.models.facts import Facts
+from unmask.models.facts import Facts, check_facts
 from unmask.models.heads import load_heads
 from unmask.models.probe import settle_attention
 from unmask.models.read import Parts, read_parts
@@ -58,6 +59,26 @@ def load(
         raise UserError(f"block_size must be at least 1, found {block_size}")
     if attention not in (None, *get_args(Attention)):
         raise UserError(f"attention must be one of {', '.join(get_args(Attention))}, found {attention!r}")
+    with foreign(f"the model '{shorten(path, 120)}' cannot be loaded"):
+        return _load(
+            path, device=device, dtype=dtype, mask_token=mask_token, mask_id=mask_id, shift=shift, attention=attention,
+            block_size=block_size, allow_pickle=allow_pickle, base=base,
+        )  # fmt: skip
+
+
+def _load(
+    path: str | Path,
+    *,
+    device: torch.device | str | None,
+    dtype: torch.dtype | str | None,
+    mask_token: str | None,
+    mask_id: int | None,
+    shift: bool | None,
+    attention: Attention | None,
+    block_size: int | None,
+    allow_pickle: bool,
+    base: str | Path | None,
+) -> LoadedModel:
     where = locate(path, allow_pickle=allow_pickle)
     if where.kind != "gguf" and (changed := edited(where.folder)):
         LOG.warning("%s: %s changed since it was saved; loaded as found", where.folder, ", ".join(changed))
@@ -90,6 +111,8 @@ def load(
 def _settle(parts: Parts, *, mask_token: str | None, mask_id: int | None, chosen: dict[str, Any]) -> Facts:
     """Put together what the user says, what the checkpoint says, and what its family implies, in this order."""
     model, tokenizer, config, family = parts.model, parts.tokenizer, parts.config, parts.family
+    written = config.get("unmask") or {}
+    check_facts(written)
     found, added = find_mask(config, tokenizer, token=mask_token, id_=mask_id), 0
     if found is None:
         found, added = add_mask(model, tokenizer, mask_token)
@@ -104,7 +127,6 @@ def _settle(parts: Parts, *, mask_token: str | None, mask_id: int | None, chosen
         "grid": family.grid if family else "answer",
         "block_size": config.get("block_size", family.block_size) if family else None,
     }
-    written = config.get("unmask") or {}
     given = {name: value for name, value in chosen.items() if value is not None}
     facts = Facts.from_config({**implied, **written, **given, "mask_id": found, "vocab_size": rows})
     facts = replace(facts, added_rows=facts.added_rows or added)

@@ -4,15 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from unmask.errors import UserError
-from unmask.models.checkpoints import Checkpoint, family_of, first_line, read_json, weight_files
+from unmask.foreign import foreign
+from unmask.models.checkpoints import Checkpoint, family_of, read_json, weight_files
+from unmask.models.config_file import check_model, check_sizes, read_config_file, stock_config
+from unmask.models.facts import check_facts
 from unmask.models.lora import LoraSpec, resolve_targets
 from unmask.models.probe import local_layers
-from unmask.models.read import read_tokenizer
+from unmask.models.read import empty_model, is_masked, read_tokenizer
 from unmask.models.tokens import Ends, check_mask, find_ends, find_mask
-from unmask.transformers_api import FAILURES, learn_call, new_config, new_model, read_config
+from unmask.models.weights import Stored, read_headers
+from unmask.transformers_api import FAILURES, learn_call, new_config
 from unmask.types import Traits
 
 
@@ -39,7 +41,8 @@ class Outline:
     def ask(self, question: Callable[[], Any]) -> Any:
         """Return the answer, or note the problem."""
         try:
-            return question()
+            with foreign("it cannot be loaded"):
+                return question()
         except UserError as error:
             self.problems.append(str(error))
             return None
@@ -57,13 +60,16 @@ def outline(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpec 
     if where.kind != "folder":
         found.tokenizer = found.ask(lambda: read_tokenizer(where.folder)) if where.kind == "adapter" else None
         return found
-    config = found.ask(lambda: read_json(where.folder / "config.json")) or {}
-    family = found.ask(lambda: family_of(config))
+    config = found.ask(lambda: read_config_file(where.folder)) or {}
+    family = found.ask(lambda: family_of(config)) if not found.problems else None
+    if found.problems:
+        return found
+    found.ask(lambda: check_facts(config.get("unmask") or {}))
     if found.problems:
         return found
     found.tokenizer = found.ask(lambda: read_tokenizer(where.folder, family))
-    found.ask(lambda: weight_files(where.folder, allow_pickle=False))
-    model = found.ask(lambda: _empty(where, config, family))
+    stored = found.ask(lambda: read_headers(weight_files(where.folder, allow_pickle=False))) or {}
+    model = found.ask(lambda: _empty(config, family, stored))
     if model is None:
         return found
     found.model = model
@@ -97,11 +103,10 @@ def _traits(model: Any, config: dict[str, Any], family: Any) -> Traits | None:
     )
 
 
-def _empty(where: Checkpoint, config: dict[str, Any], family: Any) -> Any:
-    masked = family is None and any(name.endswith("ForMaskedLM") for name in config.get("architectures") or [])
-    try:
-        stock = read_config(where.folder) if family is None else new_config(*family.convert(config))
-        with torch.device("meta"):
-            return new_model(stock, masked=masked)
-    except (ValueError, KeyError) as error:
-        raise UserError(f"transformers has no language model for '{where.source}': {first_line(error)}") from error
+def _empty(config: dict[str, Any], family: Any, stored: dict[str, Stored]) -> Any:
+    check_sizes(config, stored)
+    with foreign("transformers refuses config.json", "mend it"):
+        stock = stock_config(config) if family is None else new_config(*family.convert(config))
+    model = empty_model(stock, masked=family is None and is_masked(config))
+    check_model(model, stored)
+    return model

@@ -1,5 +1,6 @@
 """Reads the weights, the configuration and the tokenizer of a checkpoint, before anything is made of them."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,14 @@ import torch
 from torch import nn
 
 from unmask import transformers_api
-from unmask.errors import UserError
+from unmask.errors import UserError, shorten
+from unmask.foreign import foreign
 from unmask.models.checkpoints import Checkpoint, family_of, first_line, parse_dtype, read_json, weight_files
+from unmask.models.config_file import check_model, check_sizes, read_config_file, stock_config
 from unmask.models.families.base import Family, check_complete, load_family
+from unmask.models.gguf_file import check_gguf
+from unmask.models.tokenizer_files import TOKENIZER_FILES, check_tokenizer, tokenizer_folder
+from unmask.models.weights import read_headers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +50,19 @@ def read_parts(where: Checkpoint, dtype: torch.dtype | None, allow_pickle: bool)
     """
     if where.kind == "gguf":
         return _read_gguf(where, dtype or torch.float32)
-    config = read_json(where.folder / "config.json")
-    if not config:
-        raise UserError(f"expected config.json in '{where.source}', found none")
+    config = read_config_file(where.folder)
     family = family_of(config)
     files = weight_files(where.folder, allow_pickle=allow_pickle)
-    masked = any(name.endswith("ForMaskedLM") for name in config.get("architectures") or [])
-    if family is not None:
-        model = load_family(family, config, files, dtype or _written_dtype(config))
-    else:
-        model = _read_stock(where.folder, dtype, masked=masked, pickled=files[0].suffix == ".bin")
+    stored = read_headers(files)
+    check_sizes(config, stored)
+    masked = is_masked(config)
+    with foreign(f"the weights of '{shorten(where.source, 120)}' cannot be read"):
+        if family is not None:
+            model = load_family(family, config, files, dtype or _written_dtype(config))
+        else:
+            stock = stock_config(config)
+            check_model(empty_model(stock, masked=masked), stored)
+            model = _read_stock(where.folder, stock, dtype, masked=masked, pickled=files[0].suffix == ".bin")
     return Parts(
         model=model,
         tokenizer=read_tokenizer(where.folder, family),
@@ -64,9 +73,23 @@ def read_parts(where: Checkpoint, dtype: torch.dtype | None, allow_pickle: bool)
     )
 
 
-def _read_stock(folder: Path, dtype: torch.dtype | None, *, masked: bool, pickled: bool) -> nn.Module:
+def is_masked(config: dict[str, Any]) -> bool:
+    """Tell whether a configuration is of a masked language model; a causal one if it does not say."""
+    names = config.get("architectures") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"config.json: expected a list of names for architectures, found {shorten(repr(names), 60)}")
+    return any(name.endswith("ForMaskedLM") for name in names)
+
+
+def empty_model(stock: Any, *, masked: bool) -> nn.Module:
+    """Build a model without memory."""
+    with foreign("transformers has no language model for this config.json", "check the folder"), torch.device("meta"):
+        return transformers_api.new_model(stock, masked=masked)
+
+
+def _read_stock(folder: Path, stock: Any, dtype: torch.dtype | None, *, masked: bool, pickled: bool) -> nn.Module:
     try:
-        model, report = transformers_api.read_model(folder, dtype=dtype, masked=masked, pickled=pickled)
+        model, report = transformers_api.read_model(folder, stock, dtype=dtype, masked=masked, pickled=pickled)
     except ValueError as error:
         raise UserError(f"transformers has no language model for '{folder}': {first_line(error)}") from error
     for name, found, wanted in sorted(report["mismatched_keys"]):
@@ -84,10 +107,10 @@ def _read_gguf(where: Checkpoint, dtype: torch.dtype) -> Parts:
         import gguf  # noqa: F401  # transformers' own message asks for a restart of "your runtime"
     except ImportError as error:
         raise UserError("reading a .gguf file needs the package gguf; run: pip install 'unmask[gguf]'") from error
-    try:
+    check_gguf(where.folder / where.file)
+    with foreign(f"transformers cannot read '{shorten(where.file, 120)}'"):
         model, tokenizer = transformers_api.read_gguf(where.folder, where.file, dtype)
-    except Exception as error:  # the readers of tensors and tokens raise bare exceptions
-        raise UserError(f"transformers cannot read '{where.file}': {first_line(error)}") from error
+        check_tokenizer(tokenizer)
     return Parts(
         model=model,
         tokenizer=tokenizer,
@@ -100,19 +123,27 @@ def _read_gguf(where: Checkpoint, dtype: torch.dtype) -> Parts:
 
 def read_tokenizer(folder: Path, family: Family | None = None) -> Any:
     """Read the tokenizer of a folder without running its code; None if it has none."""
-    if (folder / "tokenizer.json").is_file() and family is not None:
-        return transformers_api.read_tokenizer_file(folder)
-    if family is not None and family.tokenizer_class and (folder / "vocab.json").is_file():
-        return transformers_api.read_tokenizer_as(family.tokenizer_class, folder)
-    names = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
-    if not any((folder / name).is_file() for name in names):
+    if not any(os.path.lexists(folder / name) for name in TOKENIZER_FILES):
         return None
+    with tokenizer_folder(folder) as clean, foreign(f"the tokenizer of '{shorten(folder, 120)}' cannot be read"):
+        if (clean / "tokenizer.json").is_file() and family is not None:
+            found = transformers_api.read_tokenizer_file(clean)
+        elif family is not None and family.tokenizer_class and (clean / "vocab.json").is_file():
+            found = transformers_api.read_tokenizer_as(family.tokenizer_class, clean)
+        else:
+            found = _by_its_class(clean)
+        check_tokenizer(found)
+    found.name_or_path = str(folder)
+    return found
+
+
+def _by_its_class(folder: Path) -> Any:
     try:
         return transformers_api.read_tokenizer(folder)
-    except (ValueError, OSError) as error:
-        if (folder / "tokenizer.json").is_file():  # its class is the checkpoint's own code, its content is not
-            return transformers_api.read_tokenizer_file(folder)
-        raise UserError(f"found no tokenizer that transformers can read in '{folder}': {first_line(error)}") from error
+    except (ValueError, OSError):
+        if not (folder / "tokenizer.json").is_file():
+            raise
+        return transformers_api.read_tokenizer_file(folder)  # its class is the checkpoint's own code, its content not
 
 
 def _written_dtype(config: dict[str, Any]) -> torch.dtype | None:

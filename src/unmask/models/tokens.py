@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from unmask.errors import UserError
+from unmask.errors import UserError, shorten
 from unmask.models.facts import Facts
+from unmask.templating import TemplateRefusedError
 from unmask.transformers_api import render_chat
 
 ADDED_MASK = "<|mask|>"
@@ -116,7 +117,7 @@ def find_ends(config: dict[str, Any], generation: dict[str, Any], tokenizer: Any
         turn_end = _turn_end(tokenizer)
         eos = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
         written = [*_as_list(turn_end), *_as_list(eos), *written]
-    written = [token for token in written if token < rows]
+    written = [token for token in written if 0 <= token < rows]
     if not written:
         raise UserError(
             "found no end-of-text token in config.json, generation_config.json or the tokenizer; name one there"
@@ -143,7 +144,7 @@ def _turn_end(tokenizer: Any) -> int | None:
     chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": _PROBE_ANSWER}]
     try:
         text = render_chat(tokenizer, chat)
-    except Exception:  # a template may raise whatever it likes; the eos token remains
+    except TemplateRefusedError:  # the eos token remains
         return None
     _, found, after = text.rpartition(_PROBE_ANSWER)
     tokens = tokenizer(after, add_special_tokens=False)["input_ids"] if found else []
@@ -154,7 +155,11 @@ def _turn_end(tokenizer: Any) -> int | None:
 def _as_list(value: Any) -> list[int]:
     if value is None:
         return []
-    return [int(v) for v in value] if isinstance(value, (list, tuple)) else [int(value)]
+    values = list(value) if isinstance(value, (list, tuple)) else [value]
+    for token in values:
+        if type(token) is not int:
+            raise UserError(f"expected ids of tokens as eos_token_id and the like, found {shorten(repr(token), 60)}")
+    return values
 
 
 def check_mask(mask_id: int, *, rows: int, ends: Ends | Facts, pad_id: int | None) -> None:

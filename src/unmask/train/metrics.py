@@ -27,11 +27,13 @@ class MetricsFile:
 
     @staticmethod
     def read(path: Path) -> list[dict[str, Any]]:
-        """Read a file back, leaving out a last line that a kill cut short."""
+        """Read a file back, leaving out what is no line of metrics, such as one that a kill cut short."""
         lines = []
-        for line in path.read_text().splitlines() if path.exists() else []:
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
             try:
-                lines.append(json.loads(line))
-            except json.JSONDecodeError:
+                values = json.loads(line)
+            except (ValueError, RecursionError):
                 continue
+            if isinstance(values, dict) and isinstance(values.get("step"), int):
+                lines.append(values)
         return lines

@@ -21,6 +21,7 @@ from unmask.decoding.selection.quota import share
 from unmask.decoding.selection.unrefined import Unrefined
 from unmask.decoding.state import Candidates
 from unmask.errors import UserError
+from unmask.foreign import read_text
 
 Counts = Mapping[int, int]
 
@@ -34,10 +35,10 @@ def read_counts(path: str) -> Counts:
     """
     wanted = "expected the path of a JSON file {token id: count}"
     try:
-        found = json.loads(Path(path).read_text())
+        found = json.loads(read_text(Path(path)))
         return {int(token): int(count) for token, count in found.items()}
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{wanted}, found '{path}', which cannot be read ({error}); write one") from None
+    except UserError as error:
+        raise UserError(f"{wanted}, found another thing: {error}") from None
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise UserError(f"{wanted}, found something else in '{path}'; count tokens into such a file") from None
 

@@ -1,0 +1,86 @@
+"""The files of a tokenizer before a library reads them: bounded, and without what names other files or code."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from unmask.errors import UserError, shorten
+from unmask.foreign import check_file, read_object, walk
+from unmask.templating import LONGEST_SOURCE
+
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt",
+    "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "chat_template.json",
+)  # fmt: skip
+MOST = 256 * 2**20  # bytes of a file
+_LEFT_OUT = ("auto_map", "name_or_path", "trust_remote_code", "subfolder", "gguf_file", "token", "proxies", "cache_dir")
+_CODE = ("tokenizer_class", "processor_class", "feature_extractor_type", "image_processor_type")
+
+
+@contextmanager
+def tokenizer_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder with the tokenizer of another, fit to be read.
+
+    It is the folder itself where its files ask for nothing; else a temporary one with links to them, and a
+    ``tokenizer_config.json`` without the keys that name other files or code.
+
+    Raises:
+        UserError: a file is none, too large, or no JSON object.
+    """
+    for name in TOKENIZER_FILES:
+        if os.path.lexists(folder / name):
+            check_file(folder / name, 8 * LONGEST_SOURCE if name.startswith("chat_template") else MOST)
+    objects = {
+        name: read_object(folder / name, MOST)
+        for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.json")
+        if (folder / name).exists()
+    }
+    config = objects.get("tokenizer_config.json", {})
+    _check_values(config, folder / "tokenizer_config.json")
+    unwanted = [key for key, value in config.items() if _is_unwanted(key, value)]
+    if not unwanted:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="unmask-") as temporary:
+        clean = Path(temporary)
+        for entry in folder.iterdir():
+            if entry.suffix in (".json", ".txt", ".model", ".jinja") and entry.name != "tokenizer_config.json":
+                (clean / entry.name).symlink_to(entry.absolute())
+        kept = {key: value for key, value in config.items() if key not in unwanted}
+        (clean / "tokenizer_config.json").write_text(json.dumps(kept), encoding="utf-8")
+        yield clean
+
+
+def _is_unwanted(key: str, value: Any) -> bool:
+    return value is not None and (key in _LEFT_OUT or key.endswith("_file") or key.startswith("_"))
+
+
+def _check_values(config: dict[str, Any], file: Path) -> None:
+    for path, value in walk(config):
+        if path[-1] in _CODE and value is not None and not (isinstance(value, str) and value.isidentifier()):
+            found = shorten(repr(value), 60)
+            raise UserError(f"expected the name of a class for {path[-1]} in '{shorten(file, 120)}', found {found}")
+
+
+def check_tokenizer(tokenizer: Any) -> None:
+    """Use what the rest relies on, so that a tokenizer that cannot do it is refused where it is read.
+
+    Raises:
+        Exception: of any kind, the library's.
+    """
+    vocabulary = tokenizer.get_vocab()
+    if not vocabulary:
+        raise ValueError("it has no tokens")
+    lowest, highest = min(vocabulary.values()), max(vocabulary.values())
+    if lowest < 0 or highest > 4 * len(vocabulary) + 2**16:
+        raise ValueError(f"its ids go from {lowest:,} to {highest:,} for {len(vocabulary):,} tokens")
+    special = (tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id)
+    if any(value is not None and type(value) is not int for value in special):
+        raise ValueError(f"ids of its special tokens are no numbers: {special}")
+    tokenizer.decode(tokenizer("a b", add_special_tokens=True)["input_ids"])
+    if not isinstance(getattr(tokenizer, "chat_template", None), (str, dict, type(None))):
+        raise TypeError("its chat template is no text")
