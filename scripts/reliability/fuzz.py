@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import corpus  # of the tests
-
 from unmask.cli.main import app
 
 MOST_MIB = 1024

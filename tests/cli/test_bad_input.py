@@ -261,7 +261,7 @@ def test_folders_that_cannot_be_written(refused, recipe, models, tmp_path):
         "sft", recipe(), "--out", "file/run", says="file/run: cannot be made (Not a directory); choose another --out"
     )
     evaluation = ("eval", models.digits, "--task", "sorting", "--problems", "4", "--max-new-tokens", "8")
-    refused(*evaluation, "--out", "file/run", says="file/run: cannot be written")
+    refused(*evaluation, "--out", "file/run", says="file/run: cannot be made (Not a directory)")
     refused(*evaluation, "--out", "file", says="file: expected a folder, found a file")
     refused("convert", models.digits, "file/model", says="Not a directory")
 

@@ -91,7 +91,7 @@ def test_mistakes_are_told_in_a_line(run, models, options, says):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("none.jsonl", "--out", "a.png"), "none.jsonl: cannot be read"),
+        (("none.jsonl", "--out", "a.png"), "'none.jsonl' cannot be read"),
         (
             ("none.jsonl", "--out", "a.pdf"),
             "--out: expected a file that ends in .png, .svg, .gif, .html, found 'a.pdf'",

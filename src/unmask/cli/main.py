@@ -27,8 +27,8 @@ FULL = ("No space left on device", "Disk quota exceeded", "File too large")
 class OneLineErrors(TyperGroup):
     """Whatever goes wrong is one line a problem on stderr.
 
-    Exit codes: 2 for a user's mistake and for what the machine refuses, 130 or 143 when interrupted, 141 when nobody reads the
-    output any more, 70 for a fault of unmask, whose traceback goes to a file.
+    Exit codes: 2 for a user's mistake and for what the machine refuses, 130 or 143 when interrupted, 141 when nobody
+    reads the output any more, 70 for a fault of unmask, whose traceback goes to a file.
     """
 
     def main(self, *args: Any, **options: Any) -> NoReturn:

@@ -75,7 +75,7 @@ def test_a_file_of_counts_is_the_mapping_in_it(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "which cannot be read"),
+        (None, "cannot be read"),
         ("[1, 2]", "found something else"),
         ("{", "found something else"),
         ('{"a": 1}', "found something else"),
