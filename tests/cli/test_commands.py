@@ -167,7 +167,7 @@ def test_chat_ends_at_an_interrupt(done, models, monkeypatch):
 def test_eval(done, models, tmp_path):
     sort = ("eval", models.digits, "--task", "sorting", "--problems", "5", "--max-new-tokens", "8", "--batch-size", "2")
     text = done(*sort).stdout
-    assert "0.0% (95 % interval 0.0% to 43.4%)" in text
+    assert "0.00% (95 % interval 0.00% to 43.45%)" in text
     assert "sorting, test, 5 problems" in text
     blocks = only_json(done(*sort, "--json", "--out", "deep", "--block-size", "4"))
     assert (blocks["accuracy"], blocks["problems"], blocks["forwards"]) == (0.0, 5, 40)

@@ -229,7 +229,7 @@ def _show(plan: _Plan, summary: dict[str, Any], again: Any, *, was_finished: boo
 
 def _sure(share: float, interval: Any) -> str:
     low, high = interval
-    return f"{share:.1%} (95 % interval {low:.1%} to {high:.1%})"
+    return f"{share:.2%} (95 % interval {low:.2%} to {high:.2%})"  # as it is recorded: four digits
 
 
 def _comparison(again: Any, answers: int) -> dict[str, str]:

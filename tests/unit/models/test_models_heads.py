@@ -223,6 +223,7 @@ def test_heads_of_an_adapter_belong_to_its_base(tmp_path):
         lm = add_lora(load(tmp_path / f"base{seed}"), LoraSpec(rank=2))
         trained(lm, "soft_mask", tmp_path / f"run{seed}")
     shutil.copy(tmp_path / "run1/model" / FILE, tmp_path / "run2/model" / FILE)
+    (tmp_path / "run2/model/manifest.json").unlink()  # which would call it damage
     with pytest.raises(UserError, match="expected heads of the model beside them"):
         load(tmp_path / "run2/model")
 
