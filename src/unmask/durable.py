@@ -55,7 +55,8 @@ def _no_room(error: BaseException) -> str | None:
         if number in numbers or any(words in str(link) or f"os error {number}" in str(link) for link in _chain(error)):
             return words
     # torch.save says where its writer stopped, and not why.
-    return "the file was cut short" if "PytorchStreamWriter" in str(error) else None
+    is_cut = any(words in str(error) for words in ("PytorchStreamWriter", "inline_container.cc"))
+    return "the file was cut short" if is_cut else None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

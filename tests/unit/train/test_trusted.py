@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import resource
 import shutil
 import signal
 from dataclasses import replace
@@ -179,6 +180,20 @@ def test_a_damaged_record_is_one_line(tiny, sorting, tmp_path, content):
     (tmp_path / "a/run.json").write_text(content)
     with pytest.raises(UserError, match=r"run.json: expected the record of a training run"):
         train(tiny(), sorting, RUN, out=tmp_path / "a", resume=True, show=False)
+
+
+@pytest.mark.parametrize("kib", [8, 60, 130])  # the first file of a checkpoint, the weights, the optimiser
+def test_a_file_that_may_grow_no_further_is_one_line(tiny, sorting, tmp_path, kib):
+    pid = os.fork()
+    if pid == 0:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (kib << 10, kib << 10))
+        try:
+            train(tiny(), sorting, RUN, out=tmp_path / "a", show=False)
+        except UserError as error:
+            os._exit(7 if "could not be written" in str(error) and "make room" in str(error) else 1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    assert not (tmp_path / "a/model").exists()
 
 
 def test_a_start_that_fails_claims_nothing(tiny, sorting, tmp_path):
