@@ -83,6 +83,20 @@ def test_a_signal_saves_and_the_run_goes_on_bit_for_bit(tiny, sorting, tmp_path,
     assert again.totals["forward_tokens"] == whole.totals["forward_tokens"]
 
 
+def test_a_second_signal_ends_it_at_once(tiny, sorting, tmp_path, monkeypatch):
+    def twice(_):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    at_step(monkeypatch, 2, twice)
+    pid = os.fork()
+    if pid == 0:
+        train(tiny(), sorting, replace(RUN, save_every=9), out=tmp_path / "a", show=False)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGINT
+    assert not steps_kept(tmp_path / "a")
+
+
 def test_two_in_one_folder(tiny, sorting, tmp_path):
     train(tiny(), sorting, RUN, out=tmp_path / "a", show=False)
     for options in ({"resume": True}, {}):
