@@ -104,7 +104,11 @@ def test_the_bundle_lacks_nothing_that_its_wheels_need(bundle):
     assert names == sorted(set(names))
     here = {*names, *bundle.MACHINE}
     for name in names:
-        for line in metadata.requires(name) or []:
+        try:
+            lines = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            pytest.skip(f"{name} is not installed: these are not the locked versions, of which the bundle is made")
+        for line in lines:
             needed = Requirement(line)
             if needed.marker is None or needed.marker.evaluate(LINUX):
                 assert bundle.plain(needed.name) in here, f"{name} needs {needed.name}"
