@@ -274,7 +274,7 @@ OPTIONS = {
     ("--steps", "7", "--block-size", "8", "--max-new-tokens", "32"): "steps=7: expected a multiple of the 4 blocks of "
     "a canvas of 32; write steps=8",
     ("--temperature", "-1"): "--temperature: expected at least 0, found -1.0",
-    ("--blok-size", "8"): "no such option: --blok-size",
+    ("--blok-size", "8"): ("no such option", "--blok-size", "--block-size"),
     ("--live", "--json"): "--live: expected one --prompt or --infill, --n 1 and no --json; leave one out",
     ("--device", "cuda:99"): "device 'cuda:99': this machine has",
 }
