@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from unmask.errors import UserError
@@ -14,11 +14,15 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def write_whole(path: Path, text: str) -> None:
     """Write a text file aside, force it to disk, and put it in place in one rename."""
     aside = path.with_name(f".{path.name}.new")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    try:
+        with aside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
     sync(path.parent)
 
 
@@ -32,8 +36,12 @@ def sync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def room_for(what: str, remedy: str) -> Iterator[None]:
+def room_for(what: str, remedy: Callable[[], str]) -> Iterator[None]:
     """Turn a library's complaint about a full disk into one line; other errors pass.
+
+    Args:
+        what: is written.
+        remedy: asked for what to do, where it is needed.
 
     Raises:
         UserError: the disk, a quota or the largest file size is reached.
@@ -44,7 +52,7 @@ def room_for(what: str, remedy: str) -> Iterator[None]:
         reason = _no_room(error)
         if reason is None:
             raise
-        raise UserError(f"{what}: could not be written ({reason}); {remedy}") from error
+        raise UserError(f"{what}: could not be written ({reason}); {remedy()}") from error
 
 
 def _no_room(error: BaseException) -> str | None:

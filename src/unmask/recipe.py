@@ -195,6 +195,8 @@ def _model_problems(model: ModelSection | None, values: Mapping[str, Any]) -> li
         )
     if model.path and "tokenizer" in values["model"]:
         problems.append("model.tokenizer: is for from_scratch, and a checkpoint brings its own; leave it out")
+    if model.dtype and model.from_scratch is not None:
+        problems.append("model.dtype: random weights are float32; leave it out, or write run.bf16: true for autocast")
     if model.lora and model.from_scratch:
         problems.append("model.lora: adapters on random weights cannot learn; leave out lora or give model.path")
     return problems

@@ -28,6 +28,8 @@ def fault_of(folder: Path) -> str | None:
     expected = _read(folder)
     if expected is None:
         return f"{MANIFEST} cannot be read"
+    if not expected:
+        return f"{MANIFEST} lists nothing"
     present = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()} - {MANIFEST}
     if unlisted := sorted(present - expected.keys()):
         return f"{MANIFEST} does not list {unlisted[0]}"

@@ -215,10 +215,23 @@ def test_a_finished_run_is_shown_and_not_touched(run, kept):
     assert "its texts were changed after the run" in run(*asked).stderr
 
 
+@pytest.mark.parametrize("lost", ["results", "answers.jsonl"])
+def test_a_finished_run_that_lost_something_is_not_made_anew(run, kept, lost):
+    if lost == "results":
+        Path("first/run.json").write_text(json.dumps({n: v for n, v in kept.run.items() if n != "results"}))
+    else:
+        Path("first/answers.jsonl").unlink()
+    done = run(*ASKED, "--out", "first", "--resume")
+    assert done.exit_code == 2
+    assert f"a finished evaluation without {'its ' * (lost != 'results')}{lost}; restore it" in done.stderr
+
+
 @pytest.mark.parametrize("resume", [False, True], ids=["fresh", "resumed"])
 def test_a_second_owner_is_refused(run, kept, resume):
     if resume:
-        Path("first/answers.jsonl").rename("first/answers-0.jsonl")
+        Path("first/answers.jsonl").rename("first/answers-0.jsonl")  # as before the end
+        begun = {name: kept.run[name] for name in kept.run if name not in ("results", "answers", "answers_sha256")}
+        Path("first/run.json").write_text(json.dumps(begun))
     folder = Path("first" if resume else "new")
     with subprocess.Popen(
         [sys.executable, "-c", OWNS, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -230,7 +243,8 @@ def test_a_second_owner_is_refused(run, kept, resume):
         assert f"{folder}: in use by process {other.pid} on " in done.stderr
         assert {path: path.read_bytes() for path in folder.iterdir()} == before
         other.stdin.close()
-    assert run(*ASKED, "--out", folder, *(["--resume"] if resume else [])).exit_code == 0
+    after = run(*ASKED, "--out", folder, *(["--resume"] if resume else []))
+    assert after.exit_code == 0, after.stderr
     assert sorted(path.name for path in folder.iterdir()) == ["answers.jsonl", "run.json"]
 
 
@@ -265,4 +279,4 @@ def test_the_folder_is_owned_while_the_model_answers(run, monkeypatch):
     monkeypatch.setattr(importlib.import_module("unmask.evaluate.api"), "generate", look)
     assert run(*ASKED, "--out", "new").exit_code == 130
     assert seen == [os.getpid()]
-    assert [path.name for path in Path("new").iterdir()] == ["run.json"]
+    assert not Path("new").exists(), "nothing was answered, so nothing is claimed"

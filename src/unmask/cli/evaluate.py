@@ -190,11 +190,16 @@ def _answered(plan: _Plan, *, out: Path | None, resume: bool, device: str | None
     if plan.repeat:
         check_repeatable(plan.repeat, plan.kept, settings)
     journal = open_journal(out, settings, lm.device, resume=resume) if out else None
-    with progress(task.name, len(asked) * judged.samples) as on_batch:
-        found = run(
-            lm, task, asked, decoder=plan.decoder, batch_size=judged.batch_size, journal=journal, on_batch=on_batch,
-            **numbers,
-        )  # fmt: skip
+    try:
+        with progress(task.name, len(asked) * judged.samples) as on_batch:
+            found = run(
+                lm, task, asked, decoder=plan.decoder, batch_size=judged.batch_size, journal=journal,
+                on_batch=on_batch, **numbers,
+            )  # fmt: skip
+    except BaseException:
+        if journal:
+            journal.abandon()
+        raise
     summary = journal.finish(found, lm.device)["results"] if journal else found.summary()
     again = compare(plan.repeat, plan.kept, found, made_with(lm.device)) if plan.repeat else None
     if processes.rank() == 0:

@@ -18,6 +18,7 @@ COMMANDS = (
     "quickstart", "sft", "generate", "chat", "plot", "evaluate", "likelihood", "study", "analyze", "preview",
     "check", "inspect", "methods", "tasks", "convert",
 )  # fmt: skip
+_INTERRUPTED = 130
 LONGEST = 400
 """Characters of a line about an error."""
 FULL = ("No space left on device", "Disk quota exceeded", "File too large")
@@ -36,10 +37,11 @@ class OneLineErrors(TyperGroup):
         try:
             code = super().main(*args, **{**options, "standalone_mode": False})
             sys.stdout.flush()
+            _tell_of_interrupt(code)
         except UserError as error:
             fail([problem.removeprefix(": ") for problem in getattr(error, "problems", [str(error)])], error.code)
         except typer.Abort:
-            fail(["interrupted"], code=130)
+            fail(["interrupted"], _INTERRUPTED)
         except BrokenPipeError:
             _leave_quietly()
         except SystemExit as leaving:
@@ -55,6 +57,12 @@ class OneLineErrors(TyperGroup):
                 fail([outside])
             _last_resort(error)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell_of_interrupt(code: Any) -> None:
+    """Print a line where typer has turned a KeyboardInterrupt into an exit code without a word."""
+    if code == _INTERRUPTED:
+        fail(["interrupted; what was written stays, and commands that have --resume go on with it"], _INTERRUPTED)
 
 
 def fail(problems: list[str], code: int = 2) -> NoReturn:

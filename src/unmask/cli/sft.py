@@ -36,24 +36,24 @@ def sft(
     if problems := check(values).problems:
         raise InvalidConfigError(problems)
     result = run_recipe(build(values), out, resume=resume, restart=restart, tell=say)
-    lines = MetricsFile.read(out / "metrics.jsonl")
+    lines = MetricsFile.read(out / "metrics.jsonl") or [{"step": 0}]
     if json:
         last = {name: lines[-1][name] for name in ("loss", "held_out_loss") if name in lines[-1]}
         emit({"folder": str(result.folder), "model": str(result.model), **last, **result.totals})
         return
-    _summarise(lines, result)
+    _summarise(build(values).run.steps, lines, result)
 
 
-def _summarise(lines: list[dict[str, Any]], result: Any) -> None:
+def _summarise(steps: int, lines: list[dict[str, Any]], result: Any) -> None:
     """Say what happened, what it cost, and what to do next."""
     from unmask.cli.present import plain, table
 
     def course(name: str) -> str:
-        values = [line[name] for line in lines if name in line]
+        values = [line[name] for line in lines if isinstance(line.get(name), float)]
         return f"{values[0]:.4f} to {values[-1]:.4f}" if values else "not measured"
 
     totals = result.totals
-    typer.echo(f"{lines[-1]['step']:,} steps in {totals['seconds']:.1f} s")
+    typer.echo(f"{steps:,} steps in {totals['seconds']:.1f} s")
     rows = {"loss": course("loss"), "held-out loss": course("held_out_loss"), "examples": totals["examples"]}
     rows["tokens"] = f"{plain(totals['supervised_tokens'])} supervised of {plain(totals['forward_tokens'])} read"
     table({**rows, "model": str(result.model)})

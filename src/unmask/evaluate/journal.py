@@ -44,6 +44,11 @@ class Journal:
         with self._mine.open("a", encoding="utf-8") as file:
             file.write(write_lines(answers, fingerprint(self.settings)))
 
+    def abandon(self) -> None:
+        """Give the folder back if nothing was answered, so that a start that failed claims none."""
+        if processes.rank() == 0 and not any(self.folder.glob("answers*.jsonl")):
+            (self.folder / RUN_FILE).unlink(missing_ok=True)
+
     def finish(self, found: Evaluation, device: Any) -> dict[str, Any]:
         """Write the results and all answers in order; return what ``run.json`` holds."""
         if self.finished is not None:
@@ -74,6 +79,8 @@ def check_folder(folder: Path, *, resume: bool = False) -> None:
         raise UserError(f"{folder}: no evaluation to resume here; leave out --resume to start one")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: expected a folder, found a file; choose another --out")
+    if not resume and holds_run and (folder / "metrics.jsonl").exists():
+        raise UserError(f"{folder}: holds a training run; choose another --out")
     if not resume and holds_run:
         raise UserError(f"{folder}: holds another evaluation; write --resume to go on with it, or choose another --out")
     if not resume and not is_empty(folder):
@@ -96,7 +103,11 @@ def open_journal(folder: Path, settings: Mapping[str, Any], device: Any, *, resu
     if resume:
         kept = read_run(folder)
         _check_same(folder, kept, settings)
-        if "results" in kept and (folder / ANSWERS_FILE).is_file():
+        is_done = [name in kept for name in ("results", "answers", "answers_sha256")]
+        if any(is_done) and not (kept.get("results") and (folder / ANSWERS_FILE).is_file()):
+            lacks = "its answers.jsonl" if kept.get("results") else "results"
+            raise UserError(f"{folder}: a finished evaluation without {lacks}; restore it, or choose another --out")
+        if any(is_done):
             done = check_record(folder / RUN_FILE, kept)
             return Journal(folder=folder, settings=settings, done=done, finished=kept)
         _mend(folder / f"answers-{processes.rank()}.jsonl")

@@ -12,6 +12,7 @@ from unmask.evaluate import processes
 from unmask.evaluate.answers import digest
 from unmask.models import LoadedModel
 from unmask.models.fingerprint import fingerprint as hash_weights
+from unmask.models.fingerprint import hash_of_model
 from unmask.provenance import hardware, versions
 from unmask.tasks import Problem, Task
 
@@ -45,6 +46,7 @@ def settings_of(
     return {
         "model": _settled(model),
         "weights": hash_weights(lm),
+        "model_hash": hash_of_model(lm),
         "dtype": str(next(lm.model.parameters()).dtype).removeprefix("torch."),
         "task": described(task),
         "split": split,
@@ -81,8 +83,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "
     found = []
     for name in sorted(before.keys() | now.keys()):
         was, has = before.get(name), now.get(name)
-        if was == has or (not path and name in IRRELEVANT):
-            continue
+        if was == has or (not path and (name in IRRELEVANT or (name == "model_hash" and was is None))):
+            continue  # records of older versions have no hash of the whole model
         if isinstance(was, Mapping) and isinstance(has, Mapping):
             found += differences(was, has, f"{path}{name}.")
         else:

@@ -1,9 +1,13 @@
 """Tells one set of weights from another: what adapters and heads belong to."""
 
 import hashlib
+import json
+
+import torch
 
 from unmask.models.denoiser import HEADS_ATTRIBUTE, LoadedModel
 
+_OF_THE_PLACE = ("_name_or_path", "name_or_path", "transformers_version")
 _SAMPLE = 512  # values per weight: enough that no two checkpoints agree, few enough to read at once
 
 
@@ -33,3 +37,15 @@ def fingerprint(lm: LoadedModel, *, signs: bool = False) -> str:
         digest.update(f"{name}{tuple(known.shape)}".encode())
         digest.update(sample.numpy().tobytes())
     return digest.hexdigest()
+
+
+def hash_of_model(lm: LoadedModel) -> str:
+    """Hash every byte of the weights and buffers, and the config: what a run that starts from the model depends on."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(lm.model.state_dict().items()):
+        known = tensor.detach().cpu().contiguous()
+        digest.update(f"{name}{tuple(known.shape)}{known.dtype}".encode())
+        digest.update(known.reshape(-1).view(torch.uint8).numpy().tobytes() if known.numel() else b"")
+    config = {key: value for key, value in lm.stock.config.to_dict().items() if key not in _OF_THE_PLACE}
+    digest.update(json.dumps(config, sort_keys=True, default=str).encode())
+    return digest.hexdigest()[:16]

@@ -4,6 +4,7 @@ import html
 import json
 from pathlib import Path
 
+from unmask.errors import printable
 from unmask.plots.flow import visible
 from unmask.plots.palette import SHADES
 from unmask.plots.traces import summary, title
@@ -40,5 +41,6 @@ def write_page(trace: Trace, path: Path, *, row: int = 0) -> Path:
     # "</" would end the script element
     page = TEMPLATE.read_text("utf-8").replace("@TITLE@", html.escape(title(trace, row)))
     page = page.replace("@SUMMARY@", html.escape(summary(trace, frames)))
-    path.write_text(page.replace("@DATA@", json.dumps(data, ensure_ascii=False).replace("</", "<\\/")), "utf-8")
+    told = printable(json.dumps(data, ensure_ascii=False)).replace("</", "<\\/")
+    path.write_text(page.replace("@DATA@", told), "utf-8")
     return path

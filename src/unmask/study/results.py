@@ -8,7 +8,7 @@ from typing import Any
 from unmask.errors import UserError
 from unmask.study.curves import Curve, curves_of
 from unmask.study.spec import BUDGETS
-from unmask.study.verify import RESULT, read_result
+from unmask.study.verify import RESULT, check_answers, read_result
 
 Result = dict[str, Any]
 
@@ -53,5 +53,9 @@ class Results:
 
 def read_results(out: Path, paths: Sequence[str]) -> list[Result]:
     """Read the results that are there, in the order given."""
-    files = (out / "runs" / path / RESULT for path in paths)
-    return [read_result(file) for file in files if file.exists()]
+    found = []
+    for file in (out / "runs" / path / RESULT for path in paths):
+        if file.exists():
+            found.append(read_result(file))
+            check_answers(file, found[-1])
+    return found

@@ -102,6 +102,7 @@ def train(
         _prepare(lm, run)
         arguments = _arguments(run, out / CHECKPOINTS, lm)  # starts the process group, if there is one
         stream = _stream(examples, run, curriculum, ranks=arguments.world_size)
+        settings |= {"processes": arguments.world_size, "bf16": bool(arguments.bf16)}
         before = _record_of(out, run, curriculum, settings, resume=resume, restart=restart)
         start_from = on_rank_zero(lambda: _open(out, before, settings, recipe, tell, resume=resume))
         arguments.warmup_steps = round(run.warmup * (before or {}).get("first_steps", run.steps))
@@ -114,7 +115,8 @@ def train(
             lm.model.eval()
             _save_final(trainer, lm, out, trained_block_size=run.objective.block_size)
         except BaseException:
-            if arguments.should_save and not any((out / CHECKPOINTS).glob(f"{checkpoints.PREFIX}*")):
+            begun = any(line["step"] for line in MetricsFile.read(out / METRICS_FILE))
+            if arguments.should_save and not begun and not any((out / CHECKPOINTS).glob(f"{checkpoints.PREFIX}*")):
                 give_back(out)
             raise
         trainer.accelerator.wait_for_everyone()
@@ -144,7 +146,10 @@ def _open(
         tell(f"{out}: begun with other versions, which may change the result: {phrase}")
     last = checkpoints.newest(out / CHECKPOINTS, tell)
     if last is None:
-        raise UserError(f"{out}: holds no whole checkpoint to go on from; write --restart to begin again at step 0")
+        remedy = "write --restart to begin again at step 0"
+        if (out / MODEL).exists():
+            remedy = f"begin a new run from its trained model in another --out, with model.path={out / MODEL}"
+        raise UserError(f"{out}: holds no whole checkpoint to go on from; {remedy}")
     steps, before = settings["steps"], record["settings"]["steps"]
     if checkpoints.step_of(last) > steps:
         raise UserError(f"{out}: is at step {checkpoints.step_of(last)} already, beyond run.steps={steps}; write more")
@@ -277,7 +282,7 @@ def _save_final(trainer: Any, lm: LoadedModel, out: Path, *, trained_block_size:
     if trained_block_size:
         lm.facts = replace(lm.facts, block_size=trained_block_size)
     trainer.refuse_non_finite_weights()
-    with room_for(str(out / MODEL), "make room and go on by --resume: the last checkpoint is whole"):
+    with room_for(str(out / MODEL), lambda: "make room and go on by --resume: the last checkpoint is whole"):
         trainer.save_model(str(out / f".{MODEL}"), _internal_call=True)
         if trainer.args.should_save:
             checkpoints.publish(out / f".{MODEL}", out / MODEL)

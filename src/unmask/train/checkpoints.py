@@ -1,5 +1,7 @@
 """Checkpoints that survive a kill or a full disk: written aside, synced, sealed by a manifest, then renamed."""
 
+import json
+import re
 import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -9,6 +11,7 @@ from unmask.sealed import fault_of, seal
 
 STAGING = ".staging"
 PREFIX = "checkpoint-"
+STATE = "trainer_state.json"
 
 
 def publish(staged: Path, final: Path) -> None:
@@ -20,6 +23,22 @@ def publish(staged: Path, final: Path) -> None:
     sync(final.parent)
 
 
+def damage_of(folder: Path) -> str | None:
+    """Return what is wrong with a checkpoint, None if a run can go on from it."""
+    if fault := fault_of(folder):
+        return fault
+    try:
+        step = json.loads((folder / STATE).read_text(encoding="utf-8"))["global_step"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return f"{STATE} tells no step"
+    if step != step_of(folder):
+        return f"it is of step {step}"
+    needed = ("totals.json", "scheduler.pt", "optimizer", "rng_state")
+    present = [file.name for file in folder.iterdir()]
+    lacks = [name for name in needed if not any(file.startswith(name) for file in present)]
+    return f"{lacks[0]} is missing" if lacks else None
+
+
 def newest(root: Path, tell: Callable[[str], None] | None = None) -> Path | None:
     """Return the latest whole checkpoint, None if there is none.
 
@@ -28,7 +47,7 @@ def newest(root: Path, tell: Callable[[str], None] | None = None) -> Path | None
         tell: called with a line on each damaged one that is passed over.
     """
     for folder in _newest_first(root):
-        fault = fault_of(folder)
+        fault = damage_of(folder)
         if fault is None:
             return folder
         if tell:
@@ -36,12 +55,21 @@ def newest(root: Path, tell: Callable[[str], None] | None = None) -> Path | None
     return None
 
 
-def rotate(root: Path, keep: int, also: Collection[int] = ()) -> None:
-    """Delete all but the newest ``keep`` checkpoints and those of the steps ``also``, and what a killed save left."""
+def rotate(root: Path, keep: int, step: int, also: Collection[int] = ()) -> None:
+    """Delete what need not be kept, and what a killed save left.
+
+    Args:
+        root: folder of the checkpoints.
+        keep: how many of the newest stay.
+        step: of the checkpoint that was just written. Later ones are damaged, or the run would have gone on from them;
+            they go, so that they do not count among the newest.
+        also: steps that stay in any case.
+    """
     shutil.rmtree(root / STAGING, ignore_errors=True)
-    for folder in _newest_first(root)[keep:]:
-        if step_of(folder) not in also:
-            shutil.rmtree(folder)
+    folders = _newest_first(root)
+    later = [folder for folder in folders if step_of(folder) > step]
+    for folder in [*later, *(f for f in folders[len(later) + keep :] if step_of(f) not in also)]:
+        shutil.rmtree(folder)
 
 
 def step_of(folder: Path) -> int:
@@ -50,5 +78,5 @@ def step_of(folder: Path) -> int:
 
 
 def _newest_first(root: Path) -> list[Path]:
-    folders = [f for f in root.glob(f"{PREFIX}*") if f.name.removeprefix(PREFIX).isdigit()]
+    folders = [f for f in root.glob(f"{PREFIX}*") if re.fullmatch(r"[0-9]+", f.name.removeprefix(PREFIX))]
     return sorted(folders, key=step_of, reverse=True)

@@ -1,5 +1,6 @@
 """The folder of a run: claimed once, given back if the run never began, and resumed only by the run that it holds."""
 
+import hashlib
 import json
 import shutil
 import sys
@@ -60,10 +61,15 @@ def check_folder(out: Path, *, resume: bool, restart: bool = False) -> dict[str,
         if not holds_run:
             raise UserError(f"{out}: no run to {option[2:]} here; leave out {option} to start one")
         record = read_record(out)
-        if restart and (left := _left(out)):
+        if restart and (last := checkpoints.newest(out / CHECKPOINTS)):
             raise UserError(
-                f"{out}: holds {left}, which --restart would lose; write --resume to go on with it, or choose "
+                f"{out}: holds {last.name}, which --restart would lose; write --resume to go on with it, or choose "
                 "another --out"
+            )
+        if restart and (out / MODEL).exists():
+            raise UserError(
+                f"{out}: holds a trained model, which --restart would lose; choose another --out, or begin from it "
+                f"with model.path={out / MODEL}"
             )
         return record
     if holds_run:
@@ -71,12 +77,6 @@ def check_folder(out: Path, *, resume: bool, restart: bool = False) -> dict[str,
     if not is_empty(out):
         raise UserError(f"{out}: is not empty and holds no run; choose another --out")
     return None
-
-
-def _left(out: Path) -> str | None:
-    """Name what of a run is worth keeping."""
-    last = checkpoints.newest(out / CHECKPOINTS)
-    return last.name if last else "a trained model" if (out / MODEL).exists() else None
 
 
 def read_record(out: Path) -> dict[str, Any]:
@@ -88,7 +88,9 @@ def read_record(out: Path) -> dict[str, Any]:
     path = out / RUN_FILE
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(record["settings"], dict) and isinstance(record["settings"]["steps"], int):
+        numbers = (record["settings"]["steps"], record.get("first_steps", 1))
+        is_typed = all(type(number) is int for number in numbers) and isinstance(record["versions"], dict)
+        if is_typed and record["fingerprint"] == fingerprint_of(record["settings"]):
             return dict(record)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); mend that, or choose another --out") from error
@@ -111,12 +113,19 @@ def claim(out: Path, settings: Mapping[str, Any], recipe: Mapping[str, Any] | No
         (out / CHECKPOINTS).mkdir(parents=True)
         write_record(out, {"settings": settings, "recipe": recipe, "versions": versions(), "command": sys.argv})
     except OSError as error:
+        give_back(out)
         raise UserError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
 
 
 def write_record(out: Path, record: Mapping[str, Any]) -> None:
     """Write ``run.json``, whole or not at all."""
-    write_whole(out / RUN_FILE, json.dumps(record, indent=1, default=str) + "\n")
+    sealed = {**record, "fingerprint": fingerprint_of(record["settings"])}
+    write_whole(out / RUN_FILE, json.dumps(sealed, indent=1, default=str) + "\n")
+
+
+def fingerprint_of(settings: Mapping[str, Any]) -> str:
+    """Hash the settings of a run, so that a record that was changed is known."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def give_back(out: Path) -> None:

@@ -11,15 +11,18 @@ import numpy as np
 from unmask.data import Curriculum, Encoded
 from unmask.errors import UserError
 from unmask.models import LoadedModel
-from unmask.models.fingerprint import fingerprint
+from unmask.models.fingerprint import hash_of_model
 from unmask.train.layout import Layout
 from unmask.train.run import TrainRun
+
+IRRELEVANT = ("steps", "model", "keep", "save_every", "log_every", "report_to")
+"""Settings that no weight depends on: ``refuse_extension`` asks about steps, and hashes tell which model it is."""
 
 _MEANING = {
     "data": "the training examples (their tokens or their order)",
     "held_out": "the held-out examples",
     "template": "the chat template",
-    "weights": "the weights of the model that it starts from",
+    "weights": "the weights or the config of the model that it starts from",
 }
 
 
@@ -31,7 +34,7 @@ def settings_of_run(run: TrainRun, layout: Layout, curriculum: Curriculum | None
         layout: how rows are laid out; its block size is told by ``settings_of_inputs``.
         curriculum: in which order examples are shown.
     """
-    values = {f.name: getattr(run, f.name) for f in fields(run)}
+    values = {f.name: getattr(run, f.name) for f in fields(run) if f.name != "bf16"}  # what came of it is added
     values["objective"] = _described(run.objective)
     values["curriculum"] = None if curriculum is None else _described(curriculum)
     values |= {f.name: getattr(layout, f.name) for f in fields(layout) if f.name != "block_size"}
@@ -52,7 +55,7 @@ def settings_of_inputs(
     template = getattr(lm.tokenizer, "chat_template", None)
     values = {
         "model": lm.source,
-        "weights": fingerprint(lm)[:16],
+        "weights": hash_of_model(lm),
         "dtype": str(next(lm.model.parameters()).dtype).removeprefix("torch."),
         "lora": _lora(lm),
         "heads": {name: dict(head.settings) for name, head in lm.heads.items()},
@@ -80,20 +83,20 @@ def hash_of(examples: Sequence[Encoded]) -> str | None:
 
 
 def refuse_changes(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Hold that a run goes on as it began. What an older record does not know is not compared.
+    """Hold that a run goes on as it began.
 
     Args:
         name: of the run's folder, for the message.
         before: from its record.
-        now: some or all of its settings, but for ``steps``.
+        now: some or all of its settings; those in ``IRRELEVANT`` may differ.
 
     Raises:
         UserError: names every field that differs.
     """
-    changed = [key for key in sorted(now.keys() & before.keys()) if key != "steps" and now[key] != before[key]]
+    changed = [key for key in sorted(now) if key not in IRRELEVANT and now[key] != before.get(key)]
     if not changed:
         return
-    told = [f"{key} was {_shown(before[key])} and is {_shown(now[key])}" for key in changed]
+    told = [f"{key} was {_shown(before.get(key))} and is {_shown(now[key])}" for key in changed]
     meant = "; ".join(f"{key}: {_MEANING[key]}" for key in changed if key in _MEANING)
     raise UserError(
         f"{name}: not the run that it holds: {', '.join(told)}{f' ({meant})' if meant else ''}; resume with the recipe "

@@ -199,7 +199,7 @@ class DiffusionTrainer(Trainer):
         self.refuse_non_finite_weights()
         root = Path(self.args.output_dir)
         name = f"{checkpoints.PREFIX}{self.state.global_step}"
-        with room_for(str(root / name), "make room and go on by --resume"), self._staging(root) as staging:
+        with room_for(str(root / name), lambda: _after_a_full_disk(root)), self._staging(root) as staging:
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()  # every rank writes its own random state into the staged folder
             if self.args.should_save:
@@ -207,7 +207,8 @@ class DiffusionTrainer(Trainer):
                 self.totals.save(staging / name)
                 self.saver.save(staging / name)
                 checkpoints.publish(staging / name, root / name)
-                checkpoints.rotate(root, self.keep, [self.saver.best["step"]] if self.saver.best else [])
+                best = [self.saver.best["step"]] if self.saver.best else []
+                checkpoints.rotate(root, self.keep, self.state.global_step, best)
         self.accelerator.wait_for_everyone()
 
     @contextlib.contextmanager
@@ -222,6 +223,14 @@ class DiffusionTrainer(Trainer):
             yield staging
         finally:
             del self._staged
+            if self.args.should_save:
+                shutil.rmtree(staging, ignore_errors=True)
 
     def _get_output_dir(self, trial: Any) -> str:
         return getattr(self, "_staged", None) or super()._get_output_dir(trial)
+
+
+def _after_a_full_disk(root: Path) -> str:
+    """Return how a run goes on whose checkpoint could not be written."""
+    last = checkpoints.newest(root)
+    return f"make room and go on from {last.name} by --resume" if last else "make room and begin again"

@@ -51,7 +51,7 @@ def test_resume_refuses_another_run_and_an_empty_folder(tiny, sorting, tmp_path)
     with pytest.raises(UserError, match="holds another run; write --resume"):
         train(tiny(), sorting, RUN, out=tmp_path / "a", show=False)
     other = TrainRun(objective=Blockwise(block_size=4), steps=10, batch_size=2, accumulate=2, lr=2e-2, save_every=5)
-    with pytest.raises(UserError, match=r"not the run that it holds: keep was 3 and is 2, lr was 0.01 and is 0.02"):
+    with pytest.raises(UserError, match=r"not the run that it holds: lr was 0.01 and is 0.02"):
         train(tiny(), sorting, other, out=tmp_path / "a", resume=True, show=False)
     with pytest.raises(UserError, match="no run to resume here"):
         train(tiny(), sorting, RUN, out=tmp_path / "none", resume=True, show=False)

@@ -16,7 +16,8 @@ from unmask.errors import Interrupted, NonFiniteError, UserError
 from unmask.models import load
 from unmask.objectives import Blockwise
 from unmask.runlock import owned
-from unmask.train import Layout, TrainRun, train
+from unmask.sealed import seal
+from unmask.train import Layout, TrainRun, checkpoints, train
 from unmask.train.trainer import DiffusionTrainer
 from unmask.train.watch import Watch
 
@@ -180,7 +181,7 @@ def test_without_a_whole_checkpoint_it_asks_for_restart(tiny, sorting, tmp_path)
     said = []
     with pytest.raises(UserError, match="no whole checkpoint to go on from; write --restart"):
         train(tiny(), sorting, RUN, out=tmp_path / "a", resume=True, show=False, tell=said.append)
-    assert all("damaged (manifest.json does not list" in line for line in said)
+    assert all("damaged (manifest.json lists nothing)" in line for line in said)
     assert len(said) == len(steps_kept(tmp_path / "a"))
     again = train(tiny(), sorting, RUN, out=tmp_path / "a", restart=True, show=False)
     assert all(torch.equal(weights(again.model)[name], weight) for name, weight in expected.items())
@@ -309,3 +310,75 @@ def test_decoding_logits_that_are_no_numbers_is_an_error(tiny):
     poison(lm.stock.model.norm.weight, float("nan"))
     with pytest.raises(NonFiniteError, match=r"logits are not finite in step 1 of 2 answers \(the first is number 1"):
         generate(lm, ["12=", "21="], max_new_tokens=8, chat=False)
+
+
+def test_damaged_checkpoints_do_not_count_among_those_that_are_kept(tiny, sorting, tmp_path, monkeypatch):
+    run = replace(RUN, steps=9, save_every=1, keep=1)
+    train(tiny(), sorting, replace(run, steps=6), out=tmp_path / "a", show=False)
+    kept = tmp_path / "a/checkpoints/checkpoint-6"
+    shutil.copytree(kept, tmp_path / "good")
+    for name in ("checkpoint-7", "checkpoint-8"):
+        shutil.copytree(kept, kept.with_name(name))
+    at_step(monkeypatch, 7, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Interrupted, match="saved in .*checkpoint-7"):
+        train(tiny(), sorting, run, out=tmp_path / "a", resume=True, show=False)
+    assert steps_kept(tmp_path / "a") == [7]
+    assert checkpoints.damage_of(tmp_path / "a/checkpoints/checkpoint-7") is None
+
+
+@pytest.mark.parametrize("damage", ["empty", "renamed", "without optimizer.pt", "without rng_state.pth"])
+def test_a_manifest_alone_makes_no_checkpoint(tiny, sorting, tmp_path, damage):
+    train(tiny(), sorting, replace(RUN, save_every=2), out=tmp_path / "a", show=False)
+    root = tmp_path / "a/checkpoints"
+    last = root / "checkpoint-4"
+    if damage == "empty":
+        shutil.rmtree(last)
+        last.mkdir()
+        (last / "manifest.json").write_text("{}")
+    elif damage == "renamed":
+        last.rename(root / "checkpoint-60")
+    else:
+        (last / damage.removeprefix("without ")).unlink()
+        seal(last)
+    said = []
+    assert checkpoints.newest(root, said.append) == root / "checkpoint-2"
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("change", [{"lr": 0.5}, {"steps": True}, {"seed": None}])
+def test_a_record_that_was_changed_is_known(tiny, sorting, tmp_path, change):
+    train(tiny(), sorting, RUN, out=tmp_path / "a", show=False)
+    record = json.loads((tmp_path / "a/run.json").read_text())
+    record["settings"] |= change
+    (tmp_path / "a/run.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="expected the record of a training run"):
+        train(tiny(), sorting, replace(RUN, lr=0.5), out=tmp_path / "a", resume=True, show=False)
+
+
+def test_settings_that_change_no_weight_may_change(tiny, sorting, tmp_path):
+    train(tiny(), sorting, RUN, out=tmp_path / "a", show=False)
+    lm = tiny()
+    lm.source = "moved"
+    train(lm, sorting, replace(RUN, keep=1, save_every=3, log_every=2), out=tmp_path / "a", resume=True, show=False)
+
+
+def test_one_weight_or_the_config_makes_another_model(tiny):
+    from unmask.models.fingerprint import hash_of_model
+
+    lm = tiny()
+    before = hash_of_model(lm)
+    assert hash_of_model(tiny()) == before
+    with torch.no_grad():
+        lm.stock.model.layers[1].mlp.down_proj.weight[7, 3] += 1
+    assert hash_of_model(lm) != before
+    other = tiny()
+    other.stock.config.rms_norm_eps = 0.3
+    assert hash_of_model(other) != before
+
+
+def test_without_checkpoints_a_trained_model_is_what_to_begin_from(tiny, sorting, tmp_path):
+    made = train(tiny(), sorting, RUN, out=tmp_path / "a", show=False)
+    shutil.rmtree(tmp_path / "a/checkpoints")
+    for options in ({"resume": True}, {"restart": True}):
+        with pytest.raises(UserError, match=f"model.path={made.model}"):
+            train(tiny(), sorting, RUN, out=tmp_path / "a", show=False, **options)
