@@ -7,6 +7,7 @@ the reason that people are given. No other file imports transformers, but ``trai
 
 import importlib
 import inspect
+import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -266,7 +267,20 @@ def read_tokenizer(folder: Path) -> Any:
     Raises:
         ValueError, OSError: transformers has no such class, or the files are incomplete.
     """
-    return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    # Left to itself it would build all of config.json, maybe with a table of 10^9 labels, to learn the model's type.
+    kind = _type_of_model(folder)
+    config = transformers.AutoConfig.for_model(kind) if knows(kind) else transformers.PreTrainedConfig()
+    return transformers.AutoTokenizer.from_pretrained(
+        folder, config=config, trust_remote_code=False, local_files_only=True
+    )
+
+
+def _type_of_model(folder: Path) -> Any:
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found.get("model_type") if isinstance(found, dict) else None
 
 
 def read_tokenizer_file(folder: Path) -> Any:

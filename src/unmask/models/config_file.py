@@ -21,11 +21,13 @@ LEFT_OUT = (
     "kernel_mapping", "custom_pipelines", "custom_generate", "trust_remote_code", "code_revision", "revision",
     "transformers_weights", "base_model_name_or_path", "adapter_kwargs", "device_map", "tp_plan", "pp_plan", "tp_size",
     "ep_plan", "distributed_config", "backbone", "use_pretrained_backbone", "use_timm_backbone", "fusion_config",
-    "gguf_file", "weights_only", "cache_dir", "token", "proxies", "compile_config", "peft_config",
+    "gguf_file", "weights_only", "cache_dir", "token", "proxies", "compile_config", "peft_config", "num_labels",
+    "id2label", "label2id",
 )  # fmt: skip
 """Keys by which transformers would fetch or run something, or choose another computation."""
-QUIET = ("_name_or_path", "_commit_hash", "name_or_path", "auto_map", "_attn_implementation_autoset")
-"""Those that nearly every folder has."""
+QUIET = ("_name_or_path", "_commit_hash", "name_or_path", "auto_map", "_attn_implementation_autoset", "num_labels",
+         "id2label", "label2id")  # fmt: skip
+"""Those that nearly every folder has, or that tell nothing of a language model (a table of 10^9 labels took 23 GB)."""
 
 _COUNT = re.compile(r"(num|n)_\w+|(\w+_)?(layers?|experts|blocks|stages|heads|groups|depth)")
 _DTYPES = ("float32", "float16", "bfloat16", "float64", "auto")

@@ -87,7 +87,7 @@ def test_dtypes(tmp_path, dtype):
         ({"base": "elsewhere"}, "is a whole model; leave it out"),
     ],
 )
-def test_wrong_flags_are_refused(tmp_path, flags, message):
+def test_wrong_flags_are_refused(unchecked, tmp_path, flags, message):
     with pytest.raises(UserError, match=message):
         load(ar_folder(tmp_path), **flags)
 

@@ -79,6 +79,7 @@ LEFT_OUT = {
     "adapters": {"peft_config": {}, "adapter_kwargs": {"revision": "x"}, "base_model_name_or_path": "owner/name"},
     "fused": {"fusion_config": {"x": True}, "compile_config": {"backend": "of_the_folder"}},
     "unknown": {"unheard_of": {"a": [1]}, "my_hook": "of_the_folder.hook"},
+    "labels": {"num_labels": 10**9, "id2label": {"0": "x"}},
 }
 
 
@@ -116,7 +117,6 @@ REFUSED = {
     "vocabulary": ({"vocab_size": 10**8}, "for vocab_size"),
     "layers": ({"num_hidden_layers": 10**9}, "for num_hidden_layers"),
     "heads": ({"num_attention_heads": 10**9, "head_dim": None}, "for num_attention_heads"),
-    "labels": ({"num_labels": 10**9}, "for num_labels"),
     "text for a number": ({"hidden_size": "64"}, "expected a whole number for hidden_size, found '64'"),
     "list for a number": ({"num_hidden_layers": [2, 10**9]}, "num_hidden_layers"),
     "half": ({"intermediate_size": 44.5}, "expected a whole number for intermediate_size"),
