@@ -170,8 +170,16 @@ def _repeat(run, published, out):
     row["right"][0] ^= 1
     row["accuracy"] = sum(row["right"]) / 6
     file.write_text(json.dumps(result))
+    forged = run(*asked)
+    assert (forged.exit_code, "expected the verdicts of" in forged.stderr) == (2, True)
+    texts = file.parent / "points/answers/0.jsonl"
+    judged = texts.read_text()
+    first, *others = judged.splitlines(keepends=True)
+    answer = json.loads(first)
+    texts.write_text("".join([json.dumps({**answer, "is_right": not answer["is_right"]}) + "\n", *others]))
     done = run(*asked)
     assert (done.exit_code, "1 of 2 outcomes are the same" in done.stdout) == (1, True)
+    texts.write_text(judged)
     result = json.loads(kept)
     result["points"][0]["flops"] += 1e6
     file.write_text(json.dumps(result))
