@@ -40,6 +40,9 @@ def test_two_processes_give_the_answers_of_one(tmp_path):
     folder = tmp_path / "one"
     done = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()[4:7]]
     (folder / "answers.jsonl").unlink()
+    kept = json.loads((folder / "run.json").read_text())
+    begun = {name: kept[name] for name in kept if name not in ("results", "answers", "answers_sha256")}
+    (folder / "run.json").write_text(json.dumps(begun))  # as before the end
     (folder / "answers-0.jsonl").write_text("".join(json.dumps({**row, "text": "kept"}) + "\n" for row in done))
     in_two(script, *ASKED, "--out", str(folder), "--resume", "--device", "cpu")
     _, _, texts = written(folder)
