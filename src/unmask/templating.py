@@ -83,7 +83,7 @@ class Worker:
         raise (TemplateRefusedError if letter == _REFUSED else TemplateStoppedError)(text, name)
 
     def close(self) -> None:
-        """End the child."""
+        """End the child process; the next rendering starts another."""
         process, self.process, self.sent = self.process, None, {}
         if process is not None:
             process.kill()

@@ -96,7 +96,7 @@ def to_json(
 
 
 def strftime_now(form: str) -> str:
-    """Write the time."""
+    """Return the local time in the form of ``strftime``, as transformers offers it to templates."""
     return datetime.now().strftime(form)
 
 
@@ -116,6 +116,7 @@ def rendered(environment: Any, compiled: dict[int, Any], request: tuple[int, str
     if source is not None:
         compiled[key] = environment.from_string(source)
     pieces, length = [], 0
+    # Only the parent writes to this pipe, and it packs plain values; nothing of a file is ever unpickled.
     for piece in compiled[key].generate(**pickle.loads(packed)):
         pieces.append(piece)
         length += len(piece)
@@ -127,7 +128,7 @@ def rendered(environment: Any, compiled: dict[int, Any], request: tuple[int, str
 def answer(environment: Any, compiled: dict[int, Any], body: bytes) -> tuple[bytes, str]:
     """Return a letter and the text, or why there is none."""
     try:
-        return DONE, rendered(environment, compiled, pickle.loads(body))
+        return DONE, rendered(environment, compiled, pickle.loads(body))  # of the parent alone, as above
     except TooLongError as error:
         return STOPPED, f"it wrote more than {error.args[0]:,} characters"
     except MemoryError:

@@ -45,7 +45,8 @@ def hash_of_model(lm: LoadedModel) -> str:
     for name, tensor in sorted(lm.model.state_dict().items()):
         known = tensor.detach().cpu().contiguous()
         digest.update(f"{name}{tuple(known.shape)}{known.dtype}".encode())
-        digest.update(known.reshape(-1).view(torch.uint8).numpy().tobytes() if known.numel() else b"")
+        if known.numel():
+            digest.update(known.reshape(-1).view(torch.uint8).numpy())
     config = {key: value for key, value in lm.stock.config.to_dict().items() if key not in _OF_THE_PLACE}
     digest.update(json.dumps(config, sort_keys=True, default=str).encode())
     return digest.hexdigest()[:16]

@@ -34,7 +34,7 @@ class Stored:
 
     @property
     def size(self) -> int:
-        """Count its numbers."""
+        """Return how many numbers the tensor holds, the product of its shape."""
         return math.prod(self.shape)
 
 
