@@ -1,4 +1,4 @@
-"""The quick start: a tiny diffusion language model learns a harder task in three ways, in one to three minutes on a laptop.
+"""The quick start: a tiny diffusion language model learns a harder task in three ways, in a few minutes on a laptop.
 
 A base that plain full-canvas diffusion has trained on short lists is evaluated on lists it was not trained for, under
 block decoding and under full-canvas decoding; fine-tuned by vanilla SFT, by Blockwise SFT and by a mixture of both for

@@ -16,7 +16,7 @@ def quickstart(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Fine-tune a tiny model in three ways and compare them, in a minute or two on two cores."""
+    """Fine-tune a tiny model in three ways and compare them, in one to three minutes on two cores."""
     from rich.console import Console
 
     from unmask.cli.present import emit
