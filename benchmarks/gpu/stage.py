@@ -28,6 +28,8 @@ CHECKS = {
     "resume": "check_training",
     "training": "check_training",
     "waits": "check_decoding",
+    "speed": "check_speed",
+    "pace": "check_speed",
 }
 """Name of a check -> the module with the function of that name; imported within the budget, as it takes a while."""
 
