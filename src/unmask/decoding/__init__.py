@@ -15,14 +15,23 @@ from unmask.decoding.blocks import AdaBlock, Fixed, Sliding, Swordsman, Whole
 from unmask.decoding.caching import BlockCache, DelayedCache, Drift, DualCache, NoCache, PrefixCache, measure_drift
 from unmask.decoding.constraint import JsonSchema, Regex
 from unmask.decoding.decoder import Decoder, Parts
+from unmask.decoding.defaults import Eos, Free, Never, NoRevision, NoSearch
 from unmask.decoding.loop import decode
-from unmask.decoding.plain import Eos, Free, Never, NoRevision, NoSearch
 from unmask.decoding.proposals import Greedy, Gumbel, LateEos, NoEos, Nucleus, TopK
-from unmask.decoding.revision import Edit, LeastGain, Remask, RemediRevision, Rounds, Verify
+from unmask.decoding.revision import (
+    Edit,
+    RemdmRevision,
+    RemdmRounds,
+    RemdmSelection,
+    RemediRevision,
+    SaberRevision,
+    SaberSelection,
+    WinoRevision,
+    WinoSelection,
+)
 from unmask.decoding.search import BestOf, Smc
 from unmask.decoding.selection import (
     AdaptiveThreshold,
-    CappedThreshold,
     Credit,
     Dilated,
     Dream,
@@ -32,10 +41,8 @@ from unmask.decoding.selection import (
     InfoGain,
     Klass,
     PcSampler,
-    Posterior,
     Prefix,
     Quota,
-    RunningMean,
     Spaced,
     Threshold,
     WeDlm,
@@ -60,7 +67,7 @@ __all__ = [
     "BlockCache",
     "Candidates",
     "CanvasView",
-    "CappedThreshold",
+    "WinoSelection",
     "Change",
     "Credit",
     "Decoder",
@@ -83,7 +90,7 @@ __all__ = [
     "JsonSchema",
     "Klass",
     "LateEos",
-    "LeastGain",
+    "SaberRevision",
     "Never",
     "NoCache",
     "NoEos",
@@ -92,16 +99,16 @@ __all__ = [
     "Nucleus",
     "Parts",
     "PcSampler",
-    "Posterior",
+    "RemdmSelection",
     "Prefix",
     "PrefixCache",
     "Quota",
     "Regex",
-    "Remask",
+    "RemdmRevision",
     "RemediRevision",
     "Reordered",
-    "Rounds",
-    "RunningMean",
+    "RemdmRounds",
+    "SaberSelection",
     "ShadowView",
     "Sliding",
     "Smc",
@@ -112,7 +119,7 @@ __all__ = [
     "Swordsman",
     "Threshold",
     "TopK",
-    "Verify",
+    "WinoRevision",
     "WeDlm",
     "Whole",
     "decode",

@@ -7,8 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unmask.attention import Grid
-from unmask.decoding.notes import Notebook
-from unmask.decoding.state import Candidates, Change, State
+from unmask.decoding.state import Candidates, Change, Notebook, State
 from unmask.registry import Registry
 from unmask.seeds import Draws
 from unmask.types import Denoiser, Query, SoftTokens

@@ -8,9 +8,8 @@ from torch import Tensor
 
 from unmask.decoding.base import Reader
 from unmask.decoding.decoder import Parts
-from unmask.decoding.notes import Notebook
 from unmask.decoding.scores import SCORES, low_confidence
-from unmask.decoding.state import Candidates, LookAhead, State, spread
+from unmask.decoding.state import Candidates, LookAhead, Notebook, State, spread
 from unmask.errors import NonFiniteError
 from unmask.seeds import Draws
 from unmask.types import Denoiser, SoftTokens

@@ -1,19 +1,19 @@
-"""How sure a proposal is. Computed from the un-noised, un-tempered logits over the whole vocabulary (LLaDA)."""
+"""How sure a proposal is, by the un-noised, un-tempered logits over the whole vocabulary (LLaDA), and its rank."""
 
 import math
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from unmask.decoding.pieces import in_pieces
 from unmask.errors import UserError, did_you_mean
 from unmask.seeds import Draws
 
 Score = Callable[..., Tensor]
+_NUMBERS = 2**19  # that fit a processor's cache: a softmax over these is several times as fast
 
 
 def low_confidence(
@@ -110,3 +110,21 @@ def check_score(name: str) -> str:
     if name not in SCORES:
         raise UserError(f"unknown score '{name}'; {did_you_mean(name, SCORES)}")
     return name
+
+
+def in_pieces(values: Tensor, *, like: Tensor | None = None) -> tuple[Tensor, ...]:
+    """Split the rows of a tensor into pieces, of so many rows as those of ``like`` (default: its own) would have."""
+    columns = (values if like is None else like).shape[-1]
+    return torch.split(values, max(1, _NUMBERS // max(columns, 1)))
+
+
+def top(score: Float[Tensor, "R W"], is_open: Bool[Tensor, "R W"], quota: Int[Tensor, " R"]) -> Bool[Tensor, "R W"]:
+    """Pick the ``quota`` best open places of each row."""
+    return is_open & (ranks(score, is_open) < quota[:, None])
+
+
+def ranks(score: Float[Tensor, "R W"], is_open: Bool[Tensor, "R W"]) -> Int[Tensor, "R W"]:
+    """Number the open places of each row from the best, 0, to the worst; closed places come last."""
+    by_score = score.argsort(dim=-1, descending=True, stable=True)
+    open_first = is_open.gather(1, by_score).long().argsort(dim=-1, descending=True, stable=True)
+    return by_score.gather(1, open_first).argsort(dim=-1)

@@ -8,7 +8,7 @@ from toys import Doubts, Hash
 from unmask.canvas import Example, lay_out
 from unmask.decoding import SELECTIONS, Candidates, Decoder, decode
 from unmask.decoding.loop import start
-from unmask.decoding.notes import Notebook
+from unmask.decoding.state import Notebook
 from unmask.seeds import Draws
 
 MASK = 10

@@ -5,7 +5,7 @@ from places import MASK, trace
 from toys import Hash
 from unmask.canvas import Example, lay_out
 from unmask.decoding import Credit, Decoder, decode
-from unmask.decoding.notes import Notebook
+from unmask.decoding.state import Notebook
 from unmask.errors import UserError
 from unmask.seeds import Draws
 

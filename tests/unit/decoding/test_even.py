@@ -7,7 +7,7 @@ import torch
 
 from unmask.canvas import Example, lay_out
 from unmask.decoding import Decoder, decode
-from unmask.decoding.caching.even import _CALL, _cheapest
+from unmask.decoding.row_groups import _CALL, _cheapest
 from unmask.models import ScratchSpec, from_scratch
 from unmask.seeds import Draws
 

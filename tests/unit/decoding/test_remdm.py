@@ -9,7 +9,7 @@ from places import MASK, places, state_of, trace
 
 from toys import Table
 from unmask.decoding import REVISIONS, SELECTIONS, Decoder
-from unmask.decoding.remasking import Remasking, bound, chance_to_write
+from unmask.decoding.revision.remdm import Remasking, bound, chance_to_write
 from unmask.errors import UserError
 
 

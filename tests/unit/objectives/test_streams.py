@@ -11,8 +11,8 @@ from toys import Hash
 from unmask.attention import CLEAN, OPEN, PAD, BlockCausal, BlockDiffusion, Causal, ContextCausal
 from unmask.config import choose
 from unmask.data import Encoded
+from unmask.decoding.defaults import CanvasView
 from unmask.decoding.loop import start
-from unmask.decoding.views.canvas import CanvasView
 from unmask.models import load
 from unmask.objectives import OBJECTIVES
 from unmask.objectives.streams import every_block

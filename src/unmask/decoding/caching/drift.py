@@ -8,8 +8,8 @@ from torch import Tensor
 
 from unmask.canvas import Batch
 from unmask.decoding.base import CachePolicy, Reader
-from unmask.decoding.caching.none import NoCache
 from unmask.decoding.decoder import Parts
+from unmask.decoding.defaults import NoCache
 from unmask.decoding.loop import decode
 from unmask.decoding.state import State
 from unmask.seeds import Draws

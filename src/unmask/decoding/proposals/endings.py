@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unmask.config import part, resolver
 from unmask.decoding.base import PROPOSALS
-from unmask.decoding.proposals.plain import Greedy
+from unmask.decoding.defaults import Greedy
 from unmask.seeds import Draws
 
 LATER = 64.0  # more than two scores differ: an entropy in nats, or a surprise over a trillion tokens

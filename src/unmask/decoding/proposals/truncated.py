@@ -11,8 +11,8 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding.base import PROPOSALS
-from unmask.decoding.pieces import in_pieces
-from unmask.decoding.proposals.plain import Unshaped, sample
+from unmask.decoding.defaults import Unshaped, sample
+from unmask.decoding.scores import in_pieces
 from unmask.seeds import Draws
 
 Scores = Literal["model", "shaped"]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding.base import REVISIONS
-from unmask.decoding.revision.headless import Headless
+from unmask.decoding.defaults import Headless
 from unmask.decoding.scores import Positive
 from unmask.decoding.state import Candidates, Change, State
 

@@ -2,24 +2,143 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float
+from pydantic import Field
 from torch import Tensor
 
 from unmask.config import part
-from unmask.decoding.base import REVISIONS
-from unmask.decoding.remasking import Remasking, moments, steps_of
-from unmask.decoding.revision.headless import Headless
+from unmask.decoding.base import REVISIONS, SELECTIONS
+from unmask.decoding.defaults import Headless, Unrefined
 from unmask.decoding.state import Candidates, Change, State
+from unmask.errors import UserError
+
+ETA = {"cap": 0.008, "rescale": 0.015, "loop": 0.02, "conf": 1.0}
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def bound(alpha_s: Float[Tensor, "..."], alpha_t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Return the largest sigma that leaves a posterior between two levels: min(1, (1 - alpha_s) / alpha_t)."""
+    return torch.where(alpha_t > 0, (1 - alpha_s) / alpha_t, alpha_s < 1).clamp(max=1)
+
+
+def chance_to_write(
+    alpha_s: Float[Tensor, "..."], alpha_t: Float[Tensor, "..."], sigma: Float[Tensor, "..."]
+) -> Float[Tensor, "..."]:
+    """Return how likely an open place is written, so that 1 - alpha_s of all are open after the step.
+
+    (alpha_s - (1 - sigma) alpha_t) / (1 - alpha_t); 1 where nothing should be open any more.
+    """
+    return torch.where(alpha_t < 1, (alpha_s - (1 - sigma) * alpha_t) / (1 - alpha_t), 1)
+
+
+@part
+class Remasking:
+    """The schedule that ReMDM's selection and revision share (arXiv 2503.00307).
+
+    A block takes N steps: the decoder's, or as many as it has open places. In time t, which falls from 1 to 0 in even
+    steps, alpha_t = 1 - t of it is written, in expectation; ``loop`` has a time table of its own.
+
+    Args:
+        strategy: how likely a written token is taken back. ``cap``: min(eta, bound). ``rescale``: eta * bound.
+            ``conf``: eta * bound * the softmax, over the block's written tokens, of minus the probability that each had
+            when it was written. ``loop``: as ``cap`` from ``t_on`` to ``t_off``, while alpha stays at ``alpha_on``;
+            never before and after.
+        eta: None is 0.008 for ``cap``, 0.015 for ``rescale``, 0.02 for ``loop``, 1 for ``conf``; 0 takes nothing back.
+        t_on: when the loop begins.
+        t_off: when it ends.
+        alpha_on: share that is written meanwhile.
+    """
+
+    strategy: Literal["cap", "rescale", "conf", "loop"] = "cap"
+    eta: Share | None = None
+    t_on: Annotated[float, Field(gt=0, lt=1)] = 0.55
+    t_off: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    alpha_on: Annotated[float, Field(gt=0, lt=1)] = 0.9
+
+    def __post_init__(self) -> None:
+        if self.t_off > self.t_on:
+            raise UserError(f"t_off={self.t_off} after t_on={self.t_on}: time falls; expected t_off <= t_on")
+
+    @property
+    def level(self) -> float:
+        """Eta with its default filled in."""
+        return ETA[self.strategy] if self.eta is None else self.eta
+
+    def alpha(self, progress: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Return the share that is written after this share of the steps, 1 - t."""
+        if self.strategy != "loop":
+            return progress
+        rise = progress * self.alpha_on / (1 - self.t_on)
+        end = 1 - (1 - progress) * (1 - self.alpha_on) / self.t_off
+        return torch.maximum(rise.clamp(max=self.alpha_on), end)
+
+    def sigma(self, progress: Float[Tensor, " R"], later: Float[Tensor, " R"]) -> Float[Tensor, " R"]:
+        """Return how likely a written token is taken back between two moments; ``conf`` shares this out."""
+        highest = bound(self.alpha(later), self.alpha(progress))
+        if self.strategy in ("rescale", "conf"):
+            return self.level * highest
+        sigma = highest.clamp(max=self.level)
+        if self.strategy == "cap":
+            return sigma
+        is_on = (progress >= 1 - self.t_on) & (progress < 1 - self.t_off)
+        return torch.where(is_on, sigma, 0)
+
+
+def moments(candidates: Candidates) -> tuple[Float[Tensor, " R"], Float[Tensor, " R"]]:
+    """Return the share of each block's steps that is done, before this step and after it."""
+    number, done = steps_of(candidates), candidates.block_steps
+    return torch.minimum(done, number) / number, torch.minimum(done + 1, number) / number
+
+
+def steps_of(candidates: Candidates) -> Tensor:
+    """Count the steps that each block takes."""
+    opened = candidates.block_open
+    return (opened if candidates.steps is None else torch.full_like(opened, candidates.steps)).clamp(min=1).double()
+
+
+@SELECTIONS.register("remdm")
+@part
+class RemdmSelection(Remasking, Unrefined):
+    """Write each open place by a coin of its own, as the posterior says (MDLM, 2406.07524; ReMDM, arXiv 2503.00307).
+
+    With probability (alpha_s - (1 - sigma) alpha_t) / (1 - alpha_t) in a step from t to s: enough to make up for the
+    written places that the revision of the same name, which brings this selection along, takes back with probability
+    sigma. With ``conf``, as published, it makes up for nothing. ``eta: 0`` is the plain posterior. A step may write
+    nothing; the last one writes all.
+
+    Args:
+        strategy: of re-masking; see ``unmask.decoding.revision.remdm``.
+        eta: its strength.
+        t_on: of ``loop``.
+        t_off: of ``loop``.
+        alpha_on: of ``loop``.
+
+    Differs from the paper: time ends at 0, so that the last step is the noise removal, with the decoder's own proposal
+    (nucleus sampling at 0.9 in the paper: ``proposal: {name: nucleus, top_p: 0.9}``); the phases of ``loop`` meet
+    within a step where the steps do not fall on them.
+    """
+
+    score: ClassVar[str] = "low_confidence"
+    may_wait: ClassVar[bool] = True
+
+    def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
+        """Toss the coins."""
+        before, after = moments(candidates)
+        sigma = torch.zeros_like(before) if self.strategy == "conf" else self.sigma(before, after)
+        chance = chance_to_write(self.alpha(after), self.alpha(before), sigma)[:, None]
+        # A number below 1 may round to 1.
+        return candidates.is_open & ((candidates.measure("random") < chance) | (chance >= 1))
+
 
 NOTE = "remdm"
 
 
 @REVISIONS.register("remdm")
 @part
-class Remask(Remasking, Headless):
+class RemdmRevision(Remasking, Headless):
     """Mask each written token of the active block with probability sigma at every step (ReMDM, arXiv 2503.00307).
 
     Sigma is at most min(1, (1 - alpha_s) / alpha_t) in a step from t to s. The selection of the same name, which comes
@@ -28,7 +147,7 @@ class Remask(Remasking, Headless):
     ends between blocks only. The paper's setting is ``blocks: whole`` with ``proposal: {name: nucleus, top_p: 0.9}``.
 
     Args:
-        strategy: ``cap``, ``rescale``, ``conf`` or ``loop``; see ``unmask.decoding.remasking``.
+        strategy: ``cap``, ``rescale``, ``conf`` or ``loop``; see ``unmask.decoding.revision.remdm``.
         eta: its strength; None is the paper's; 0 takes nothing back, as ``none`` does.
         t_on: of ``loop``.
         t_off: of ``loop``.

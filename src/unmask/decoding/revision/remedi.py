@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding.base import REVISIONS
-from unmask.decoding.ranking import ranks
+from unmask.decoding.scores import ranks
 from unmask.decoding.state import Candidates, Change, State
 from unmask.errors import UserError
 from unmask.types import Denoiser

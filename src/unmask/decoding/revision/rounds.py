@@ -9,9 +9,8 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding.base import REVISIONS
-from unmask.decoding.ranking import top
-from unmask.decoding.revision.headless import Headless
-from unmask.decoding.scores import probability
+from unmask.decoding.defaults import Headless
+from unmask.decoding.scores import probability, top
 from unmask.decoding.shares import at_least
 from unmask.decoding.state import Candidates, Change, State
 
@@ -20,7 +19,7 @@ NOTE = "remdm_rounds"
 
 @REVISIONS.register("remdm_rounds")
 @part
-class Rounds(Headless):
+class RemdmRounds(Headless):
     """Once most of the block is filled, take back what the model finds least likely and fill again, in rounds.
 
     The port of ReMDM's ``loop`` (arXiv 2503.00307) to LLaDA with which PC-Sampler (2508.13021) and Saber (2510.18165)

@@ -1,24 +1,57 @@
-"""Take back tokens that the rest of the text does not confirm: the verifying half of WINO."""
+"""WINO: write boldly, and take back what the rest of the text does not confirm (arXiv 2507.18578)."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Bool
+from pydantic import Field
 from torch import Tensor
 
 from unmask.config import part
-from unmask.decoding.base import REVISIONS
-from unmask.decoding.ranking import top
-from unmask.decoding.revision.headless import Headless
-from unmask.decoding.scores import Positive, probability
+from unmask.decoding.base import REVISIONS, SELECTIONS
+from unmask.decoding.defaults import Headless, Unrefined
+from unmask.decoding.scores import Limit, Positive, probability, ranks, top
+from unmask.decoding.shares import at_most
 from unmask.decoding.state import Candidates, Change, State
+
+
+@SELECTIONS.register("wino")
+@part
+class WinoSelection(Unrefined):
+    """Write the places with p > threshold, but not too many of them, at least the best (WINO, arXiv 2507.18578).
+
+    Of m open places at most min(max(floor(share m), least), most), the surest.
+
+    Args:
+        threshold: tau_1, which the probability must exceed; 1 and above write one token a step.
+        share: of the open places.
+        least: the cap is never below it.
+        most: nor above it.
+
+    Differs from the paper: nothing but the tie rule (leftmost).
+    """
+
+    threshold: Limit = 0.6
+    share: Annotated[float, Field(gt=0, le=1)] = 0.7
+    least: Annotated[int, Field(ge=1)] = 5
+    most: Annotated[int, Field(ge=1)] = 20
+
+    score: ClassVar[str] = "low_confidence"
+
+    def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
+        """Compare by rank and by threshold."""
+        is_open, score = candidates.is_open, candidates.score
+        rank = ranks(score, is_open)
+        cap = at_most(self.share, is_open.sum(1)).clamp(min=self.least).clamp(max=self.most)
+        return is_open & ((rank == 0) | ((score > self.threshold) & (rank < cap[:, None])))
+
 
 NOTE = "wino"
 
 
 @REVISIONS.register("wino")
 @part
-class Verify(Headless):
+class WinoRevision(Headless):
     """Take back written tokens of the block that a shadow of their column finds unlikely (WINO, arXiv 2507.18578).
 
     The view ``shadow`` has the model predict every written place as if it were open. A token that has a probability

@@ -1,5 +1,6 @@
 """Selections: which open places of the active block are written now."""
 
+from unmask.decoding.defaults import Quota
 from unmask.decoding.selection.adaptive import AdaptiveThreshold
 from unmask.decoding.selection.credit import Credit
 from unmask.decoding.selection.dilated import Dilated
@@ -11,17 +12,12 @@ from unmask.decoding.selection.info_gain import InfoGain
 from unmask.decoding.selection.klass import Klass
 from unmask.decoding.selection.pc_sampler import PcSampler
 from unmask.decoding.selection.prefix import Prefix
-from unmask.decoding.selection.quota import Quota
-from unmask.decoding.selection.remdm import Posterior
-from unmask.decoding.selection.saber import RunningMean
 from unmask.decoding.selection.spaced import Spaced
 from unmask.decoding.selection.threshold import Threshold
 from unmask.decoding.selection.wedlm import WeDlm
-from unmask.decoding.selection.wino import CappedThreshold
 
 __all__ = [
     "AdaptiveThreshold",
-    "CappedThreshold",
     "Credit",
     "Dilated",
     "Dream",
@@ -31,10 +27,8 @@ __all__ = [
     "InfoGain",
     "Klass",
     "PcSampler",
-    "Posterior",
     "Prefix",
     "Quota",
-    "RunningMean",
     "Spaced",
     "Threshold",
     "WeDlm",

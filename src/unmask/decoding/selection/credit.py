@@ -9,9 +9,9 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding.base import SELECTIONS
-from unmask.decoding.notes import Notebook
-from unmask.decoding.pieces import in_pieces
+from unmask.decoding.scores import in_pieces
 from unmask.decoding.selection.threshold import Threshold
+from unmask.decoding.state import Notebook
 
 
 @SELECTIONS.register("credit")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding.base import SELECTIONS
-from unmask.decoding.selection.unrefined import Unrefined
+from unmask.decoding.defaults import Unrefined
 from unmask.decoding.state import Candidates
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding.base import SELECTIONS
-from unmask.decoding.ranking import top
-from unmask.decoding.selection.unrefined import Unrefined
+from unmask.decoding.defaults import Unrefined
+from unmask.decoding.scores import top
 from unmask.decoding.shares import floor
 from unmask.decoding.state import Candidates
 

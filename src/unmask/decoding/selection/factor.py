@@ -7,9 +7,8 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding.base import SELECTIONS
-from unmask.decoding.ranking import ranks
-from unmask.decoding.scores import Positive
-from unmask.decoding.selection.unrefined import Unrefined
+from unmask.decoding.defaults import Unrefined
+from unmask.decoding.scores import Positive, ranks
 from unmask.decoding.state import Candidates
 
 

@@ -9,10 +9,8 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding.base import SELECTIONS
-from unmask.decoding.ranking import top
-from unmask.decoding.scores import Limit, Positive, entropy
-from unmask.decoding.selection.quota import share
-from unmask.decoding.selection.unrefined import Unrefined
+from unmask.decoding.defaults import Unrefined, share
+from unmask.decoding.scores import Limit, Positive, entropy, top
 from unmask.decoding.state import Candidates
 from unmask.seeds import Draws
 

@@ -15,10 +15,8 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding.base import SELECTIONS
-from unmask.decoding.ranking import top
-from unmask.decoding.scores import Positive
-from unmask.decoding.selection.quota import share
-from unmask.decoding.selection.unrefined import Unrefined
+from unmask.decoding.defaults import Unrefined, share
+from unmask.decoding.scores import Positive, top
 from unmask.decoding.state import Candidates
 from unmask.errors import UserError
 from unmask.foreign import read_text

@@ -9,10 +9,9 @@ from torch import Tensor
 
 from unmask.config import part, resolver
 from unmask.decoding.base import SELECTIONS
-from unmask.decoding.notes import Notebook
-from unmask.decoding.ranking import ranks
+from unmask.decoding.scores import ranks
 from unmask.decoding.selection.threshold import Threshold
-from unmask.decoding.state import Candidates
+from unmask.decoding.state import Candidates, Notebook
 
 
 @SELECTIONS.register("spaced")

@@ -8,10 +8,8 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding.base import SELECTIONS
-from unmask.decoding.ranking import top
-from unmask.decoding.scores import Limit, check_score
-from unmask.decoding.selection.quota import share
-from unmask.decoding.selection.unrefined import Unrefined
+from unmask.decoding.defaults import Unrefined, share
+from unmask.decoding.scores import Limit, check_score, top
 from unmask.decoding.state import Candidates
 
 

@@ -8,9 +8,8 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding.base import SELECTIONS
-from unmask.decoding.ranking import top
-from unmask.decoding.scores import Limit, Positive
-from unmask.decoding.selection.unrefined import Unrefined
+from unmask.decoding.defaults import Unrefined
+from unmask.decoding.scores import Limit, Positive, top
 from unmask.decoding.state import Candidates
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from unmask.attention import ANCHORED, CLEAN, PAD, Anchored, Columns
 from unmask.config import part
 from unmask.decoding.base import VIEWS
+from unmask.decoding.defaults import CanvasView
 from unmask.decoding.state import State
-from unmask.decoding.views.canvas import CanvasView
 from unmask.types import Denoiser, Query
 
 

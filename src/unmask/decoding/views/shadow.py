@@ -10,8 +10,8 @@ from torch import Tensor
 from unmask.attention import PAD, SHADOW, Columns, Shadowed
 from unmask.config import part
 from unmask.decoding.base import VIEWS
+from unmask.decoding.defaults import CanvasView
 from unmask.decoding.state import State
-from unmask.decoding.views.canvas import CanvasView
 from unmask.errors import UserError
 from unmask.types import Denoiser, Query
 

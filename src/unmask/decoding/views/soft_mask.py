@@ -9,8 +9,8 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding.base import VIEWS
+from unmask.decoding.defaults import CanvasView
 from unmask.decoding.state import State
-from unmask.decoding.views.canvas import CanvasView
 from unmask.errors import UserError
 from unmask.heads import SoftMask
 from unmask.types import Denoiser, Query, SoftTokens

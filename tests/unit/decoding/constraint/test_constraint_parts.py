@@ -9,8 +9,7 @@ from languages import EOS, MASK, PATTERNS, automaton, bound, completions
 from unmask.canvas import Example, lay_out
 from unmask.decoding import CONSTRAINTS, Decoder, JsonSchema, Regex
 from unmask.decoding.loop import start
-from unmask.decoding.notes import Notebook
-from unmask.decoding.state import Candidates
+from unmask.decoding.state import Candidates, Notebook
 from unmask.errors import UserError
 
 PROMPTS = [[1, 2, 3], [], [4, 5]]

@@ -1,0 +1,375 @@
+"""What a decoder does unless told otherwise: one class for each component, and the neutral halves of others.
+
+The model reads the canvas as it stands; the surest tokens of the active block are written, a fixed number a step, by
+LLaDA's sampler; blocks have one size; what is written stays; a row ends at its end token; nothing is cached.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, ClassVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import AfterValidator, Field
+from torch import Tensor
+
+from unmask.attention import CLEAN, OPEN, Grid
+from unmask.config import part
+from unmask.decoding.base import (
+    BLOCK_RULES,
+    CACHES,
+    CONSTRAINTS,
+    PROPOSALS,
+    REVISIONS,
+    SEARCHES,
+    SELECTIONS,
+    STOPS,
+    VIEWS,
+    Reader,
+)
+from unmask.decoding.row_groups import cut, groups
+from unmask.decoding.scores import check_score, in_pieces, top
+from unmask.decoding.state import Candidates, Change, Notebook, State
+from unmask.seeds import Draws
+from unmask.types import Denoiser, Query, SoftTokens
+
+
+@VIEWS.register("canvas")
+@part
+class CanvasView:
+    """The model reads the live rows whole: prompt, written tokens, masks to the end of the canvas."""
+
+    lays_out: ClassVar[bool] = False
+
+    def query(
+        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], at: Int[Tensor, "K 2"]
+    ) -> tuple[Query, Int[Tensor, "K 2"]]:
+        """Select the live rows; what stands before the active block is settled, in whole blocks of the model's grid.
+
+        A block that began within one of these (a window that slides, a cut) must go on seeing what is written there.
+        """
+        whole = state.batch.query(state.ids, model.rule)
+        block = whole.columns.block
+        first = (state.prompt_length + state.block_start).clamp(max=block.shape[1] - 1)
+        is_settled = (block < block.gather(1, first[:, None])) & ~state.batch.is_pad
+        whole = replace(whole, columns=replace(whole.columns, stream=torch.where(is_settled, CLEAN, OPEN)))
+        return replace(whole, ids=whole.ids[rows], columns=whole.columns[rows]), at
+
+    def read(self, logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
+        """Nothing to reduce."""
+        return logits
+
+    def remember(self, model: Denoiser, at: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]) -> SoftTokens | None:
+        """Nothing."""
+        del model, at, logits
+        return None
+
+
+class Unshaped:
+    """The neutral half of a proposal: drawn from and scored by the model's own logits."""
+
+    @property
+    def scores_shaped(self) -> bool:
+        """By the model's own."""
+        return False
+
+    def shape(self, logits: Float[Tensor, "K V"], eos_ids: Sequence[int]) -> Float[Tensor, "K V"]:
+        """As they are."""
+        del eos_ids
+        return logits
+
+    def rank(self, score: Float[Tensor, " K"], token: Int[Tensor, " K"], eos_ids: Sequence[int]) -> Float[Tensor, " K"]:
+        """As it is."""
+        del token, eos_ids
+        return score
+
+
+@PROPOSALS.register("greedy")
+@part
+class Greedy(Unshaped):
+    """The most likely token."""
+
+    def propose(
+        self, logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, " K"]]
+    ) -> Int[Tensor, " K"]:
+        """Take the argmax."""
+        del draws, keys
+        return logits.argmax(-1)
+
+
+@PROPOSALS.register("gumbel")
+@part
+class Gumbel(Unshaped):
+    """An exact sample from softmax(logits / temperature): argmax of logits + temperature * Gumbel noise.
+
+    Drawn in float64: low precision lowers the effective temperature (arXiv 2409.02908). The noise is keyed by
+    (row, forward, offset, token), so a row's text does not depend on its neighbours.
+
+    Args:
+        temperature: 0 is greedy.
+    """
+
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+
+    def propose(
+        self, logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, " K"]]
+    ) -> Int[Tensor, " K"]:
+        """Add noise, take the argmax."""
+        if self.temperature == 0:
+            return logits.argmax(-1)
+        return sample(logits, draws, keys, temperature=self.temperature)
+
+
+def sample(
+    logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, " K"]], *, temperature: float = 1.0
+) -> Int[Tensor, " K"]:
+    """Draw exactly from softmax(logits / temperature)."""
+    vocabulary = torch.arange(logits.shape[-1], device=logits.device)[None, :]
+    columns = torch.stack([key.expand(len(logits)) for key in keys], dim=1)
+    tokens = []
+    for some, key in zip(in_pieces(logits), in_pieces(columns, like=logits), strict=True):
+        uniform = draws.uniform("gumbel", *(each[:, None] for each in key.unbind(1)), vocabulary)
+        noise = -torch.log(-torch.log(uniform.clamp(min=2.0**-54)))
+        tokens.append((some.double() + temperature * noise).argmax(-1))
+    return torch.cat(tokens)
+
+
+class Unrefined:
+    """The neutral half of a selection."""
+
+    may_wait: ClassVar[bool] = False
+
+    def fuse(
+        self, logits: Float[Tensor, "K V"], *, notes: Notebook, is_asked: Bool[Tensor, "R W"], mask_id: int
+    ) -> Float[Tensor, "K V"]:
+        """As the model said."""
+        del notes, is_asked, mask_id
+        return logits
+
+    def refine(self, candidates: Candidates) -> Candidates:
+        """As they are."""
+        return candidates
+
+
+@SELECTIONS.register("quota")
+@part
+class Quota(Unrefined):
+    """Write the quota's surest tokens (LLaDA, arXiv 2502.09992, Algorithm 5 and its generate.py).
+
+    A block with n open places and s steps writes n // s tokens a step, one more in each of the first n mod s steps.
+
+    Args:
+        score: a name of ``unmask.decoding.scores``: ``low_confidence``, ``entropy``, ``margin``, ``random``, …
+
+    Differs from the paper: steps whose quota is 0 (s > n) are not run; ties go to the leftmost place; the mask token is
+    never proposed.
+    """
+
+    score: Annotated[str, AfterValidator(check_score)] = "low_confidence"
+
+    def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
+        """Pick the quota's best places."""
+        return top(candidates.score, candidates.is_open, share(candidates))
+
+
+def share(candidates: Candidates) -> Int[Tensor, " R"]:
+    """Return how many places each row writes at this step, so that a block takes ``steps``; None: one a step."""
+    opened = candidates.block_open
+    planned = opened if candidates.steps is None else opened.clamp(max=candidates.steps)
+    planned = planned.clamp(min=1)
+    quota = opened // planned + (candidates.block_steps < opened % planned).long()
+    return torch.clamp(quota, min=1)
+
+
+@BLOCK_RULES.register("fixed")
+@part
+class Fixed:
+    """Blocks of one size; the last may be shorter.
+
+    Args:
+        block_size: S; None is the decoder's.
+        grid: counted from the first token of the ``answer``, or of the whole ``text``, so that the first block holds
+            what the prompt leaves of it (SDAR); None: as the model was trained.
+    """
+
+    block_size: Annotated[int, Field(ge=1)] | None = None
+    grid: Grid | None = None
+
+    def slide(self, state: State) -> None:
+        """They stay."""
+        del state
+
+    def sized(self, block_size: int, grid: Grid = "answer") -> "Fixed":
+        """Take the decoder's block size, and the model's grid."""
+        return Fixed(block_size=block_size, grid=self.grid or grid)
+
+    def end(self, start: Int[Tensor, " R"], state: State) -> Int[Tensor, " R"]:
+        """S columns on, or up to the next line of the grid; at most the canvas."""
+        end = start + self._size()
+        if self.grid == "text":
+            end = end - (state.prompt_length + start) % self._size()
+        return torch.minimum(end, state.batch.canvas_length)
+
+    def cut(self, candidates: Candidates) -> None:
+        """As they are."""
+        del candidates
+
+    def blocks(self, canvas: int) -> int:
+        """Round up."""
+        return math.ceil(canvas / self._size())
+
+    def _size(self) -> int:
+        if self.block_size is None:
+            raise ValueError("a fixed block rule without a size; take it from Decoder.parts() or give block_size")
+        return self.block_size
+
+
+class Headless(ABC):
+    """The neutral half of a revision: it reads no head, and is over with its block."""
+
+    head: ClassVar[str | None] = None
+
+    @property
+    @abstractmethod
+    def asks_written(self) -> bool:
+        """Whether the model is asked about the written places of the active block, too."""
+        ...
+
+    def observe(self, model: Denoiser, asked: Int[Tensor, "K 2"]) -> None:
+        """Nothing to read."""
+        del model, asked
+
+    def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
+        """Until the block is full, every token of it may be taken back; if any ever is."""
+        del changed
+        return state.has_open if self.asks_written else torch.zeros_like(state.is_done)
+
+
+@REVISIONS.register("none")
+@part
+class NoRevision(Headless):
+    """A written token is final."""
+
+    selection: ClassVar[str | None] = None
+    view: ClassVar[str | None] = None
+
+    @property
+    def asks_written(self) -> bool:
+        """Never."""
+        return False
+
+    def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
+        """What was chosen is written."""
+        del state, candidates
+        return Change(write=chosen, hide=torch.zeros_like(chosen))
+
+
+@STOPS.register("eos")
+@part
+class Eos:
+    """A row ends once an end token is written and no open place precedes it."""
+
+    def is_finished(self, state: State, eos_ids: Sequence[int]) -> Bool[Tensor, " B"]:
+        """Compare the first end token with the first open place, on the canvas only."""
+        batch = state.batch
+        is_eos = torch.isin(state.ids, torch.tensor(list(eos_ids), dtype=torch.int64, device=state.ids.device))
+        is_end = batch.is_canvas & ~state.is_open & is_eos
+        beyond = batch.ids.shape[1]
+        first_end = torch.where(is_end, batch.offset, beyond).amin(1)
+        first_open = torch.where(state.is_open, batch.offset, beyond).amin(1)
+        return (first_end < beyond) & (first_end < first_open)
+
+
+@STOPS.register("never")
+@part
+class Never:
+    """The whole canvas is filled."""
+
+    def is_finished(self, state: State, eos_ids: Sequence[int]) -> Bool[Tensor, " B"]:
+        """Not before it is full."""
+        del eos_ids
+        return torch.zeros_like(state.is_done)
+
+
+@CONSTRAINTS.register("none")
+@part
+class Free:
+    """Any text."""
+
+    def check(self, canvas: int) -> None:
+        """Any canvas."""
+        del canvas
+
+    def ban(self, state: State, at: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
+        """Nothing."""
+        del state, at
+        return logits
+
+    def admit(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Bool[Tensor, "R W"]:
+        """All."""
+        del state, candidates
+        return chosen
+
+
+@SEARCHES.register("none")
+@part
+class NoSearch:
+    """Each prompt is decoded once."""
+
+    particles: ClassVar[int] = 1
+
+    def is_met(self, is_full: Bool[Tensor, " B"], is_done: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
+        """Nobody waits."""
+        del is_done
+        return is_full
+
+    def pick(
+        self, state: State, is_met: Bool[Tensor, " B"], draws: Draws, *, index: int, eos_ids: Sequence[int]
+    ) -> None:
+        """All go on as they are."""
+        del state, is_met, draws, index, eos_ids
+
+    def best(self, state: State, eos_ids: Sequence[int]) -> Int[Tensor, " B"]:
+        """All rows."""
+        del eos_ids
+        return torch.arange(len(state.is_done), device=state.is_done.device)
+
+
+@CACHES.register("none")
+@part
+class NoCache:
+    """Every step reads everything. Exact, for every model.
+
+    On a CPU, rows of a batch whose lengths differ much are read in groups: a step is then several forwards.
+    """
+
+    is_exact: ClassVar[bool] = True
+
+    def open(self, model: Denoiser) -> Reader:
+        """Nothing is remembered."""
+        return PlainReader(model)
+
+
+class PlainReader:
+    """Reads the query as it is."""
+
+    def __init__(self, model: Denoiser) -> None:
+        self.model = model
+        self.forwards = 0
+
+    def logits(
+        self, query: Query, at: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
+    ) -> Float[Tensor, "K V"]:
+        """Call the model, once for each group of rows of nearly one length."""
+        del state, rows
+        split = groups(self.model, query)
+        self.forwards += len(split)
+        if len(split) == 1:
+            return self.model.logits(query, at)
+        found = [(self.model.logits(part, asked), mine) for part, asked, mine in cut(query, at, split)]
+        logits = found[0][0].new_empty(len(at), found[0][0].shape[1])
+        for answers, mine in found:
+            logits[mine] = answers
+        return logits
