@@ -22,7 +22,7 @@ from unmask.decoding import (
     Decoder,
     decode,
 )
-from unmask.generate.runs import parts_of
+from unmask.generate.api import parts_of
 from unmask.models import ScratchSpec, from_scratch
 from unmask.objectives import OBJECTIVES
 from unmask.seeds import Draws

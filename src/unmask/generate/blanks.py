@@ -13,12 +13,9 @@ from unmask.canvas import Batch, Example, lay_out
 from unmask.data.fields import broken
 from unmask.decoding import Decoder, Never, Parts
 from unmask.errors import UserError
-from unmask.generate.answers import Generation
-from unmask.generate.prompts import tokens_of
-from unmask.generate.room import check_room
-from unmask.generate.runs import Through, collect, parts_of, run, unchanged
-from unmask.generate.seeding import NotedDraws, Seed, checked, row_keys
-from unmask.generate.stops import cut_at_end, spelled
+from unmask.generate.api import NotedDraws, Through, checked, collect, parts_of, run, unchanged
+from unmask.generate.prompts import Seed, check_room, row_keys, tokens_of
+from unmask.generate.text import Generation, cut_at_end, spelled
 from unmask.models import LoadedModel
 
 BLANK = re.compile(r"_{3,}")

@@ -1,5 +1,11 @@
-"""Prompts of every kind to rows with an empty canvas each."""
+"""Prompts of every kind to rows with an empty canvas each.
 
+The random numbers of a row belong to its text, its seed and its number among the samples: a sampled text does not
+depend on the batch that it was decoded in. Two different prompts get independent numbers from one seed. The same prompt
+given twice with one seed is answered twice in the same way: ``n`` asks for several samples.
+"""
+
+import hashlib
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
@@ -9,11 +15,11 @@ from torch import Tensor
 from unmask.canvas import Batch, Example, lay_out
 from unmask.data import prompt_ids
 from unmask.errors import UserError
-from unmask.generate.room import check_room
-from unmask.generate.seeding import Seed, row_keys
+from unmask.memory import STREAMS, free_memory
 from unmask.models import LoadedModel
 
 Prompt = str | Sequence[dict[str, str]] | Sequence[int] | Tensor
+Seed = int | Sequence[int]
 
 
 def prepare(
@@ -89,3 +95,57 @@ def _known(lm: LoadedModel, ids: Sequence[Any]) -> list[int]:
 
 def _no_prompt(found: Any) -> UserError:
     return UserError(f"prompt: expected text, chat messages or token ids, found {str(found)[:60]!r}")
+
+
+def row_keys(rows: Sequence[Sequence[int]], seed: Seed, n: int, particles: int = 1) -> list[int]:
+    """Return the key of each row's random numbers, those of a text side by side.
+
+    Args:
+        rows: tokens of each text.
+        seed: of all texts, or one for each.
+        n: samples of each text.
+        particles: rows of each sample.
+
+    Raises:
+        UserError: no sample is asked for, or there are more or fewer seeds than texts.
+    """
+    if n < 1:
+        raise UserError(f"n={n}: expected at least 1 sample of each prompt")
+    seeds = [int(seed)] * len(rows) if isinstance(seed, Integral) else list(seed)  # type: ignore[arg-type]
+    if len(seeds) != len(rows):
+        raise UserError(f"seed: expected a number, or one for each of the {len(rows)} prompts, found {len(seeds)}")
+    return [_key(ids, seed, sample) for ids, seed in zip(rows, seeds, strict=True) for sample in range(n * particles)]
+
+
+def _key(ids: Sequence[int], seed: int, sample: int) -> int:
+    digest = hashlib.blake2b(f"{seed}/{sample}/{','.join(map(str, ids))}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1  # fits int64
+
+
+_FLOAT32 = 4  # bytes
+
+
+def check_room(lm: LoadedModel, *, rows: int, particles: int, columns: int, asked: int) -> None:
+    """Refuse a run whose least need is more than there is.
+
+    Args:
+        lm: the model.
+        rows: that are decoded side by side.
+        particles: of these, for each answer.
+        columns: of the longest text.
+        asked: columns of a block.
+
+    Raises:
+        UserError: with the rows, what they need and what is free.
+    """
+    config = lm.stock.config.get_text_config()
+    item = next(lm.model.parameters()).element_size()
+    need = rows * (columns * config.hidden_size * item * STREAMS + asked * lm.vocab_size * _FLOAT32)
+    free = free_memory(lm.device)
+    if free is None or need <= free:
+        return
+    what = f"{rows // particles} answers of {particles} particles" if particles > 1 else f"{rows} answers"
+    raise UserError(
+        f"memory: {what} at once need at least {need / 2**30:.1f} GiB beside the model, found {free / 2**30:.1f} GiB "
+        f"free; decode at most {free * rows // need} rows at once"
+    )

@@ -13,7 +13,7 @@ from torch import Tensor
 from unmask.canvas import Batch
 from unmask.decoding import State, Step
 from unmask.errors import UserError
-from unmask.generate.answers import canvases, read_answer
+from unmask.generate.text import canvases, read_answer
 from unmask.models import LoadedModel
 
 

@@ -5,7 +5,7 @@ import pytest
 from unmask.decoding import Decoder
 from unmask.errors import UserError
 from unmask.generate import generate
-from unmask.generate.seeding import row_keys
+from unmask.generate.prompts import row_keys
 from unmask.models import ScratchSpec, from_scratch
 
 SPEC = ScratchSpec(hidden_size=32, layers=2, heads=2, init_std=0.3, seed=3)

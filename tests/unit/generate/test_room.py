@@ -6,8 +6,9 @@ import pytest
 
 from unmask import generate, infill
 from unmask.errors import UserError
-from unmask.generate import room
-from unmask.generate.room import check_room, free_memory
+from unmask.generate import prompts
+from unmask.generate.prompts import check_room
+from unmask.memory import free_memory
 from unmask.models import ScratchSpec, from_scratch
 
 
@@ -34,7 +35,7 @@ def test_what_it_says_would_fit_fits(lm):
 
 def test_a_block_larger_than_the_text_needs_no_room_beyond_it(lm, monkeypatch):
     blanks = {"blank_tokens": 2, "threshold": 0.0}
-    monkeypatch.setattr(room, "free_memory", lambda device: 2**20)
+    monkeypatch.setattr(prompts, "free_memory", lambda device: 2**20)
     assert infill(lm, "1___2", block_size=2**20, **blanks).texts == infill(lm, "1___2", block_size=4, **blanks).texts
 
 
