@@ -7,7 +7,7 @@ PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 # Shapes and types are checked in the fast loop. In the rest they would double the time.
 UNCHECKED := UNMASK_TEST_CHECKED=0
 
-.PHONY: quickstart test fast rest exhaustive test-lowest test-newest caches-newest upgrade check format lint types layers wheel clean
+.PHONY: quickstart test fast rest exhaustive test-lowest test-newest caches-newest upgrade check format lint types layers wheel docs coverage clean
 
 quickstart: $(READY)
 	$(BIN)/unmask quickstart
@@ -29,6 +29,14 @@ test-lowest: .venv-lowest/.ready
 test-newest: .venv-newest/.ready
 	$(UNCHECKED) .venv-newest/bin/python $(PYTEST) -m "not exhaustive" $(TESTS)
 
+# Which lines the fast loop runs: a table, and pages in htmlcov/.
+coverage: $(READY)
+	$(UNCHECKED) $(BIN)/python $(PYTEST) -m "not slow" --cov=unmask --cov-report=term:skip-covered --cov-report=html $(TESTS)
+
+# The documentation site, in site/: open site/index.html. Needs no torch; every link is checked.
+docs: .venv-docs/.ready
+	.venv-docs/bin/mkdocs build --strict --quiet
+
 # What a release of transformers breaks first.
 caches-newest: .venv-newest/.ready
 	$(UNCHECKED) .venv-newest/bin/python $(PYTEST) -m "not exhaustive" tests/unit/models tests/unit/decoding/test_caching.py tests/architecture/test_transformers_api.py
@@ -46,6 +54,7 @@ format: $(READY)
 lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/codespell
 
 types: $(READY)
 	$(BIN)/mypy
@@ -68,5 +77,11 @@ $(READY): pyproject.toml scripts/setup requirements/locked.txt
 	bash scripts/setup $(PYTHON) newest .venv-newest
 	touch $@
 
+.venv-docs/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip --disable-pip-version-check --quiet install uv
+	VIRTUAL_ENV=$(CURDIR)/.venv-docs .venv-docs/bin/uv pip install --quiet --group docs
+	touch $@
+
 clean:
-	rm -rf .venv .venv-lowest .venv-newest .mypy_cache .ruff_cache .pytest_cache build dist
+	rm -rf .venv .venv-lowest .venv-newest .venv-docs .mypy_cache .ruff_cache .pytest_cache build dist htmlcov site
