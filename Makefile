@@ -35,7 +35,7 @@ coverage: $(READY)
 
 # The documentation site, in site/: open site/index.html. Needs no torch; every link is checked.
 docs: .venv-docs/.ready
-	.venv-docs/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
 
 # What a release of transformers breaks first.
 caches-newest: .venv-newest/.ready
