@@ -92,3 +92,10 @@ def test_links_and_pictures_exist():
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_forms_and_workflows_are_yaml():
+    files = [*(ROOT / ".github").rglob("*.yml"), ROOT / ".pre-commit-config.yaml", ROOT / "CITATION.cff"]
+    for path in files:
+        assert yaml.safe_load(path.read_text()), path
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] in (ROOT / "pyproject.toml").read_text()
