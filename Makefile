@@ -29,9 +29,10 @@ test-lowest: .venv-lowest/.ready
 test-newest: .venv-newest/.ready
 	$(UNCHECKED) .venv-newest/bin/python $(PYTEST) -m "not exhaustive" $(TESTS)
 
-# Which lines the fast loop runs: a table, and pages in htmlcov/.
+# Which lines the fast loop runs: a table, pages in htmlcov/, and on GitHub a table beside the run.
 coverage: $(READY)
 	$(UNCHECKED) $(BIN)/python $(PYTEST) -m "not slow" --cov=unmask --cov-report=term:skip-covered --cov-report=html $(TESTS)
+	@[ -z "$$GITHUB_STEP_SUMMARY" ] || $(BIN)/coverage report --format=markdown --skip-covered >> "$$GITHUB_STEP_SUMMARY"
 
 # The documentation site, in site/: open site/index.html. Needs no torch; every link is checked.
 docs: .venv-docs/.ready

@@ -32,7 +32,7 @@ DOCTEST = re.compile(r"^>>> .*\n?(?:.+\n?)*", re.MULTILINE)
 class FencedExamples(Extension):
     """Shows the examples in docstrings (``>>> …``) as blocks of code."""
 
-    def on_object(self, *, obj: Object, **kwargs: Any) -> None:
+    def on_object(self, *, obj: Object, **_: Any) -> None:
         """Put a fence around each example of an object's docstring."""
         if obj.docstring:
             obj.docstring.value = DOCTEST.sub(lambda m: f"```pycon\n{m[0].rstrip()}\n```\n", obj.docstring.value)
@@ -57,7 +57,7 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Point links between files of the repository to where these stand on the site; a folder's link becomes text."""
     source = _source_of(page.file.src_uri)
     here = posixpath.dirname(page.file.src_uri)
@@ -150,4 +150,4 @@ def _summary(text: str) -> str:
     """Return the first sentence of a page's first paragraph of prose."""
     paragraphs = [" ".join(p.split()) for p in text.split("\n\n")]
     prose = next((p for p in paragraphs if p and p[0] not in "#![|`<:-"), "")
-    return re.split(r"(?<=[.:])\s", LINK.sub(lambda m: m[2], prose))[0]
+    return re.split(r"(?<=[.!?])\s", LINK.sub(lambda m: m[2], prose))[0].rstrip(":")

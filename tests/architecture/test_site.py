@@ -13,7 +13,9 @@ ROOT = Path(__file__).parents[2]
 FOREIGN = re.compile(r"^\s*(?:[a-z]+:)?//", re.IGNORECASE)
 # What a browser fetches by itself. An ordinary link (a href=…), to a paper or a repository, may lead anywhere.
 FETCHED = {
-    **dict.fromkeys(["script", "img", "iframe", "source", "video", "audio", "embed", "track", "input"], ("src", "srcset")),
+    **dict.fromkeys(
+        ["script", "img", "iframe", "source", "video", "audio", "embed", "track", "input"], ("src", "srcset")
+    ),
     "link": ("href",),
     "object": ("data",),
     "image": ("href", "xlink:href"),
@@ -71,7 +73,8 @@ def test_foreign_assets_are_seen(name, text):
 
 
 @pytest.mark.parametrize(
-    "text", ['<a href="https://arxiv.org/abs/2502.09992">', '<img src="images/a.gif">', '<link rel="icon" href="a.png">']
+    "text",
+    ['<a href="https://arxiv.org/abs/2502.09992">', '<img src="images/a.gif">', '<link rel="icon" href="a.png">'],
 )
 def test_links_in_text_and_files_of_the_site_are_allowed(text):
     assert not foreign_assets("a.html", text)
@@ -100,5 +103,14 @@ def test_site_has_a_page_for_each_package_and_lists_its_pages(site):
     packages = {p.parent.name for p in (ROOT / "src/unmask").glob("*/__init__.py")} - {"cli", "assets"}
     assert {f"unmask.{name}" for name in packages} <= {p.stem for p in (site / "api").glob("*.html")}
     index = (site / "llms.txt").read_text()
-    assert all(f"({p.relative_to(site)})" in index for p in site.rglob("*.html") if p.parts[-2:][0] in ("api", "moving"))
+    pages = [p.relative_to(site) for folder in ("api", "models", "moving") for p in (site / folder).glob("*.html")]
+    assert not [page for page in pages if f"({page})" not in index]
     assert (site / "search/search_index.js").exists()  # what search reads where pages are opened as files
+
+
+def test_what_scripts_of_the_theme_would_fetch_is_not_used(site):
+    """The theme's script fetches a library for Mermaid pictures and facts of a repository, where a page has them."""
+    for page in site.rglob("*.html"):
+        text = page.read_text()
+        assert 'class="mermaid"' not in text, page
+        assert 'data-md-component="source"' not in text, page
