@@ -3,10 +3,9 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import nn
 
 from unmask import transformers_api
 from unmask.errors import UserError, shorten
@@ -17,6 +16,7 @@ from unmask.models.families.base import Family, check_complete, load_family
 from unmask.models.gguf_file import check_gguf
 from unmask.models.tokenizer_files import TOKENIZER_FILES, check_tokenizer, tokenizer_folder
 from unmask.models.weights import read_headers
+from unmask.transformers_api import StockModel, Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,8 @@ class Parts:
         predicts_next: whether it is a causal language model.
     """
 
-    model: nn.Module
-    tokenizer: Any
+    model: StockModel
+    tokenizer: Tokenizer | None
     config: dict[str, Any]
     generation: dict[str, Any]
     family: Family | None
@@ -81,13 +81,13 @@ def is_masked(config: dict[str, Any]) -> bool:
     return any(name.endswith("ForMaskedLM") for name in names)
 
 
-def empty_model(stock: Any, *, masked: bool) -> nn.Module:
+def empty_model(stock: Any, *, masked: bool) -> StockModel:
     """Build a model without memory."""
     with foreign("transformers has no language model for this config.json", "check the folder"), torch.device("meta"):
-        return transformers_api.new_model(stock, masked=masked)
+        return cast("StockModel", transformers_api.new_model(stock, masked=masked))
 
 
-def _read_stock(folder: Path, stock: Any, dtype: torch.dtype | None, *, masked: bool, pickled: bool) -> nn.Module:
+def _read_stock(folder: Path, stock: Any, dtype: torch.dtype | None, *, masked: bool, pickled: bool) -> StockModel:
     try:
         model, report = transformers_api.read_model(folder, stock, dtype=dtype, masked=masked, pickled=pickled)
     except ValueError as error:
@@ -99,7 +99,7 @@ def _read_stock(folder: Path, stock: Any, dtype: torch.dtype | None, *, masked: 
         missing=sorted(report["missing_keys"]),
         unexpected=sorted(report["unexpected_keys"]),
     )
-    return model
+    return cast("StockModel", model)
 
 
 def _read_gguf(where: Checkpoint, dtype: torch.dtype) -> Parts:
@@ -121,13 +121,13 @@ def _read_gguf(where: Checkpoint, dtype: torch.dtype) -> Parts:
     )
 
 
-def read_tokenizer(folder: Path, family: Family | None = None) -> Any:
+def read_tokenizer(folder: Path, family: Family | None = None) -> Tokenizer | None:
     """Read the tokenizer of a folder without running its code; None if it has none."""
     if not any(os.path.lexists(folder / name) for name in TOKENIZER_FILES):
         return None
     with tokenizer_folder(folder) as clean, foreign(f"the tokenizer of '{shorten(folder, 120)}' cannot be read"):
         if (clean / "tokenizer.json").is_file() and family is not None:
-            found = transformers_api.read_tokenizer_file(clean)
+            found: Tokenizer = transformers_api.read_tokenizer_file(clean)
         elif family is not None and family.tokenizer_class and (clean / "vocab.json").is_file():
             found = transformers_api.read_tokenizer_as(family.tokenizer_class, clean)
         else:
@@ -137,7 +137,7 @@ def read_tokenizer(folder: Path, family: Family | None = None) -> Any:
     return found
 
 
-def _by_its_class(folder: Path) -> Any:
+def _by_its_class(folder: Path) -> Tokenizer:
     try:
         return transformers_api.read_tokenizer(folder)
     except (ValueError, OSError):

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unmask.attention import Grid
 from unmask.errors import UserError
-from unmask.transformers_api import new_config, new_model
+from unmask.transformers_api import StockModel, new_config, new_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Family:
     tokenizer_class: str | None = None
 
 
-def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype: torch.dtype | None) -> nn.Module:
+def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype: torch.dtype | None) -> StockModel:
     """Build the stock model and fill it with the renamed weights; nothing may be missing or left over.
 
     Tensors are read and converted one at a time, so memory holds the model once.
@@ -58,13 +58,13 @@ def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype
         raise UserError(f"config.json of a {family.name} model must have {error}, found none") from error
     stock = new_config(model_type, fields)
     with torch.device("meta"):
-        model = new_model(stock)
+        model: Any = new_model(stock)
     expected = dict(model.state_dict())
     weights: dict[str, Tensor] = {}
     unexpected = []
     for name, tensor in read_weights(files):
         renamed = family.rename(name)
-        if renamed not in expected:
+        if renamed is None or renamed not in expected:
             unexpected.append(name)
             continue
         if tensor.shape != expected[renamed].shape:
@@ -80,7 +80,7 @@ def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype
     # The rotary frequencies are the one thing that the state dict does not hold.
     model.model.rotary_emb = type(model.model.rotary_emb)(stock)
     model.config.dtype = model.get_input_embeddings().weight.dtype
-    return model
+    return cast("StockModel", model)
 
 
 def check_complete(name: str, *, missing: list[str], unexpected: list[str]) -> None:
