@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 import transformers
@@ -100,18 +100,18 @@ def source_of(model_type: str) -> str:
     return "\n".join(inspect.getsource(importlib.import_module(name)) for name in sorted(modules))
 
 
-def new_model(config: Any, *, masked: bool = False) -> Any:
+def new_model(config: Any, *, masked: bool = False) -> StockModel:
     """Return a model with random weights: a masked language model or a causal one.
 
     Raises:
         ValueError, KeyError: transformers has no such model for the configuration.
     """
-    return _auto_class(masked).from_config(config)
+    return cast("StockModel", _auto_class(masked).from_config(config))
 
 
 def read_model(
     folder: Path, config: Any, *, dtype: torch.dtype | None, masked: bool, pickled: bool
-) -> tuple[Any, dict[str, Any]]:
+) -> tuple[StockModel, dict[str, Any]]:
     """Read the weights of a folder; code that lies in it is not run.
 
     Args:
@@ -131,7 +131,7 @@ def read_model(
     verbosity = log.get_verbosity()
     log.set_verbosity_error()  # what does not match is reported to the caller
     try:
-        return _auto_class(masked).from_pretrained(
+        model, report = _auto_class(masked).from_pretrained(
             folder,
             config=config,
             dtype=dtype or "auto",
@@ -141,11 +141,12 @@ def read_model(
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
+        return model, report
     finally:
         log.set_verbosity(verbosity)
 
 
-def read_gguf(folder: Path, file: str, dtype: torch.dtype) -> tuple[Any, Any]:
+def read_gguf(folder: Path, file: str, dtype: torch.dtype) -> tuple[StockModel, Tokenizer]:
     """Return the model of a gguf file, unpacked to ``dtype``, and its tokenizer.
 
     Raises:
@@ -159,10 +160,11 @@ def read_gguf(folder: Path, file: str, dtype: torch.dtype) -> tuple[Any, Any]:
     else:  # left to itself it keeps weights packed where it finds a kernel, and packed weights cannot be trained
         options["quantization_config"] = GgufConfig(dequantize=True)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, **options)
-    return model, transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)
+    return cast("StockModel", model), cast("Tokenizer", tokenizer)
 
 
-def attention_kind(model: Any) -> str:
+def attention_kind(model: StockModel) -> str:
     """Return how a model computes attention: ``sdpa``, ``eager`` or another name of transformers'."""
     kind: str = model.config._attn_implementation
     return kind
@@ -185,12 +187,12 @@ def _auto_class(masked: bool) -> Any:
 # Tokenizers
 
 
-def new_tokenizer(backend: Any, **special: Any) -> Any:
+def new_tokenizer(backend: Any, **special: Any) -> Tokenizer:
     """Return a transformers tokenizer around one of the tokenizers library."""
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **special)
+    return cast("Tokenizer", transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **special))
 
 
-def read_tokenizer(folder: Path) -> Any:
+def read_tokenizer(folder: Path) -> Tokenizer:
     """Return the tokenizer of a folder by the class that it names; code that lies in it is not run.
 
     Raises:
@@ -199,9 +201,10 @@ def read_tokenizer(folder: Path) -> Any:
     # Left to itself it would build all of config.json, maybe with a table of 10^9 labels, to learn the model's type.
     kind = _type_of_model(folder)
     config = transformers.AutoConfig.for_model(kind) if knows(kind) else transformers.PreTrainedConfig()
-    return transformers.AutoTokenizer.from_pretrained(
+    found = transformers.AutoTokenizer.from_pretrained(
         folder, config=config, trust_remote_code=False, local_files_only=True
     )
+    return cast("Tokenizer", found)
 
 
 def _type_of_model(folder: Path) -> Any:
@@ -212,14 +215,15 @@ def _type_of_model(folder: Path) -> Any:
     return found.get("model_type") if isinstance(found, dict) else None
 
 
-def read_tokenizer_file(folder: Path) -> Any:
+def read_tokenizer_file(folder: Path) -> Tokenizer:
     """Return the tokenizer that ``tokenizer.json`` holds, whatever class the folder names."""
-    return transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    return cast("Tokenizer", transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True))
 
 
-def read_tokenizer_as(name: str, folder: Path) -> Any:
+def read_tokenizer_as(name: str, folder: Path) -> Tokenizer:
     """Return the tokenizer of a folder, read by the stock class of this name."""
-    return getattr(transformers, name).from_pretrained(folder, local_files_only=True)
+    found: Tokenizer = getattr(transformers, name).from_pretrained(folder, local_files_only=True)
+    return found
 
 
 def byte_letters() -> dict[str, int]:
@@ -262,7 +266,7 @@ _SWAPPING = threading.Lock()
 @contextmanager
 def _elsewhere(name: str) -> Iterator[None]:
     """Have transformers prepare the variables of templates, and leave compiling and rendering to the child process."""
-    module = transformers.utils.chat_template_utils
+    module: Any = transformers.utils.chat_template_utils
     with _SWAPPING:
         compile_here = module._compile_jinja_template
         module._compile_jinja_template = lambda source: _Elsewhere(source, name)

@@ -46,7 +46,7 @@ class Slots(CacheLayerMixin):
     is_sliding = False
 
     def __init__(self, rows: int, columns: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.rows, self.columns = rows, columns
         self.past: Past | None = None
 

@@ -123,7 +123,7 @@ class _Used(TorchDispatchMode):
     """Watches whether any operation takes one tensor."""
 
     def __init__(self, tensor: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.tensor, self.found = tensor, False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -155,7 +155,7 @@ def pick_device(device: torch.device | str | None) -> torch.device:
         raise UserError(f"device must be cpu, cuda, cuda:0, mps or the like, found {device!r}") from error
     if chosen.type == "meta":
         raise UserError("device must be cpu, cuda, cuda:0, mps or the like, found 'meta', which holds no weights")
-    count = {"cuda": torch.cuda.device_count, "mps": lambda: int(torch.backends.mps.is_available())}.get(chosen.type)
-    if count is not None and (chosen.index or 0) >= count():
-        raise UserError(f"device {str(device)!r}: this machine has {count()} of that kind; write cpu, or leave it out")
+    count = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(chosen.type)
+    if count is not None and (chosen.index or 0) >= count:
+        raise UserError(f"device {str(device)!r}: this machine has {count} of that kind; write cpu, or leave it out")
     return chosen

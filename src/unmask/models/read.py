@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -84,7 +84,7 @@ def is_masked(config: dict[str, Any]) -> bool:
 def empty_model(stock: Any, *, masked: bool) -> StockModel:
     """Build a model without memory."""
     with foreign("transformers has no language model for this config.json", "check the folder"), torch.device("meta"):
-        return cast("StockModel", transformers_api.new_model(stock, masked=masked))
+        return transformers_api.new_model(stock, masked=masked)
 
 
 def _read_stock(folder: Path, stock: Any, dtype: torch.dtype | None, *, masked: bool, pickled: bool) -> StockModel:
@@ -99,7 +99,7 @@ def _read_stock(folder: Path, stock: Any, dtype: torch.dtype | None, *, masked: 
         missing=sorted(report["missing_keys"]),
         unexpected=sorted(report["unexpected_keys"]),
     )
-    return cast("StockModel", model)
+    return model
 
 
 def _read_gguf(where: Checkpoint, dtype: torch.dtype) -> Parts:
@@ -127,7 +127,7 @@ def read_tokenizer(folder: Path, family: Family | None = None) -> Tokenizer | No
         return None
     with tokenizer_folder(folder) as clean, foreign(f"the tokenizer of '{shorten(folder, 120)}' cannot be read"):
         if (clean / "tokenizer.json").is_file() and family is not None:
-            found: Tokenizer = transformers_api.read_tokenizer_file(clean)
+            found = transformers_api.read_tokenizer_file(clean)
         elif family is not None and family.tokenizer_class and (clean / "vocab.json").is_file():
             found = transformers_api.read_tokenizer_as(family.tokenizer_class, clean)
         else:

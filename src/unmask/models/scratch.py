@@ -13,7 +13,7 @@ from unmask.models.facts import Facts
 from unmask.models.loaded import LoadedModel
 from unmask.models.tokenizers import builtin_tokenizer
 from unmask.models.tokens import check_mask, find_ends, find_mask
-from unmask.transformers_api import StockModel, Tokenizer
+from unmask.transformers_api import Tokenizer
 
 
 @part
@@ -101,7 +101,7 @@ def from_scratch(
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(spec.seed)  # the CPU's only: torch.manual_seed would reseed GPUs too
-        model: StockModel = transformers_api.new_model(_config(spec, facts))
+        model = transformers_api.new_model(_config(spec, facts))
     model.eval()
     return LoadedModel(model=model.to(device or "cpu"), tokenizer=tokenizer, facts=facts, source="from_scratch")
 
@@ -135,5 +135,4 @@ def read_tokenizer(given: Tokenizer | str | Path) -> Tokenizer:
         return given
     if not Path(given).is_dir():
         return builtin_tokenizer(str(given))
-    found: Tokenizer = transformers_api.read_tokenizer(Path(given))
-    return found
+    return transformers_api.read_tokenizer(Path(given))

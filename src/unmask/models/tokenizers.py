@@ -2,8 +2,8 @@
 
 import string
 
+from unmask import transformers_api
 from unmask.errors import UserError, did_you_mean
-from unmask.transformers_api import Tokenizer, new_tokenizer
 
 END = "<|endoftext|>"
 MASK = "<|mask|>"
@@ -16,7 +16,7 @@ ALPHABETS = {
 }
 
 
-def char_tokenizer(alphabet: str) -> Tokenizer:
+def char_tokenizer(alphabet: str) -> transformers_api.Tokenizer:
     """Build a transformers tokenizer whose tokens are single characters.
 
     Ids follow the alphabet, then come unknown, end of text and mask. Decoding gives back the exact string.
@@ -33,7 +33,7 @@ def char_tokenizer(alphabet: str) -> Tokenizer:
     inner = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     inner.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     inner.decoder = decoders.Fuse()  # without it tokens would be joined with spaces
-    made: Tokenizer = new_tokenizer(
+    return transformers_api.new_tokenizer(
         inner,
         unk_token=UNKNOWN,
         eos_token=END,
@@ -41,10 +41,9 @@ def char_tokenizer(alphabet: str) -> Tokenizer:
         mask_token=MASK,
         clean_up_tokenization_spaces=False,
     )
-    return made
 
 
-def builtin_tokenizer(name: str) -> Tokenizer:
+def builtin_tokenizer(name: str) -> transformers_api.Tokenizer:
     """Return the character tokenizer that recipes call ``name``."""
     if name not in ALPHABETS:
         raise UserError(f"unknown tokenizer '{name}': neither a folder nor built in; {did_you_mean(name, ALPHABETS)}")

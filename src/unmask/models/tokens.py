@@ -72,7 +72,7 @@ def add_mask(model: StockModel, tokenizer: Tokenizer | None, token: str | None) 
     if tokenizer is None:
         raise UserError("found no mask token in config.json and no tokenizer to add one to; write mask_id=…")
     tokenizer.add_special_tokens({"mask_token": token or ADDED_MASK})
-    mask_id = int(tokenizer.mask_token_id)
+    mask_id: int = tokenizer.get_vocab()[token or ADDED_MASK]
     rows = model.get_input_embeddings().weight.shape[0]
     added = max(0, mask_id + 1 - rows)
     if added:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -58,7 +58,7 @@ def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype
         raise UserError(f"config.json of a {family.name} model must have {error}, found none") from error
     stock = new_config(model_type, fields)
     with torch.device("meta"):
-        model: Any = new_model(stock)
+        model = new_model(stock)
     expected = dict(model.state_dict())
     weights: dict[str, Tensor] = {}
     unexpected = []
@@ -78,9 +78,10 @@ def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype
     model.load_state_dict(weights, strict=True, assign=True)
     model.tie_weights()
     # The rotary frequencies are the one thing that the state dict does not hold.
-    model.model.rotary_emb = type(model.model.rotary_emb)(stock)
+    inner: Any = model.model
+    inner.rotary_emb = type(inner.rotary_emb)(stock)
     model.config.dtype = model.get_input_embeddings().weight.dtype
-    return cast("StockModel", model)
+    return model
 
 
 def check_complete(name: str, *, missing: list[str], unexpected: list[str]) -> None:
