@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     class StockModel(nn.Module):
         """A transformers model with an LM head, or PEFT's wrapper of one: what is called of it, for type checkers.
 
-        At run time the name means ``torch.nn.Module``, of which checkers only know that its attributes are tensors or
-        modules.
+        At run time the name means ``torch.nn.Module``, whose attributes are tensors or modules to type checkers.
         """
 
         config: Any
@@ -45,36 +44,36 @@ if TYPE_CHECKING:
         resize_token_embeddings: Callable[..., nn.Embedding]
         save_pretrained: Callable[..., None]
         tie_weights: Callable[[], None]
+
+    class Tokenizer(Protocol):
+        """What is called of a transformers tokenizer, for type checkers; at run time the name means any object."""
+
+        name_or_path: str
+        chat_template: Any
+        eos_token_id: int | None
+        pad_token_id: int | None
+        sep_token_id: int | None
+        mask_token_id: int | None
+        all_special_ids: Sequence[int]
+        added_tokens_decoder: Mapping[int, Any]
+        backend_tokenizer: Any
+
+        decode: Callable[..., str]
+        batch_decode: Callable[..., list[str]]
+        convert_ids_to_tokens: Callable[..., Any]
+        get_vocab: Callable[[], dict[str, int]]
+        get_added_vocab: Callable[[], dict[str, int]]
+        add_special_tokens: Callable[[dict[str, Any]], int]
+        apply_chat_template: Callable[..., Any]
+        save_pretrained: Callable[..., Any]
+
+        def __len__(self) -> int: ...
+        def __call__(self, text: Any, **options: Any) -> Any:
+            """Return the ids of a text, under ``input_ids``."""
+            ...
+
 else:
-    StockModel = nn.Module
-
-
-class Tokenizer(Protocol):
-    """What is called of a transformers tokenizer."""
-
-    name_or_path: str
-    chat_template: Any
-    eos_token_id: int | None
-    pad_token_id: int | None
-    sep_token_id: int | None
-    mask_token_id: int | None
-    all_special_ids: Sequence[int]
-    added_tokens_decoder: Mapping[int, Any]
-    backend_tokenizer: Any
-
-    decode: Callable[..., str]
-    batch_decode: Callable[..., list[str]]
-    convert_ids_to_tokens: Callable[..., Any]
-    get_vocab: Callable[[], dict[str, int]]
-    get_added_vocab: Callable[[], dict[str, int]]
-    add_special_tokens: Callable[[dict[str, Any]], int]
-    apply_chat_template: Callable[..., Any]
-    save_pretrained: Callable[..., Any]
-
-    def __len__(self) -> int: ...
-    def __call__(self, text: Any, **options: Any) -> Any:
-        """Return the ids of a text, under ``input_ids``."""
-        ...
+    StockModel, Tokenizer = nn.Module, object
 
 
 # Configurations and models

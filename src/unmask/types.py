@@ -111,6 +111,7 @@ class Traits:
     takes_positions: bool = True
 
 
+@runtime_checkable
 class Heads(Protocol):
     """Modules by name: a ``torch.nn.ModuleDict`` or a dictionary."""
 

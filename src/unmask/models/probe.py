@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -28,6 +28,7 @@ class _AntiCausal:
         return k.position >= q.position
 
 
+@runtime_checkable
 class _Probed(Protocol):
     """What the probes read of a denoiser, and what they set."""
 
