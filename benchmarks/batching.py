@@ -18,7 +18,7 @@ from shape import END, MASK, model
 
 from unmask.canvas import Batch, Example, lay_out
 from unmask.decoding import Decoder, decode
-from unmask.models.denoiser import LoadedModel
+from unmask.models import LoadedModel
 from unmask.seeds import Draws
 
 BLOCK, ROWS = 32, 8

@@ -21,7 +21,7 @@ from shape import END, MASK, model
 from unmask.attention import PAD
 from unmask.canvas import Batch, Example, lay_out
 from unmask.decoding import Decoder, decode
-from unmask.models.denoiser import LoadedModel
+from unmask.models import LoadedModel
 from unmask.seeds import Draws
 
 PROMPT, CANVAS, BLOCK = 256, 256, 32

@@ -19,7 +19,7 @@ from unmask.canvas import Example, lay_out
 from unmask.constraint import bind
 from unmask.decoding import Decoder, JsonSchema, Regex, decode
 from unmask.decoding.constraint import parts
-from unmask.models.denoiser import LoadedModel
+from unmask.models import LoadedModel
 from unmask.seeds import Draws
 
 CANVAS = 64

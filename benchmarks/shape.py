@@ -4,7 +4,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from unmask.canvas import Batch, Example, lay_out
-from unmask.models.denoiser import LoadedModel
+from unmask.models import LoadedModel
 from unmask.models.facts import Facts
 from unmask.seeds import Draws
 from unmask.types import Objective

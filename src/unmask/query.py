@@ -65,7 +65,9 @@ class Past:
         """The first place, if all rows stand at the same neighbouring ones."""
         first = self.place[:1, :1]
         ramp = torch.arange(self.place.shape[1], device=self.place.device)
-        return int(first) if bool((self.place == first + ramp).all()) else None
+        is_ramp = (self.place == first + ramp).all()
+        begin: int = torch.where(is_ramp, first, -1).item()  # type: ignore[assignment]  # one wait for the GPU, not two
+        return None if begin < 0 else begin
 
 
 @dataclass(frozen=True, kw_only=True)

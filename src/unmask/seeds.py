@@ -59,7 +59,7 @@ class Draws:
             name: which draw of the method this is (``"mask"``, ``"block"``); other names are independent.
             keys: integers that identify the draw, by convention the example's global position first.
         """
-        shape = torch.broadcast_shapes(*(key.shape for key in keys))  # type: ignore[no-untyped-call]  # torch's own
+        shape = torch.broadcast_shapes(*(key.shape for key in keys))  # torch's own
         state = torch.full(shape, _hash_name(self.seed, name), dtype=torch.int64, device=keys[0].device)
         for key in keys:
             state = _mix(state + (key.to(torch.int64) + 1) * _STEP)

@@ -1,25 +1,23 @@
 """All that unmask assumes of transformers: how its models are called, its caches, its files, its chat templates.
 
 transformers renames arguments and moves classes in minor releases: 5.24 calls ``cache`` what was ``past_key_values``
-before. So what a model can do is found by calling it, never read off a signature, and where a call fails its error is
-the reason that people are given. No other file imports transformers, but ``train/trainer.py``, which owns its Trainer.
+before. So what a model can do is found by calling it (``models/call.py``), never read off a signature. No other file
+imports transformers, but ``train/trainer.py``, which owns its Trainer.
 """
 
 import importlib
 import inspect
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 import transformers
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch import nn
 from transformers.cache_utils import Cache as Cache
 from transformers.cache_utils import CacheLayerMixin as CacheLayerMixin
 
@@ -28,124 +26,54 @@ from unmask.templating import TemplateRefusedError, render
 
 CACHE_ARGUMENTS = ("cache", "past_key_values")  # from 5.24 on, before
 FAILURES = (TypeError, ValueError, RuntimeError, IndexError, AttributeError)  # what a foreign forward may raise
-_COLUMNS = 4
 
 
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """What the forward of a model was seen to take.
+if TYPE_CHECKING:
 
-    Args:
-        takes_positions: it reads ``position_ids``.
-        keeps_rows: it takes a boolean (rows, columns) mask as ``logits_to_keep`` and runs its head on those columns
-            only; the logits come back as (kept columns, vocabulary).
-        takes_use_cache: it can be told to keep no keys and values of its own.
-    """
+    class StockModel(nn.Module):
+        """A transformers model with an LM head, or PEFT's wrapper of one: what is called of it, for type checkers.
 
-    takes_positions: bool
-    keeps_rows: bool
-    takes_use_cache: bool
+        At run time the name means ``torch.nn.Module``, whose attributes are tensors or modules to type checkers.
+        """
 
+        config: Any
+        dtype: torch.dtype
+        name_or_path: str
+        get_input_embeddings: Callable[[], nn.Embedding]
+        get_output_embeddings: Callable[[], nn.Linear | None]
+        resize_token_embeddings: Callable[..., nn.Embedding]
+        save_pretrained: Callable[..., None]
+        tie_weights: Callable[[], None]
 
-_CALLS: WeakKeyDictionary[nn.Module, Call] = WeakKeyDictionary()
+    class Tokenizer(Protocol):
+        """What is called of a transformers tokenizer, for type checkers; at run time the name means any object."""
 
+        name_or_path: str
+        chat_template: Any
+        eos_token_id: int | None
+        pad_token_id: int | None
+        sep_token_id: int | None
+        mask_token_id: int | None
+        all_special_ids: Sequence[int]
+        added_tokens_decoder: Mapping[int, Any]
+        backend_tokenizer: Any
 
-def learn_call(stock: nn.Module) -> Call:
-    """Find out by calling it what the forward of a model takes. The answer is remembered for as long as it lives.
+        decode: Callable[..., str]
+        batch_decode: Callable[..., list[str]]
+        convert_ids_to_tokens: Callable[..., Any]
+        get_vocab: Callable[[], dict[str, int]]
+        get_added_vocab: Callable[[], dict[str, int]]
+        add_special_tokens: Callable[[dict[str, Any]], int]
+        apply_chat_template: Callable[..., Any]
+        save_pretrained: Callable[..., Any]
 
-    Args:
-        stock: a transformers model with an LM head, with weights or on the meta device.
+        def __len__(self) -> int: ...
+        def __call__(self, text: Any, **options: Any) -> Any:
+            """Return the ids of a text, under ``input_ids``."""
+            ...
 
-    Returns:
-        What was seen. On the meta device, where numbers cannot be compared, positions count as read where an operation
-        used them.
-
-    Raises:
-        Exception: whatever the forward raises on plain tokens.
-    """
-    if stock not in _CALLS:
-        with _undisturbed(stock):
-            # Without keys and values of its own: heads that watch the layers would write them twice.
-            takes_use_cache = _attempt(stock, use_cache=False) is not None
-            plain = {"use_cache": False} if takes_use_cache else {}
-            _CALLS[stock] = Call(
-                takes_positions=_takes_positions(stock, plain),
-                keeps_rows=_keeps_rows(stock, plain),
-                takes_use_cache=takes_use_cache,
-            )
-    return _CALLS[stock]
-
-
-@contextmanager
-def _undisturbed(stock: nn.Module) -> Iterator[None]:
-    was_training = stock.training
-    stock.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        stock.train(was_training)
-
-
-def _logits(stock: nn.Module, **options: Any) -> Tensor:
-    device = next(stock.parameters()).device
-    ids = torch.arange(_COLUMNS, device=device)[None]
-    # Any mask keeps transformers from looking for packed documents in the positions. It looks into a padding mask,
-    # which it cannot on the meta device.
-    shape = (1, 1, _COLUMNS, _COLUMNS) if ids.is_meta else ids.shape
-    logits: Tensor = stock(
-        input_ids=ids, attention_mask=torch.ones(shape, dtype=torch.bool, device=device), **options
-    ).logits
-    return logits
-
-
-def _attempt(stock: nn.Module, **options: Any) -> Tensor | None:
-    try:
-        return _logits(stock, **options)
-    except torch.OutOfMemoryError:
-        raise
-    except FAILURES:
-        return None
-
-
-def _takes_positions(stock: nn.Module, plain: Mapping[str, Any]) -> bool:
-    device = next(stock.parameters()).device
-    position = torch.arange(_COLUMNS, device=device)[None]
-    if device.type == "meta":
-        with _Used(position) as used:
-            return _attempt(stock, position_ids=position, **plain) is not None and used.found
-    told = _attempt(stock, position_ids=position, **plain)
-    if told is None:
-        return False
-    # Positions that are no numbers spoil the answer of whoever computes with them, or cannot be looked up.
-    spoilt = _attempt(stock, position_ids=torch.full(position.shape, torch.nan, device=device), **plain)
-    return spoilt is None or not torch.equal(spoilt, told)
-
-
-def _keeps_rows(stock: nn.Module, plain: Mapping[str, Any]) -> bool:
-    logits = _logits(stock, **plain)
-    keep = torch.zeros(logits.shape[:2], dtype=torch.bool, device=logits.device)
-    keep[:, 1::2] = True
-    kept = _attempt(stock, logits_to_keep=keep, **plain)
-    if kept is None or kept.numel() != _COLUMNS // 2 * logits.shape[-1]:
-        return False
-    if logits.is_meta:
-        return True
-    difference = (kept.reshape(-1, logits.shape[-1]) - logits[keep]).abs().max()
-    return bool(difference <= 0.05 * logits.abs().max())
-
-
-class _Used(TorchDispatchMode):
-    """Watches whether any operation takes one tensor."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        super().__init__()
-        self.tensor, self.found = tensor, False
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        del types
-        self.found |= any(arg is self.tensor for arg in (*args, *(kwargs or {}).values()))
-        return func(*args, **(kwargs or {}))
+else:
+    StockModel, Tokenizer = nn.Module, object
 
 
 # Configurations and models
@@ -171,18 +99,18 @@ def source_of(model_type: str) -> str:
     return "\n".join(inspect.getsource(importlib.import_module(name)) for name in sorted(modules))
 
 
-def new_model(config: Any, *, masked: bool = False) -> Any:
+def new_model(config: Any, *, masked: bool = False) -> StockModel:
     """Return a model with random weights: a masked language model or a causal one.
 
     Raises:
         ValueError, KeyError: transformers has no such model for the configuration.
     """
-    return _auto_class(masked).from_config(config)
+    return cast("StockModel", _auto_class(masked).from_config(config))
 
 
 def read_model(
     folder: Path, config: Any, *, dtype: torch.dtype | None, masked: bool, pickled: bool
-) -> tuple[Any, dict[str, Any]]:
+) -> tuple[StockModel, dict[str, Any]]:
     """Read the weights of a folder; code that lies in it is not run.
 
     Args:
@@ -202,7 +130,7 @@ def read_model(
     verbosity = log.get_verbosity()
     log.set_verbosity_error()  # what does not match is reported to the caller
     try:
-        return _auto_class(masked).from_pretrained(
+        model, report = _auto_class(masked).from_pretrained(
             folder,
             config=config,
             dtype=dtype or "auto",
@@ -212,11 +140,12 @@ def read_model(
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
+        return model, report
     finally:
         log.set_verbosity(verbosity)
 
 
-def read_gguf(folder: Path, file: str, dtype: torch.dtype) -> tuple[Any, Any]:
+def read_gguf(folder: Path, file: str, dtype: torch.dtype) -> tuple[StockModel, Tokenizer]:
     """Return the model of a gguf file, unpacked to ``dtype``, and its tokenizer.
 
     Raises:
@@ -230,10 +159,11 @@ def read_gguf(folder: Path, file: str, dtype: torch.dtype) -> tuple[Any, Any]:
     else:  # left to itself it keeps weights packed where it finds a kernel, and packed weights cannot be trained
         options["quantization_config"] = GgufConfig(dequantize=True)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, **options)
-    return model, transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)
+    return cast("StockModel", model), cast("Tokenizer", tokenizer)
 
 
-def attention_kind(model: Any) -> str:
+def attention_kind(model: StockModel) -> str:
     """Return how a model computes attention: ``sdpa``, ``eager`` or another name of transformers'."""
     kind: str = model.config._attn_implementation
     return kind
@@ -256,12 +186,12 @@ def _auto_class(masked: bool) -> Any:
 # Tokenizers
 
 
-def new_tokenizer(backend: Any, **special: Any) -> Any:
+def new_tokenizer(backend: Any, **special: Any) -> Tokenizer:
     """Return a transformers tokenizer around one of the tokenizers library."""
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **special)
+    return cast("Tokenizer", transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **special))
 
 
-def read_tokenizer(folder: Path) -> Any:
+def read_tokenizer(folder: Path) -> Tokenizer:
     """Return the tokenizer of a folder by the class that it names; code that lies in it is not run.
 
     Raises:
@@ -270,9 +200,10 @@ def read_tokenizer(folder: Path) -> Any:
     # Left to itself it would build all of config.json, maybe with a table of 10^9 labels, to learn the model's type.
     kind = _type_of_model(folder)
     config = transformers.AutoConfig.for_model(kind) if knows(kind) else transformers.PreTrainedConfig()
-    return transformers.AutoTokenizer.from_pretrained(
+    found = transformers.AutoTokenizer.from_pretrained(
         folder, config=config, trust_remote_code=False, local_files_only=True
     )
+    return cast("Tokenizer", found)
 
 
 def _type_of_model(folder: Path) -> Any:
@@ -283,14 +214,15 @@ def _type_of_model(folder: Path) -> Any:
     return found.get("model_type") if isinstance(found, dict) else None
 
 
-def read_tokenizer_file(folder: Path) -> Any:
+def read_tokenizer_file(folder: Path) -> Tokenizer:
     """Return the tokenizer that ``tokenizer.json`` holds, whatever class the folder names."""
-    return transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    return cast("Tokenizer", transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True))
 
 
-def read_tokenizer_as(name: str, folder: Path) -> Any:
+def read_tokenizer_as(name: str, folder: Path) -> Tokenizer:
     """Return the tokenizer of a folder, read by the stock class of this name."""
-    return getattr(transformers, name).from_pretrained(folder, local_files_only=True)
+    found: Tokenizer = getattr(transformers, name).from_pretrained(folder, local_files_only=True)
+    return found
 
 
 def byte_letters() -> dict[str, int]:
@@ -333,7 +265,7 @@ _SWAPPING = threading.Lock()
 @contextmanager
 def _elsewhere(name: str) -> Iterator[None]:
     """Have transformers prepare the variables of templates, and leave compiling and rendering to the child process."""
-    module = transformers.utils.chat_template_utils
+    module: Any = transformers.utils.chat_template_utils
     with _SWAPPING:
         compile_here = module._compile_jinja_template
         module._compile_jinja_template = lambda source: _Elsewhere(source, name)

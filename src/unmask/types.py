@@ -4,7 +4,7 @@ Axis letters everywhere: B rows of text, L columns of text, E examples, S block 
 R x N what the model reads. R may exceed B (several views of an example), N may exceed L (several streams).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -112,15 +112,36 @@ class Traits:
 
 
 @runtime_checkable
+class Heads(Protocol):
+    """Modules by name: a ``torch.nn.ModuleDict`` or a dictionary."""
+
+    def __contains__(self, name: str, /) -> bool: ...
+    def __getitem__(self, name: str, /) -> nn.Module: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def __len__(self) -> int: ...
+
+
+@runtime_checkable
 class Denoiser(Protocol):
     """A loaded model. The logit shift of models adapted from autoregressive ones lives behind it, and only there."""
 
-    mask_id: int
-    eos_ids: tuple[int, ...]
-    vocab_size: int
+    @property
+    def mask_id(self) -> int:
+        """Token that stands for "hidden"."""
+        ...
 
     @property
-    def heads(self) -> Mapping[str, nn.Module]:
+    def eos_ids(self) -> tuple[int, ...]:
+        """Tokens that end an answer."""
+        ...
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens that can be predicted: the width of the logits."""
+        ...
+
+    @property
+    def heads(self) -> Heads:
         """Small modules that a method has attached, by name; saved with the model."""
         ...
 

@@ -9,7 +9,7 @@ from torch import nn
 from transformers.modeling_outputs import CausalLMOutput
 
 from unmask.models import ScratchSpec, from_scratch
-from unmask.transformers_api import learn_call
+from unmask.models.call import learn_call
 
 SRC = Path(__file__).parents[2] / "src/unmask"
 OWNERS = {"transformers_api.py", "train/trainer.py"}

@@ -23,10 +23,10 @@ from unmask.decoding import Decoder, decode, measure_drift  # noqa: E402
 from unmask.evaluate.likelihood import likelihoods  # noqa: E402
 from unmask.generate import generate, infill  # noqa: E402
 from unmask.models import ScratchSpec, from_scratch  # noqa: E402
+from unmask.models.call import learn_call  # noqa: E402
 from unmask.objectives import OBJECTIVES  # noqa: E402
 from unmask.seeds import Draws  # noqa: E402
 from unmask.train import held_out_loss  # noqa: E402
-from unmask.transformers_api import learn_call  # noqa: E402
 
 
 def model(*, shift=False, attention="bidirectional", heads=(), device="cpu"):

@@ -1,11 +1,13 @@
-"""The preview on a terminal: in colours, or with marks."""
+"""Examples of a preview, cut into segments, as a terminal shows them: in colours, or with marks."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from rich.rule import Rule
 from rich.text import Text
 
-from unmask.data.preview import Segment, Shown
+Kind = Literal["prompt", "response", "end", "filler", "tail"]
 
 # Two shades of a kind alternate from block to block. Dark text on a light ground reads on light and dark terminals.
 STYLES: dict[str, tuple[str, str]] = {
@@ -22,6 +24,50 @@ LEGEND: dict[str, str] = {
     "filler": "filler to the end of the block",
     "tail": "tail of hidden blocks",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A run of tokens of one kind within one block.
+
+    Args:
+        kind: what they are.
+        block: block of the canvas; -1 in the prompt.
+        text: decoded, special tokens included; of filler and tail, one token's.
+        tokens: how many.
+    """
+
+    kind: Kind
+    block: int
+    text: str
+    tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """One example of a preview.
+
+    Args:
+        place: where the row came from.
+        block_size: the grid.
+        segments: the whole row, in order.
+    """
+
+    place: str
+    block_size: int
+    segments: tuple[Segment, ...]
+
+    def tokens(self, *kinds: Kind) -> int:
+        """Count the tokens of some kinds."""
+        return sum(segment.tokens for segment in self.segments if segment.kind in kinds)
+
+    @property
+    def title(self) -> str:
+        """Place and sizes in one line."""
+        blocks = 1 + max(segment.block for segment in self.segments)
+        sizes = [f"prompt {self.tokens('prompt')}", f"response {self.tokens('response', 'end')}"]
+        sizes += [f"{kind} {n}" for kind in ("filler", "tail") if (n := self.tokens(kind))]
+        return f"{self.place or 'example'}: {', '.join(sizes)} tokens; {blocks} blocks of {self.block_size}"
 
 
 def coloured(examples: Sequence[Shown]) -> Iterator[Rule | Text]:

@@ -3,63 +3,18 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
 
 from unmask.canvas import Batch
 from unmask.data.collate import Collator
+from unmask.data.paint import Kind, Segment, Shown, coloured, marked
 from unmask.data.rows import Encoded
 from unmask.seeds import Draws
 
-if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderResult
-
-Kind = Literal["prompt", "response", "end", "filler", "tail"]
-
 HIDDEN = "░"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Segment:
-    """A run of tokens of one kind within one block.
-
-    Args:
-        kind: what they are.
-        block: block of the canvas; -1 in the prompt.
-        text: decoded, special tokens included; of filler and tail, one token's.
-        tokens: how many.
-    """
-
-    kind: Kind
-    block: int
-    text: str
-    tokens: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shown:
-    """One example of a preview.
-
-    Args:
-        place: where the row came from.
-        block_size: the grid.
-        segments: the whole row, in order.
-    """
-
-    place: str
-    block_size: int
-    segments: tuple[Segment, ...]
-
-    def tokens(self, *kinds: Kind) -> int:
-        """Count the tokens of some kinds."""
-        return sum(segment.tokens for segment in self.segments if segment.kind in kinds)
-
-    @property
-    def title(self) -> str:
-        """Place and sizes in one line."""
-        blocks = 1 + max(segment.block for segment in self.segments)
-        sizes = [f"prompt {self.tokens('prompt')}", f"response {self.tokens('response', 'end')}"]
-        sizes += [f"{kind} {n}" for kind in ("filler", "tail") if (n := self.tokens(kind))]
-        return f"{self.place or 'example'}: {', '.join(sizes)} tokens; {blocks} blocks of {self.block_size}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,19 +23,13 @@ class Preview:
 
     examples: tuple[Shown, ...]
 
-    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Print in colours, or with marks where the terminal has none."""
-        from rich.text import Text
-
-        from unmask.data.paint import coloured, marked
-
         plain = console.no_color or console.color_system is None
         yield from [Text(marked(self.examples))] if plain else coloured(self.examples)
 
     def as_text(self) -> str:
         """Mark the parts without colours."""
-        from unmask.data.paint import marked
-
         return marked(self.examples)
 
     def as_dict(self) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from unmask.data.rendered import (
 from unmask.data.rows import BadRow, Difficulty, Message, Record
 from unmask.errors import UserError
 from unmask.templating import TemplateRefusedError
+from unmask.transformers_api import render_chat
 
 Tools = Sequence[Mapping[str, Any]]
 
@@ -335,8 +336,6 @@ def _fitted(message: Message, text: ChatText) -> Message:
 
 
 def _render(tokenizer: Any, messages: Sequence[Message], tools: Tools = (), *, opened: bool = False) -> str:
-    from unmask.transformers_api import render_chat  # transformers takes seconds to import
-
     try:
         return render_chat(tokenizer, messages, opened=opened, tools=list(tools) or None)
     except TemplateRefusedError as error:  # of one that goes beyond its limits, no other turns are tried

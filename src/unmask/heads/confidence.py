@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from unmask.heads.base import HEADS, decoder_layers
+from unmask.heads.base import HEADS, Head, decoder_layers
 
 
 @HEADS.register("confidence")
-class ConfidenceStream(nn.Module):
+class ConfidenceStream(Head):
     """Extra blocks that tap the model's layers and end in one logit a token (RemeDi, arXiv 2509.23653, section 3.1).
 
     At each of ``taps`` evenly spread layers with output x: u = block(x + u_before), and x + Z norm(u) goes on in the
@@ -26,18 +26,17 @@ class ConfidenceStream(nn.Module):
         lr: learning rate of the stream (ten times that of the model in the paper).
     """
 
-    name: ClassVar[str]
     free: ClassVar[tuple[str, ...]] = ("lr",)
 
     def __init__(self, model: nn.Module, *, taps: int = 4, lr: float = 2e-5) -> None:
-        super().__init__()
+        super().__init__(model)
         layers = decoder_layers(model)
         self.taps, self.lr = taps, lr
         number = min(taps, len(layers))
         places = [(len(layers) - 1) * i // max(number - 1, 1) for i in range(number)]
         weight = next(layers[0].parameters())
         width: int = model.config.hidden_size  # type: ignore[union-attr, assignment]  # transformers' configuration
-        options = {"device": weight.device, "dtype": weight.dtype}
+        options: dict[str, Any] = {"device": weight.device, "dtype": weight.dtype}
         self.blocks = nn.ModuleList([copy.deepcopy(layers[place]) for place in places])
         self.blocks.requires_grad_(True)
         self.norms = nn.ModuleList([nn.LayerNorm(width, **options) for _ in places])

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # torch's own convention
 
-from unmask.heads.base import HEADS
+from unmask.heads.base import HEADS, Head
 
 
 def _inverse_softplus(value: float) -> float:
@@ -17,7 +17,7 @@ def _inverse_softplus(value: float) -> float:
 
 
 @HEADS.register("soft_mask")
-class SoftMask(nn.Module):
+class SoftMask(Head):
     """Three learned scalars that say how far a mask embedding gives way (arXiv 2510.17206, Eq. 3-5).
 
     lambda = scale * sigmoid(steepness * (-H - centre)), with H the entropy of the prediction in nats;
@@ -32,12 +32,10 @@ class SoftMask(nn.Module):
         scale: where the largest share starts; from the paper's 1e-6 it takes thousands of steps to matter.
     """
 
-    name: ClassVar[str]
     free: ClassVar[tuple[str, ...]] = ("lr", "scale")
 
     def __init__(self, model: nn.Module, *, top_k: int = 3, lr: float = 1e-2, scale: float = 1e-6) -> None:
-        super().__init__()
-        del model
+        super().__init__(model)
         self.top_k, self.lr, self.first_scale = top_k, lr, scale
         self.raw_scale = nn.Parameter(torch.tensor(math.log(scale / (1 - scale))))
         self.raw_centre = nn.Parameter(torch.tensor(_inverse_softplus(0.75)))

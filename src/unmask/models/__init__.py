@@ -1,9 +1,9 @@
 """Checkpoints of all kinds behind one seam: load them, make them, adapt them, describe them, save them."""
 
-from unmask.models.denoiser import LoadedModel
 from unmask.models.facts import Facts
 from unmask.models.inspect import describe
 from unmask.models.load import load
+from unmask.models.loaded import LoadedModel
 from unmask.models.lora import LoraSpec, add_lora, merge
 from unmask.models.scratch import ScratchSpec, from_scratch
 

@@ -137,11 +137,12 @@ def family_of(config: dict[str, Any]) -> Family | None:
 
 def parse_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     """Accept ``float32``, ``bfloat16``, ``float16``, a torch dtype, or None and ``auto`` for the checkpoint's own."""
-    if dtype is None or isinstance(dtype, torch.dtype) or dtype == "auto":
-        return None if dtype == "auto" else dtype
-    if dtype not in ("float32", "bfloat16", "float16"):
+    if dtype is None or isinstance(dtype, torch.dtype):
+        return dtype
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "auto": None}
+    if dtype not in known:
         raise UserError(f"dtype must be float32, bfloat16, float16 or auto, found {dtype!r}")
-    return getattr(torch, dtype)
+    return known[dtype]
 
 
 def pick_device(device: torch.device | str | None) -> torch.device:
@@ -154,7 +155,7 @@ def pick_device(device: torch.device | str | None) -> torch.device:
         raise UserError(f"device must be cpu, cuda, cuda:0, mps or the like, found {device!r}") from error
     if chosen.type == "meta":
         raise UserError("device must be cpu, cuda, cuda:0, mps or the like, found 'meta', which holds no weights")
-    count = {"cuda": torch.cuda.device_count, "mps": lambda: int(torch.backends.mps.is_available())}.get(chosen.type)
-    if count is not None and (chosen.index or 0) >= count():
-        raise UserError(f"device {str(device)!r}: this machine has {count()} of that kind; write cpu, or leave it out")
+    count = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(chosen.type)
+    if count is not None and (chosen.index or 0) >= count:
+        raise UserError(f"device {str(device)!r}: this machine has {count} of that kind; write cpu, or leave it out")
     return chosen

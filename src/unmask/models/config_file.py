@@ -54,6 +54,7 @@ def read_config_file(folder: Path) -> dict[str, Any]:
     for path, value in walk(config):
         if path[-1] in ("dtype", "torch_dtype") and value not in (None, *_DTYPES, *(f"torch.{d}" for d in _DTYPES)):
             raise UserError(f"config.json: expected a dtype for {'.'.join(path)}, found {shorten(repr(value), 60)}")
+    kept: dict[str, Any]
     kept, out = _cleaned(config)
     if loud := sorted(set(out) - set(QUIET)):
         LOG.warning("config.json of '%s': %s left out", shorten(folder, 120), shorten(", ".join(loud)))

@@ -5,13 +5,14 @@ import json
 
 import torch
 
-from unmask.models.denoiser import HEADS_ATTRIBUTE, LoadedModel
+from unmask.heads import HEADS_ATTRIBUTE
+from unmask.models.denoiser import StockDenoiser
 
 _OF_THE_PLACE = ("_name_or_path", "name_or_path", "transformers_version")
 _SAMPLE = 512  # values per weight: enough that no two checkpoints agree, few enough to read at once
 
 
-def fingerprint(lm: LoadedModel, *, signs: bool = False) -> str:
+def fingerprint(lm: StockDenoiser, *, signs: bool = False) -> str:
     """Hash a sample of every weight, but for the rows of tokens from the mask token on, which may have been added.
 
     It depends on names, shapes, dtype and values, not on how the base was sharded or stored.
@@ -21,8 +22,8 @@ def fingerprint(lm: LoadedModel, *, signs: bool = False) -> str:
         signs: of the values only, which are the same in every dtype.
     """
     tables = {id(lm.model.get_input_embeddings().weight)}
-    if lm.model.get_output_embeddings() is not None:
-        tables.add(id(lm.model.get_output_embeddings().weight))
+    if (head := lm.model.get_output_embeddings()) is not None:
+        tables.add(id(head.weight))
     digest = hashlib.sha256()
     for name, weight in sorted(lm.model.named_parameters()):
         if HEADS_ATTRIBUTE in name:
@@ -39,7 +40,7 @@ def fingerprint(lm: LoadedModel, *, signs: bool = False) -> str:
     return digest.hexdigest()
 
 
-def hash_of_model(lm: LoadedModel) -> str:
+def hash_of_model(lm: StockDenoiser) -> str:
     """Hash every byte of the weights and buffers, and the config: what a run that starts from the model depends on."""
     digest = hashlib.sha256()
     for name, tensor in sorted(lm.model.state_dict().items()):

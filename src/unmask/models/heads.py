@@ -1,33 +1,77 @@
-"""Heads on disk: their weights beside the model's, and a note of the weights that they were trained with."""
+"""Heads of a model: attached to it, and on disk beside its weights, with marks of the weights they belong to."""
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, cast
 
 from unmask.errors import UserError, shorten
 from unmask.foreign import foreign
+from unmask.heads import HEADS, HEADS_ATTRIBUTE, Head
+from unmask.models.denoiser import StockDenoiser
+from unmask.models.facts import AdapterBase
+from unmask.models.fingerprint import fingerprint
 from unmask.models.weights import read_header
-
-if TYPE_CHECKING:
-    from unmask.models.denoiser import LoadedModel
+from unmask.transformers_api import recompute_activations
 
 FILE = "unmask_heads.safetensors"
+TWICE = (
+    "gradient checkpointing runs layers twice, which the confidence stream of remedi cannot follow; "
+    "write gradient_checkpointing: false"
+)
 
 
-def save_heads(lm: "LoadedModel", folder: Path) -> None:
+def attach_head(denoiser: StockDenoiser, name: str, settings: Mapping[str, Any]) -> None:
+    """Add a head to a model, unless it has it already; see ``unmask.heads``.
+
+    Args:
+        denoiser: its transformers model gets the head as a submodule.
+        name: of a registered head.
+        settings: of the head, by name.
+
+    Raises:
+        UserError: the model has one with other settings (those that are ``free`` apart), or its activations are
+            recomputed, which the confidence stream cannot follow.
+    """
+    stock, heads = denoiser.stock, denoiser.heads
+    if name == "confidence" and any(getattr(m, "gradient_checkpointing", False) for m in stock.modules()):
+        raise UserError(TWICE)
+    if name in heads:
+        head = cast("Head", heads[name])
+        found, wanted = ({k: v for k, v in x.items() if k not in head.free} for x in (head.settings, settings))
+        if {**found, **wanted} != found:
+            raise UserError(f"the model has a head '{name}' with {found}, the objective asks for {wanted}")
+        head.lr = settings.get("lr", head.lr)
+        return
+    heads[name] = HEADS[name](stock, **settings).to(denoiser.device)
+    setattr(stock, HEADS_ATTRIBUTE, heads)
+
+
+def checkpoint_gradients(denoiser: StockDenoiser) -> None:
+    """Switch a model to recomputing activations in the backward pass instead of keeping them.
+
+    Raises:
+        UserError: it has a confidence stream.
+    """
+    if "confidence" in denoiser.heads:
+        raise UserError(TWICE)
+    recompute_activations(denoiser.stock)
+
+
+def save_heads(denoiser: StockDenoiser, adapter: AdapterBase | None, folder: Path) -> None:
     """Write the heads of a model, if it has any."""
     from safetensors.torch import save_file
 
-    if not lm.heads:
+    if not denoiser.heads:
         return
-    settings = {name: dict(head.settings) for name, head in lm.heads.items()}
-    note = {"heads": json.dumps(settings), **_owner(lm)}
-    weights = {name: weight.detach().contiguous().clone() for name, weight in lm.heads.state_dict().items()}
+    settings = {name: dict(cast("Head", head).settings) for name, head in denoiser.heads.items()}
+    note = {"heads": json.dumps(settings), **_owner(denoiser, adapter)}
+    weights = {name: weight.detach().contiguous().clone() for name, weight in denoiser.heads.state_dict().items()}
     save_file(weights, folder / FILE, metadata=note)
 
 
-def load_heads(lm: "LoadedModel", folder: Path) -> None:
+def load_heads(denoiser: StockDenoiser, adapter: AdapterBase | None, folder: Path) -> None:
     """Attach the heads that a folder holds.
 
     Raises:
@@ -37,40 +81,38 @@ def load_heads(lm: "LoadedModel", folder: Path) -> None:
         return
     read_header(folder / FILE)
     with foreign(f"the heads in '{shorten(folder / FILE, 120)}' cannot be attached"):
-        _attach(lm, folder)
+        _attach_stored(denoiser, adapter, folder / FILE)
 
 
-def _attach(lm: "LoadedModel", folder: Path) -> None:
+def _attach_stored(denoiser: StockDenoiser, adapter: AdapterBase | None, path: Path) -> None:
     from safetensors import safe_open
 
-    with safe_open(folder / FILE, framework="pt", device=str(lm.device)) as file:  # type: ignore[no-untyped-call]
+    with safe_open(path, framework="pt", device=str(denoiser.device)) as file:
         note = file.metadata()
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
-    owner = _owner(lm)
+    owner = _owner(denoiser, adapter)
     mark = "fingerprint" if note["dtype"] == owner["dtype"] else "signs"
     if note[mark] != owner[mark]:
         raise UserError(
-            f"{folder / FILE}: expected heads of the model beside them (weights {owner[mark][:12]}), found heads of "
+            f"{path}: expected heads of the model beside them (weights {owner[mark][:12]}), found heads of "
             f"{note[mark][:12]}; take the file from the folder in which they were saved, or delete it"
         )
     for name, settings in json.loads(note["heads"]).items():
-        lm.attach(name, settings)
-    lm.heads.load_state_dict(weights)
+        attach_head(denoiser, name, settings)
+    denoiser.heads.load_state_dict(weights)
 
 
-def restore_heads(lm: "LoadedModel", folder: Path) -> None:
+def restore_heads(denoiser: StockDenoiser, folder: Path) -> None:
     """Take over the weights of heads that are attached already, from a checkpoint of the same run."""
     from safetensors.torch import load_file
 
-    if lm.heads:
-        lm.heads.load_state_dict(load_file(folder / FILE, device=str(lm.device)))
+    if denoiser.heads:
+        denoiser.heads.load_state_dict(load_file(folder / FILE, device=str(denoiser.device)))
 
 
-def _owner(lm: "LoadedModel") -> dict[str, str]:
-    """Tell the weights that heads belong to: the base's where there are adapters. Signs outlive another dtype."""
-    from unmask.models.fingerprint import fingerprint
-
-    if lm.adapter:
-        return {"fingerprint": lm.adapter.fingerprint, "dtype": lm.adapter.dtype, "signs": lm.adapter.fingerprint}
-    dtype = str(lm.stock.dtype).removeprefix("torch.")
-    return {"fingerprint": fingerprint(lm), "dtype": dtype, "signs": fingerprint(lm, signs=True)}
+def _owner(denoiser: StockDenoiser, adapter: AdapterBase | None) -> dict[str, str]:
+    """Return marks of the weights that heads belong to: the base's where there are adapters. Signs outlive a dtype."""
+    if adapter is not None:
+        return {"fingerprint": adapter.fingerprint, "dtype": adapter.dtype, "signs": adapter.fingerprint}
+    dtype = str(denoiser.stock.dtype).removeprefix("torch.")
+    return {"fingerprint": fingerprint(denoiser), "dtype": dtype, "signs": fingerprint(denoiser, signs=True)}

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from unmask.models.denoiser import LoadedModel
-from unmask.transformers_api import learn_call
+from unmask.models.loaded import LoadedModel
+from unmask.transformers_api import Tokenizer
 
 
 def describe(lm: LoadedModel) -> dict[str, Any]:
@@ -40,12 +40,12 @@ def describe(lm: LoadedModel) -> dict[str, Any]:
         "native_bidirectional": lm.facts.native_bidirectional,
         "cache": cache,
         "cache_reason": reason,
-        "head_reads": "asked columns" if learn_call(stock).keeps_rows else "all columns",
+        "head_reads": "asked columns" if lm.call.keeps_rows else "all columns",
         "added_rows": lm.facts.added_rows,
         "tokenizer": None if tokenizer is None else type(tokenizer).__name__,
         "chat_template": bool(getattr(tokenizer, "chat_template", None)),
     }
 
 
-def _named(tokenizer: Any, token: int) -> dict[str, Any]:
+def _named(tokenizer: Tokenizer | None, token: int) -> dict[str, Any]:
     return {"id": token, "token": None if tokenizer is None else tokenizer.convert_ids_to_tokens(token)}

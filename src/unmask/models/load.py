@@ -1,22 +1,29 @@
 """Loads a checkpoint as a diffusion language model, whatever it was before."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import torch
 
 from unmask.attention import Attention
 from unmask.errors import UserError, shorten
 from unmask.foreign import foreign
-from unmask.models.checkpoints import locate, parse_dtype, pick_device
-from unmask.models.denoiser import LoadedModel
-from unmask.models.facts import Facts, check_facts
+from unmask.models.adapter import adapter_weights, find_base, read_sidecar, restore_mask_rows
+from unmask.models.adapter_config import adapter_config
+from unmask.models.checkpoints import ADAPTER_CONFIG, Checkpoint, locate, parse_dtype, pick_device
+from unmask.models.denoiser import StockDenoiser
+from unmask.models.facts import AdapterBase, Facts, check_facts
+from unmask.models.families.base import check_complete
+from unmask.models.fingerprint import fingerprint
 from unmask.models.heads import load_heads
+from unmask.models.loaded import LoadedModel
 from unmask.models.probe import settle_attention
-from unmask.models.read import Parts, read_parts
+from unmask.models.read import Parts, read_parts, read_tokenizer
 from unmask.models.tokens import add_mask, check_mask, find_ends, find_mask
+from unmask.models.weights import read_headers
 from unmask.sealed import edited
 
 LOG = logging.getLogger(__name__)
@@ -59,56 +66,134 @@ def load(
         raise UserError(f"block_size must be at least 1, found {block_size}")
     if attention not in (None, *get_args(Attention)):
         raise UserError(f"attention must be one of {', '.join(get_args(Attention))}, found {attention!r}")
+    chosen = {"shift": shift, "attention": attention, "block_size": block_size}
+    mask = {"mask_token": mask_token, "mask_id": mask_id}
+    options: dict[str, Any] = {"device": pick_device(device), "dtype": parse_dtype(dtype), "allow_pickle": allow_pickle}
     with foreign(f"the model '{shorten(path, 120)}' cannot be loaded"):
-        return _load(
-            path, device=device, dtype=dtype, mask_token=mask_token, mask_id=mask_id, shift=shift, attention=attention,
-            block_size=block_size, allow_pickle=allow_pickle, base=base,
-        )  # fmt: skip
+        where = locate(path, allow_pickle=allow_pickle)
+        if where.kind == "adapter":
+            return _load_adapter(where, base=base, mask=mask, chosen=chosen, **options)
+        if base is not None:
+            raise UserError(f"base={str(base)!r} is for adapter folders, but '{path}' is a whole model; leave it out")
+        return _load_whole(where, mask=mask, chosen=chosen, **options)
 
 
-def _load(
-    path: str | Path,
+def _load_whole(
+    where: Checkpoint,
     *,
-    device: torch.device | str | None,
-    dtype: torch.dtype | str | None,
-    mask_token: str | None,
-    mask_id: int | None,
-    shift: bool | None,
-    attention: Attention | None,
-    block_size: int | None,
+    mask: Mapping[str, Any],
+    chosen: Mapping[str, Any],
+    device: torch.device,
+    dtype: torch.dtype | None,
     allow_pickle: bool,
-    base: str | Path | None,
 ) -> LoadedModel:
-    where = locate(path, allow_pickle=allow_pickle)
-    if where.kind != "gguf" and (changed := edited(where.folder)):
-        LOG.warning("%s: %s changed since it was saved; loaded as found", where.folder, ", ".join(changed))
-    if where.kind == "adapter":
-        from unmask.models.adapter import load_adapter
+    """Load a folder or a gguf file.
 
-        flags = {"mask_token": mask_token, "mask_id": mask_id, "shift": shift}
-        overrides = {**flags, "attention": attention, "block_size": block_size, "allow_pickle": allow_pickle}
-        return load_adapter(where, base=base, device=device, dtype=dtype, overrides=overrides)
-    if base is not None:
-        raise UserError(f"base={str(base)!r} is for adapter folders, but '{path}' is a whole model; leave it out")
+    Args:
+        where: not an adapter.
+        mask: ``mask_token`` and ``mask_id`` as the user chose them, or None.
+        chosen: ``shift``, ``attention`` and ``block_size`` as the user chose them, or None.
+        device: where the model goes.
+        dtype: of the weights; the checkpoint's own if None.
+        allow_pickle: read ``.bin`` weights.
+    """
+    _warn_of_edits(where)
     with torch.random.fork_rng(devices=[]):  # transformers draws when it makes or grows a model
-        parts = read_parts(where, parse_dtype(dtype), allow_pickle)
-        chosen = {"shift": shift, "attention": attention, "block_size": block_size}
-        facts = _settle(parts, mask_token=mask_token, mask_id=mask_id, chosen=chosen)
+        parts = read_parts(where, dtype, allow_pickle)
+        facts = _settle(parts, **mask, chosen=chosen)
     # The padding token is often also the filler, whose embedding must learn; padding is hidden by attention here.
     parts.model.get_input_embeddings().padding_idx = None
     parts.model.config.get_text_config().is_causal = False
-    parts.model.eval().to(pick_device(device))
-    family = parts.family.name if parts.family else parts.model.config.model_type
-    lm = LoadedModel(
-        model=parts.model, tokenizer=parts.tokenizer, facts=facts, source=where.source, family=family
-    )  # fmt: skip
-    lm = settle_attention(lm)
+    parts.model.eval().to(device)
+    denoiser = StockDenoiser(model=parts.model, facts=facts)
+    settle_attention(denoiser, where.source)
     if where.kind == "folder":
-        load_heads(lm, where.folder)
-    return lm
+        load_heads(denoiser, None, where.folder)
+    family = parts.family.name if parts.family else parts.model.config.model_type
+    return LoadedModel(
+        model=parts.model, facts=denoiser.facts, tokenizer=parts.tokenizer, source=where.source, family=family
+    )
 
 
-def _settle(parts: Parts, *, mask_token: str | None, mask_id: int | None, chosen: dict[str, Any]) -> Facts:
+def _load_adapter(
+    where: Checkpoint,
+    *,
+    base: str | Path | None,
+    mask: Mapping[str, Any],
+    chosen: Mapping[str, Any],
+    device: torch.device,
+    dtype: torch.dtype | None,
+    allow_pickle: bool,
+) -> LoadedModel:
+    """Load the base, check that it is the one, give it back its mask row, and attach the adapters.
+
+    Args:
+        where: the adapter folder.
+        base: where the base is now, if not where it was.
+        mask: as for ``_load_whole``; of an adapter that unmask trained it is settled.
+        chosen: as for ``_load_whole``; what is given outranks the adapter's own facts.
+        device: where the model goes.
+        dtype: of the base's weights once it was checked; that of training if None.
+        allow_pickle: read ``.bin`` weights of the base.
+    """
+    from peft import PeftModel, get_peft_model_state_dict
+
+    _warn_of_edits(where)
+    sidecar = read_sidecar(where)
+    stored = read_headers([adapter_weights(where)])
+    config = adapter_config(where.folder / ADAPTER_CONFIG, stored)
+    source = find_base(where, sidecar, base)
+    if sidecar and (fixed := sorted(name for name, value in mask.items() if value is not None)):
+        raise UserError(f"the mask token of the adapter '{where.source}' was settled in training; leave out {fixed[0]}")
+    if sidecar and not sidecar["facts"]["added_rows"]:
+        mask = {"mask_token": None, "mask_id": sidecar["facts"]["mask_id"]}
+    try:
+        found = locate(source, allow_pickle=allow_pickle)
+        lm = None if found.kind == "adapter" else _load_whole(
+            found, mask=mask, chosen=chosen, device=device, dtype=parse_dtype(sidecar.get("base_dtype")),
+            allow_pickle=allow_pickle,
+        )  # fmt: skip
+    except UserError as error:
+        raise UserError(f"cannot load the base of the adapter '{where.source}': {error}") from error
+    if lm is None:
+        raise UserError(f"the base of an adapter must be a whole model, but '{source}' is an adapter; merge it first")
+    mark = fingerprint(lm)
+    if sidecar:
+        _check_base(where, source, sidecar, mark)
+        restore_mask_rows(lm, where.folder)
+        # The settled attention is the base's; all else is what the adapter was trained with, unless the user differs.
+        settled = {"native_bidirectional": lm.facts.native_bidirectional, "vocab_size": lm.facts.vocab_size}
+        given = {name: value for name, value in chosen.items() if value is not None}
+        lm.facts = Facts.from_config({**sidecar["facts"], **settled, **given})
+    kept = AdapterBase(source=lm.source, fingerprint=mark, dtype=str(lm.model.dtype).removeprefix("torch."))
+    if dtype is not None:
+        for weight in lm.model.parameters():  # model.to(dtype) would round the rotary frequencies too
+            weight.data = weight.data.to(dtype)
+    with foreign(f"the adapter '{shorten(where.source, 120)}' cannot be put on its base"):
+        model: Any = PeftModel.from_pretrained(cast("Any", lm.model), where.folder, is_trainable=True, config=config)
+        needed = set(get_peft_model_state_dict(model, save_embedding_layers=False))
+    missing, unexpected = sorted(needed - stored.keys()), sorted(stored.keys() - needed)
+    check_complete("LoRA", missing=missing, unexpected=unexpected)
+    load_heads(lm, kept, where.folder)
+    tokenizer = read_tokenizer(where.folder) or lm.tokenizer
+    return replace(lm, model=model.eval(), tokenizer=tokenizer, source=where.source, adapter=kept)
+
+
+def _warn_of_edits(where: Checkpoint) -> None:
+    if where.kind != "gguf" and (changed := edited(where.folder)):
+        LOG.warning("%s: %s changed since it was saved; loaded as found", where.folder, ", ".join(changed))
+
+
+def _check_base(where: Checkpoint, source: str | Path, sidecar: Mapping[str, Any], mark: str) -> None:
+    """Refuse a base whose weights are not those that the adapter was trained on."""
+    if mark != sidecar["base_fingerprint"]:
+        raise UserError(
+            f"the adapter '{where.source}' belongs to weights with fingerprint {sidecar['base_fingerprint'][:12]}, but "
+            f"'{source}' has {mark[:12]}; write base=… with the model that it was trained on"
+        )
+
+
+def _settle(parts: Parts, *, mask_token: str | None, mask_id: int | None, chosen: Mapping[str, Any]) -> Facts:
     """Put together what the user says, what the checkpoint says, and what its family implies, in this order."""
     model, tokenizer, config, family = parts.model, parts.tokenizer, parts.config, parts.family
     written = config.get("unmask") or {}

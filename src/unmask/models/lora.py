@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from unmask.config import part
 from unmask.errors import UserError, did_you_mean
-from unmask.models.denoiser import HEADS_ATTRIBUTE, LoadedModel
+from unmask.heads import HEADS_ATTRIBUTE
 from unmask.models.facts import AdapterBase
+from unmask.models.fingerprint import fingerprint
+from unmask.models.loaded import LoadedModel
+from unmask.transformers_api import StockModel
 
 NOWHERE = ("", "from_scratch")
 
@@ -55,8 +58,6 @@ def add_lora(lm: LoadedModel, spec: LoraSpec) -> LoadedModel:
     """
     from peft import LoraConfig, get_peft_model
 
-    from unmask.models.fingerprint import fingerprint
-
     if lm.adapter is not None:
         raise UserError(f"'{lm.source}' already has adapters; merge them first, or train them on")
     if lm.source in NOWHERE:
@@ -67,9 +68,10 @@ def add_lora(lm: LoadedModel, spec: LoraSpec) -> LoadedModel:
     wanted = _layers(lm.model, targets)
     adapter = AdapterBase(source=lm.source, fingerprint=fingerprint(lm), dtype=str(_dtype(lm)).removeprefix("torch."))
     lm.model.name_or_path = lm.source  # PEFT would write the folder that transformers read
+    alpha: Any = 2 * spec.rank if spec.alpha is None else spec.alpha  # PEFT says int, and takes any number
     config = LoraConfig(
         r=spec.rank,
-        lora_alpha=2 * spec.rank if spec.alpha is None else spec.alpha,
+        lora_alpha=alpha,
         lora_dropout=spec.dropout,
         target_modules=list(targets),
         # Training the whole embedding would untie the head; PEFT keeps the tie for single rows.
@@ -79,7 +81,7 @@ def add_lora(lm: LoadedModel, spec: LoraSpec) -> LoadedModel:
     )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(spec.seed)
-        model = get_peft_model(lm.model, config)  # adapters are float32, whatever the base is
+        model: Any = get_peft_model(cast("Any", lm.model), config)  # adapters are float32, whatever the base is
     touched = {name.removeprefix("base_model.model.") for name in adapted_layers(model)}
     if touched != wanted:
         raise RuntimeError(f"PEFT adapted other layers than asked: {sorted(touched ^ wanted)}")
@@ -124,7 +126,7 @@ def _means(target: str, name: str) -> bool:
     return name == target or name.endswith(f".{target}")
 
 
-def resolve_targets(model: nn.Module, targets: str | Sequence[str]) -> tuple[str, ...]:
+def resolve_targets(model: StockModel, targets: str | Sequence[str]) -> tuple[str, ...]:
     """Turn the targets into names that each match a linear layer."""
     layers = _linear_layers(model)
     head = {name for name, module in layers.items() if module is model.get_output_embeddings()}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import torch
 from jaxtyping import Int
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from unmask.attention import PAD
 from unmask.query import Query
+from unmask.transformers_api import StockModel
 
 _HELD = 256  # counts that lie on the device until somebody asks
 
@@ -41,30 +43,17 @@ class Meter:
     _held: list[tuple[Int[Tensor, "2"], int, bool]] = field(default_factory=list, repr=False)
 
     @classmethod
-    def of(cls, model: nn.Module) -> "Meter":
-        """Read the sizes off a transformers model or its PEFT wrapper."""
-        config = model.config.get_text_config()
-        output = model.get_output_embeddings()
-        # PEFT wraps the head of a tied model whose mask row is trained: what counts is inside.
-        in_head = set() if output is None else {id(module) for module in output.modules()}
-        matrices = [m for m in model.modules() if isinstance(m, nn.Linear) or type(m).__name__ == "Conv1D"]  # GPT-2's
-        body = [(m.weight, 1.0) for m in matrices if id(m) not in in_head]
-        head = [(m.weight, 1.0) for m in matrices if id(m) in in_head]
-        if experts := getattr(config, "num_experts", None) or getattr(config, "num_local_experts", None):
-            # Their matrices are stacked in one weight, and a token passes through a few of them.
-            body += [(w, config.num_experts_per_tok / experts) for w in model.parameters() if w.ndim == 3]
-        heads = getattr(config, "num_attention_heads", 0)
-        width = getattr(config, "head_dim", None) or config.hidden_size // max(heads, 1)
-        return cls(
-            body=_size(body),
-            head=_size(head),
-            attention=4 * width * heads * config.num_hidden_layers,
-            trained_body=_size((w, share) for w, share in body if w.requires_grad),
-            trained_head=_size((w, share) for w, share in head if w.requires_grad),
-        )
+    def of(cls, model: StockModel) -> "Meter":
+        """Return a meter at zero for a transformers model or its PEFT wrapper."""
+        return cls(**_sizes(model))
 
-    def count(self, query: Query, asked: int, *, training: bool) -> None:
-        """Add a forward over a query with ``asked`` rows through the head."""
+    def measure(self, model: StockModel) -> None:
+        """Read the sizes again after modules were added to the model; the totals stay."""
+        for name, size in _sizes(model).items():
+            setattr(self, name, size)
+
+    def count(self, query: Query, asked: int, training: bool) -> None:
+        """Add a forward over a query with ``asked`` rows through the head; with ``training``, its backward too."""
         self.forwards += 1
         self._held.append((_extent(query), asked, training))
         if len(self._held) >= _HELD:
@@ -84,16 +73,7 @@ class Meter:
 
     def reset(self) -> None:
         """Start counting anew."""
-        self.take_over(0, 0, 0.0)
-
-    def take_over(self, forwards: int, tokens: int, flops: float) -> None:
-        """Go on from these totals."""
-        self.forwards, self._tokens, self._flops, self._held = forwards, tokens, flops, []
-
-    @property
-    def totals(self) -> tuple[int, int, float]:
-        """Forwards, tokens and floating-point operations."""
-        return self.forwards, self.tokens, self.flops
+        self.forwards, self._tokens, self._flops, self._held = 0, 0, 0.0, []
 
     def _settle(self) -> None:
         """Add up what lies on the device: one wait for it in place of one a forward."""
@@ -127,3 +107,26 @@ def _extent(query: Query) -> Int[Tensor, "2"]:
 
 def _size(weights: Iterable[tuple[Tensor, float]]) -> int:
     return round(sum(weight.numel() * share for weight, share in weights))
+
+
+def _sizes(model: StockModel) -> dict[str, Any]:
+    """Return the first five fields of a meter."""
+    config = model.config.get_text_config()
+    output = model.get_output_embeddings()
+    # PEFT wraps the head of a tied model whose mask row is trained: what counts is inside.
+    in_head = set() if output is None else {id(module) for module in output.modules()}
+    matrices = [m for m in model.modules() if isinstance(m, nn.Linear) or type(m).__name__ == "Conv1D"]  # GPT-2's
+    body = [(cast("Tensor", m.weight), 1.0) for m in matrices if id(m) not in in_head]
+    head = [(cast("Tensor", m.weight), 1.0) for m in matrices if id(m) in in_head]
+    if experts := getattr(config, "num_experts", None) or getattr(config, "num_local_experts", None):
+        # Their matrices are stacked in one weight, and a token passes through a few of them.
+        body += [(w, config.num_experts_per_tok / experts) for w in model.parameters() if w.ndim == 3]
+    heads = getattr(config, "num_attention_heads", 0)
+    width = getattr(config, "head_dim", None) or config.hidden_size // max(heads, 1)
+    return {
+        "body": _size(body),
+        "head": _size(head),
+        "attention": 4 * width * heads * config.num_hidden_layers,
+        "trained_body": _size((w, share) for w, share in body if w.requires_grad),
+        "trained_head": _size((w, share) for w, share in head if w.requires_grad),
+    }

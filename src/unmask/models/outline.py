@@ -6,15 +6,17 @@ from typing import Any
 
 from unmask.errors import UserError
 from unmask.foreign import foreign
+from unmask.models.call import learn_call
 from unmask.models.checkpoints import Checkpoint, family_of, read_json, weight_files
 from unmask.models.config_file import check_model, check_sizes, read_config_file, stock_config
 from unmask.models.facts import check_facts
+from unmask.models.families import Family
 from unmask.models.lora import LoraSpec, resolve_targets
 from unmask.models.probe import local_layers
 from unmask.models.read import empty_model, is_masked, read_tokenizer
 from unmask.models.tokens import Ends, check_mask, find_ends, find_mask
 from unmask.models.weights import Stored, read_headers
-from unmask.transformers_api import FAILURES, learn_call, new_config
+from unmask.transformers_api import FAILURES, StockModel, Tokenizer, new_config
 from unmask.types import Traits
 
 
@@ -32,11 +34,11 @@ class Outline:
     """
 
     problems: list[str] = field(default_factory=list)
-    tokenizer: Any = None
+    tokenizer: Tokenizer | None = None
     mask_id: int | None = None
     ends: Ends | None = None
     traits: Traits | None = None
-    model: Any = None
+    model: StockModel | None = None
 
     def ask(self, question: Callable[[], Any]) -> Any:
         """Return the answer, or note the problem."""
@@ -82,13 +84,14 @@ def outline(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpec 
     generation = found.ask(lambda: read_json(where.folder / "generation_config.json")) or {}
     found.ends = found.ask(lambda: find_ends(config, generation, found.tokenizer, rows=rows))
     found.mask_id = found.ask(lambda: find_mask(config, found.tokenizer, token=mask_token, id_=None))
-    if found.mask_id is not None and found.ends is not None:
+    mask_id, ends = found.mask_id, found.ends
+    if mask_id is not None and ends is not None:
         pad_id = config.get("pad_token_id") if found.tokenizer is None else found.tokenizer.pad_token_id
-        found.ask(lambda: check_mask(found.mask_id, rows=rows, ends=found.ends, pad_id=pad_id))
+        found.ask(lambda: check_mask(mask_id, rows=rows, ends=ends, pad_id=pad_id))
     return found
 
 
-def _traits(model: Any, config: dict[str, Any], family: Any) -> Traits | None:
+def _traits(model: StockModel, config: dict[str, Any], family: Family | None) -> Traits | None:
     """Return what ``load`` would settle, unless its flags say otherwise; None if the model cannot be called so."""
     try:
         takes_positions = learn_call(model).takes_positions
@@ -103,7 +106,7 @@ def _traits(model: Any, config: dict[str, Any], family: Any) -> Traits | None:
     )
 
 
-def _empty(config: dict[str, Any], family: Any, stored: dict[str, Stored]) -> Any:
+def _empty(config: dict[str, Any], family: Family | None, stored: dict[str, Stored]) -> StockModel:
     check_sizes(config, stored)
     with foreign("transformers refuses config.json", "mend it"):
         stock = stock_config(config) if family is None else new_config(*family.convert(config))

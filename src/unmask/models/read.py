@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from unmask import transformers_api
 from unmask.errors import UserError, shorten
@@ -17,6 +16,7 @@ from unmask.models.families.base import Family, check_complete, load_family
 from unmask.models.gguf_file import check_gguf
 from unmask.models.tokenizer_files import TOKENIZER_FILES, check_tokenizer, tokenizer_folder
 from unmask.models.weights import read_headers
+from unmask.transformers_api import StockModel, Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,8 @@ class Parts:
         predicts_next: whether it is a causal language model.
     """
 
-    model: nn.Module
-    tokenizer: Any
+    model: StockModel
+    tokenizer: Tokenizer | None
     config: dict[str, Any]
     generation: dict[str, Any]
     family: Family | None
@@ -81,13 +81,13 @@ def is_masked(config: dict[str, Any]) -> bool:
     return any(name.endswith("ForMaskedLM") for name in names)
 
 
-def empty_model(stock: Any, *, masked: bool) -> nn.Module:
+def empty_model(stock: Any, *, masked: bool) -> StockModel:
     """Build a model without memory."""
     with foreign("transformers has no language model for this config.json", "check the folder"), torch.device("meta"):
         return transformers_api.new_model(stock, masked=masked)
 
 
-def _read_stock(folder: Path, stock: Any, dtype: torch.dtype | None, *, masked: bool, pickled: bool) -> nn.Module:
+def _read_stock(folder: Path, stock: Any, dtype: torch.dtype | None, *, masked: bool, pickled: bool) -> StockModel:
     try:
         model, report = transformers_api.read_model(folder, stock, dtype=dtype, masked=masked, pickled=pickled)
     except ValueError as error:
@@ -121,7 +121,7 @@ def _read_gguf(where: Checkpoint, dtype: torch.dtype) -> Parts:
     )
 
 
-def read_tokenizer(folder: Path, family: Family | None = None) -> Any:
+def read_tokenizer(folder: Path, family: Family | None = None) -> Tokenizer | None:
     """Read the tokenizer of a folder without running its code; None if it has none."""
     if not any(os.path.lexists(folder / name) for name in TOKENIZER_FILES):
         return None
@@ -137,7 +137,7 @@ def read_tokenizer(folder: Path, family: Family | None = None) -> Any:
     return found
 
 
-def _by_its_class(folder: Path) -> Any:
+def _by_its_class(folder: Path) -> Tokenizer:
     try:
         return transformers_api.read_tokenizer(folder)
     except (ValueError, OSError):

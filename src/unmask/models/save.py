@@ -1,41 +1,50 @@
-"""Writes a loaded model so that plain transformers reads it back, and unmask without flags."""
+"""Writes a model so that plain transformers reads it back, and unmask without flags."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from unmask.models.denoiser import LoadedModel
+from unmask.heads import HEADS_ATTRIBUTE
+from unmask.models.adapter import save_adapter
+from unmask.models.denoiser import StockDenoiser
+from unmask.models.facts import AdapterBase
+from unmask.models.heads import save_heads
+from unmask.transformers_api import Tokenizer
 
 
-def save(lm: "LoadedModel", folder: str | Path, state_dict: Mapping[str, Tensor] | None = None) -> Path:
-    """Write weights (safetensors), configuration and tokenizer into ``folder``; of an adapter, its own weights only.
+def save(
+    denoiser: StockDenoiser,
+    folder: str | Path,
+    *,
+    tokenizer: Tokenizer | None,
+    adapter: AdapterBase | None,
+    state_dict: Mapping[str, Tensor] | None = None,
+) -> Path:
+    """Write weights (safetensors), facts, heads and tokenizer into a folder; of an adapter, its own weights only.
 
-    ``state_dict``: weights that were gathered from shards, in place of the model's own.
+    Args:
+        denoiser: the model and its facts, which also go into its configuration.
+        folder: made if it is not there.
+        tokenizer: written beside the weights, if there is one.
+        adapter: what the model's adapters rest on; None for a whole model.
+        state_dict: weights that were gathered from shards, in place of the model's own.
+
+    Returns:
+        The folder.
     """
-    from unmask.models.adapter import save_adapter
-    from unmask.models.denoiser import HEADS_ATTRIBUTE
-    from unmask.models.heads import save_heads
-
     folder = Path(folder)
-    write_facts(lm)
-    if lm.heads and state_dict is None:
-        state_dict = lm.model.state_dict()
+    denoiser.model.config.unmask = denoiser.facts.as_config()
+    denoiser.model.config.mask_token_id = denoiser.mask_id
+    if denoiser.heads and state_dict is None:
+        state_dict = denoiser.model.state_dict()
     if state_dict is not None:  # heads have a file of their own: plain transformers would warn of them
         state_dict = {name: weight for name, weight in state_dict.items() if HEADS_ATTRIBUTE not in name}
-    if lm.adapter is not None:
-        save_adapter(lm, folder, state_dict)
+    if adapter is not None:
+        save_adapter(denoiser, adapter, folder, state_dict)
     else:
-        lm.model.save_pretrained(folder, state_dict=state_dict)
-    save_heads(lm, folder)
-    if lm.tokenizer is not None:
-        lm.tokenizer.save_pretrained(folder)
+        denoiser.model.save_pretrained(folder, state_dict=state_dict)
+    save_heads(denoiser, adapter, folder)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
     return folder
-
-
-def write_facts(lm: "LoadedModel") -> None:
-    """Put the facts into the model's configuration."""
-    lm.model.config.unmask = lm.facts.as_config()
-    lm.model.config.mask_token_id = lm.facts.mask_id

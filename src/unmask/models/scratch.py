@@ -9,10 +9,11 @@ from unmask import transformers_api
 from unmask.attention import Attention
 from unmask.config import part
 from unmask.errors import UserError
-from unmask.models.denoiser import LoadedModel
 from unmask.models.facts import Facts
+from unmask.models.loaded import LoadedModel
 from unmask.models.tokenizers import builtin_tokenizer
 from unmask.models.tokens import check_mask, find_ends, find_mask
+from unmask.transformers_api import Tokenizer
 
 
 @part
@@ -69,7 +70,7 @@ class ScratchSpec:
 
 def from_scratch(
     spec: ScratchSpec,
-    tokenizer: Any = "digits",
+    tokenizer: Tokenizer | str | Path = "digits",
     *,
     shift: bool = False,
     attention: Attention = "bidirectional",
@@ -128,7 +129,7 @@ def _config(spec: ScratchSpec, facts: Facts) -> Any:
     return transformers_api.new_config(spec.architecture, fields)
 
 
-def read_tokenizer(given: Any) -> Any:
+def read_tokenizer(given: Tokenizer | str | Path) -> Tokenizer:
     """Take a tokenizer, or read one from a folder, or make the built-in one of that name."""
     if not isinstance(given, (str, Path)):
         return given

@@ -2,15 +2,16 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from unmask.errors import UserError
-from unmask.transformers_api import byte_letters
+from unmask.transformers_api import Tokenizer, byte_letters
 
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
-def token_bytes(tokenizer: Any, vocab_size: int) -> list[bytes | None]:
+def token_bytes(tokenizer: Tokenizer, vocab_size: int) -> list[bytes | None]:
     """Spell every token; None for added ones (special tokens, markup) and for rows that no token has.
 
     Byte-level tokens may be parts of a character. A tokenizer that drops the space before a text's first word spells
@@ -28,7 +29,7 @@ def token_bytes(tokenizer: Any, vocab_size: int) -> list[bytes | None]:
     return spellings
 
 
-def _speller(tokenizer: Any) -> Any:
+def _speller(tokenizer: Tokenizer) -> Callable[[str], bytes]:
     """Tell from the tokenizer's decoder how pieces are written."""
     decoder = tokenizer.backend_tokenizer.decoder
     kinds = set() if decoder is None else _kinds(json.loads(decoder.__getstate__()))

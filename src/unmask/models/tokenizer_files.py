@@ -11,6 +11,7 @@ from typing import Any
 from unmask.errors import UserError, shorten
 from unmask.foreign import check_file, read_object, walk
 from unmask.templating import LONGEST_SOURCE
+from unmask.transformers_api import Tokenizer
 
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt",
@@ -66,7 +67,7 @@ def _check_values(config: dict[str, Any], file: Path) -> None:
             raise UserError(f"expected the name of a class for {path[-1]} in '{shorten(file, 120)}', found {found}")
 
 
-def check_tokenizer(tokenizer: Any) -> None:
+def check_tokenizer(tokenizer: Tokenizer) -> None:
     """Use what the rest relies on, so that a tokenizer that cannot do it is refused where it is read.
 
     Raises:

@@ -1,10 +1,9 @@
 """Character tokenizers for models that are trained from scratch: one token a character, nothing added on decoding."""
 
 import string
-from typing import Any
 
+from unmask import transformers_api
 from unmask.errors import UserError, did_you_mean
-from unmask.transformers_api import new_tokenizer
 
 END = "<|endoftext|>"
 MASK = "<|mask|>"
@@ -17,7 +16,7 @@ ALPHABETS = {
 }
 
 
-def char_tokenizer(alphabet: str) -> Any:
+def char_tokenizer(alphabet: str) -> transformers_api.Tokenizer:
     """Build a transformers tokenizer whose tokens are single characters.
 
     Ids follow the alphabet, then come unknown, end of text and mask. Decoding gives back the exact string.
@@ -34,7 +33,7 @@ def char_tokenizer(alphabet: str) -> Any:
     inner = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     inner.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     inner.decoder = decoders.Fuse()  # without it tokens would be joined with spaces
-    return new_tokenizer(
+    return transformers_api.new_tokenizer(
         inner,
         unk_token=UNKNOWN,
         eos_token=END,
@@ -44,7 +43,7 @@ def char_tokenizer(alphabet: str) -> Any:
     )
 
 
-def builtin_tokenizer(name: str) -> Any:
+def builtin_tokenizer(name: str) -> transformers_api.Tokenizer:
     """Return the character tokenizer that recipes call ``name``."""
     if name not in ALPHABETS:
         raise UserError(f"unknown tokenizer '{name}': neither a folder nor built in; {did_you_mean(name, ALPHABETS)}")

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from unmask.errors import UserError, shorten
 from unmask.models.facts import Facts
 from unmask.templating import TemplateRefusedError
-from unmask.transformers_api import render_chat
+from unmask.transformers_api import StockModel, Tokenizer, render_chat
 
 ADDED_MASK = "<|mask|>"
 KNOWN_MASKS = ("<|mdm_mask|>", "<|mask|>", "<|MASK|>", "[MASK]", "<mask>", "<M>")
@@ -30,7 +29,7 @@ class Ends:
     filler_id: int
 
 
-def find_mask(config: dict[str, Any], tokenizer: Any, *, token: str | None, id_: int | None) -> int | None:
+def find_mask(config: dict[str, Any], tokenizer: Tokenizer | None, *, token: str | None, id_: int | None) -> int | None:
     """Return the mask token's id, or None if the checkpoint has none.
 
     Args:
@@ -62,7 +61,7 @@ def find_mask(config: dict[str, Any], tokenizer: Any, *, token: str | None, id_:
     return next((special[name] for name in KNOWN_MASKS if name in special), None)
 
 
-def add_mask(model: nn.Module, tokenizer: Any, token: str | None) -> tuple[int, int]:
+def add_mask(model: StockModel, tokenizer: Tokenizer | None, token: str | None) -> tuple[int, int]:
     """Give a model a mask token: the first spare row of its embedding, or a new row.
 
     transformers draws random numbers for a new row; the caller keeps the global state.
@@ -73,7 +72,7 @@ def add_mask(model: nn.Module, tokenizer: Any, token: str | None) -> tuple[int, 
     if tokenizer is None:
         raise UserError("found no mask token in config.json and no tokenizer to add one to; write mask_id=…")
     tokenizer.add_special_tokens({"mask_token": token or ADDED_MASK})
-    mask_id = int(tokenizer.mask_token_id)
+    mask_id: int = tokenizer.get_vocab()[token or ADDED_MASK]
     rows = model.get_input_embeddings().weight.shape[0]
     added = max(0, mask_id + 1 - rows)
     if added:
@@ -83,7 +82,7 @@ def add_mask(model: nn.Module, tokenizer: Any, token: str | None) -> tuple[int, 
 
 
 @torch.no_grad()
-def start_row(model: nn.Module, row: int, *, known: int) -> None:
+def start_row(model: StockModel, row: int, *, known: int) -> None:
     """Start a token as the mean of the known ones plus noise of a tenth of their spread, in embedding and head.
 
     Args:
@@ -102,7 +101,7 @@ def start_row(model: nn.Module, row: int, *, known: int) -> None:
         weight[row] = (mean + 0.1 * weight[:known].float().std() * noise).to(weight.dtype)
 
 
-def find_ends(config: dict[str, Any], generation: dict[str, Any], tokenizer: Any, *, rows: int) -> Ends:
+def find_ends(config: dict[str, Any], generation: dict[str, Any], tokenizer: Tokenizer | None, *, rows: int) -> Ends:
     """Collect the ends of an answer from the configuration, the tokenizer and its chat template.
 
     Args:
@@ -126,7 +125,7 @@ def find_ends(config: dict[str, Any], generation: dict[str, Any], tokenizer: Any
     return Ends(eos_ids=tuple(dict.fromkeys([*written, filler])), filler_id=filler)
 
 
-def _filler(config: dict[str, Any], tokenizer: Any, ends: list[int], turn_end: int | None) -> int:
+def _filler(config: dict[str, Any], tokenizer: Tokenizer | None, ends: list[int], turn_end: int | None) -> int:
     candidates = [e for e in ends if e != turn_end]
     if tokenizer is not None:
         vocabulary = tokenizer.get_vocab()
@@ -137,7 +136,7 @@ def _filler(config: dict[str, Any], tokenizer: Any, ends: list[int], turn_end: i
     return [*candidates, *_as_list(config.get("pad_token_id")), *ends][0]
 
 
-def _turn_end(tokenizer: Any) -> int | None:
+def _turn_end(tokenizer: Tokenizer) -> int | None:
     """Read off the chat template which special token follows an assistant's words."""
     if not getattr(tokenizer, "chat_template", None):
         return None
@@ -168,6 +167,6 @@ def check_mask(mask_id: int, *, rows: int, ends: Ends | Facts, pad_id: int | Non
         raise UserError(
             f"the mask token's id must be below the embedding's {rows} rows, found {mask_id}; write mask_id=…"
         )
-    clash = {pad_id: "padding", **dict.fromkeys(ends.eos_ids, "end-of-text")}.get(mask_id)
+    clash = "end-of-text" if mask_id in ends.eos_ids else "padding" if mask_id == pad_id else None
     if clash:
         raise UserError(f"the mask token's id {mask_id} is also the {clash} token; write mask_id=… or mask_token=…")

@@ -9,6 +9,7 @@ from unmask.analyze import Subject, analyze
 from unmask.models import load
 from unmask.plots.learnability import plot_heat_map
 from unmask.recipe import build, load_examples
+from unmask.sources import resolve_path
 from unmask.study.document import Figure, Heading, Text
 from unmask.study.files import read_json
 from unmask.study.grid import ALL, Cell, Run, folder_name
@@ -42,8 +43,6 @@ def heat_maps(study: Study, cells: Sequence[Cell], results: Results, out: Path) 
 
 
 def _draw(study: Study, cell: Cell, result: dict[str, Any], model: Path, path: Path) -> None:
-    from unmask.sources import resolve_path
-
     job = read_json(model.parents[1] / JOB, "delete its folder and start the study again")
     base = job["recipe"]["model"]["path"]
     recipe = build(Run(cell=cell, arm=result["arm"], seed=result["seed"]).recipe(base))

@@ -1,8 +1,20 @@
 """Training: one run, one trainer, checkpoints that survive."""
 
-from unmask.train.api import TrainResult, train
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from unmask.train.held_out import held_out_loss
 from unmask.train.layout import Layout
 from unmask.train.run import TrainRun
 
+if TYPE_CHECKING:
+    from unmask.train.api import TrainResult, train
+
 __all__ = ["Layout", "TrainResult", "TrainRun", "held_out_loss", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import ``train`` when it is first used: transformers' Trainer takes seconds, and recipes are read without it."""
+    if name not in ("TrainResult", "train"):
+        raise AttributeError(f"module 'unmask.train' has no attribute '{name}'")
+    return getattr(importlib.import_module("unmask.train.api"), name)

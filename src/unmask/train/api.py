@@ -30,9 +30,12 @@ from unmask.train.folder import (
 from unmask.train.held_out import held_out_loss
 from unmask.train.layout import Layout
 from unmask.train.metrics import MetricsFile
+from unmask.train.progress import Reporter
 from unmask.train.record import refuse_changes, refuse_extension, settings_of_inputs, settings_of_run
 from unmask.train.run import TrainRun
+from unmask.train.saving import Saver
 from unmask.train.signals import StopSignals
+from unmask.train.trainer import DiffusionTrainer, PrinterCallback, TrainingArguments
 
 LOG = logging.getLogger(__name__)
 
@@ -195,8 +198,6 @@ def _stream(
 def _trainer(
     lm: LoadedModel, run: TrainRun, stream: OrderedExamples, *, collator: Collator, draws: Draws, arguments: Any
 ) -> Any:
-    from unmask.train.trainer import DiffusionTrainer, PrinterCallback
-
     trainer = DiffusionTrainer(
         lm,
         run.objective,
@@ -251,9 +252,6 @@ def _fit(
     Raises:
         Interrupted: a signal came.
     """
-    from unmask.train.progress import Reporter
-    from unmask.train.saving import Saver
-
     if start_from:
         trainer.totals.restore(start_from)
     first = checkpoints.step_of(start_from) if start_from else 0
@@ -289,8 +287,6 @@ def _save_final(trainer: Any, lm: LoadedModel, out: Path, *, trained_block_size:
 
 
 def _arguments(run: TrainRun, folder: Path, lm: LoadedModel) -> Any:
-    from unmask.train.trainer import TrainingArguments
-
     schedules = {"cosine": "cosine_with_min_lr", "linear": "polynomial", "constant": "constant_with_warmup"}
     options = {
         "cosine": {"min_lr_rate": run.final_lr},

@@ -9,9 +9,8 @@ from transformers import AutoModelForCausalLM, GPT2Config, ModernBertConfig, Qwe
 from unmask.attention import BlockCausal, may_attend
 from unmask.canvas import Example, lay_out
 from unmask.errors import UserError
-from unmask.models import LoraSpec, ScratchSpec, add_lora, describe, from_scratch, load
+from unmask.models import LoadedModel, LoraSpec, ScratchSpec, add_lora, describe, from_scratch, load
 from unmask.models.cache import KeyValues, Slots
-from unmask.models.denoiser import LoadedModel
 from unmask.models.facts import Facts
 from unmask.models.tokenizers import char_tokenizer
 from unmask.query import Past, Query

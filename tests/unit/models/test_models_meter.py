@@ -5,9 +5,9 @@ from transformers import GPT2Config, Qwen3MoeConfig
 
 from unmask.attention import BIDIRECTIONAL, PAD, Columns
 from unmask.models import LoraSpec, ScratchSpec, add_lora, from_scratch, load, merge
+from unmask.models.call import learn_call
 from unmask.models.meter import Meter
 from unmask.query import Query
-from unmask.transformers_api import learn_call
 
 D, LAYERS, HIDDEN = 16, 2, 48
 BODY = LAYERS * (4 * D * D + 3 * D * HIDDEN)

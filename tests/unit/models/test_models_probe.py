@@ -17,8 +17,8 @@ from transformers import (
 from unmask.attention import Causal
 from unmask.errors import UserError
 from unmask.models import ScratchSpec, from_scratch, load
+from unmask.models.call import learn_call
 from unmask.models.probe import settle_attention
-from unmask.transformers_api import learn_call
 
 KV = {"num_key_value_heads": 2}
 SHAPE = {
@@ -78,10 +78,13 @@ def test_models_that_cannot_look_both_ways_are_refused(tmp_path, config, reason)
 def test_a_model_that_stays_causal_gets_4d_masks():
     lm = scratch()
     lm.model.config.is_causal = True
-    settled = settle_attention(lm)
-    assert not settled.facts.native_bidirectional
+    settle_attention(lm, "it")
+    assert not lm.facts.native_bidirectional
+    by_masks = answer(lm)
     lm.model.config.is_causal = False
-    assert torch.allclose(answer(settled), answer(settle_attention(lm)), atol=1e-6)
+    settle_attention(lm, "it")
+    assert lm.facts.native_bidirectional
+    assert torch.allclose(by_masks, answer(lm), atol=1e-6)
 
 
 def test_a_model_that_ignores_masks_is_refused():
@@ -93,7 +96,7 @@ def test_a_model_that_ignores_masks_is_refused():
 
     lm.model.forward = without_mask
     with pytest.raises(UserError, match="padding reaches the text"):
-        settle_attention(lm)
+        settle_attention(lm, "it")
 
 
 def test_a_recurrent_layer_is_noticed():
@@ -110,7 +113,7 @@ def test_a_recurrent_layer_is_noticed():
 
     lm.model.model.layers[1].mlp = Recurrent(lm.model.model.layers[1].mlp)
     with pytest.raises(UserError, match="does not hide the past"):
-        settle_attention(lm)
+        settle_attention(lm, "it")
 
 
 @pytest.mark.parametrize("shift", [False, True])
@@ -118,7 +121,10 @@ def test_a_recurrent_layer_is_noticed():
 def test_shift_and_dtype_do_not_matter(shift, dtype):
     lm = scratch(shift=shift)
     lm.model.to(dtype)
-    assert settle_attention(lm).facts == replace(lm.facts, native_bidirectional=True)
+    before = lm.facts
+    lm.facts = replace(before, native_bidirectional=False)
+    settle_attention(lm, "it")
+    assert lm.facts == before
 
 
 def test_other_attention_kernels_are_refused_where_a_rule_needs_a_4d_mask():

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unmask.attention import Grid
 from unmask.errors import UserError
-from unmask.transformers_api import new_config, new_model
+from unmask.transformers_api import StockModel, new_config, new_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Family:
     tokenizer_class: str | None = None
 
 
-def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype: torch.dtype | None) -> nn.Module:
+def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype: torch.dtype | None) -> StockModel:
     """Build the stock model and fill it with the renamed weights; nothing may be missing or left over.
 
     Tensors are read and converted one at a time, so memory holds the model once.
@@ -64,7 +64,7 @@ def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype
     unexpected = []
     for name, tensor in read_weights(files):
         renamed = family.rename(name)
-        if renamed not in expected:
+        if renamed is None or renamed not in expected:
             unexpected.append(name)
             continue
         if tensor.shape != expected[renamed].shape:
@@ -78,7 +78,8 @@ def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype
     model.load_state_dict(weights, strict=True, assign=True)
     model.tie_weights()
     # The rotary frequencies are the one thing that the state dict does not hold.
-    model.model.rotary_emb = type(model.model.rotary_emb)(stock)
+    inner: Any = model.model
+    inner.rotary_emb = type(inner.rotary_emb)(stock)
     model.config.dtype = model.get_input_embeddings().weight.dtype
     return model
 

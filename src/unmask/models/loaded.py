@@ -1,0 +1,93 @@
+"""What ``load`` returns: a denoiser with its tokenizer and its origin; it counts what it computes and can be saved."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from unmask.models.denoiser import StockDenoiser
+from unmask.models.facts import AdapterBase
+from unmask.models.heads import attach_head, checkpoint_gradients
+from unmask.models.meter import Meter
+from unmask.models.save import save
+from unmask.transformers_api import Tokenizer
+from unmask.types import Traits
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class LoadedModel(StockDenoiser):
+    """A model that is ready to be trained, asked and saved.
+
+    Args:
+        model: a plain transformers module with an LM head (or its PEFT wrapper).
+        facts: mask token, end tokens, shift, attention, block size.
+        tokenizer: a transformers tokenizer, or None where only token ids are used.
+        source: what it was loaded from; empty or ``from_scratch`` where it is on no disk.
+        family: kind of checkpoint it was loaded from, for people.
+        adapter: where the model is a PEFT wrapper, what its base was.
+    """
+
+    tokenizer: Tokenizer | None
+    source: str = ""
+    family: str = ""
+    adapter: AdapterBase | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.meter = Meter.of(self.model)
+        self.on_forward = self.meter.count
+        self._has_warned = False
+
+    @property
+    def traits(self) -> Traits:
+        """What an objective may ask about the model before it trains it."""
+        return Traits(shift=self.shift, attention=self.facts.attention, takes_positions=self.call.takes_positions)
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """What a decoder takes over from the model: the keywords of ``Decoder.parts``."""
+        return {
+            "trained_block_size": self.facts.block_size,
+            "heads": tuple(self.heads),
+            "exact_cache": self.exact_cache,
+            "grid": self.facts.grid,
+        }
+
+    @property
+    def exact_cache(self) -> str:
+        """Name of the fastest cache (``unmask.decoding``) that leaves the model's answers as they are.
+
+        Where a block-causal model cannot have its cache, a warning is logged once.
+        """
+        name, reason = self.cache_choice
+        if name == "none" and self.facts.attention != "bidirectional" and not self._has_warned:
+            LOG.warning("decoding without the exact cache 'block', so every step reads the whole text: %s", reason)
+            self._has_warned = True
+        return name
+
+    @property
+    def cache_choice(self) -> tuple[str, str]:
+        """Name of the fastest exact cache, and the reason why it is that one."""
+        if self.facts.attention == "bidirectional":
+            return "none", "attention is bidirectional: every token that is written changes all keys and values"
+        if fault := self.store_fault():
+            return "none", fault
+        return "block", f"attention is {self.facts.attention}: finished blocks do not change any more"
+
+    def attach(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Add a head and count its weights from now on; see ``unmask.models.heads.attach_head``."""
+        attach_head(self, name, settings)
+        self.meter.measure(self.model)
+
+    def checkpoint_gradients(self) -> None:
+        """Keep no activations in training but recompute them in the backward pass."""
+        checkpoint_gradients(self)
+
+    def save(self, folder: str | Path, state_dict: Mapping[str, Tensor] | None = None) -> Path:
+        """Write the model, its tokenizer and its facts; ``load`` reads the folder back without flags."""
+        return save(self, folder, tokenizer=self.tokenizer, adapter=self.adapter, state_dict=state_dict)
