@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from unmask.attention import Attention, AttentionRule
 from unmask.canvas import Batch
+from unmask.losses import Normaliser
 from unmask.query import Past, Query, SoftTokens, Store
 from unmask.seeds import Draws
 
 __all__ = [
     "Denoiser",
+    "HeadSettings",
     "Noised",
     "Objective",
     "Past",
@@ -28,6 +30,9 @@ __all__ = [
     "Traits",
     "Want",
 ]
+
+HeadSettings = Mapping[str, int | float]
+"""Settings of a head by name, its learning rate ``lr`` among them."""
 
 Want = Literal["entropy", "is_top", "confidence", "reliability"]
 
@@ -199,8 +204,13 @@ class Objective(Protocol):
         ...
 
     @property
-    def heads(self) -> Mapping[str, Mapping[str, Any]]:
+    def heads(self) -> Mapping[str, HeadSettings]:
         """Heads that the model must have (name -> settings); training attaches those that are missing."""
+        ...
+
+    @property
+    def denominator(self) -> Normaliser:
+        """Name of the normaliser that divides the loss; losses that count different things cannot be mixed."""
         ...
 
     def refuses(self, traits: Traits) -> str | None:

@@ -1,19 +1,29 @@
 """What methods around another method share: they are decoded, divided and refused as the inner one is."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from jaxtyping import Float
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SkipValidation
 from torch import Tensor
 
 from unmask.attention import Attention
-from unmask.config import part, resolver
-from unmask.errors import UserError
+from unmask.config import InvalidConfigError, choose, part
 from unmask.losses import Normaliser
 from unmask.objectives.base import OBJECTIVES, WeightedLikelihood
 from unmask.objectives.masking import Masking
-from unmask.types import Noised, Scored, Traits, Want
+from unmask.types import HeadSettings, Noised, Scored, Traits, Want
+
+
+def _resolve(spec: object) -> Masking:
+    """Build the inner method, and refuse one that does not hide tokens."""
+    method = choose(OBJECTIVES, spec)
+    if not isinstance(method, Masking):
+        found = getattr(method, "name", method)
+        raise InvalidConfigError(
+            [f": expected a method that hides tokens of a response (vanilla, blockwise, lift …), found {found!r}"]
+        )
+    return method
 
 
 @part
@@ -24,54 +34,43 @@ class Around(WeightedLikelihood):
         inner: the method inside.
     """
 
-    inner: Annotated[Any, BeforeValidator(resolver(OBJECTIVES))] = Field(default="vanilla", validate_default=True)
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.inner, Masking):
-            raise UserError(
-                "inner: expected a method that hides tokens of a response (vanilla, blockwise, lift …), "
-                f"found {getattr(self.inner, 'name', self.inner)!r}"
-            )
-
-    @property
-    def method(self) -> Masking:
-        """The method inside."""
-        method: Masking = self.inner
-        return method
+    inner: Annotated[SkipValidation[Masking], BeforeValidator(_resolve)] = Field(
+        default="vanilla", validate_default=True
+    )
 
     @property
     def block_size(self) -> int | None:
         """The inner method's."""
-        return self.method.block_size
+        return self.inner.block_size
 
     @property
     def attention(self) -> Attention | None:
         """The inner method's."""
-        return self.method.attention
+        return self.inner.attention
 
     @property
     def denominator(self) -> Normaliser:
         """The inner method's."""
-        return self.method.denominator
+        return self.inner.denominator
 
     @property
     def want(self) -> tuple[Want, ...]:
         """What the inner method wants."""
-        return self.method.want
+        return self.inner.want
 
     @property
-    def heads(self) -> Mapping[str, Mapping[str, Any]]:
+    def heads(self) -> Mapping[str, HeadSettings]:
         """The inner method's."""
-        return self.method.heads
+        return self.inner.heads
 
     def refuses(self, traits: Traits) -> str | None:
         """What the inner method refuses."""
-        return self.method.refuses(traits)
+        return self.inner.refuses(traits)
 
     def scheduled(self, progress: float) -> Mapping[str, float]:
         """The inner method's schedule."""
-        return self.method.scheduled(progress)
+        return self.inner.scheduled(progress)
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
         """The inner method's loss."""
-        return self.method.loss(scored, noised)
+        return self.inner.loss(scored, noised)

@@ -1,7 +1,7 @@
 """CART: a hidden token counts by how much is visible around it."""
 
 import math
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
@@ -11,39 +11,36 @@ from torch.nn import functional as F  # noqa: N812  # torch's own convention
 
 from unmask.config import part
 from unmask.losses import Normaliser
-from unmask.objectives.base import OBJECTIVES
-from unmask.objectives.masking import Hidden, Masking
-from unmask.objectives.region import Region
+from unmask.objectives.base import OBJECTIVES, Composition, Hidden, Region, Weight
+from unmask.objectives.masking import WEIGHTS, Masking
 
 NEGLIGIBLE = 1e-9
 
 
-@OBJECTIVES.register("cart")
+@WEIGHTS.register("cart")
 @part
-class Cart(Masking):
-    """Weigh each masked token by the visible tokens near it (CART, Dream 7B, arXiv 2508.15487).
+class CartWeight(Weight):
+    """Weigh each hidden token by the visible tokens near it (CART, Dream 7B, arXiv 2508.15487).
 
-    w_n = 1/2 * sum over visible i != n of p (1 - p)^(|n - i| - 1); loss = sum of w_n CE_n over masked n, divided by the
-    number of masked tokens. A token whose whole document is visible around it weighs 1, at the edge 1/2; with hardly
-    anything visible the weight vanishes. No 1/t.
+    w_n = 1/2 * sum over visible i != n of p (1 - p)^(|n - i| - 1). A token whose whole document is visible around it
+    weighs 1, at the edge 1/2; with hardly anything visible the weight vanishes.
 
     Args:
-        p: sharpness: near 1 only the neighbours count, near 0 all tokens alike. Dream ships 0.1 (its function's default
-            is 0.8; dllm uses 0.3).
-        time_weight: divide by t as well (LIFT's re-implementation).
-        normaliser: the denominator; ``per_masked`` as in Dream, which sums masked tokens over all ranks.
-        eps: smallest noise level.
-        stratified: spread t evenly over neighbouring examples.
-        tail: as in ``vanilla``.
-
-    Differs from the paper: t has the lower bound eps; neighbours of other documents in a packed row do not count.
+        p: sharpness: near 1 only the neighbours count, near 0 all tokens alike.
+        time_weight: divide by t as well.
     """
-
-    reads_context: ClassVar[bool] = True
 
     p: Annotated[float, Field(gt=0, le=1)] = 0.1
     time_weight: bool = False
-    normaliser: Normaliser = "per_masked_row"
+
+    def refuses(self, whole: Composition) -> str | None:
+        """Return why blocks that each see another context cannot be weighed so, or None."""
+        if not whole.scope.has_context_per_block:
+            return None
+        return (
+            "weight: cart weighs tokens by what is visible, and in two streams each block sees something else; use "
+            "blockwise and write layout: views"
+        )
 
     def weigh(self, region: Region, hidden: Hidden, *, by_t: bool) -> Float[Tensor, " K"]:
         """Return the context weights."""
@@ -73,3 +70,35 @@ class Cart(Masking):
         distance = torch.arange(1, max(reach, 1) + 1, dtype=torch.float64)
         side = 0.5 * self.p * (1 - self.p) ** (distance - 1)
         return torch.cat([side.flip(0), torch.zeros(1, dtype=torch.float64), side])
+
+
+@OBJECTIVES.register("cart")
+@part
+class Cart(Masking):
+    """Weigh each masked token by the visible tokens near it (CART, Dream 7B, arXiv 2508.15487).
+
+    w_n = 1/2 * sum over visible i != n of p (1 - p)^(|n - i| - 1); loss = sum of w_n CE_n over masked n, divided by the
+    number of masked tokens. A token whose whole document is visible around it weighs 1, at the edge 1/2; with hardly
+    anything visible the weight vanishes. No 1/t.
+
+    Args:
+        p: sharpness: near 1 only the neighbours count, near 0 all tokens alike. Dream ships 0.1 (its function's default
+            is 0.8; dllm uses 0.3).
+        time_weight: divide by t as well (LIFT's re-implementation).
+        normaliser: the denominator; ``per_masked`` as in Dream, which sums masked tokens over all ranks.
+        eps: smallest noise level.
+        stratified: spread t evenly over neighbouring examples.
+        tail: as in ``vanilla``.
+        hide: as in ``vanilla``.
+        weight: is CART's; leave it out.
+
+    Differs from the paper: t has the lower bound eps; neighbours of other documents in a packed row do not count.
+    """
+
+    p: Annotated[float, Field(gt=0, le=1)] = 0.1
+    time_weight: bool = False
+    normaliser: Normaliser = "per_masked_row"
+
+    def compose(self) -> Composition:
+        """Return CART's weights on tokens that are hidden with probability t."""
+        return self.composed(weight=CartWeight(p=self.p, time_weight=self.time_weight))

@@ -1,15 +1,56 @@
 """Complementary views: what one view hides the other shows, so that every response token is supervised."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
 from unmask.canvas import Batch
-from unmask.config import part
+from unmask.config import part, resolver
 from unmask.errors import UserError
 from unmask.objectives.around import Around
-from unmask.objectives.base import OBJECTIVES
-from unmask.objectives.masking import Hidden, Masking
-from unmask.objectives.region import Region, half
-from unmask.objectives.stack import stack
+from unmask.objectives.base import OBJECTIVES, Composition, Hidden, Hide, Region, Weight
+from unmask.objectives.masking import HIDES
 from unmask.seeds import Draws
 from unmask.types import Denoiser, Noised
+
+
+@HIDES.register("complementary")
+@part
+class ComplementaryHide(Hide):
+    """Hide a region in two views: what ``inner`` hides at rate t, and all the rest of it at max(1 - t, eps).
+
+    Args:
+        inner: what the first view hides: ``uniform``, ``lift`` or ``gift``.
+    """
+
+    inner: Annotated[Hide, BeforeValidator(resolver(HIDES))] = Field(default="uniform", validate_default=True)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.inner, ComplementaryHide):
+            raise UserError("inner: a pair of views has no second pair in it; leave one of them out")
+
+    @property
+    def weight(self) -> Weight:
+        """The inner one's."""
+        return self.inner.weight
+
+    def refuses(self, whole: Composition) -> str | None:
+        """Return why there is no second view, or None."""
+        if whole.supervise is not None:
+            return (
+                f"inner: {whole.name} asks more than what it hides, which two views would lose; "
+                "write it without complementary"
+            )
+        return self.inner.refuses(whole)
+
+    def choose(self, region: Region, *, model: Denoiser, draws: Draws) -> Sequence[Hidden]:
+        """Return both views."""
+        (first,) = self.inner.choose(region, model=model, draws=draws)
+        t = (1 - first.level).clamp(min=region.schedule.eps)
+        return [first, Hidden(is_asked=region.is_response & ~first.is_asked, level=t)]
 
 
 @OBJECTIVES.register("complementary")
@@ -30,30 +71,14 @@ class Complementary(Around):
     """
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.method.asks_more:
-            raise UserError(
-                f"inner: {self.method.name} asks more than what it hides, which two views would lose; "
-                "write it without complementary"
-            )
-        if self.method.selects_late:
-            raise UserError(
-                "inner: lift with approximate: true hides more than it supervises, so no second view complements it; "
-                "leave approximate out"
-            )
+        _ = self.composition  # refuses what has no second view
+
+    @cached_property
+    def composition(self) -> Composition:
+        """The inner method with two views of what it hides."""
+        one_view = self.inner.composition
+        return replace(one_view, hide=ComplementaryHide(inner=one_view.hide))
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
         """Ask about both views of every region."""
-        regions = self.method.regions(batch, draws=draws, progress=progress)
-        return stack(both_views(self.method, regions, model=model, draws=draws))
-
-
-def both_views(method: Masking, regions: list[Region], *, model: Denoiser, draws: Draws) -> list[Noised]:
-    """Ask a method about what it hides, and about the rest of each region."""
-    questions = []
-    for region in map(half, regions):
-        first = method.hide(region, model=model, draws=draws)
-        t = (1 - first.level).clamp(min=method.least_level)
-        rest = Hidden(is_asked=region.is_response & ~first.is_asked, level=t)
-        questions += [method.ask(region, view, model=model) for view in (first, rest)]
-    return questions
+        return self.composition.noise(batch, model=model, draws=draws, progress=progress)

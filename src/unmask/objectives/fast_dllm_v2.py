@@ -1,21 +1,17 @@
 """Fast-dLLM v2: block diffusion on complementary views of an autoregressive model."""
 
-from typing import Literal
+from dataclasses import replace
 
-from unmask.canvas import Batch
 from unmask.config import part
 from unmask.losses import Normaliser
-from unmask.objectives.base import OBJECTIVES
-from unmask.objectives.block_diffusion import BlockDiffusion
-from unmask.objectives.complementary import both_views
-from unmask.objectives.stack import stack
-from unmask.seeds import Draws
-from unmask.types import Denoiser, Noised
+from unmask.objectives.base import OBJECTIVES, Composition
+from unmask.objectives.complementary import ComplementaryHide
+from unmask.objectives.streams import InStreams
 
 
 @OBJECTIVES.register("fast_dllm_v2")
 @part
-class FastDllmV2(BlockDiffusion):
+class FastDllmV2(InStreams):
     """Supervise every response token exactly once in two complementary views (Fast-dLLM v2, arXiv 2509.26328, Eq. 5).
 
     Two streams as in ``block_diffusion``; each block draws t ~ U(eps, 1) and m_i ~ Bernoulli(t); the first view hides
@@ -33,15 +29,16 @@ class FastDllmV2(BlockDiffusion):
         first_from: the first token of a block is predicted from the ``clean`` token before it, as in decoding, or from
             the last ``noisy`` token of the block before, as released.
         tail: blocks after the answer's last one are left out.
+        hide: what the first view hides.
+        weight: as in ``block_diffusion``.
 
     Differs from the paper: the grid starts at the first response token, not at column 0; ``first_from`` is ``clean``.
     The end of the last block is filled with supervised end-of-text tokens instead of unsupervised mask tokens.
     """
 
     normaliser: Normaliser = "per_masked"
-    first_from: Literal["clean", "noisy"] = "clean"
 
-    def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
-        """Ask about both views."""
-        regions = self.regions(batch, draws=draws, progress=progress)
-        return stack(both_views(self, regions, model=model, draws=draws))
+    def compose(self) -> Composition:
+        """Return all blocks in two streams, in two views."""
+        one_view = super().compose()
+        return replace(one_view, hide=ComplementaryHide(inner=one_view.hide))

@@ -1,18 +1,68 @@
 """GIFT: hide uncertain tokens more often."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 from torch import Tensor
 
 from unmask.config import part
 from unmask.losses import Normaliser
-from unmask.objectives.base import OBJECTIVES, bernoulli
-from unmask.objectives.masking import Hidden, Masking
-from unmask.objectives.region import Region
+from unmask.objectives.base import OBJECTIVES, Composition, Hidden, Hide, Region, Weight
+from unmask.objectives.masking import HIDES, Masking, TimeWeight, bernoulli
 from unmask.seeds import Draws
 from unmask.types import Denoiser
+
+
+@HIDES.register("gift")
+@part
+class GiftHide(Hide):
+    """Hide each token at a rate of its own, by its entropy under a fully hidden region (GIFT, arXiv 2509.20863).
+
+    A forward without gradient gives entropies H_i in nats; with beta_i = sqrt(H_i) and its mean beta,
+    t_i = 1 - (1 - t)^(beta_i / beta).
+
+    Args:
+        reference: beta is the mean over each group (``example``), or over the ``batch``.
+    """
+
+    reference: Literal["example", "batch"] = "example"
+
+    @property
+    def weight(self) -> Weight:
+        """Each token's own rate divides its loss under every denominator."""
+        return TimeWeight(when="always")
+
+    def choose(self, region: Region, *, model: Denoiser, draws: Draws) -> Sequence[Hidden]:
+        """Toss a coin of each token's own rate."""
+        rate = self._rates(region, model)
+        return [Hidden(is_asked=region.is_response & bernoulli(draws, "mask", region.batch, rate), level=rate)]
+
+    @torch.no_grad()
+    def _rates(self, region: Region, model: Denoiser) -> Float64[Tensor, "B L"]:
+        """Turn entropies under the fully hidden response into rates."""
+        t, group = region.t, region.group[region.is_response]
+        rate = region.spread(t)
+        if not len(group):
+            return rate
+        query, column = region.ask(model, region.is_response)
+        at = torch.stack([region.is_response.nonzero()[:, 0], column[region.is_response]], dim=1)
+        entropy = model.score(query, at, region.batch.ids[region.is_response], want=("entropy",)).entropy
+        if entropy is None:
+            raise TypeError("the model was asked for entropies and gave none")
+        beta = entropy.double().clamp(min=0).sqrt()
+        if self.reference == "batch":
+            mean = beta.mean().expand(len(t))
+        else:
+            total = torch.zeros_like(t).index_add(0, group, beta)
+            mean = total / torch.bincount(group, minlength=len(t)).clamp(min=1)
+        # Where nothing is uncertain, every token is average.
+        relative = torch.where(mean[group] > 0, beta / mean[group].clamp(min=1e-12), 1.0)
+        own = 1 - (1 - t[group]) ** relative
+        rate = rate.clone()
+        rate[region.is_response] = own.clamp(region.schedule.eps, 1.0)
+        return rate
 
 
 @OBJECTIVES.register("gift")
@@ -32,6 +82,8 @@ class Gift(Masking):
         eps: smallest noise level, also of single tokens: a token of no entropy is hidden at rate eps.
         stratified: spread t evenly over neighbouring examples.
         tail: as in ``vanilla``.
+        hide: is GIFT's; leave it out.
+        weight: as in ``vanilla``; then tokens are not divided by their rate.
 
     Differs from the paper: the printed equation has another constant in the denominator; here it is the mean over
     examples of the sum over their masked tokens. Entropies of zero are safe (0/0 in the re-implementation).
@@ -40,37 +92,6 @@ class Gift(Masking):
     reference: Literal["example", "batch"] = "example"
     normaliser: Normaliser = "per_masked_row"
 
-    def hide(self, region: Region, *, model: Denoiser, draws: Draws) -> Hidden:
-        """Hide each response token at its own rate."""
-        rate = self._rates(region, model)
-        return Hidden(is_asked=region.is_response & bernoulli(draws, "mask", region.batch, rate), level=rate)
-
-    def weigh(self, region: Region, hidden: Hidden, *, by_t: bool) -> Float[Tensor, " K"]:
-        """Divide by the token's own rate under every denominator."""
-        del by_t
-        return super().weigh(region, hidden, by_t=True)
-
-    @torch.no_grad()
-    def _rates(self, region: Region, model: Denoiser) -> Float64[Tensor, "B L"]:
-        """Turn entropies under the fully hidden response into rates."""
-        t, group = self.levels(region), region.group[region.is_response]
-        rate = region.spread(t)
-        if not len(group):
-            return rate
-        query, column = region.ask(model, region.is_response)
-        at = torch.stack([region.is_response.nonzero()[:, 0], column[region.is_response]], dim=1)
-        entropy = model.score(query, at, region.batch.ids[region.is_response], want=("entropy",)).entropy
-        if entropy is None:
-            raise TypeError("the model was asked for entropies and gave none")
-        beta = entropy.double().clamp(min=0).sqrt()
-        if self.reference == "batch":
-            mean = beta.mean().expand(len(t))
-        else:
-            total = torch.zeros_like(t).index_add(0, group, beta)
-            mean = total / torch.bincount(group, minlength=len(t)).clamp(min=1)
-        # Where nothing is uncertain, every token is average.
-        relative = torch.where(mean[group] > 0, beta / mean[group].clamp(min=1e-12), 1.0)
-        own = 1 - (1 - t[group]) ** relative
-        rate = rate.clone()
-        rate[region.is_response] = own.clamp(self.eps, 1.0)
-        return rate
+    def compose(self) -> Composition:
+        """Return GIFT's choice, with its weights unless the recipe has others."""
+        return self.composed(hide=GiftHide(reference=self.reference))

@@ -1,6 +1,8 @@
 """LIFT: learn easy tokens while most is hidden, and hard ones once the context is there."""
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int
@@ -9,50 +11,18 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.errors import UserError
-from unmask.objectives.base import OBJECTIVES, bernoulli
-from unmask.objectives.masking import Hidden, Masking
-from unmask.objectives.ranks import rank_within
-from unmask.objectives.region import Region
+from unmask.losses import rank_within
+from unmask.objectives.base import OBJECTIVES, Composition, Hidden, Hide, Region, Weight
+from unmask.objectives.masking import HIDES, Masking, TimeWeight, bernoulli
 from unmask.seeds import Draws
 from unmask.types import Denoiser, Noised, Scored
 
 EASY, RANDOM, HARD = 1.0, -1.0, 0.0
 
 
-@OBJECTIVES.register("lift")
 @part
-class Lift(Masking):
-    """Hide a superset at rate t + rho, score it, keep the share t / (t + rho) that suits t (LIFT, arXiv 2605.22939).
-
-    With t ~ U(eps, 1), rho ~ U(rho_min, min(rho_max, 1 - t)) and c_i = log p(x_i | the superset hidden), from a forward
-    without gradient, each example keeps k = round(t / (t + rho) * |superset|) tokens: the k largest c_i (easy) at high
-    t, the k smallest (hard) at low t, a random k between. What is rejected is filled in with the gold tokens. A second
-    forward gives the loss, sum of CE_i / t over the kept tokens, divided as ``normaliser`` says. About n t of the n
-    response tokens are kept, as in vanilla training at t; only which ones differs.
-
-    Args:
-        components: H, bins of t. 2: hard below 1/2, easy from there. 3: hard below 1/3, easy above 2/3, random between
-            (``window``: see below). H: hard below 1/H, easy from 1 - 1/H.
-        middle: what the bins between select: a ``random`` subset, or a ``window`` of k tokens that slides over the
-            ranking from hard to easy as t grows.
-        policy: the bin by ``time``, or drawn at ``random``.
-        mode_per: one bin for each ``example``, or one for the ``batch``, by the mean of t (as released).
-        rho_min: lower bound of rho, where 1 - t leaves room for it (0.1 in the released code, 0 in the paper).
-        rho_max: upper bound of rho; 0 gives vanilla training.
-        approximate: one forward: the whole superset is hidden, and the loss keeps the tokens that the same forward
-            selects.
-        order: ``informed``; or, as controls under the same budget, ``reversed`` (hard tokens at high t) or ``random``
-            (k random tokens at every t).
-        time_weight: divide by t, as the released launchers do.
-        normaliser: the denominator, by the names of ``unmask.losses``; ``per_token`` as released.
-        eps: smallest noise level.
-        stratified: spread t evenly over neighbouring examples.
-        tail: as in ``vanilla``; padding is easy, so a long supervised tail attracts the easy bins.
-
-    Differs from the paper: rho has the released code's lower bound 0.1. The bin belongs to the example (the code takes
-    the mean t of a micro-batch). Logits of shifted models are aligned (the code does not shift them). k may be 0 in the
-    random bin (the code keeps at least one). Bins between the outer ones are not specified there beyond H = 3.
-    """
+class LiftSettings:
+    """The settings of LIFT, which its method and its ``hide`` share; ``Lift`` explains them."""
 
     components: Annotated[int, Field(ge=2)] = 3
     middle: Literal["random", "window"] = "random"
@@ -64,40 +34,24 @@ class Lift(Masking):
     order: Literal["informed", "reversed", "random"] = "informed"
     time_weight: bool = True
 
-    def __post_init__(self) -> None:
-        if self.mode_per == "batch" and self.policy == "random":
-            raise UserError(
-                "mode_per: batch takes the bin of the mean t, but policy: random draws a bin for each example; "
-                "leave one of them out"
-            )
 
-    def hide(self, region: Region, *, model: Denoiser, draws: Draws) -> Hidden:
-        """Choose the kept tokens of each group."""
-        t, rho = self.levels(region), self._rho(region, draws)
-        rate = region.spread(t + rho)
-        is_candidate = region.is_response & bernoulli(draws, "mask", region.batch, rate)
-        mode = self._modes(t, region, draws)
-        share, group = t / (t + rho), region.group[is_candidate]
-        batch = region.batch
-        chance = draws.uniform("keep", batch.spread(batch.order), batch.offset)[is_candidate]
-        if self.approximate:
-            notes = torch.stack([share[group], mode[group], chance], dim=1)
-            kept = _how_many(torch.bincount(group, minlength=len(share)), share)
-            return Hidden(is_asked=is_candidate, level=region.spread(t), notes=notes, kept=kept)
-        sureness = self._sureness(region, is_candidate, mode, chance, model)
-        is_kept = torch.zeros_like(is_candidate)
-        is_kept[is_candidate] = _keep(sureness, group, share, mode)
-        return Hidden(is_asked=is_kept, level=region.spread(t))
+@part
+class LateWeight(Weight):
+    """Keep, of the whole superset, what the forward that trains it selects (LIFT's approximation).
 
-    @property
-    def selects_late(self) -> bool:
-        """The approximation selects by the very forward that it trains."""
-        return self.approximate
+    Args:
+        time_weight: divide by t where the denominator wants it.
+    """
+
+    name: ClassVar[str] = "lift"
+    time_weight: bool = True
+
+    def weigh(self, region: Region, hidden: Hidden, *, by_t: bool) -> Float[Tensor, " K"]:
+        """Return 1/t of each token of the superset, or 1."""
+        return super().weigh(region, hidden, by_t=by_t and self.time_weight)
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
-        """Sum over the kept tokens; the approximation finds them here, without gradient."""
-        if not self.approximate:
-            return super().loss(scored, noised)
+        """Return the sum over the kept tokens, which are found here, without gradient."""
         if noised.notes is None:
             raise TypeError("these answers are not to questions of the approximation")
         groups = int(noised.group.max()) + 1 if len(noised.group) else 0
@@ -107,14 +61,67 @@ class Lift(Masking):
         is_kept = _keep(sureness, noised.group, share, mode)
         return (noised.weight * is_kept * scored.nll).sum()
 
-    def weigh(self, region: Region, hidden: Hidden, *, by_t: bool) -> Float[Tensor, " K"]:
-        """Divide by t unless told not to."""
-        return super().weigh(region, hidden, by_t=by_t and self.time_weight)
+
+@HIDES.register("lift")
+@part
+class LiftHide(LiftSettings, Hide):
+    """Hide a superset at rate t + rho, score it, keep the share t / (t + rho) that suits t (LIFT, arXiv 2605.22939)."""
+
+    def __post_init__(self) -> None:
+        if self.mode_per == "batch" and self.policy == "random":
+            raise UserError(
+                "mode_per: batch takes the bin of the mean t, but policy: random draws a bin for each example; "
+                "leave one of them out"
+            )
+
+    @property
+    def weight(self) -> Weight:
+        """1/t unless told not to; the approximation selects in the loss."""
+        if self.approximate:
+            return LateWeight(time_weight=self.time_weight)
+        return TimeWeight(when="denominator" if self.time_weight else "never")
+
+    def refuses(self, whole: Composition) -> str | None:
+        """Return why the approximation, or a weight beside ``time_weight``, does not fit, or None."""
+        if not self.time_weight and whole.weight != self.weight:
+            return f"time_weight: is LIFT's own weight, which {whole.weight.name} replaces; leave one of them out"
+        if not self.approximate:
+            return None
+        if whole.hide is not self:
+            return (
+                "inner: lift with approximate: true hides more than it supervises, so no second view complements it; "
+                "leave approximate out"
+            )
+        if whole.weight != self.weight or whole.supervise is not None:
+            found = whole.name if whole.supervise is not None else f"the weight {whole.weight.name}"
+            return (
+                f"approximate: true selects tokens by the forward that trains them, and {found} takes all that is "
+                "asked for hidden and supervised; leave approximate out"
+            )
+        return None
+
+    def choose(self, region: Region, *, model: Denoiser, draws: Draws) -> Sequence[Hidden]:
+        """Choose the kept tokens of each group."""
+        t, rho = region.t, self._rho(region, draws)
+        rate = region.spread(t + rho)
+        is_candidate = region.is_response & bernoulli(draws, "mask", region.batch, rate)
+        mode = self._modes(t, region, draws)
+        share, group = t / (t + rho), region.group[is_candidate]
+        batch = region.batch
+        chance = draws.uniform("keep", batch.spread(batch.order), batch.offset)[is_candidate]
+        if self.approximate:
+            notes = torch.stack([share[group], mode[group], chance], dim=1)
+            kept = _how_many(torch.bincount(group, minlength=len(share)), share)
+            return [Hidden(is_asked=is_candidate, level=region.spread(t), notes=notes, kept=kept)]
+        sureness = self._sureness(region, is_candidate, mode, chance, model)
+        is_kept = torch.zeros_like(is_candidate)
+        is_kept[is_candidate] = _keep(sureness, group, share, mode)
+        return [Hidden(is_asked=is_kept, level=region.spread(t))]
 
     def _rho(self, region: Region, draws: Draws) -> Float64[Tensor, " G"]:
         """Draw how much larger than t the superset is, from the unclamped t as in the released collator."""
         uniform = draws.uniform("rho", region.batch.order[region.example], region.block)
-        room = (1 - region.level).clamp(max=self.rho_max)
+        room = (1 - region.u).clamp(max=self.rho_max)
         lower = torch.where(room > self.rho_min, self.rho_min, 0.0)
         return lower + (room - lower) * uniform
 
@@ -161,6 +168,48 @@ class Lift(Masking):
         is_scored = is_scored[rows]
         at = torch.stack([is_scored.nonzero()[:, 0], column[is_scored]], dim=1)
         return model.score(query, at, region.batch.ids[rows][is_scored]).nll
+
+
+@OBJECTIVES.register("lift")
+@part
+class Lift(LiftSettings, Masking):
+    """Hide a superset at rate t + rho, score it, keep the share t / (t + rho) that suits t (LIFT, arXiv 2605.22939).
+
+    With t ~ U(eps, 1), rho ~ U(rho_min, min(rho_max, 1 - t)) and c_i = log p(x_i | the superset hidden), from a forward
+    without gradient, each example keeps k = round(t / (t + rho) * |superset|) tokens: the k largest c_i (easy) at high
+    t, the k smallest (hard) at low t, a random k between. What is rejected is filled in with the gold tokens. A second
+    forward gives the loss, sum of CE_i / t over the kept tokens, divided as ``normaliser`` says. About n t of the n
+    response tokens are kept, as in vanilla training at t; only which ones differs.
+
+    Args:
+        components: H, bins of t. 2: hard below 1/2, easy from there. 3: hard below 1/3, easy above 2/3, random between
+            (``window``: see below). H: hard below 1/H, easy from 1 - 1/H.
+        middle: what the bins between select: a ``random`` subset, or a ``window`` of k tokens that slides over the
+            ranking from hard to easy as t grows.
+        policy: the bin by ``time``, or drawn at ``random``.
+        mode_per: one bin for each ``example``, or one for the ``batch``, by the mean of t (as released).
+        rho_min: lower bound of rho, where 1 - t leaves room for it (0.1 in the released code, 0 in the paper).
+        rho_max: upper bound of rho; 0 gives vanilla training.
+        approximate: one forward: the whole superset is hidden, and the loss keeps the tokens that the same forward
+            selects.
+        order: ``informed``; or, as controls under the same budget, ``reversed`` (hard tokens at high t) or ``random``
+            (k random tokens at every t).
+        time_weight: divide by t, as the released launchers do.
+        normaliser: the denominator, by the names of ``unmask.losses``; ``per_token`` as released.
+        eps: smallest noise level.
+        stratified: spread t evenly over neighbouring examples.
+        tail: as in ``vanilla``; padding is easy, so a long supervised tail attracts the easy bins.
+        hide: is LIFT's; leave it out.
+        weight: as in ``vanilla``; it takes the place of 1/t.
+
+    Differs from the paper: rho has the released code's lower bound 0.1. The bin belongs to the example (the code takes
+    the mean t of a micro-batch). Logits of shifted models are aligned (the code does not shift them). k may be 0 in the
+    random bin (the code keeps at least one). Bins between the outer ones are not specified there beyond H = 3.
+    """
+
+    def compose(self) -> Composition:
+        """Return LIFT's choice, with 1/t unless the recipe weighs otherwise."""
+        return self.composed(hide=LiftHide(**{f.name: getattr(self, f.name) for f in fields(LiftSettings)}))
 
 
 def _keep(

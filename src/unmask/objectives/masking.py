@@ -1,48 +1,125 @@
-"""The frame of every method that hides response tokens: which region, which tokens of it, and what each is worth.
+"""The frame of every method that hides response tokens, and the components that it has unless told otherwise."""
 
-Methods override one of the three steps, so that they can be put into each other: ``blockwise`` brings regions,
-``lift`` and ``gift`` choose tokens, ``cart`` and ``papl`` weigh them, ``complementary`` doubles the views.
-"""
-
-from dataclasses import dataclass, fields
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Literal
 
 import torch
-from jaxtyping import Bool, Float, Float64, Int
-from pydantic import Field
+from jaxtyping import Bool, Float
+from pydantic import BeforeValidator, Field
 from torch import Tensor
 
+from unmask.attention import Attention
 from unmask.canvas import Batch
-from unmask.config import part
+from unmask.config import part, resolver
 from unmask.errors import UserError
-from unmask.losses import Normaliser, divides_by_t, normalise
-from unmask.objectives.base import WeightedLikelihood, bernoulli
-from unmask.objectives.region import Region, whole
-from unmask.objectives.stack import stack
+from unmask.losses import Normaliser
+from unmask.objectives.base import (
+    Composition,
+    Hidden,
+    Hide,
+    Reduce,
+    Region,
+    Schedule,
+    Scope,
+    Supervise,
+    Weight,
+    WeightedLikelihood,
+)
+from unmask.registry import Registry
 from unmask.seeds import Draws
-from unmask.types import Denoiser, Noised, Traits
+from unmask.types import Denoiser, Noised, Scored, Traits, Want
+
+HIDES = Registry[Hide]("hide")
+WEIGHTS = Registry[Weight]("weight")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hidden:
-    """Which tokens of a region are hidden.
+class Response(Scope):
+    """The whole response at once, read in place: each example is one group.
 
     Args:
-        is_asked: hidden, and asked.
-        level: the rate at which each column was to be hidden, t.
-        notes: what the method's ``loss`` needs to know of each asked token.
-        kept: asked tokens of each group that the ``loss`` keeps, where it drops some.
+        tail: ``supervised``: the response is the whole canvas; ``hidden``: its tail stays masked and is never asked.
     """
 
-    is_asked: Bool[Tensor, "B L"]
-    level: Float64[Tensor, "B L"]
-    notes: Float64[Tensor, "K F"] | None = None
-    kept: Int[Tensor, " G"] | None = None
+    tail: Literal["supervised", "hidden"] = "supervised"
+
+    def regions(self, batch: Batch, schedule: Schedule, *, draws: Draws, progress: float) -> Sequence[Region]:
+        """Return the response of every example."""
+        del progress
+        is_response = batch.is_canvas if self.tail == "supervised" else batch.is_filled
+        one = torch.ones(len(batch.order), device=batch.ids.device)
+        region = Region(
+            batch=batch,
+            schedule=schedule,
+            is_response=is_response,
+            is_hidden=batch.is_canvas & ~is_response,
+            settled=~batch.is_canvas,
+            group=torch.where(is_response, batch.owner, -1),
+            example=torch.arange(len(one), device=one.device),
+            block=torch.zeros_like(batch.order),
+            u=schedule.draw(draws, batch.order),
+            importance=one,
+            share=one,
+            length=batch.canvas_length if self.tail == "supervised" else batch.filled_length,
+            columns=float(batch.ids.numel()),
+        )
+        return [region]
+
+    def refuses(self, name: str, traits: Traits) -> str | None:
+        """Return why a context-causal block cannot be trained so: it sees clean blocks only, and here are none."""
+        if traits.attention != "context_causal":
+            return None
+        return (
+            f"{name} hides tokens all over the response, but this model's blocks see clean blocks only "
+            "(attention context_causal); train it with blockwise, nbdiff or sdlm"
+        )
+
+
+def bernoulli(draws: Draws, name: str, batch: Batch, rate: Float[Tensor, "B L"] | float) -> Bool[Tensor, "B L"]:
+    """Draw a coin for every canvas column, keyed by the example and the column's offset; False elsewhere."""
+    return batch.is_canvas & (draws.uniform(name, batch.spread(batch.order), batch.offset) < rate)
+
+
+@HIDES.register("uniform")
+@part
+class UniformHide(Hide):
+    """Hide each token with probability t."""
+
+    def choose(self, region: Region, *, model: Denoiser, draws: Draws) -> Sequence[Hidden]:
+        """Toss a coin for each token."""
+        del model
+        t = region.spread(region.t)
+        return [Hidden(is_asked=region.is_response & bernoulli(draws, "mask", region.batch, t), level=t)]
+
+
+@WEIGHTS.register("time")
+@part
+class TimeWeight(Weight):
+    """Weigh each hidden token by 1/t, or by 1.
+
+    Args:
+        when: divide by t as the ``denominator`` says (``unmask.losses``), ``always`` or ``never``.
+    """
+
+    when: Literal["denominator", "always", "never"] = "denominator"
+
+    def weigh(self, region: Region, hidden: Hidden, *, by_t: bool) -> Float[Tensor, " K"]:
+        """Return 1/t of each asked token, or 1."""
+        by_t = by_t if self.when == "denominator" else self.when == "always"
+        return super().weigh(region, hidden, by_t=by_t)
+
+
+ChosenHide = Annotated[Hide | None, BeforeValidator(resolver(HIDES))]
+ChosenWeight = Annotated[Weight | None, BeforeValidator(resolver(WEIGHTS))]
 
 
 @part
 class Masking(WeightedLikelihood):
-    """Hide each response token with probability t, and weigh its loss by 1/t.
+    """Hide tokens of the response and restore them: here each with probability t, its loss weighed by 1/t.
+
+    A method overrides ``compose``, and hands ``composed`` the components that make it what it is.
 
     Args:
         normaliser: the denominator, by the names of ``unmask.losses``.
@@ -51,118 +128,86 @@ class Masking(WeightedLikelihood):
         tail: ``supervised``: the filler through the whole canvas is part of the response, as in LLaDA, because
             full-canvas decoding has to write it; ``hidden``: columns after the answer's last block stay masked and
             are never asked.
+        hide: which tokens are hidden, where the method leaves it open: a name of ``HIDES`` or ``{name: …, fields}``.
+        weight: what a hidden token is worth, likewise from ``WEIGHTS``.
     """
-
-    reads_context: ClassVar[bool] = False
-    """Whether the weights look at what is visible around a token; layouts with a context per block cannot tell."""
 
     normaliser: Normaliser = "per_sequence"
     eps: Annotated[float, Field(gt=0, lt=1)] = 1e-3
     stratified: bool = True
     tail: Literal["supervised", "hidden"] = "supervised"
+    hide: ChosenHide = None
+    weight: ChosenWeight = None
+
+    def __post_init__(self) -> None:
+        _ = self.composition  # refuses what does not go together
+
+    @cached_property
+    def composition(self) -> Composition:
+        """The method as its components."""
+        return self.compose()
+
+    def compose(self) -> Composition:
+        """Return the components of this method."""
+        return self.composed()
+
+    def composed(
+        self,
+        *,
+        scope: Scope | None = None,
+        hide: Hide | None = None,
+        weight: Weight | None = None,
+        schedule: Schedule | None = None,
+        reduce: Reduce | None = None,
+        supervise: Supervise | None = None,
+    ) -> Composition:
+        """Return a composition of the components that the method brings, those of the recipe, and the usual ones.
+
+        Raises:
+            UserError: method and recipe both bring the same component, or components that do not fit.
+        """
+        if hide is not None and self.hide is not None:
+            raise UserError(
+                f"hide: {self.name} chooses itself what is hidden, found {self.hide.name} beside it; leave one out"
+            )
+        if weight is not None and self.weight is not None:
+            raise UserError(
+                f"weight: {self.name} weighs tokens itself, found {self.weight.name} beside it; leave one out"
+            )
+        hide = hide or self.hide or UniformHide()
+        return Composition(
+            name=self.name,
+            scope=scope or Response(tail=self.tail),
+            hide=hide,
+            weight=weight or self.weight or hide.weight,
+            schedule=schedule or Schedule(eps=self.eps, stratified=self.stratified),
+            reduce=reduce or Reduce(self.normaliser),
+            supervise=supervise,
+        )
 
     @property
-    def least_level(self) -> float:
-        """The smallest noise level that a token may be asked at."""
-        return self.eps
+    def want(self) -> tuple[Want, ...]:
+        """What the weights want."""
+        return self.composition.weight.want
 
     @property
-    def selects_late(self) -> bool:
-        """Whether ``loss`` drops some of what is asked; then what was hidden does not tell what is supervised."""
-        return False
+    def attention(self) -> Attention | None:
+        """What the scope asks for."""
+        return self.composition.scope.attention
 
     @property
     def denominator(self) -> Normaliser:
         """Name of the normaliser that divides the loss."""
-        return self.normaliser
-
-    @property
-    def asks_more(self) -> bool:
-        """Whether more is asked than what is hidden, so that methods that ask in its place would lose it."""
-        return False
+        return self.composition.reduce.normaliser
 
     def refuses(self, traits: Traits) -> str | None:
-        """Text hidden anywhere has no clean blocks, which is all that a context-causal block sees."""
-        if traits.attention != "context_causal":
-            return None
-        return (
-            f"{self.name} hides tokens all over the response, but this model's blocks see clean blocks only "
-            "(attention context_causal); train it with blockwise, nbdiff or sdlm"
-        )
-
-    def regions(self, batch: Batch, *, draws: Draws, progress: float) -> list[Region]:
-        """Say where to work; several regions are several views of the examples, read in one forward."""
-        del progress
-        return [whole(batch, draws, tail=self.tail, stratified=self.stratified)]
-
-    def hide(self, region: Region, *, model: Denoiser, draws: Draws) -> Hidden:
-        """Choose the tokens of a region that are hidden: here each by a coin of probability t."""
-        del model
-        t = region.spread(self.levels(region))
-        return Hidden(is_asked=region.is_response & bernoulli(draws, "mask", region.batch, t), level=t)
-
-    def levels(self, region: Region) -> Float64[Tensor, " G"]:
-        """Turn u into t ~ U(eps, 1) for each group: t = eps + (1 - eps) u, as in LLaDA's guideline."""
-        return self.eps + (1 - self.eps) * region.level
-
-    def weigh(self, region: Region, hidden: Hidden, *, by_t: bool) -> Float[Tensor, " K"]:
-        """Return the factor of each asked token's loss. ``by_t``: the denominator wants 1/t in it."""
-        del region
-        level = hidden.level[hidden.is_asked]
-        return (1 / level if by_t else torch.ones_like(level)).float()
-
-    def ask(self, region: Region, hidden: Hidden, *, model: Denoiser) -> Noised:
-        """Put the question about the hidden tokens of a region."""
-        is_asked, batch = hidden.is_asked, region.batch
-        query, column = region.ask(model, is_asked)
-        group = region.group[is_asked]
-        factor = self.weigh(region, hidden, by_t=divides_by_t(self.denominator)) * region.importance[group].float()
-        weight, count = self.divide(region, factor, group, masked=hidden.kept)
-        row = is_asked.nonzero()[:, 0]
-        return Noised(
-            query=query,
-            at=torch.stack([row, column[is_asked]], dim=1),
-            targets=batch.ids[is_asked],
-            weight=weight,
-            count=count,
-            example=batch.owner[is_asked],
-            noise_level=hidden.level[is_asked].float(),
-            group=group,
-            notes=hidden.notes,
-        )
-
-    def divide(
-        self,
-        region: Region,
-        factor: Float[Tensor, " K"],
-        group: Int[Tensor, " K"],
-        *,
-        masked: Int[Tensor, " G"] | None = None,
-    ) -> tuple[Float[Tensor, " K"], Float[Tensor, ""]]:
-        """Return the weights and the count of a region's asked tokens."""
-        return normalise(
-            self.denominator, factor, group,
-            response_length=region.length, share=region.share, columns=region.columns, masked=masked,
-        )  # fmt: skip
+        """Return why the scope cannot be read by such a model, or None."""
+        return self.composition.scope.refuses(self.name, traits)
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
-        """Take the three steps for every region."""
-        questions = []
-        for region in self.regions(batch, draws=draws, progress=progress):
-            hidden = self.hide(region, model=model, draws=draws)
-            questions.append(self.ask(region, hidden, model=model))
-        return stack(questions)
+        """Hide tokens of every example and ask about them."""
+        return self.composition.noise(batch, model=model, draws=draws, progress=progress)
 
-
-def keep_settings_outside(inner: Any, outer: str, *names: str) -> None:
-    """Refuse settings of an inner method that the outer one decides.
-
-    Raises:
-        UserError: such a setting was given.
-    """
-    defaults = {f.name: f.default for f in fields(inner)}
-    for name in names:
-        if name in defaults and getattr(inner, name) != defaults[name]:
-            raise UserError(
-                f"inner.{name}: {outer} decides this, found {getattr(inner, name)!r} inside {inner.name}; leave it out"
-            )
+    def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
+        """Return the weighted sum."""
+        return self.composition.weight.loss(scored, noised)

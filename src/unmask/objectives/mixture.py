@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int
@@ -13,14 +13,14 @@ from unmask.attention import PAD, Attention
 from unmask.canvas import Batch
 from unmask.config import InvalidConfigError, choose, part
 from unmask.errors import UserError
-from unmask.losses import unit
+from unmask.losses import Normaliser, unit
 from unmask.objectives.base import OBJECTIVES, WeightedLikelihood
 from unmask.objectives.stack import stack
 from unmask.seeds import Draws
-from unmask.types import Denoiser, Noised, Scored, Traits, Want
+from unmask.types import Denoiser, HeadSettings, Noised, Objective, Scored, Traits, Want
 
 
-def _resolve(values: Any) -> Any:
+def _resolve(values: object) -> tuple[Objective, ...]:
     """Build each member; a member may carry its ``weight`` in the same mapping."""
     if isinstance(values, str) or not isinstance(values, Sequence):
         raise InvalidConfigError([f": expected a list of objectives, found {values!r}"])
@@ -44,7 +44,7 @@ class Mixture(WeightedLikelihood):
     Differs from the paper: of no paper; mixing block and full-canvas training within a batch is ours.
     """
 
-    members: Annotated[Any, BeforeValidator(_resolve)] = Field(
+    members: Annotated[tuple[Objective, ...], BeforeValidator(_resolve)] = Field(
         default=({"name": "vanilla"}, {"name": "blockwise"}), validate_default=True
     )
     weights: tuple[Annotated[float, Field(gt=0)], ...] | None = None
@@ -60,7 +60,7 @@ class Mixture(WeightedLikelihood):
         self._check_agreement()
 
     def _check_agreement(self) -> None:
-        counted = [(m.name, unit(getattr(m, "denominator", "per_sequence"))) for m in self.members]
+        counted = [(m.name, unit(m.denominator)) for m in self.members]
         if len({what for _, what in counted}) > 1:
             found = ", ".join(f"{name} by {what}" for name, what in counted)
             raise UserError(
@@ -75,9 +75,9 @@ class Mixture(WeightedLikelihood):
                 )
 
     @property
-    def denominator(self) -> str:
-        """The members' common one."""
-        return getattr(self.members[0], "denominator", "per_sequence")
+    def denominator(self) -> Normaliser:
+        """The first member's; all count the same thing."""
+        return self.members[0].denominator
 
     @property
     def block_size(self) -> int | None:
@@ -90,7 +90,7 @@ class Mixture(WeightedLikelihood):
         return next((m.attention for m in self.members if m.attention), None)
 
     @property
-    def heads(self) -> Mapping[str, Mapping[str, Any]]:
+    def heads(self) -> Mapping[str, HeadSettings]:
         """The members' heads."""
         return {name: spec for m in self.members for name, spec in m.heads.items()}
 

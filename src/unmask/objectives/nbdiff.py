@@ -1,31 +1,68 @@
 """NBDiff: from next token to next block, with the autoregressive model kept inside."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from unmask.attention import Attention, ContextCausal
-from unmask.canvas import Batch
+from unmask.attention import ContextCausal
 from unmask.config import part
 from unmask.errors import UserError
-from unmask.losses import divides_by_t
-from unmask.objectives.base import OBJECTIVES
-from unmask.objectives.block_diffusion import BlockDiffusion
-from unmask.objectives.region import Region
-from unmask.objectives.streams import TwoStreams, every_block
+from unmask.objectives.base import OBJECTIVES, Composition, Hidden, Region
+from unmask.objectives.streams import InStreams, Streams, TwoStreams
 from unmask.seeds import Draws
 from unmask.types import Denoiser, Noised, Traits
 
 CONTEXT_CAUSAL = ContextCausal()
 
 
+@dataclass(frozen=True, kw_only=True)
+class NextTokens:
+    """Ask about every response token in the clean stream, too, from the state before it.
+
+    Args:
+        weight: of each next token's loss.
+        per_token: divide by nothing more; otherwise by the response length, for a mean over examples.
+    """
+
+    weight: float
+    per_token: bool
+
+    def extend(self, noised: Noised, region: Region, hidden: Hidden, *, model: Denoiser, draws: Draws) -> Noised:
+        """Return the question with the next tokens of the clean stream in it."""
+        del hidden, model, draws
+        if not isinstance(region, TwoStreams):
+            raise TypeError(f"next tokens are read off the clean stream, and {type(region).__name__} has none")
+        batch = region.batch
+        is_next = region.is_response & (batch.position > 0)
+        example, column = batch.owner[is_next], region.clean_column[is_next]
+        at = torch.cat([noised.at, torch.stack([is_next.nonzero()[:, 0], column], dim=1)])
+        weight = torch.full_like(example, 1, dtype=torch.float32) * self.weight
+        if not self.per_token:
+            length = torch.bincount(example, minlength=len(batch.order)).clamp(min=1)
+            weight = weight / length[example]
+        in_order = (at[:, 0] * noised.query.ids.shape[1] + at[:, 1]).argsort()
+
+        def join(noisy: Tensor, clean: Tensor) -> Tensor:
+            return torch.cat([noisy, clean.to(noisy)])[in_order]
+
+        return replace(
+            noised,
+            at=at[in_order],
+            targets=join(noised.targets, batch.ids[is_next]),
+            weight=join(noised.weight, weight),
+            example=join(noised.example, example),
+            noise_level=join(noised.noise_level, torch.zeros_like(weight)),
+            group=join(noised.group, region.group[is_next]),
+        )
+
+
 @OBJECTIVES.register("nbdiff")
 @part
-class NBDiff(BlockDiffusion):
+class NBDiff(InStreams):
     """Adapt an autoregressive model: causal context, growing blocks, an auxiliary loss (NBDiff, arXiv 2512.06776).
 
     Two streams as in ``block_diffusion``, but the clean one is strictly causal, so that its states are those of the
@@ -47,6 +84,8 @@ class NBDiff(BlockDiffusion):
         stratified: spread t evenly over neighbouring blocks and examples.
         first_from: as in ``block_diffusion``.
         tail: blocks after the answer's last one are left out.
+        hide: as in ``block_diffusion``.
+        weight: of the noisy stream's tokens, as in ``block_diffusion``; ``papl`` needs ``ar_weight: 0``.
 
     Differs from the paper: growth is given in shares of the run, not in steps, and the means are per example.
     """
@@ -58,21 +97,25 @@ class NBDiff(BlockDiffusion):
     normaliser: Literal["per_masked_row", "per_sequence", "per_token"] = "per_masked_row"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         check_doubling(self.first_block, self.block_size)
+        super().__post_init__()
 
-    @property
-    def attention(self) -> Attention | None:
-        """Clean context is causal, the active block sees itself."""
-        return "context_causal"
+    def streams(self) -> Streams:
+        """Return streams of growing blocks, the clean one causal."""
+        return replace(
+            super().streams(), attention="context_causal", rule=CONTEXT_CAUSAL, size_at=self.block_size_at,
+            keep_last=self.ar_weight > 0,
+        )  # fmt: skip
 
-    @property
-    def asks_more(self) -> bool:
-        """The next tokens of the clean stream."""
-        return self.ar_weight > 0
+    def compose(self) -> Composition:
+        """Return all blocks in two streams, and the next tokens of the clean one."""
+        whole = super().compose()
+        if not self.ar_weight:
+            return whole
+        return replace(whole, supervise=NextTokens(weight=self.ar_weight, per_token=self.normaliser == "per_token"))
 
     def refuses(self, traits: Traits) -> str | None:
-        """The clean stream predicts the next token, which only shifted models do."""
+        """Return why the clean stream cannot predict the next token, which only shifted models do, or None."""
         if traits.shift or not self.ar_weight:
             return super().refuses(traits)
         return (
@@ -90,48 +133,6 @@ class NBDiff(BlockDiffusion):
     def scheduled(self, progress: float) -> Mapping[str, float]:
         """The block size."""
         return {"block_size": self.block_size_at(progress)}
-
-    def regions(self, batch: Batch, *, draws: Draws, progress: float) -> list[Region]:
-        """Every block of the size that is due."""
-        return [self._streams(batch, draws, progress)]
-
-    def _streams(self, batch: Batch, draws: Draws, progress: float) -> TwoStreams:
-        return every_block(
-            replace(batch, block_size=self.block_size_at(progress)), draws, length=batch.filled_length,
-            stratified=self.stratified, per=self.t_per, mean=not divides_by_t(self.denominator),
-            rule=CONTEXT_CAUSAL, first_from=self.first_from, keep_last=self.ar_weight > 0,
-        )  # fmt: skip
-
-    def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
-        """Ask about the noisy blocks, and about the clean stream's next tokens in the same forward."""
-        region = self._streams(batch, draws, progress)
-        noised = self.ask(region, self.hide(region, model=model, draws=draws), model=model)
-        return self._with_next_tokens(noised, region) if self.ar_weight else noised
-
-    def _with_next_tokens(self, noised: Noised, region: TwoStreams) -> Noised:
-        """Ask about every response token in the clean stream, too, from the state before it."""
-        batch = region.batch
-        is_next = region.is_response & (batch.position > 0)
-        example, column = batch.owner[is_next], region.clean_column[is_next]
-        at = torch.cat([noised.at, torch.stack([is_next.nonzero()[:, 0], column], dim=1)])
-        weight = torch.full_like(example, 1, dtype=torch.float32) * self.ar_weight
-        if self.normaliser != "per_token":  # a mean over examples
-            length = torch.bincount(example, minlength=len(batch.order)).clamp(min=1)
-            weight = weight / length[example]
-        in_order = (at[:, 0] * noised.query.ids.shape[1] + at[:, 1]).argsort()
-
-        def join(noisy: Tensor, clean: Tensor) -> Tensor:
-            return torch.cat([noisy, clean.to(noisy)])[in_order]
-
-        return replace(
-            noised,
-            at=at[in_order],
-            targets=join(noised.targets, batch.ids[is_next]),
-            weight=join(noised.weight, weight),
-            example=join(noised.example, example),
-            noise_level=join(noised.noise_level, torch.zeros_like(weight)),
-            group=join(noised.group, region.group[is_next]),
-        )
 
 
 def check_doubling(first: int, last: int) -> None:

@@ -9,9 +9,37 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.losses import Normaliser
-from unmask.objectives.base import OBJECTIVES
-from unmask.objectives.masking import Masking
+from unmask.objectives.base import OBJECTIVES, Composition, Weight
+from unmask.objectives.masking import WEIGHTS, Masking
 from unmask.types import Noised, Scored
+
+
+@WEIGHTS.register("papl")
+@part
+class PaplWeight(Weight):
+    """Weigh hidden tokens by a planner's softmax over their gold log-probabilities (PAPL, arXiv 2509.23405).
+
+    Over the hidden tokens of a group, w = softmax(log p(x_i).detach() / tau); a token's factor is 1 + alpha w_i, beside
+    1/t where the denominator wants it.
+
+    Args:
+        alpha: strength; 0 changes nothing.
+        tau: temperature of the planner.
+    """
+
+    alpha: Annotated[float, Field(ge=0)] = 1.0
+    tau: Annotated[float, Field(gt=0)] = 1.0
+
+    def refuses(self, whole: Composition) -> str | None:
+        """Return why a planner cannot rank all that is asked, or None."""
+        if whole.supervise is None:
+            return None
+        return f"weight: papl ranks hidden tokens, and {whole.name} asks more than what it hides; leave it out"
+
+    def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
+        """Return the sum with the planner's weights, which carry no gradient."""
+        planner = _softmax_within(-scored.nll.detach() / self.tau, noised.group)
+        return (noised.weight * (1 + self.alpha * planner) * scored.nll).sum()
 
 
 @OBJECTIVES.register("papl")
@@ -30,6 +58,8 @@ class Papl(Masking):
         eps: smallest noise level.
         stratified: spread t evenly over neighbouring examples.
         tail: as in ``vanilla``.
+        hide: as in ``vanilla``.
+        weight: is PAPL's; leave it out.
 
     Differs from the paper: its planner-weighted bound has a correction term, which the released code drops, too.
     """
@@ -38,10 +68,9 @@ class Papl(Masking):
     tau: Annotated[float, Field(gt=0)] = 1.0
     normaliser: Normaliser = "per_masked_row"
 
-    def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
-        """Add the planner's weights, which carry no gradient."""
-        planner = _softmax_within(-scored.nll.detach() / self.tau, noised.group)
-        return (noised.weight * (1 + self.alpha * planner) * scored.nll).sum()
+    def compose(self) -> Composition:
+        """Return the planner's weights on tokens that are hidden with probability t."""
+        return self.composed(weight=PaplWeight(alpha=self.alpha, tau=self.tau))
 
 
 def _softmax_within(values: Float[Tensor, " K"], group: Tensor) -> Float[Tensor, " K"]:

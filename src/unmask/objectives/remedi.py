@@ -1,8 +1,8 @@
 """RemeDi: see mistakes in the visible text, and learn to tell them from what is right."""
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int
@@ -12,14 +12,56 @@ from torch.nn import functional as F  # noqa: N812  # torch's own convention
 
 from unmask.canvas import Batch
 from unmask.config import part
-from unmask.objectives.base import OBJECTIVES
-from unmask.objectives.masking import Hidden, Masking
-from unmask.objectives.ranks import rank_within
-from unmask.objectives.region import Region
+from unmask.losses import rank_within
+from unmask.objectives.base import OBJECTIVES, Composition, Hidden, Region
+from unmask.objectives.masking import Masking
 from unmask.seeds import Draws
-from unmask.types import Denoiser, Noised, Scored, Want
+from unmask.types import Denoiser, HeadSettings, Noised, Scored, Want
 
 MASKED, RIGHT, WRONG = 0, 1, 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithMistakes:
+    """Put wrong tokens among the visible ones, and ask about the whole response.
+
+    Args:
+        corruption: r of the formula in ``Remedi``.
+    """
+
+    corruption: float
+
+    def extend(self, noised: Noised, region: Region, hidden: Hidden, *, model: Denoiser, draws: Draws) -> Noised:
+        """Return the question about every response token; ``part`` tells hidden, right and wrong ones apart."""
+        batch, is_wrong = region.batch, self._spoil(region, hidden, draws)
+        ids = torch.where(is_wrong, _other_tokens(batch, model, draws), noised.query.ids)
+        is_response = region.is_response
+        kind = torch.where(hidden.is_asked, MASKED, torch.where(is_wrong, WRONG, RIGHT))[is_response]
+        weight = torch.zeros(len(kind), device=ids.device).masked_scatter(kind == MASKED, noised.weight)
+        return replace(
+            noised,
+            query=replace(noised.query, ids=ids),
+            at=is_response.nonzero(),
+            targets=batch.ids[is_response],
+            weight=weight,
+            example=batch.owner[is_response],
+            noise_level=hidden.level[is_response].float(),
+            group=region.group[is_response],
+            part=kind,
+        )
+
+    def _spoil(self, region: Region, hidden: Hidden, draws: Draws) -> Bool[Tensor, "B L"]:
+        """Choose visible response tokens at random, fewer than are hidden."""
+        batch, t = region.batch, region.t
+        is_visible = region.is_response & ~hidden.is_asked
+        group = region.group[is_visible]
+        visible, masked = _count(group, t), _count(region.group[hidden.is_asked], t)
+        wanted = torch.ceil(4 * self.corruption * t * (1 - t) * visible)
+        wanted = torch.minimum(wanted, (masked - 1).clamp(min=0))
+        chance = draws.uniform("wrong", batch.spread(batch.order), batch.offset)[is_visible]
+        is_wrong = torch.zeros_like(is_visible)
+        is_wrong[is_visible] = rank_within(chance, group, len(t)) < wanted[group]
+        return is_wrong
 
 
 @OBJECTIVES.register("remedi")
@@ -42,6 +84,8 @@ class Remedi(Masking):
         eps: smallest noise level.
         stratified: spread t evenly over neighbouring examples.
         tail: as in ``vanilla``.
+        hide: as in ``vanilla``, but ``complementary``.
+        weight: of the hidden tokens, as in ``vanilla``, but ``papl`` and ``cap``.
 
     Differs from the paper: attention stays the model's own (theirs is block-causal with blocks of 32); the stream's
     blocks start as copies of the layers that they tap.
@@ -54,41 +98,18 @@ class Remedi(Masking):
     normaliser: Literal["per_sequence", "per_token"] = "per_sequence"
 
     @property
-    def asks_more(self) -> bool:
-        """The visible tokens, too."""
-        return True
-
-    @property
     def want(self) -> tuple[Want, ...]:
         """The head's logit at every response token."""
         return ("reliability",)
 
     @property
-    def heads(self) -> Mapping[str, Mapping[str, Any]]:
+    def heads(self) -> Mapping[str, HeadSettings]:
         """The confidence stream."""
         return {"confidence": {"taps": self.taps, "lr": self.head_lr}}
 
-    def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
-        """Hide some tokens, spoil others, ask about all."""
-        (region,) = self.regions(batch, draws=draws, progress=progress)
-        hidden = self.hide(region, model=model, draws=draws)
-        masked = self.ask(region, hidden, model=model)
-        is_wrong = self._spoil(region, hidden, draws)
-        ids = torch.where(is_wrong, _other_tokens(batch, model, draws), masked.query.ids)
-        is_response = region.is_response
-        kind = torch.where(hidden.is_asked, MASKED, torch.where(is_wrong, WRONG, RIGHT))[is_response]
-        weight = torch.zeros(len(kind), device=ids.device).masked_scatter(kind == MASKED, masked.weight)
-        return replace(
-            masked,
-            query=replace(masked.query, ids=ids),
-            at=is_response.nonzero(),
-            targets=batch.ids[is_response],
-            weight=weight,
-            example=batch.owner[is_response],
-            noise_level=hidden.level[is_response].float(),
-            group=region.group[is_response],
-            part=kind,
-        )
+    def compose(self) -> Composition:
+        """Return the usual components, with mistakes among what is visible."""
+        return self.composed(supervise=WithMistakes(corruption=self.corruption))
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
         """Add the confidence loss to that of the masked tokens."""
@@ -101,19 +122,6 @@ class Remedi(Masking):
         if self.normaliser == "per_sequence":
             each = each / torch.bincount(noised.example).clamp(min=1)[noised.example]
         return loss + self.score_weight * each.sum()
-
-    def _spoil(self, region: Region, hidden: Hidden, draws: Draws) -> Bool[Tensor, "B L"]:
-        """Choose visible response tokens at random, fewer than are hidden."""
-        batch, t = region.batch, self.levels(region)
-        is_visible = region.is_response & ~hidden.is_asked
-        group = region.group[is_visible]
-        visible, masked = _count(group, t), _count(region.group[hidden.is_asked], t)
-        wanted = torch.ceil(4 * self.corruption * t * (1 - t) * visible)
-        wanted = torch.minimum(wanted, (masked - 1).clamp(min=0))
-        chance = draws.uniform("wrong", batch.spread(batch.order), batch.offset)[is_visible]
-        is_wrong = torch.zeros_like(is_visible)
-        is_wrong[is_visible] = rank_within(chance, group, len(t)) < wanted[group]
-        return is_wrong
 
 
 def _count(group: Int[Tensor, " K"], like: Float64[Tensor, " G"]) -> Float64[Tensor, " G"]:

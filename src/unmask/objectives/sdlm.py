@@ -10,9 +10,8 @@ from torch import Tensor
 from unmask.attention import ANCHORED, CLEAN, PAD, Anchored, Attention, Columns
 from unmask.canvas import Batch, compress
 from unmask.config import part
-from unmask.losses import Normaliser, normalise
+from unmask.losses import Normaliser, normalise, rank_within
 from unmask.objectives.base import OBJECTIVES, WeightedLikelihood
-from unmask.objectives.ranks import rank_within
 from unmask.objectives.streams import refuse_streams
 from unmask.query import Query
 from unmask.seeds import Draws

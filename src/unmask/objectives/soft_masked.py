@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import torch
 from pydantic import Field
@@ -14,7 +14,7 @@ from unmask.objectives.around import Around
 from unmask.objectives.base import OBJECTIVES
 from unmask.query import SoftTokens
 from unmask.seeds import Draws
-from unmask.types import Denoiser, Noised
+from unmask.types import Denoiser, HeadSettings, Noised
 
 
 @OBJECTIVES.register("soft_masked")
@@ -45,13 +45,13 @@ class SoftMasked(Around):
     first_scale: Annotated[float, Field(gt=0, lt=1)] = 1e-6
 
     @property
-    def heads(self) -> Mapping[str, Mapping[str, Any]]:
+    def heads(self) -> Mapping[str, HeadSettings]:
         """The three scalars, and what the inner method has."""
-        return {**self.method.heads, "soft_mask": {"top_k": self.top_k, "lr": self.head_lr, "scale": self.first_scale}}
+        return {**self.inner.heads, "soft_mask": {"top_k": self.top_k, "lr": self.head_lr, "scale": self.first_scale}}
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
         """Let the inner method hide, then blend at what it asks."""
-        noised = self.method.noise(batch, model=model, draws=draws, progress=progress)
+        noised = self.inner.noise(batch, model=model, draws=draws, progress=progress)
         if "soft_mask" not in model.heads:
             return noised  # before the head is attached the masks are hard
         head = cast("SoftMask", model.heads["soft_mask"])

@@ -1,15 +1,22 @@
 """Two streams in one row: the clean text, and beside it a noisy copy of every block, all read at once."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Annotated, ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
+from pydantic import Field
 from torch import Tensor
 
-from unmask.attention import CLEAN, OPEN, PAD, AttentionRule, BlockDiffusion, Columns
+from unmask.attention import CLEAN, OPEN, PAD, Attention, AttentionRule, BlockDiffusion, Columns
 from unmask.canvas import Batch, compress
-from unmask.objectives.region import Region
+from unmask.config import part
+from unmask.errors import UserError
+from unmask.losses import normalise
+from unmask.objectives.base import Composition, Hidden, Hide, Reduce, Region, Schedule, Scope
+from unmask.objectives.masking import Masking, UniformHide, bernoulli
 from unmask.query import Query
 from unmask.seeds import Draws
 from unmask.types import Denoiser, Traits
@@ -97,58 +104,62 @@ def _columns(batch: Batch, column: Int[Tensor, "B W"], is_real: Bool[Tensor, "B 
     )
 
 
-def every_block(
-    batch: Batch,
-    draws: Draws,
-    *,
-    length: Int[Tensor, " E"],
-    stratified: bool,
-    per: str = "block",
-    mean: bool = False,
-    rule: AttentionRule = BLOCK_DIFFUSION,
-    first_from: str = "clean",
-    keep_last: bool = False,
-) -> TwoStreams:
-    """All blocks of every response, each a group.
+@dataclass(frozen=True, kw_only=True)
+class Streams(Scope):
+    """All blocks of every response at once, in two streams; each block is a group.
 
     Args:
-        batch: the text; its grid is the blocks'.
-        draws: for the noise levels.
-        length: response columns of each example.
-        stratified: spread noise levels evenly over neighbouring blocks and examples.
+        attention: how a model trained so attends in plain text.
         per: a noise level for each ``block`` or one for each ``example``.
-        mean: a group stands for its share of the example, for denominators that average over groups; otherwise the
-            groups of an example are summed.
+        size_at: progress in [0, 1] -> block size; None: the batch's own.
         rule: see ``TwoStreams``.
         first_from: see ``TwoStreams``.
         keep_last: see ``TwoStreams``.
     """
-    is_response = batch.is_canvas & (batch.offset < batch.spread(length))
-    blocks = torch.ceil(length / batch.block_size).long()
-    most = max(int(blocks.max()), 1)
-    example = torch.arange(len(length), device=length.device).repeat_interleave(most)
-    block = torch.arange(most, device=length.device).repeat(len(length))
-    draw = draws.stratified if stratified else draws.uniform
-    order = batch.order[example]
-    exists = block < blocks[example]
-    share = torch.where(exists, 1 / blocks.clamp(min=1)[example].float(), 0.0)
-    return TwoStreams(
-        batch=batch,
-        is_response=is_response,
-        is_hidden=torch.zeros_like(is_response),
-        settled=~batch.is_canvas,
-        group=torch.where(is_response, batch.owner * most + batch.block, -1),
-        example=example,
-        block=block,
-        level=draw("t", order, block) if per == "block" else draw("t", order),
-        importance=torch.ones_like(share) if mean else blocks[example].float(),
-        share=share,
-        length=length[example],
-        columns=float(batch.ids.numel()),
-        rule=rule,
-        first_from=first_from,
-        keep_last=keep_last,
-    )
+
+    attention: Attention | None = "block_causal"
+    has_context_per_block: bool = True
+    per: Literal["block", "example"] = "block"
+    size_at: Callable[[float], int] | None = None
+    rule: AttentionRule = BLOCK_DIFFUSION
+    first_from: str = "clean"
+    keep_last: bool = False
+
+    def refuses(self, name: str, traits: Traits) -> str | None:
+        """Return why a model cannot read repeated positions, or None."""
+        return refuse_streams(name, traits)
+
+    def regions(self, batch: Batch, schedule: Schedule, *, draws: Draws, progress: float) -> Sequence[Region]:
+        """Return one region of all blocks, of the size that is due."""
+        if self.size_at is not None:
+            batch = replace(batch, block_size=self.size_at(progress))
+        length = batch.filled_length
+        is_response = batch.is_filled
+        blocks = torch.ceil(length / batch.block_size).long()
+        most = max(int(blocks.max()), 1)
+        example = torch.arange(len(length), device=length.device).repeat_interleave(most)
+        block = torch.arange(most, device=length.device).repeat(len(length))
+        order = batch.order[example]
+        share = torch.where(block < blocks[example], 1 / blocks.clamp(min=1)[example].float(), 0.0)
+        region = TwoStreams(
+            batch=batch,
+            schedule=schedule,
+            is_response=is_response,
+            is_hidden=torch.zeros_like(is_response),
+            settled=~batch.is_canvas,
+            group=torch.where(is_response, batch.owner * most + batch.block, -1),
+            example=example,
+            block=block,
+            u=schedule.draw(draws, order, block) if self.per == "block" else schedule.draw(draws, order),
+            importance=blocks[example].float(),
+            share=share,
+            length=length[example],
+            columns=float(batch.ids.numel()),
+            rule=self.rule,
+            first_from=self.first_from,
+            keep_last=self.keep_last,
+        )
+        return [region]
 
 
 def refuse_streams(name: str, traits: Traits) -> str | None:
@@ -159,3 +170,95 @@ def refuse_streams(name: str, traits: Traits) -> str | None:
         f"{name} reads several copies of a text in one row, at repeated positions, but this model counts them itself; "
         "use a method that reads plain text (blockwise with layout: views), or a model with rotary positions"
     )
+
+
+@part
+class Redrawn(Hide):
+    """Hide each token with its block's t, and draw a block's coins again while the hidden share is outside the clip.
+
+    Args:
+        redraw: at most so many times.
+    """
+
+    name: ClassVar[str] = "redraw"
+
+    redraw: Annotated[int, Field(ge=1)]
+
+    def choose(self, region: Region, *, model: Denoiser, draws: Draws) -> Sequence[Hidden]:
+        """Toss a coin for each token, in some blocks several times."""
+        (hidden,) = UniformHide().choose(region, model=model, draws=draws)
+        for attempt in range(self.redraw):
+            is_out = self._is_out(region, hidden)
+            if not bool(is_out.any()):
+                break
+            coins = region.is_response & bernoulli(draws, f"mask again {attempt}", region.batch, hidden.level)
+            again = torch.where(region.spread(is_out), coins, hidden.is_asked)
+            hidden = Hidden(is_asked=again, level=hidden.level)
+        return [hidden]
+
+    def _is_out(self, region: Region, hidden: Hidden) -> Bool[Tensor, " G"]:
+        """Find the blocks whose hidden share left the clip; a bound left at its default is not enforced."""
+        counts = torch.bincount(region.group[region.is_response], minlength=len(region.u))
+        masked = torch.bincount(region.group[hidden.is_asked], minlength=len(region.u))
+        share = masked / counts.clamp(min=1)
+        low, high = region.schedule.clip
+        return (counts > 0) & (((low > 0) & (share < low)) | ((high < 1) & (share > high)))
+
+
+class ReduceByExample(Reduce):
+    """The denominator; ``per_masked_row`` counts masked tokens by example, as short blocks often have none."""
+
+    def divide(
+        self, region: Region, factor: Float[Tensor, " K"], group: Int[Tensor, " K"], kept: Int[Tensor, " G"] | None
+    ) -> tuple[Float[Tensor, " K"], Float[Tensor, ""]]:
+        """Return the weights and the count of a region's asked tokens."""
+        if self.normaliser != "per_masked_row":
+            return super().divide(region, factor, group, kept)
+        batch = region.batch
+        nothing = torch.zeros(len(batch.order), device=factor.device)
+        return normalise(
+            self.normaliser, factor, region.example[group], response_length=batch.filled_length,
+            share=nothing.index_add(0, region.example, region.share), columns=region.columns,
+            masked=None if kept is None else nothing.long().index_add(0, region.example, kept),
+        )  # fmt: skip
+
+
+@part
+class InStreams(Masking):
+    """The frame of methods that train all blocks of a response at once, in two streams.
+
+    Args:
+        block_size: S.
+        t_per: a noise level for each ``block``, or one for all blocks of an ``example``.
+        clip: (low, high) of t.
+        redraw: draw a block's coins again, up to so many times, until the share that they hide lies within ``clip``.
+        first_from: the state from which a shifted model predicts the first token of a block: the ``clean`` token before
+            it, or the ``noisy`` one.
+        tail: blocks after the answer's last one are left out.
+    """
+
+    block_size: Annotated[int, Field(ge=1)] = 32
+    t_per: Literal["block", "example"] = "block"
+    clip: tuple[float, float] = (0.0, 1.0)
+    redraw: Annotated[int, Field(ge=0)] = 0
+    first_from: Literal["clean", "noisy"] = "clean"
+    tail: Literal["hidden"] = "hidden"
+
+    def __post_init__(self) -> None:
+        low, high = self.clip
+        if not 0 <= low < high <= 1:
+            raise UserError(f"clip: expected 0 <= low < high <= 1, found {low} and {high}")
+        super().__post_init__()
+
+    def streams(self) -> Streams:
+        """Return the scope by these settings."""
+        return Streams(per=self.t_per, first_from=self.first_from)
+
+    def compose(self) -> Composition:
+        """Return all blocks in two streams, each token hidden with its block's t."""
+        return self.composed(
+            scope=self.streams(),
+            hide=Redrawn(redraw=self.redraw) if self.redraw else None,
+            schedule=Schedule(eps=self.eps, stratified=self.stratified, clip=self.clip),
+            reduce=ReduceByExample(self.normaliser),
+        )

@@ -20,6 +20,8 @@ class Vanilla(Masking):
         tail: ``supervised``: the filler through the whole canvas is part of the response, as in LLaDA, because
             full-canvas decoding has to write it; ``hidden``: columns after the answer's last block stay masked and
             are never asked.
+        hide: another choice of what is hidden: ``lift``, ``gift``, ``complementary``.
+        weight: another worth of each token: ``cart``, ``papl``, ``cap``.
 
     Differs from the paper: the canvas is a property of the example, not of the batch it falls into (LLaDA pads to
     the longest neighbour); t is stratified unless told otherwise.

@@ -1,7 +1,7 @@
 """WSD: block sizes that warm up to the whole response, stay there, and decay to the decoder's."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import torch
@@ -12,22 +12,67 @@ from torch import Tensor
 from unmask.canvas import Batch
 from unmask.config import part
 from unmask.errors import UserError
-from unmask.losses import divides_by_t
-from unmask.objectives.base import OBJECTIVES
-from unmask.objectives.block_diffusion import BlockDiffusion
-from unmask.objectives.complementary import both_views
-from unmask.objectives.region import Region, whole
-from unmask.objectives.stack import stack
-from unmask.objectives.streams import every_block
+from unmask.objectives.base import OBJECTIVES, Composition, Region, Schedule, Weight
+from unmask.objectives.complementary import ComplementaryHide
+from unmask.objectives.masking import WEIGHTS, Response
+from unmask.objectives.streams import InStreams, Streams
 from unmask.seeds import Draws
-from unmask.types import Denoiser, Noised, Scored, Want
+from unmask.types import Noised, Scored, Want
 
 WHOLE = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class StreamsOrWhole(Streams):
+    """Two streams of blocks of the size that is due; at size 0 the whole response is one block, read in place."""
+
+    def regions(self, batch: Batch, schedule: Schedule, *, draws: Draws, progress: float) -> Sequence[Region]:
+        """Return all blocks of the size that is due, or the response as one block."""
+        if self.size_at is None or self.size_at(progress) != WHOLE:
+            return super().regions(batch, schedule, draws=draws, progress=progress)
+        one_block = replace(batch, block_size=int(batch.canvas_length.max()))
+        return Response(tail="hidden").regions(one_block, schedule, draws=draws, progress=progress)
+
+
+@WEIGHTS.register("cap")
+@part
+class CapWeight(Weight):
+    """Add the entropy of what is already right: confidence-aware parallel training (CAP, dParallel, arXiv 2509.26488).
+
+    Tokens weigh 1/t, or 1, as the denominator wants; beside their loss stands strength times the mean entropy, nats,
+    over those asked tokens of an example whose most likely token is right.
+
+    Args:
+        strength: of the entropy term; dParallel's script recommends 2.0 for its own.
+    """
+
+    strength: Annotated[float, Field(gt=0)] = 2.0
+
+    @property
+    def want(self) -> tuple[Want, ...]:
+        """Entropies, and what is right."""
+        return ("entropy", "is_top")
+
+    def refuses(self, whole: Composition) -> str | None:
+        """Return why not all that is asked was hidden, or None."""
+        if whole.supervise is None:
+            return None
+        return f"weight: cap sharpens hidden tokens, and {whole.name} asks more than what it hides; leave it out"
+
+    def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
+        """Return the sum and the entropy of what is already right; which that is carries no gradient."""
+        loss = super().loss(scored, noised)
+        if scored.entropy is None or scored.is_top is None:
+            raise TypeError("CAP needs the entropies that it wanted")
+        right = scored.is_top.to(scored.entropy)
+        counted = torch.zeros(int(noised.example.max()) + 1 if len(right) else 1).to(right)
+        counted = counted.index_add(0, noised.example, right).clamp(min=1)
+        return loss + self.strength * (right * scored.entropy / counted[noised.example]).sum()
+
+
 @OBJECTIVES.register("wsd")
 @part
-class Wsd(BlockDiffusion):
+class Wsd(InStreams):
     """Warm up, stay, decay (LLaDA2.0, arXiv 2512.15745): from an autoregressive model to blocks, by way of no blocks.
 
     The run has three phases: blocks of growing size (``warmup_blocks``), the whole response as one block in a single
@@ -52,6 +97,8 @@ class Wsd(BlockDiffusion):
         stratified: spread t evenly over neighbouring blocks and examples.
         first_from: as in ``block_diffusion``.
         tail: blocks after the answer's last one are left out.
+        hide: as in ``block_diffusion``.
+        weight: as in ``block_diffusion``, instead of ``cap``.
 
     Differs from the paper: sizes are given in tokens of the response, whose grid starts at its first token; during the
     stable phase the prompt does not see the response, as in the others. The entropy term is a mean per example.
@@ -66,7 +113,6 @@ class Wsd(BlockDiffusion):
     normaliser: Literal["per_sequence", "per_masked_row"] = "per_sequence"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.warmup + self.decay > 1:
             raise UserError(
                 f"warmup and decay: expected shares of at most 1 together, found {self.warmup + self.decay}"
@@ -76,11 +122,20 @@ class Wsd(BlockDiffusion):
             raise UserError(f"warmup_blocks: expected growing sizes of at least 1, found {growing}")
         if shrinking != sorted(set(shrinking), reverse=True):
             raise UserError(f"decay_blocks: expected sizes that shrink towards block_size, found {shrinking}")
+        super().__post_init__()
 
-    @property
-    def want(self) -> tuple[Want, ...]:
-        """CAP looks at entropies and at what is right."""
-        return ("entropy", "is_top") if self.cap else ()
+    def streams(self) -> Streams:
+        """Return streams of the block size that is due."""
+        return StreamsOrWhole(per=self.t_per, first_from=self.first_from, size_at=self.block_size_at)
+
+    def compose(self) -> Composition:
+        """Return the streams, with CAP and in two views if asked for."""
+        whole = super().compose()
+        if self.cap and self.weight is not None:
+            raise UserError(f"cap: is a weight itself, found {self.weight.name} beside it; leave one out")
+        if self.cap:
+            whole = replace(whole, weight=CapWeight(strength=self.cap))
+        return replace(whole, hide=ComplementaryHide(inner=whole.hide)) if self.complementary else whole
 
     def block_size_at(self, progress: float) -> int:
         """Return the block size of this point of the run; 0 is the whole response."""
@@ -95,33 +150,3 @@ class Wsd(BlockDiffusion):
     def scheduled(self, progress: float) -> Mapping[str, float]:
         """The block size."""
         return {"block_size": self.block_size_at(progress)}
-
-    def regions(self, batch: Batch, *, draws: Draws, progress: float) -> list[Region]:
-        """Blocks of the size that is due, or the response as one block."""
-        size = self.block_size_at(progress)
-        if size == WHOLE:
-            one_block = replace(batch, block_size=int(batch.canvas_length.max()))
-            return [whole(one_block, draws, tail="hidden", stratified=self.stratified)]
-        return [
-            every_block(
-                replace(batch, block_size=size), draws, length=batch.filled_length, stratified=self.stratified,
-                per=self.t_per, mean=not divides_by_t(self.denominator), first_from=self.first_from,
-            )
-        ]  # fmt: skip
-
-    def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
-        """Ask about one view or both."""
-        if not self.complementary:
-            return super().noise(batch, model=model, draws=draws, progress=progress)
-        regions = self.regions(batch, draws=draws, progress=progress)
-        return stack(both_views(self, regions, model=model, draws=draws))
-
-    def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
-        """Add the entropy of what is already right; which that is carries no gradient."""
-        loss = super().loss(scored, noised)
-        if not self.cap or scored.entropy is None or scored.is_top is None:
-            return loss
-        right = scored.is_top.to(scored.entropy)
-        counted = torch.zeros(int(noised.example.max()) + 1 if len(right) else 1).to(right)
-        counted = counted.index_add(0, noised.example, right).clamp(min=1)
-        return loss + self.cap * (right * scored.entropy / counted[noised.example]).sum()

@@ -1,11 +1,12 @@
 """What a training run is: the objective and how long, how fast, how often."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from unmask.config import part, resolver
 from unmask.objectives import OBJECTIVES
+from unmask.types import Objective
 
 Count = Annotated[int, Field(ge=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -40,7 +41,9 @@ class TrainRun:
         report_to: experiment trackers of transformers (``wandb``, ``tensorboard`` …), if installed.
     """
 
-    objective: Annotated[Any, BeforeValidator(resolver(OBJECTIVES))] = Field(default="vanilla", validate_default=True)
+    objective: Annotated[Objective, BeforeValidator(resolver(OBJECTIVES))] = Field(
+        default="vanilla", validate_default=True
+    )
     steps: Count = 1000
     batch_size: Count = 8
     accumulate: Count = 1
