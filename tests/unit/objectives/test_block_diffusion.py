@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from texts import M, ask, causal, lay, places, tiny
+from texts import M, ask, causal, lay, places, region_of, tiny
 
 from unmask.attention import Causal
 from unmask.data import Encoded
@@ -191,4 +191,4 @@ def test_block_decoding_gets_better(tmp_path):
 def test_the_grid_is_the_objectives():
     assert BlockDiffusion(block_size=16).block_size == 16
     assert BlockDiffusion().attention == "block_causal"
-    assert BlockDiffusion().regions(lay((2, 8)), draws=Draws(seed=0), progress=0.0)[0].batch.block_size == 4
+    assert region_of(BlockDiffusion(), lay((2, 8)), Draws(seed=0)).batch.block_size == 4

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from knowing import Spread, no_graph
-from texts import ask, lay, tiny
+from texts import ask, lay, region_of, tiny
 
 from toys import Saturated, Uniform
 from unmask.objectives import Gift, Vanilla
@@ -19,9 +19,9 @@ SHORT = (0.36, 0.5904)  # 1 - .8^2 and 1 - .8^4: relative square roots of 2/3 an
 
 def rates(objective, batch, model, t):
     """The rate of every column."""
-    draws = Draws(seed=0)
-    region = objective.regions(batch, draws=_Level(t), progress=0)[0]
-    return objective.hide(region, model=model, draws=draws).level
+    region = region_of(objective, batch, _Level(t))
+    (hidden,) = objective.composition.hide.choose(region, model=model, draws=Draws(seed=0))
+    return hidden.level
 
 
 class _Level(Draws):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from knowing import Known, asked, hidden, no_graph
-from texts import M, ask, lay, tiny
+from texts import M, ask, lay, region_of, tiny
 
 from toys import Hash, Uniform
 from unmask.errors import UserError
@@ -90,8 +90,8 @@ def bounds_of_rho(objective, t):
     """The rates of the superset over t for the smallest and the largest draw."""
     b, found = lay((0, 1), block=1), []
     for u in (0.0, 1.0):
-        region = objective.regions(b, draws=Recorded(t), progress=0)[0]
-        found.append(float(objective._rho(region, Recorded(u))[0]))
+        region = region_of(objective, b, Recorded(t))
+        found.append(float(objective.composition.hide._rho(region, Recorded(u))[0]))
     return found
 
 

@@ -15,7 +15,8 @@ from unmask.decoding.defaults import CanvasView
 from unmask.decoding.loop import start
 from unmask.models import load
 from unmask.objectives import OBJECTIVES
-from unmask.objectives.streams import every_block
+from unmask.objectives.base import Schedule
+from unmask.objectives.streams import Streams
 from unmask.seeds import Draws
 from unmask.train import Layout, TrainRun, train
 from unmask.types import Traits
@@ -27,9 +28,14 @@ each_layout = pytest.mark.parametrize("packed", [None, 40], ids=["padded", "pack
 each_rule = pytest.mark.parametrize("attention", RULES)
 
 
+def every_block(batch, seed=0, **options):
+    """All blocks of a batch in two streams."""
+    return Streams(**options).regions(batch, Schedule(), draws=Draws(seed=seed), progress=0.0)[0]
+
+
 def streams(batch, rate=0.6, model=None, seed=0, **options):
     """Two streams with a share of the response hidden."""
-    region = every_block(batch, Draws(seed=seed), length=batch.filled_length, stratified=True, **options)
+    region = every_block(batch, seed, **options)
     coin = Draws(seed=seed).uniform("coin", batch.spread(batch.order), batch.offset)
     query, column = region.ask(model or Hash(), region.is_response & (coin < rate))
     return region, query, column
@@ -45,7 +51,7 @@ def test_layout_by_hand():
     """A prompt of 2 and blocks of 2: its clean text without the last block, then all blocks noisy."""
     batch = lay((2, 4), block=2)
     batch.ids[:] = torch.tensor([[1, 2, 3, 4, 5, END]])
-    region = every_block(batch, Draws(seed=0), length=batch.filled_length, stratified=True)
+    region = every_block(batch)
     query, column = region.ask(Hash(), torch.tensor([[False, False, True, False, False, True]]))
     assert columns_of(query) == [
         (1, 0, -1, CLEAN), (2, 1, -1, CLEAN), (3, 2, 0, CLEAN), (4, 3, 0, CLEAN),
@@ -67,7 +73,7 @@ def test_layout_of_a_packed_row_by_hand():
     """Without a prompt and with a single block there is no clean text; documents keep their numbers."""
     batch = lay((0, 2), (1, 4), block=2, row_length=7)
     batch.ids[:] = torch.tensor([[4, 5, 6, 7, END, 8, END]])  # the longer example comes first
-    region = every_block(batch, Draws(seed=0), length=batch.filled_length, stratified=True)
+    region = every_block(batch)
     query, column = region.ask(Hash(), torch.tensor([[False, True, False, False, False, True, False]]))
     assert query.ids.tolist() == [[4, 5, 6, M, 6, 7, END, M, END]]
     assert query.columns.segment.tolist() == [[1, 1, 1, 1, 1, 1, 1, 0, 0]]

@@ -45,6 +45,12 @@ def ask(objective, batch, model=None, *, seed=0, progress=0.0, **recorded):
     return objective.noise(batch, model=model or Hash(), draws=draws, progress=progress)
 
 
+def region_of(objective, batch, draws):
+    """The first region of a method."""
+    whole = objective.composition
+    return whole.scope.regions(batch, whole.schedule, draws=draws, progress=0.0)[0]
+
+
 def causal(batch, rule):
     """The plain text under a rule, as a model that knows of no streams reads it."""
     return Query(ids=batch.ids.clone(), columns=batch.query(batch.ids).columns, rule=rule)
