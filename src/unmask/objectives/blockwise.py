@@ -1,7 +1,7 @@
 """Blockwise SFT: supervise one block, keep what comes before clean, hide what comes after."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, Literal
 
 import torch
@@ -25,7 +25,7 @@ class ActiveBlocks(Scope):
     The arguments are those of ``Blockwise``.
     """
 
-    block_size: int
+    block_size: int | None
     blocks: Literal["one", "all"]
     choose: Literal["uniform", "length"]
     prefix_noise: float
@@ -35,10 +35,11 @@ class ActiveBlocks(Scope):
     def regions(self, batch: Batch, schedule: Schedule, *, draws: Draws, progress: float) -> Sequence[Region]:
         """Return the active block of every example, or a region for each block."""
         del progress
+        batch = replace(batch, block_size=self.block_size or batch.block_size)
         length = batch.filled_length if self.padding == "canvas" else batch.text_length
         if self.blocks == "all":
             return self._views(batch, schedule, draws, length)
-        active, inverse_q = self._choose_block(draws, batch.order, length)
+        active, inverse_q = self._choose_block(draws, batch, length)
         return [
             self._view(
                 batch, schedule, draws, active, length=length, u=schedule.draw(draws, batch.order),
@@ -60,7 +61,7 @@ class ActiveBlocks(Scope):
     ) -> Region:
         """Make one block of every example active."""
         is_response = batch.is_canvas & (batch.offset < batch.spread(length))
-        block, now = batch.offset // self.block_size, batch.spread(active)
+        block, now = batch.offset // batch.block_size, batch.spread(active)
         is_active = is_response & (block == now)
         is_dirty_prefix = is_response & (block < now) & bernoulli(draws, "prefix", batch, self.prefix_noise)
         is_suffix = batch.is_canvas & (block > now)
@@ -85,7 +86,7 @@ class ActiveBlocks(Scope):
 
     def _views(self, batch: Batch, schedule: Schedule, draws: Draws, length: Int[Tensor, " E"]) -> Sequence[Region]:
         """Make a view for each block; examples without that block stand aside, and their rows are left out."""
-        blocks = torch.ceil(length / self.block_size).clamp(min=1).long()
+        blocks = torch.ceil(length / batch.block_size).clamp(min=1).long()
         views = []
         for number in range(int(blocks.max())):
             exists = blocks > number
@@ -101,15 +102,15 @@ class ActiveBlocks(Scope):
         return views
 
     def _choose_block(
-        self, draws: Draws, order: Int[Tensor, " E"], length: Int[Tensor, " E"]
+        self, draws: Draws, batch: Batch, length: Int[Tensor, " E"]
     ) -> tuple[Int[Tensor, " E"], Float[Tensor, " E"]]:
         """Return the active block of each example and 1/q of it."""
-        uniform = draws.uniform("block", order)
-        blocks = torch.ceil(length / self.block_size).clamp(min=1)
+        uniform = draws.uniform("block", batch.order)
+        blocks = torch.ceil(length / batch.block_size).clamp(min=1)
         if self.choose == "uniform":
             return (uniform * blocks).long(), blocks.double()
-        active = (uniform * length).long() // self.block_size
-        size = (length - active * self.block_size).clamp(max=self.block_size)
+        active = (uniform * length).long() // batch.block_size
+        size = (length - active * batch.block_size).clamp(max=batch.block_size)
         return active, length / size.clamp(min=1)
 
 

@@ -20,7 +20,9 @@ from unmask.types import Denoiser, Noised
 @HIDES.register("complementary")
 @part
 class ComplementaryHide(Hide):
-    """Hide a region in two views: what ``inner`` hides at rate t, and all the rest of it at max(1 - t, eps).
+    """Hide a region in two views: what ``inner`` hides at rate t, and the rest (LaViDa, arXiv 2505.16839).
+
+    The rest counts as hidden at rate max(1 - t, eps).
 
     Args:
         inner: what the first view hides: ``uniform``, ``lift`` or ``gift``.

@@ -85,7 +85,7 @@ def bernoulli(draws: Draws, name: str, batch: Batch, rate: Float[Tensor, "B L"] 
 @HIDES.register("uniform")
 @part
 class UniformHide(Hide):
-    """Hide each token with probability t."""
+    """Hide each token with probability t (LLaDA, arXiv 2502.09992)."""
 
     def choose(self, region: Region, *, model: Denoiser, draws: Draws) -> Sequence[Hidden]:
         """Toss a coin for each token."""
@@ -97,7 +97,7 @@ class UniformHide(Hide):
 @WEIGHTS.register("time")
 @part
 class TimeWeight(Weight):
-    """Weigh each hidden token by 1/t, or by 1.
+    """Weigh each hidden token by 1/t (LLaDA, arXiv 2502.09992, Eq. 5), or by 1.
 
     Args:
         when: divide by t as the ``denominator`` says (``unmask.losses``), ``always`` or ``never``.

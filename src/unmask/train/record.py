@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any
@@ -94,7 +93,7 @@ def refuse_changes(name: str, before: Mapping[str, Any], now: Mapping[str, Any])
     Raises:
         UserError: names every field that differs.
     """
-    changed = [key for key in sorted(now) if key not in IRRELEVANT and _given(now[key]) != _given(before.get(key))]
+    changed = [key for key in sorted(now) if key not in IRRELEVANT and now[key] != before.get(key)]
     if not changed:
         return
     told = [f"{key} was {_shown(before.get(key))} and is {_shown(now[key])}" for key in changed]
@@ -142,15 +141,6 @@ def _described(part: Any) -> Any:
         named = {"name": part.name} if hasattr(part, "name") else {}
         return {**named, **{f.name: _described(getattr(part, f.name)) for f in fields(part)}}
     return part
-
-
-def _given(value: Any) -> Any:
-    """Leave settings without a value out: a run that was started before they existed is the same run."""
-    if isinstance(value, Mapping):
-        return {key: _given(each) for key, each in value.items() if each is not None}
-    if isinstance(value, list):  # the members of a mixture stand here as Python writes them
-        return [re.sub(r"(, )?\b\w+=None", "", each) if isinstance(each, str) else _given(each) for each in value]
-    return value
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ from texts import ask, lay, region_of
 from toys import Hash, Uniform
 from unmask.config import InvalidConfigError, choose, part
 from unmask.errors import UserError
-from unmask.objectives import HIDES, OBJECTIVES, WEIGHTS, Hide, Lift, Vanilla, Weight
+from unmask.objectives import HIDES, OBJECTIVES, WEIGHTS, Blockwise, Hide, Lift, Vanilla, Weight
 from unmask.objectives.base import Hidden
 from unmask.objectives.cart import CartWeight
 from unmask.seeds import Draws
@@ -212,16 +212,7 @@ def test_a_record_makes_the_method_again(spec):
     assert choose(OBJECTIVES, kept) != replace(objective, eps=0.5)
 
 
-def test_runs_that_were_started_before_these_fields_are_the_same_runs():
-    """Their records lack ``hide`` and ``weight``; members of a mixture stand there as Python writes them."""
-    for spec in ({"name": "blockwise"}, {"name": "mixture", "members": ["vanilla", "blockwise"]}):
-        now = settings(choose(OBJECTIVES, spec))
-        text = json.dumps(now).replace('"hide": null, "weight": null, ', "").replace(", hide=None, weight=None", "")
-        before = json.loads(text)
-        assert before != now
-        refuse_changes("run", before, now)
-    vanilla = "Vanilla(normaliser='per_sequence', eps=0.001, stratified=True, tail='supervised')"
-    assert before["objective"]["members"][0] == vanilla
+def test_a_record_tells_methods_apart_by_their_components():
     with pytest.raises(UserError, match="objective was"):
         refuse_changes("run", settings(make("lift")), settings(make("lift", weight="cart")))
 
@@ -242,6 +233,17 @@ class Middle(Hide):
         return [Hidden(is_asked=region.is_response & is_middle, level=region.spread(region.t))]
 
 
-def test_a_component_of_ones_own_needs_no_name_in_a_registry():
-    n = ask(Vanilla(hide=Middle(), weight=CartWeight()), lay((2, 8)), t=[0.5])
+@part
+class Square(Weight):
+    """Weigh each hidden token by t^2."""
+
+    def weigh(self, region, hidden, *, by_t):
+        return (hidden.level[hidden.is_asked] ** 2).float()
+
+
+def test_a_component_of_ones_own_is_one_class_and_needs_no_name_in_a_registry():
+    n = ask(Vanilla(hide=Middle(), weight=Square(), eps=1e-12), lay((2, 8)), t=[0.5])
     assert n.at.tolist() == [[0, 6]]
+    assert n.weight.tolist() == pytest.approx([0.5**2 / 8])
+    n = ask(Blockwise(hide=Middle(), weight=Square(), block_size=8, eps=1e-12), lay((2, 8), block=8), t=[0.5])
+    assert n.weight.tolist() == pytest.approx([0.5**2])
