@@ -11,7 +11,7 @@ Two more questions have one answer today. What stands at a hidden column (*fill*
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int
@@ -205,6 +205,7 @@ class Hide(ABC):
         """Return what is hidden; several choices are several views of the region, which share its weight."""
 
 
+@runtime_checkable
 class Supervise(Protocol):
     """Which positions count beside the hidden ones."""
 

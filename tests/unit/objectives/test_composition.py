@@ -1,10 +1,13 @@
 """Methods put together of components: what they give, what is refused, and how they are written down."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from knowing import Known
 from texts import ask, lay, region_of
 
@@ -132,6 +135,14 @@ def test_the_mean_over_an_example_counts_what_the_approximation_keeps():
         n = objective.noise(BATCH, model=Uniform(), draws=Draws(seed=1), progress=0.0)
         losses.append(float(objective.loss(Uniform().score(n.query, n.at, n.targets), n)))
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_the_recipe_lines_of_the_docs_are_valid():
+    page = Path(__file__).parents[3] / "docs/methods.md"
+    lines = re.findall(r"^\| `(\{name: .*\})` \|", page.read_text(), flags=re.MULTILINE)
+    assert len(lines) >= 5
+    for line in lines:
+        choose(OBJECTIVES, yaml.safe_load(line))
 
 
 REFUSED = {
