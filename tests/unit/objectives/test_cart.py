@@ -6,7 +6,7 @@ from texts import M, ask, lay
 
 from toys import Hash
 from unmask.objectives import Blockwise, Cart, Complementary
-from unmask.objectives.cart import NEGLIGIBLE
+from unmask.objectives.cart import NEGLIGIBLE, CartWeight
 
 EPS = 1e-12
 
@@ -72,7 +72,7 @@ def test_equals_the_dense_sum_over_its_own_document(p, packed):
 
 def test_cutting_the_kernel_off_is_below_rounding():
     """All that is cut off on one side weighs half of (1 - p)^reach."""
-    reach = len(Cart(p=0.1)._kernel(1000)) // 2
+    reach = len(CartWeight(p=0.1)._kernel(1000)) // 2
     assert reach < 300
     assert 0.9**reach <= NEGLIGIBLE < 0.9 ** (reach - 1)
 
