@@ -24,12 +24,12 @@ Normaliser = Literal["per_sequence", "per_token", "per_row", "fixed_length", "pe
 
 
 def divides_by_t(normaliser: Normaliser) -> bool:
-    """Say whether the tokens' weights carry 1/t; the ``per_masked`` pair divides by the masked tokens instead."""
+    """Return whether the tokens' weights carry 1/t; the ``per_masked`` pair divides by the masked tokens instead."""
     return not normaliser.startswith("per_masked")
 
 
 def unit(normaliser: Normaliser) -> str:
-    """Say what the denominator counts; losses that count different things cannot be mixed."""
+    """Return what the denominator counts; losses that count different things cannot be mixed."""
     counted = {"per_token": "response tokens", "per_masked": "masked tokens", "fixed_length": "columns"}
     return counted.get(normaliser, "examples")
 

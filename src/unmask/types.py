@@ -67,7 +67,7 @@ class Noised:
     notes: Float[Tensor, "K F"] | None = None
 
     def only(self, index: Bool[Tensor, " K"]) -> "Noised":
-        """Keep some of the asked positions."""
+        """Return the question about some of the asked positions."""
         by_position = ("at", "targets", "weight", "example", "noise_level", "group")
         kept: dict[str, Any] = {name: getattr(self, name)[index] for name in by_position}
         for name in ("part", "notes"):
@@ -95,7 +95,7 @@ class Scored:
     reliability: Float[Tensor, " K"] | None = None
 
     def only(self, index: Bool[Tensor, " K"]) -> "Scored":
-        """Keep some of the asked positions."""
+        """Return the answers at some of the asked positions."""
         answers = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{name: answer[index] for name, answer in answers.items() if answer is not None})
 
@@ -214,7 +214,7 @@ class Objective(Protocol):
         ...
 
     def refuses(self, traits: Traits) -> str | None:
-        """Say why a model cannot be trained by this, or None."""
+        """Return why a model cannot be trained by this, or None."""
         ...
 
     def scheduled(self, progress: float) -> Mapping[str, float]:

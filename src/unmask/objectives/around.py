@@ -40,37 +40,37 @@ class Around(WeightedLikelihood):
 
     @property
     def block_size(self) -> int | None:
-        """The inner method's."""
+        """Block size that the inner method trains for."""
         return self.inner.block_size
 
     @property
     def attention(self) -> Attention | None:
-        """The inner method's."""
+        """How a model trained by the inner method attends in plain text."""
         return self.inner.attention
 
     @property
     def denominator(self) -> Normaliser:
-        """The inner method's."""
+        """Name of the normaliser that divides the inner method's loss."""
         return self.inner.denominator
 
     @property
     def want(self) -> tuple[Want, ...]:
-        """What the inner method wants."""
+        """What the inner method's loss needs beyond the likelihoods."""
         return self.inner.want
 
     @property
     def heads(self) -> Mapping[str, HeadSettings]:
-        """The inner method's."""
+        """Heads that the inner method needs, by name."""
         return self.inner.heads
 
     def refuses(self, traits: Traits) -> str | None:
-        """What the inner method refuses."""
+        """Return why the inner method cannot train such a model, or None."""
         return self.inner.refuses(traits)
 
     def scheduled(self, progress: float) -> Mapping[str, float]:
-        """The inner method's schedule."""
+        """Return the inner method's settings that change over the run."""
         return self.inner.scheduled(progress)
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
-        """The inner method's loss."""
+        """Return the inner method's loss."""
         return self.inner.loss(scored, noised)

@@ -99,11 +99,11 @@ class Region:
         return self.schedule.levels(self.u)
 
     def spread(self, values: Tensor) -> Tensor:
-        """Give every column the value of its group (columns of no group get that of group 0: leave them out)."""
+        """Return the value of its group for every column (of group 0 for columns of no group: leave them out)."""
         return values[self.group.clamp(min=0)]
 
     def only(self, rows: Int[Tensor, " R"]) -> "Region":
-        """Keep some rows; groups keep their numbers."""
+        """Return the region without the other rows; groups keep their numbers."""
         by_column = {name: getattr(self, name)[rows] for name in ("is_response", "is_hidden", "settled", "group")}
         return replace(self, batch=self.batch.rows(rows), **by_column)
 
@@ -308,22 +308,22 @@ class WeightedLikelihood:
 
     @property
     def want(self) -> tuple[Want, ...]:
-        """Nothing beyond the likelihoods."""
+        """What ``loss`` needs beyond the likelihoods: nothing."""
         return ()
 
     @property
     def block_size(self) -> int | None:
-        """No grid of its own: the canvas is cut by the decoder's."""
+        """Block size that the method trains for: none, the canvas is cut by the decoder's."""
         return None
 
     @property
     def attention(self) -> Attention | None:
-        """Whatever the model has."""
+        """How a trained model attends in plain text: as it did before."""
         return None
 
     @property
     def heads(self) -> Mapping[str, HeadSettings]:
-        """No heads."""
+        """Heads that the model must have: none."""
         return {}
 
     @property
@@ -332,20 +332,20 @@ class WeightedLikelihood:
         return "per_sequence"
 
     def refuses(self, traits: Traits) -> str | None:
-        """Any model will do."""
+        """Return why such a model cannot be trained by this: None, any can."""
         del traits
         return None
 
     def scheduled(self, progress: float) -> Mapping[str, float]:
-        """Nothing changes over the run."""
+        """Return the settings that change over the run: none."""
         del progress
         return {}
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
-        """Turn clean text into a question."""
+        """Return what the model reads of clean text, which positions it predicts, and what each is worth."""
         del batch, model, draws, progress
         raise TypeError(f"{type(self).__name__} brings no noise()")
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
-        """Sum weight * nll: 0 with a usable graph where nothing is asked."""
+        """Return the sum of weight * nll: 0 with a usable graph where nothing is asked."""
         return (noised.weight * scored.nll).sum()

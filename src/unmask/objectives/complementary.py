@@ -36,7 +36,7 @@ class ComplementaryHide(Hide):
 
     @property
     def weight(self) -> Weight:
-        """The inner one's."""
+        """What goes with the first view's choice."""
         return self.inner.weight
 
     def refuses(self, whole: Composition) -> str | None:
@@ -49,7 +49,7 @@ class ComplementaryHide(Hide):
         return self.inner.refuses(whole)
 
     def choose(self, region: Region, *, model: Denoiser, draws: Draws) -> Sequence[Hidden]:
-        """Return both views."""
+        """Return what is hidden in the first view, and in the second."""
         (first,) = self.inner.choose(region, model=model, draws=draws)
         t = (1 - first.level).clamp(min=region.schedule.eps)
         return [first, Hidden(is_asked=region.is_response & ~first.is_asked, level=t)]
@@ -82,5 +82,5 @@ class Complementary(Around):
         return replace(one_view, hide=ComplementaryHide(inner=one_view.hide))
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
-        """Ask about both views of every region."""
+        """Return the question about both views of every region."""
         return self.composition.noise(batch, model=model, draws=draws, progress=progress)

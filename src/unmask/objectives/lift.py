@@ -37,7 +37,7 @@ class LiftSettings:
 
 @part
 class LateWeight(Weight):
-    """Keep, of the whole superset, what the forward that trains it selects (LIFT's approximation).
+    """Weigh, of the whole superset, what the forward that trains it selects (LIFT's approximation).
 
     Args:
         time_weight: divide by t where the denominator wants it.
@@ -218,7 +218,7 @@ def _keep(
     share: Float64[Tensor, " G"],
     mode: Float64[Tensor, " G"],
 ) -> Bool[Tensor, " K"]:
-    """Keep in each group the window of round(share * candidates) tokens that its mode points to.
+    """Select in each group the window of round(share * candidates) tokens that its mode points to.
 
     Ranks run from the surest down; ties go to the earlier token. The easiest window starts at rank 0, the hardest ends
     at the last rank; a random one is the first of a random ranking.

@@ -91,7 +91,7 @@ class Mixture(WeightedLikelihood):
 
     @property
     def heads(self) -> Mapping[str, HeadSettings]:
-        """The members' heads."""
+        """Heads that some member needs, by name."""
         return {name: spec for m in self.members for name, spec in m.heads.items()}
 
     @property
@@ -105,11 +105,11 @@ class Mixture(WeightedLikelihood):
         return next((reason for reason in reasons if reason), None)
 
     def scheduled(self, progress: float) -> Mapping[str, float]:
-        """The members' schedules."""
+        """Return the members' settings that change over the run, as member_setting."""
         return {f"{m.name}_{key}": value for m in self.members for key, value in m.scheduled(progress).items()}
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
-        """Let each member ask about its own examples."""
+        """Return the members' questions, each about its own examples."""
         # The order as second key, whose step is not that of the noise levels: in step with them, each method would only
         # ever see some of them.
         keys = (torch.zeros_like(batch.order), batch.order)
@@ -126,7 +126,7 @@ class Mixture(WeightedLikelihood):
         return stack(questions)
 
     def _claim(self, noised: Noised, number: int, mine: Int[Tensor, " E2"]) -> Noised:
-        """Give a member's question the batch's own numbering of examples, and mark it as the member's."""
+        """Return a member's question with the batch's own numbering of examples, marked as the member's."""
         kind = torch.zeros_like(noised.example) if noised.part is None else noised.part
         columns = noised.query.columns
         segment = torch.where(columns.segment == PAD, PAD, mine[columns.segment.clamp(min=0)])
@@ -134,7 +134,7 @@ class Mixture(WeightedLikelihood):
         return replace(noised, query=query, example=mine[noised.example], part=kind * len(self.members) + number)
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
-        """Let each member sum its own."""
+        """Return the sum of the members' losses, each on its own positions."""
         if noised.part is None:
             raise TypeError("these answers are not to a mixture's questions")
         total = super().loss(scored, noised) * 0

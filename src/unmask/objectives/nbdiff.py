@@ -21,7 +21,7 @@ CONTEXT_CAUSAL = ContextCausal()
 
 @dataclass(frozen=True, kw_only=True)
 class NextTokens:
-    """Ask about every response token in the clean stream, too, from the state before it.
+    """Predict every response token in the clean stream, too, from the state before it.
 
     Args:
         weight: of each next token's loss.
@@ -131,7 +131,7 @@ class NBDiff(InStreams):
         return self.first_block << int(passed * doublings)
 
     def scheduled(self, progress: float) -> Mapping[str, float]:
-        """The block size."""
+        """Return the block size that is due, as ``block_size``."""
         return {"block_size": self.block_size_at(progress)}
 
 

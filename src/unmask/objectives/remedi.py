@@ -104,7 +104,7 @@ class Remedi(Masking):
 
     @property
     def heads(self) -> Mapping[str, HeadSettings]:
-        """The confidence stream."""
+        """The confidence stream, as ``confidence``."""
         return {"confidence": {"taps": self.taps, "lr": self.head_lr}}
 
     def compose(self) -> Composition:

@@ -50,7 +50,7 @@ class SoftMasked(Around):
         return {**self.inner.heads, "soft_mask": {"top_k": self.top_k, "lr": self.head_lr, "scale": self.first_scale}}
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
-        """Let the inner method hide, then blend at what it asks."""
+        """Return the inner method's question with blends at the hidden positions that it asks about."""
         noised = self.inner.noise(batch, model=model, draws=draws, progress=progress)
         if "soft_mask" not in model.heads:
             return noised  # before the head is attached the masks are hard

@@ -163,7 +163,7 @@ class Streams(Scope):
 
 
 def refuse_streams(name: str, traits: Traits) -> str | None:
-    """Say why a model cannot read rows in which positions repeat, or None."""
+    """Return why a model cannot read rows in which positions repeat, or None."""
     if traits.takes_positions:
         return None
     return (

@@ -11,8 +11,8 @@ class Vanilla(Masking):
     """Hide each answer token with probability t; weigh its loss by 1/t (LLaDA, arXiv 2502.09992, Eq. 5).
 
     t ~ U(eps, 1) per example; m_i ~ Bernoulli(t) on the response, never on the prompt;
-    loss = sum over masked i of CE_i / t, divided as ``normaliser`` says. These are the components that every ``Masking``
-    has unless it says otherwise: ``Response``, ``UniformHide``, ``Weight``, ``Schedule``, ``Reduce``.
+    loss = sum over masked i of CE_i / t, divided as ``normaliser`` says. These are the components of every ``Masking``
+    that says nothing else: ``Response``, ``UniformHide``, ``Weight``, ``Schedule``, ``Reduce``.
 
     Args:
         normaliser: the denominator, by the names of ``unmask.losses``.

@@ -148,5 +148,5 @@ class Wsd(InStreams):
         return sizes[min(int(passed * len(sizes)), len(sizes) - 1)]
 
     def scheduled(self, progress: float) -> Mapping[str, float]:
-        """The block size."""
+        """Return the block size that is due, as ``block_size``; 0 is the whole response."""
         return {"block_size": self.block_size_at(progress)}
