@@ -1,6 +1,6 @@
 """Training methods, one a file. Each answers: given clean text, what does the model read, what is each answer worth?"""
 
-from unmask.objectives.base import OBJECTIVES, WeightedLikelihood
+from unmask.objectives.base import OBJECTIVES, WeightedLikelihood, sized
 from unmask.objectives.block_diffusion import BlockDiffusion
 from unmask.objectives.blockwise import Blockwise
 from unmask.objectives.cart import Cart
@@ -37,4 +37,5 @@ __all__ = [
     "Vanilla",
     "WeightedLikelihood",
     "Wsd",
+    "sized",
 ]

@@ -1,6 +1,7 @@
 """What every objective shares: its registry and the default answers."""
 
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, ClassVar
 
 from jaxtyping import Bool, Float
@@ -60,6 +61,29 @@ class WeightedLikelihood:
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
         """Sum weight * nll: 0 with a usable graph where nothing is asked."""
         return (noised.weight * scored.nll).sum()
+
+
+def sized(objective: Any, block_size: int) -> Any:
+    """Return the objective with a block size wherever it, or a method inside it, leaves the size to the model.
+
+    Args:
+        objective: a method; one that does not cut the answer into blocks is returned as it is.
+        block_size: columns of a block.
+
+    Raises:
+        UserError: the method cannot have blocks of this size.
+    """
+
+    def filled(name: str, value: Any) -> Any:
+        if name == "block_size":
+            return value or block_size
+        if isinstance(value, tuple):
+            return tuple(filled("", member) for member in value)
+        return sized(value, block_size) if is_dataclass(value) else value
+
+    values = {f.name: getattr(objective, f.name) for f in fields(objective)}
+    changes = {name: new for name, value in values.items() if (new := filled(name, value)) != value}
+    return replace(objective, **changes) if changes else objective
 
 
 def bernoulli(draws: Draws, name: str, batch: Batch, rate: Float[Tensor, "B L"] | float) -> Bool[Tensor, "B L"]:

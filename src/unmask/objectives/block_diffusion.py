@@ -31,7 +31,7 @@ class BlockDiffusion(Masking):
     decodes with an exact block cache. SDAR (arXiv 2510.06303) is ``t_per: example`` with ``normaliser: per_token``.
 
     Args:
-        block_size: S.
+        block_size: S; None: the model's, else 32.
         t_per: a noise level for each ``block``, or one for all blocks of an ``example`` (SDAR, dllm).
         clip: (low, high) of t; narrow intervals lower the variance (BD3LM: .45 to .95 for blocks of 4, .3 to .8 for
             16).
@@ -49,7 +49,7 @@ class BlockDiffusion(Masking):
 
     reads_context: ClassVar[bool] = False
 
-    block_size: Annotated[int, Field(ge=1)] = 32
+    block_size: Annotated[int, Field(ge=1)] | None = None
     t_per: Literal["block", "example"] = "block"
     clip: tuple[float, float] = (0.0, 1.0)
     redraw: Annotated[int, Field(ge=0)] = 0

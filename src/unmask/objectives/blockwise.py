@@ -1,5 +1,6 @@
 """Blockwise SFT: supervise one block, keep what comes before clean, hide what comes after."""
 
+from dataclasses import fields
 from typing import Annotated, Any, Literal
 
 import torch
@@ -12,7 +13,7 @@ from unmask.canvas import Batch
 from unmask.config import part, resolver
 from unmask.errors import UserError
 from unmask.losses import Normaliser
-from unmask.objectives.base import OBJECTIVES, bernoulli
+from unmask.objectives.base import OBJECTIVES, bernoulli, sized
 from unmask.objectives.masking import Hidden, Masking, keep_settings_outside
 from unmask.objectives.region import Region
 from unmask.objectives.streams import every_block, refuse_streams
@@ -33,7 +34,7 @@ class Blockwise(Masking):
     - ``elbo``: CE_i / (q(a) t), unbiased for the sum over blocks of the block ELBOs; divided by ``normaliser``.
 
     Args:
-        block_size: S; decode with the same.
+        block_size: S; decode with the same. None: the model's, else 32.
         blocks: ``one`` drawn block of each response, or ``all`` of them in one step, which has no factor 1/q.
         layout: how ``all`` blocks are read: as ``views`` (a row for each block: exact for every model, A times the
             tokens), or in ``two_streams`` (a clean copy and noisy blocks in one row, at most twice the tokens: exact
@@ -56,7 +57,7 @@ class Blockwise(Masking):
     lacks. The canvas replaces visible padding unless ``released``.
     """
 
-    block_size: Annotated[int, Field(ge=1)] = 32
+    block_size: Annotated[int, Field(ge=1)] | None = None
     blocks: Literal["one", "all"] = "one"
     layout: Literal["views", "two_streams"] = "views"
     choose: Literal["uniform", "length"] = "uniform"
@@ -92,7 +93,8 @@ class Blockwise(Masking):
 
     def _check_inner(self) -> None:
         inner, fits = self.inner, isinstance(self.inner, Masking)
-        if not fits or inner.block_size is not None or inner.attention is not None or inner.asks_more:
+        has_blocks = fits and any(f.name == "block_size" for f in fields(inner))
+        if not fits or has_blocks or inner.attention is not None or inner.asks_more:
             raise UserError(
                 f"inner: expected a method that chooses or weighs tokens (lift, gift, cart, papl, vanilla), found "
                 f"{getattr(self.inner, 'name', self.inner)!r}, which asks its questions itself"
@@ -132,7 +134,8 @@ class Blockwise(Masking):
 
     def regions(self, batch: Batch, *, draws: Draws, progress: float) -> list[Region]:
         """The active block of every example; or all blocks, as views or in two streams."""
-        del progress
+        if self.block_size is None:
+            return sized(self, batch.block_size).regions(batch, draws=draws, progress=progress)
         length = batch.filled_length if self.padding == "canvas" else batch.text_length
         if self.blocks == "one":
             active, inverse_q = self._choose_block(draws, batch.order, length)

@@ -34,7 +34,7 @@ class NBDiff(BlockDiffusion):
     b(s) = min(S, first * 2^floor((s - start) / growth * doublings)), from ``first_block`` to S.
 
     Args:
-        block_size: S, the last block size; decode with it.
+        block_size: S, the last block size; decode with it. None: the model's, else 32.
         first_block: the first block size; S divided by it must be a power of 2.
         grow_from: share of the run after which blocks start to grow.
         grow_until: share of the run at which they have reached S (2500 of 4000 steps in the paper).
@@ -59,7 +59,8 @@ class NBDiff(BlockDiffusion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_doubling(self.first_block, self.block_size)
+        if self.block_size is not None:
+            check_doubling(self.first_block, self.block_size)
 
     @property
     def attention(self) -> Attention | None:

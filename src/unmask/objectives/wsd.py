@@ -36,7 +36,7 @@ class Wsd(BlockDiffusion):
     those masked tokens whose most likely token is right, which sharpens what parallel decoding accepts.
 
     Args:
-        block_size: S, the last size; decode with it.
+        block_size: S, the last size; decode with it. None: the model's, else 32.
         warmup_blocks: sizes of the warm-up, growing.
         decay_blocks: sizes of the decay before S, shrinking.
         warmup: share of the run that the warm-up takes.
@@ -71,9 +71,10 @@ class Wsd(BlockDiffusion):
             raise UserError(
                 f"warmup and decay: expected shares of at most 1 together, found {self.warmup + self.decay}"
             )
-        growing, shrinking = list(self.warmup_blocks), [*self.decay_blocks, self.block_size]
+        growing, last = list(self.warmup_blocks), [] if self.block_size is None else [self.block_size]
         if min([1, *growing]) < 1 or growing != sorted(set(growing)):
             raise UserError(f"warmup_blocks: expected growing sizes of at least 1, found {growing}")
+        shrinking = [*self.decay_blocks, *last]
         if shrinking != sorted(set(shrinking), reverse=True):
             raise UserError(f"decay_blocks: expected sizes that shrink towards block_size, found {shrinking}")
 
