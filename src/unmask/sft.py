@@ -66,8 +66,9 @@ def run_recipe(
         lm = load_model(recipe.model)
         size = recipe.block_size(lm.facts.block_size)
         examples, held_out = load_examples(data, lm, block_size=size)
-        for note in examples.report.notes() if tell else ():
-            tell(note)
+        if tell is not None:
+            for note in examples.report.notes():
+                tell(note)
         return train(
             lm,
             examples,
