@@ -13,24 +13,29 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from unmask.check import check
     from unmask.decoding import Decoder
+    from unmask.defaults import Layout
     from unmask.errors import UserError
     from unmask.evaluate import evaluate
     from unmask.generate import generate, infill, stream
     from unmask.models import add_lora, from_scratch, load
-    from unmask.train import Layout, TrainRun, train
+    from unmask.sft import sft
+    from unmask.train import TrainRun, train
 
 _HOMES = {
     "Decoder": "unmask.decoding",
-    "Layout": "unmask.train",
+    "Layout": "unmask.defaults",
     "TrainRun": "unmask.train",
     "UserError": "unmask.errors",
     "add_lora": "unmask.models",
+    "check": "unmask.check",
     "evaluate": "unmask.evaluate",
     "from_scratch": "unmask.models",
     "generate": "unmask.generate",
     "infill": "unmask.generate",
     "load": "unmask.models",
+    "sft": "unmask.sft",
     "stream": "unmask.generate",
     "train": "unmask.train",
 }
@@ -40,11 +45,13 @@ __all__ = [
     "TrainRun",
     "UserError",
     "add_lora",
+    "check",
     "evaluate",
     "from_scratch",
     "generate",
     "infill",
     "load",
+    "sft",
     "stream",
     "train",
 ]
@@ -60,7 +67,10 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """Keeps ``unmask.generate`` the function: Python would put the module of that name there when it is imported."""
+    """The package, whose public functions stay in place when a module of the same name is imported.
+
+    Python makes an imported module an attribute of its package: ``unmask.generate`` would become the module.
+    """
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not (name in _HOMES and isinstance(value, ModuleType)):

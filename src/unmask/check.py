@@ -8,9 +8,13 @@ from typing import Any
 from unmask.data import difficulties, encode
 from unmask.errors import UserError
 from unmask.models.checkpoints import locate, parse_dtype, pick_device
-from unmask.recipe import DataSection, ModelSection, Recipe, build_parts, file_records, task_records
+from unmask.models.outline import Outline, outline
+from unmask.models.scratch import read_tokenizer
+from unmask.quiet import quiet
+from unmask.recipe import DataSection, ModelSection, Recipe, build_parts, file_records, read_recipe, task_records
 from unmask.sources import is_hub_name
 from unmask.train.memory import Size, check_training_room
+from unmask.train.run import announced
 from unmask.transformers_api import check_tracker
 from unmask.types import Traits
 
@@ -31,60 +35,63 @@ class Findings:
     notes: list[str] = field(default_factory=list)
 
 
-def check(values: Mapping[str, Any]) -> Findings:
-    """Check a recipe as far as that is possible without loading a model or asking the network."""
-    recipe, problems = build_parts(values)
-    found = Findings(problems=problems)
-    tokenizer, mask_id = None, None
-    for tracker in recipe.run.report_to if recipe.run is not None else ():
+def check(recipe: str | Path | Mapping[str, Any]) -> Findings:
+    """Check a recipe as far as that is possible without loading a model or asking the network.
+
+    Args:
+        recipe: a YAML file, or the sections that such a file holds.
+
+    Raises:
+        UserError: there is no such file, or it is no YAML.
+    """
+    made, problems = build_parts(read_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe)
+    found, seen = Findings(problems=list(problems)), Outline()
+    for tracker in made.run.report_to if made.run is not None else ():
         _ask(lambda tracker=tracker: check_tracker(tracker), found, "run.report_to")
-    if recipe.model is not None:
-        tokenizer, mask_id, size = _look_at_model(recipe.model, getattr(recipe.run, "objective", None), found)
-        if size is not None and recipe.run is not None and recipe.data is not None:
-            _look_at_memory(recipe, size, found)
-    if recipe.data is not None:
-        _look_at_data(recipe, tokenizer, mask_id, found)
+    if made.model is not None:
+        seen, size = _look_at_model(made.model, getattr(made.run, "objective", None), found)
+        if size is not None and made.run is not None and made.data is not None:
+            _look_at_memory(made, size, found)
+    if not problems and (fitted := _ask(lambda: made.fitted(seen.block_size), found)):
+        found.notes += announced(fitted.run.objective, seen.block_size)
+    if made.data is not None:
+        _look_at_data(made, seen, found)
     return found
 
 
-def _look_at_model(section: ModelSection, objective: Any, found: Findings) -> tuple[Any, int | None, Size | None]:
-    """Return the tokenizer, the mask token's id and the size of the model, as far as they can be told.
+def _look_at_model(section: ModelSection, objective: Any, found: Findings) -> tuple[Outline, Size | None]:
+    """Return what can be told of the model without its weights, and its size where that is known.
 
     The objective is asked about the model.
     """
     if section.device:
         _ask(lambda: pick_device(section.device), found, "model.device")
     if section.from_scratch is not None:
-        from unmask.models.scratch import read_tokenizer
-
         _ask_objective(objective, Traits(shift=bool(section.shift), attention="bidirectional"), section, found)
         tokenizer = _ask(lambda: read_tokenizer(section.tokenizer), found, "model.tokenizer")
         spec, rows = section.from_scratch, 0 if tokenizer is None else len(tokenizer)
         size = Size(weights=spec.weights(rows), hidden=spec.hidden_size, layers=spec.layers)
-        return tokenizer, getattr(tokenizer, "mask_token_id", None), size
+        return Outline(tokenizer=tokenizer, mask_id=getattr(tokenizer, "mask_token_id", None)), size
     if not section.path:
-        return None, None, None
+        return Outline(), None
     if is_hub_name(section.path):
         found.notes.append(f"model.path: no '{section.path}' here; as a name on the hub it is not looked at")
-        return None, None, None
+        return Outline(), None
     where = _ask(lambda: locate(section.path), found, "model.path")
     if where is None:
-        return None, None, None
-    from unmask.models.outline import outline
-    from unmask.quiet import quiet
-
+        return Outline(), None
     quiet()
     seen = outline(where, mask_token=section.mask_token, lora=section.lora)
     found.problems += [f"model: {problem}" for problem in seen.problems]
     _ask_objective(objective, seen.traits, section, found)
     if seen.model is None:
-        return seen.tokenizer, seen.mask_id, None
+        return seen, None
     config, first = seen.model.config.get_text_config(), next(seen.model.parameters())
     size = Size(
         weights=sum(weight.numel() for weight in seen.model.parameters()), hidden=config.hidden_size,
         layers=config.num_hidden_layers, item=(parse_dtype(section.dtype) or first.dtype).itemsize,
     )  # fmt: skip
-    return seen.tokenizer, seen.mask_id, replace(size, trained=0) if section.lora else size
+    return seen, replace(size, trained=0) if section.lora else size
 
 
 def _look_at_memory(recipe: Recipe, size: Size, found: Findings) -> None:
@@ -111,7 +118,7 @@ def _ask_objective(objective: Any, traits: Traits | None, section: ModelSection,
         found.problems.append(f"objective: {reason}")
 
 
-def _look_at_data(recipe: Recipe, tokenizer: Any, mask_id: int | None, found: Findings) -> None:
+def _look_at_data(recipe: Recipe, seen: Outline, found: Findings) -> None:
     """Read the first rows, and encode them where there is a tokenizer to do it with."""
     data = recipe.data
     # Whether examples are left beside those that are held out, only the whole file tells.
@@ -128,18 +135,16 @@ def _look_at_data(recipe: Recipe, tokenizer: Any, mask_id: int | None, found: Fi
     records = _ask(lambda: _first_rows(data, size), found)
     if records is None or any(problem.startswith("data.") for problem in found.problems):
         return
-    if tokenizer is None:  # the model section is wrong; what is broken in the rows can be told all the same
+    if seen.tokenizer is None:  # the model section is wrong; what is broken in the rows can be told all the same
         faults = [record for record in records if record.fault is not None]
         if faults and data.on_bad == "error":
             found.problems.append(f"{faults[0].place}: {faults[0].fault.detail} ({len(faults)} of {len(records)} rows)")
         return
-    objective = getattr(recipe.run, "objective", None)
-    block_size = getattr(objective, "block_size", None) or getattr(recipe.decoder, "block_size", None) or 32
     chat = data.task.chat if data.task is not None and data.chat is None else data.chat
     encoded = _ask(
         lambda: encode(
-            records, tokenizer, mask_id=mask_id, max_length=data.max_length, canvas=data.canvas, block_size=block_size,
-            chat=chat, on_bad=data.on_bad, too_long=data.too_long,
+            records, seen.tokenizer, mask_id=seen.mask_id, max_length=data.max_length, canvas=data.canvas,
+            block_size=recipe.block_size(seen.block_size), chat=chat, on_bad=data.on_bad, too_long=data.too_long,
         ),
         found,
     )  # fmt: skip

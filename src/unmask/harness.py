@@ -21,6 +21,7 @@ from unmask.canvas import Example, lay_out
 from unmask.data import Encoded, prompt_ids
 from unmask.data.templates import text_of
 from unmask.decoding import Decoder
+from unmask.defaults import resolve_block_size, resolve_canvas
 from unmask.errors import UserError
 from unmask.evaluate.api import sample_seed
 from unmask.evaluate.likelihood import Order, likelihood_bound
@@ -52,7 +53,7 @@ class UnmaskLM(TemplateLM):
         dtype: of the weights.
         max_length: longest context and answer together, tokens; longer contexts lose their beginning. Default: what
             the model's configuration says.
-        max_new_tokens: columns of the canvas where a task does not say.
+        max_new_tokens: columns of the canvas where a task does not say; default: the model's, else 256.
         seed: of samplers and draws.
         draws: of hidden tokens for each likelihood; those of one token are exact with any number.
         order: of the bound: ``any`` (LLaDA's), or by ``blocks`` as block decoding writes; default: as the model reads.
@@ -70,7 +71,7 @@ class UnmaskLM(TemplateLM):
         device: str | None = None,
         dtype: str | None = None,
         max_length: int | None = None,
-        max_new_tokens: int = 256,
+        max_new_tokens: int | None = None,
         seed: int = 0,
         draws: int = 128,
         order: Order | None = None,
@@ -92,7 +93,7 @@ class UnmaskLM(TemplateLM):
         self.decoder = {"block_size": block_size, **decoder}
         config = self.lm.stock.config.get_text_config()
         self.max_length = max_length or getattr(config, "max_position_embeddings", 2048)
-        self.max_new_tokens = max_new_tokens
+        self.max_new_tokens = resolve_canvas(given=max_new_tokens, model=self.lm.facts.canvas)
         self._device = self.lm.device
         Decoder(**self.decoder)  # a mistake in it is told before anything is read
 
@@ -227,7 +228,7 @@ class UnmaskLM(TemplateLM):
 
     def _would_write(self, pairs: Sequence[Encoded]) -> list[bool]:
         """Say which answers greedy decoding would write, one token a forward: it may end at the first that differs."""
-        size = self.decoder["block_size"] or self.lm.facts.block_size or 32
+        size = resolve_block_size(decoder=self.decoder["block_size"], model=self.lm.facts.block_size)
         whole = {"blocks": "whole"} if self.order == "any" else {"block_size": size}
         parts = Decoder(**whole, stop="never").parts(**self.lm.decoding)
         by_length = sorted(range(len(pairs)), key=lambda i: (len(pairs[i].answer), len(pairs[i].prompt)))

@@ -1,6 +1,7 @@
 """A recipe: model, data, objective, decoder and run, checked as a whole before any weight is loaded."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,12 +10,13 @@ from pydantic import BeforeValidator, Field
 from unmask.config import InvalidConfigError, choose, fill, part, resolver
 from unmask.data import CURRICULA, EncodedData, Record, encode, read
 from unmask.decoding import Decoder
+from unmask.defaults import Layout, Rows, resolve_block_size
 from unmask.errors import UserError, did_you_mean, shorten
 from unmask.foreign import check_file
 from unmask.markup import assign, read_yaml
 from unmask.models import LoadedModel, LoraSpec, ScratchSpec, add_lora, from_scratch, load
 from unmask.models.checkpoints import pick_device
-from unmask.objectives import OBJECTIVES
+from unmask.objectives import OBJECTIVES, sized
 from unmask.sources import resolve_path
 from unmask.tasks import TASKS
 from unmask.train.run import TrainRun
@@ -49,7 +51,7 @@ class ModelSection:
 
 
 @part
-class DataSection:
+class DataSection(Rows):
     """Which examples. Either ``path`` or ``task``.
 
     Args:
@@ -61,10 +63,10 @@ class DataSection:
         columns: roles of a file's columns where their names do not tell, ``{prompt: question, completion: answer}``.
         roles: of speakers whose names do not tell, ``{Arzt: assistant}``.
         chat: put prompt/completion rows into the chat template; None: if the tokenizer has one.
-        max_length: longest prompt plus answer, tokens.
-        canvas: columns of every canvas; None: fit each answer, with a drawn tail.
-        tail_blocks: longest drawn tail, blocks.
-        pack: put several examples into a row of ``max_length`` instead of padding each.
+        canvas: as in ``Rows``.
+        tail_blocks: as in ``Rows``.
+        max_length: as in ``Rows``.
+        pack: as in ``Rows``.
         on_bad: ``error`` or ``skip`` rows that cannot be used.
         too_long: ``error``, ``skip`` or ``truncate`` rows beyond ``max_length``.
         held_out: examples kept aside for the held-out loss.
@@ -79,14 +81,14 @@ class DataSection:
     columns: dict[str, str] | None = None
     roles: dict[str, str | list[str]] | None = None
     chat: bool | None = None
-    max_length: Annotated[int, Field(ge=2)] = 1024
-    canvas: Annotated[int, Field(ge=1)] | None = None
-    tail_blocks: Annotated[int, Field(ge=0)] = 2
-    pack: bool = False
     on_bad: Literal["error", "skip"] = "error"
     too_long: Literal["error", "skip", "truncate"] | None = None
     held_out: Annotated[int, Field(ge=0)] = 0
     curriculum: Annotated[Any, BeforeValidator(lambda v: v if v is None else resolver(CURRICULA)(v))] = None
+
+    def layout(self, block_size: int) -> Layout:
+        """Return the layout of the rows in blocks of a size."""
+        return Layout(block_size=block_size, **{f.name: getattr(self, f.name) for f in fields(Rows)})
 
 
 @part
@@ -98,7 +100,7 @@ class EvaluateSection:
         split: ``train`` or ``test``.
         problems: how many; None: all.
         samples: answers to each problem; several need a temperature above 0.
-        max_new_tokens: columns of the canvas.
+        max_new_tokens: columns of the canvas; None: the model's, else 256.
         batch_size: answers side by side.
         seed: of the problems and of the decoder.
     """
@@ -107,7 +109,7 @@ class EvaluateSection:
     split: Literal["train", "test"] = "test"
     problems: Annotated[int, Field(ge=1)] | None = None
     samples: Annotated[int, Field(ge=1)] = 1
-    max_new_tokens: Annotated[int, Field(ge=1)] = 256
+    max_new_tokens: Annotated[int, Field(ge=1)] | None = None
     batch_size: Annotated[int, Field(ge=1)] = 16
     seed: int = 0
 
@@ -126,6 +128,36 @@ class Recipe:
     run: Any
     evaluate: Any = None
     values: Any = None
+
+    def block_size(self, trained: int | None) -> int:
+        """Return the block size of the run: of the objective, else the decoder, else the model, else 32.
+
+        Args:
+            trained: the block size that the model was trained with, if any.
+        """
+        objective = getattr(self.run, "objective", None)  # of a recipe with mistakes, sections may be missing
+        return resolve_block_size(
+            objective=getattr(objective, "block_size", None),
+            decoder=getattr(self.decoder, "own_block_size", None),
+            model=trained,
+        )
+
+    def fitted(self, trained: int | None) -> "Recipe":
+        """Return the recipe with the block size that its objective leaves to the decoder or the model.
+
+        Args:
+            trained: the block size that the model was trained with, if any.
+
+        Raises:
+            UserError: the objective or the canvas cannot be cut into blocks of this size.
+        """
+        try:
+            objective = sized(self.run.objective, self.block_size(trained))
+        except UserError as error:
+            raise UserError(f"objective: {error}") from None
+        if problem := _canvas_problem(self.data, objective):
+            raise UserError(problem)
+        return replace(self, run=replace(self.run, objective=objective))
 
 
 def read_recipe(path: str | Path, assignments: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -223,13 +255,20 @@ def _data_problems(data: DataSection | None, objective: Any) -> list[str]:
             f"data.canvas: expected less than data.max_length={data.max_length}, found {data.canvas}; the prompt needs "
             "room too"
         )
-    size = getattr(objective, "block_size", None)
-    if data.canvas and size and data.canvas % size:
-        problems.append(
-            f"data.canvas: expected a multiple of objective.block_size={size}, found {data.canvas}; "
-            f"write {-(-data.canvas // size) * size}"
-        )
+    if problem := _canvas_problem(data, objective):
+        problems.append(problem)
     return problems
+
+
+def _canvas_problem(data: DataSection, objective: Any) -> str | None:
+    """Return why a canvas cannot be cut into the objective's blocks, or None."""
+    size = getattr(objective, "block_size", None)
+    if not data.canvas or not size or data.canvas % size == 0:
+        return None
+    return (
+        f"data.canvas: expected a multiple of objective.block_size={size}, found {data.canvas}; "
+        f"write {-(-data.canvas // size) * size}"
+    )
 
 
 def _decoder_problems(decoder: Decoder | None, objective: Any) -> list[str]:

@@ -1,15 +1,35 @@
 """A recipe to a trained model."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+from unmask.check import check
+from unmask.config import InvalidConfigError
 from unmask.models import LoadedModel
-from unmask.recipe import Recipe, load_examples, load_model
+from unmask.recipe import Recipe, build, load_examples, load_model, read_recipe
 from unmask.runlock import owned
-from unmask.train import Layout, TrainResult, train
+from unmask.train import TrainResult, train
 from unmask.train.folder import check_folder
 from unmask.train.record import refuse_changes, refuse_extension, settings_of_run
+
+
+def sft(recipe: str | Path | Mapping[str, Any], out: str | Path, **options: Any) -> TrainResult:
+    """Check a recipe, load its model, encode its data, train and save, as the command ``unmask sft`` does.
+
+    Args:
+        recipe: a YAML file, or the sections that such a file holds.
+        out: folder of the run.
+        options: see ``run_recipe``.
+
+    Raises:
+        InvalidConfigError: every problem that ``unmask.check`` finds in the recipe, its model folder and its data.
+        UserError: see ``unmask.train``.
+    """
+    values = read_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe
+    if problems := check(values).problems:
+        raise InvalidConfigError(problems)
+    return run_recipe(build(values), out, **options)
 
 
 def run_recipe(
@@ -31,28 +51,31 @@ def run_recipe(
         restart: begin again in the folder of a run that has none.
         show: draw a progress bar.
         tell: called with a line on what a user should know: rows of the data that are left out or cut short, columns
-            that matter and are not used, damaged checkpoints.
+            that matter and are not used, a block size that is not the model's, damaged checkpoints.
         evaluate: further named values of the model as it is, computed when the held-out loss is.
     """
-    out, run, data = Path(out), recipe.run, recipe.data
-    layout = Layout(canvas=data.canvas, tail_blocks=data.tail_blocks, max_length=data.max_length, pack=data.pack)
+    out, data = Path(out), recipe.data
     with owned(out, "unmask sft"):
         # train() will ask again; here it costs nothing, there minutes of loading.
         if record := check_folder(out, resume=resume, restart=restart):
-            refuse_changes(str(out), record["settings"], settings_of_run(run, layout, data.curriculum))
-            refuse_extension(str(out), record["settings"], run, data.curriculum)
+            before = record["settings"]
+            run = recipe.fitted(before.get("block_size")).run  # the model's size is not known yet
+            layout = data.layout(recipe.block_size(before.get("block_size")))
+            refuse_changes(str(out), before, settings_of_run(run, layout, data.curriculum))
+            refuse_extension(str(out), before, run, data.curriculum)
         lm = load_model(recipe.model)
-        size = run.objective.block_size or recipe.decoder.block_size or lm.facts.block_size or 32
+        size = recipe.block_size(lm.facts.block_size)
         examples, held_out = load_examples(data, lm, block_size=size)
-        for note in examples.report.notes() if tell else ():
-            tell(note)
+        if tell is not None:
+            for note in examples.report.notes():
+                tell(note)
         return train(
             lm,
             examples,
-            run,
+            recipe.fitted(lm.facts.block_size).run,
             out=out,
             held_out=held_out,
-            layout=replace(layout, block_size=size),
+            layout=data.layout(size),
             curriculum=data.curriculum,
             recipe=recipe.values,
             resume=resume,

@@ -94,7 +94,7 @@ FIELDS = {
     "run.objective=lift": "run.objective: stands beside run, not in it; write 'objective: …' at the top level",
     "run=fast": "run: expected fields, found 'fast'; its fields are objective, steps",
     "rum.steps=3": "rum: unknown section; did you mean 'run'?",
-    "objective.block_size=0": "objective.block_size: expected at least 1, found 0; the default is 32",
+    "objective.block_size=0": "objective.block_size: expected at least 1, found 0",
     "objective.rho=1": "objective.rho: unknown key; known: block_size, blocks",
     "objective=blokwise": "objective: unknown objective 'blokwise'; did you mean 'blockwise'?",
     "objective=7": "objective: expected a name, found 7; known: block_diffusion, blockwise",
@@ -267,7 +267,7 @@ def test_folders_that_cannot_be_written(refused, recipe, models, tmp_path):
 
 
 OPTIONS = {
-    ("--max-new-tokens", "-5"): "--max-new-tokens: expected at least 1, found -5; the default is 256",
+    ("--max-new-tokens", "-5"): "--max-new-tokens: expected at least 1, found -5; the default is the model's, or 256",
     ("--block-size", "0"): "--block-size: expected at least 1, found 0",
     ("--block-size", "wide"): "invalid value for '--block-size': ",
     ("--steps", "0"): "--steps: expected at least 1, found 0",

@@ -138,14 +138,14 @@ def test_what_cannot_fit_and_what_says_it_twice():
 
 
 def test_the_command_line_takes_a_pattern_a_schema_or_its_file(tmp_path):
-    common = {"block_size": None, "threshold": None, "temperature": None, "max_new_tokens": 8}
+    chosen = {"block_size": None, "threshold": None, "temperature": None, "max_new_tokens": 8}
     path = tmp_path / "person.json"
     path.write_text(json.dumps(PERSON))
     for text in (json.dumps(PERSON), str(path)):
-        assert decoder_of(**common, json_schema=text).constraint == JsonSchema(json_schema=PERSON)
-    assert decoder_of(**common, regex="a: b").constraint == Regex(pattern="a: b")  # not read as YAML
-    assert decoder_of(**common).parts().constraint == Free()
+        assert decoder_of(chosen, json_schema=text).constraint == JsonSchema(json_schema=PERSON)
+    assert decoder_of(chosen, regex="a: b").constraint == Regex(pattern="a: b")  # not read as YAML
+    assert decoder_of(chosen).parts().constraint == Free()
     with pytest.raises(UserError, match="regex: expected a pattern"):
-        decoder_of(**common, regex="a(")
+        decoder_of(chosen, regex="a(")
     with pytest.raises(UserError, match="--json-schema: expected a JSON object or a file with one, found 'x.json'"):
-        decoder_of(**common, json_schema="x.json")
+        decoder_of(chosen, json_schema="x.json")

@@ -20,6 +20,7 @@ from unmask.attention import BlockCausal  # noqa: E402
 from unmask.config import choose  # noqa: E402
 from unmask.data import Collator, Encoded  # noqa: E402
 from unmask.decoding import Decoder, decode, measure_drift  # noqa: E402
+from unmask.defaults import Layout
 from unmask.evaluate.likelihood import likelihoods  # noqa: E402
 from unmask.generate import generate, infill  # noqa: E402
 from unmask.models import ScratchSpec, from_scratch  # noqa: E402
@@ -155,7 +156,9 @@ def test_likelihoods(attention):
 def test_analyses():
     def work(device):
         lm, draws = model(device=device), Draws(seed=0)
-        collator = Collator(block_size=4, filler_id=lm.filler_id, tail_blocks=1, draws=draws, max_length=64)
+        collator = Collator(
+            layout=Layout(block_size=4, tail_blocks=1, max_length=64), filler_id=lm.filler_id, draws=draws
+        )
         made = learnability(lm, TEXTS, collator, Study(passes=1, batch_size=2)).rows()
         apart = mismatch(lm, TEXTS, collator, passes=1, batch_size=2).rows()
         loss = held_out_loss(lm, make("blockwise"), TEXTS, collator, batch_size=2)

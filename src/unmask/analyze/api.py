@@ -10,6 +10,7 @@ from unmask.analyze.learnability import Learnability, learnability
 from unmask.analyze.mismatch import Mismatch, mismatch, mismatch_rows
 from unmask.analyze.study import Study
 from unmask.data import Collator, Encoded
+from unmask.defaults import Layout
 from unmask.errors import UserError
 from unmask.models import LoadedModel
 from unmask.seeds import Draws
@@ -124,9 +125,8 @@ def analyze(
     tables, contexts, tokens = [], [], []
     for subject in subjects:
         lm, examples = subject.lm, subject.examples
-        collator = Collator(
-            block_size=block_size, filler_id=lm.filler_id, canvas=canvas, draws=Draws(seed=study.seed)
-        )  # fmt: skip
+        layout = Layout(block_size=block_size, canvas=canvas, tail_blocks=0)
+        collator = Collator(layout=layout, filler_id=lm.filler_id, draws=Draws(seed=study.seed))
         tables.append(learnability(lm, examples, collator, study, name=subject.name, on_rows=advance))
         tokens += tables[-1].tokens(lambda token, lm=lm: spell(lm, token), most_tokens)
         if with_mismatch:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unmask.cli.options import BlockSize, Device, Json, Model, Seed
+from unmask.cli.options import BlockSize, Canvas, Device, Json, MaxLength, Model, Seed
 from unmask.cli.rows import Data, read_rows
 from unmask.errors import UserError
 
@@ -25,10 +25,8 @@ def analyze(
     ratios: Ratios = None,
     bins: Annotated[int, typer.Option(help="Bins of tokens by frequency.")] = 5,
     block_size: BlockSize = None,
-    canvas: Annotated[
-        int | None, typer.Option(min=1, help="Columns of every canvas (default: fits the answer).")
-    ] = None,
-    max_length: Annotated[int, typer.Option(min=2, help="Longest prompt plus answer, tokens.")] = 1024,
+    canvas: Canvas = None,
+    max_length: MaxLength = 1024,
     limit: Annotated[int | None, typer.Option(min=1, help="Rows (default: all of a file, 400 made ones).")] = None,
     split: Annotated[str, typer.Option(help="Of a hub data set or a task.")] = "train",
     passes: Annotated[int, typer.Option(help="Draws of the noise for each example.")] = 4,
@@ -95,9 +93,10 @@ def _open(
     from unmask.cli.opening import open_model
     from unmask.cli.present import say
     from unmask.data import encode
+    from unmask.defaults import resolve_block_size
 
     loaded = [open_model(name, device=device) for name in names]
-    size = block_size or loaded[0].facts.block_size or 32
+    size = resolve_block_size(decoder=block_size, model=loaded[0].facts.block_size)
     subjects = []
     for name, lm in zip(_apart(names), loaded, strict=True):
         encoded = encode(

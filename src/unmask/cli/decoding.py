@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from unmask.defaults import CANVAS
 from unmask.errors import UserError, shorten
 from unmask.foreign import read_text
 from unmask.sources import resolve_path
@@ -15,21 +16,21 @@ SHORTCUTS = {"selection": "threshold", "proposal": "temperature"}  # a part, and
 
 
 def decoder_of(
+    chosen: Mapping[str, Any],
     *,
-    block_size: int | None,
-    steps: int | None = None,
-    threshold: float | None,
-    temperature: float | None,
-    max_new_tokens: int,
     whole: bool = False,
     preset: Mapping[str, Any] | None = None,
     regex: str | None = None,
     json_schema: str | None = None,
-    **parts: str | None,
 ) -> Any:
-    """Make a decoder of the options, before a model is loaded; they outrank the fields of a ``preset``.
+    """Return the decoder that the options describe, before a model is loaded.
 
-    ``parts``: selection, blocks, proposal, revision, view, cache and search, each a name or YAML.
+    Args:
+        chosen: what ``unmask.cli.options.decodes`` gives a command; components are names or YAML.
+        whole: decode without blocks.
+        preset: fields of a decoder, which the options outrank.
+        regex: a pattern that the answer must match.
+        json_schema: a schema that the answer must follow, or a file with one.
 
     Raises:
         UserError: an option that no model could be decoded with.
@@ -38,15 +39,17 @@ def decoder_of(
     from unmask.decoding import Decoder
     from unmask.markup import read_value
 
-    if max_new_tokens < 1:
-        raise UserError(f"--max-new-tokens: expected at least 1, found {max_new_tokens}; the default is 256")
-    if whole and block_size is not None:
+    fields = {name: value for name, value in chosen.items() if value is not None}
+    canvas = fields.pop("max_new_tokens", 1)
+    if canvas < 1:
+        raise UserError(
+            f"--max-new-tokens: expected at least 1, found {canvas}; the default is the model's, or {CANVAS}"
+        )
+    if whole and "block_size" in fields:
         raise UserError("--full-canvas: decodes without blocks; leave out --block-size, or leave out --full-canvas")
-    if whole and parts.get("blocks") is not None:
+    if whole and "blocks" in fields:
         raise UserError("--full-canvas: says how the canvas is cut; leave out --blocks, or leave out --full-canvas")
-    given = {"block_size": block_size, "steps": steps, "threshold": threshold, "temperature": temperature}
-    fields = {name: value for name, value in given.items() if value is not None}
-    fields |= {name: read_value(text, f"--{name}") for name, text in parts.items() if text is not None}
+    fields |= {name: read_value(text, f"--{name}") for name, text in fields.items() if isinstance(text, str)}
     if regex is not None or json_schema is not None:
         fields["constraint"] = _constraint(regex, json_schema)
     outranked = {SHORTCUTS[name] for name in fields if name in SHORTCUTS}
@@ -82,15 +85,18 @@ def _as_option(problem: str) -> str:
     return f"--{field.replace('_', '-')}{problem[len(field) :]}"
 
 
-def check_decoder(decoder: Any, lm: Any, max_new_tokens: int | None) -> None:
+def check_decoder(decoder: Any, lm: Any, canvas: int | None) -> None:
     """Refuse steps that do not divide into the blocks of a canvas, and warn of blocks that the model was not made for.
 
-    ``max_new_tokens``: None where the length of the canvas is not known yet.
+    Args:
+        decoder: how the canvas is filled.
+        lm: the model.
+        canvas: its columns; None where they are not known yet.
     """
     trained = lm.facts.block_size
     parts = decoder.parts(trained_block_size=trained)
-    if max_new_tokens is not None:
-        parts.steps_per_block(max_new_tokens)
+    if canvas is not None:
+        parts.steps_per_block(canvas)
     if trained and decoder.block_size and decoder.block_size > trained:
         typer.echo(
             f"warning: block size {decoder.block_size} is larger than the {trained} that the model was trained with; "

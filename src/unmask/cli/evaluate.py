@@ -1,5 +1,6 @@
 """``unmask eval``."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,20 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unmask.cli.options import (
-    Blocks,
-    BlockSize,
-    Cache,
-    Device,
-    Json,
-    Proposal,
-    Revision,
-    Search,
-    Selection,
-    Steps,
-    Threshold,
-    View,
-)
+from unmask.cli.options import Device, Json, decodes
 
 if TYPE_CHECKING:
     from unmask.recipe import EvaluateSection
@@ -39,6 +27,7 @@ class _Plan:
     kept: dict[str, Any] | None = None
 
 
+@decodes
 def evaluate(
     context: typer.Context,
     model: Annotated[
@@ -56,18 +45,8 @@ def evaluate(
     samples: Annotated[
         int | None, typer.Option(min=1, help="Answers to each problem, for avg@k and pass@k; needs a temperature.")
     ] = None,
-    max_new_tokens: Annotated[int | None, typer.Option(help="Columns of the canvas (default: 256).")] = None,
-    block_size: BlockSize = None,
-    steps: Steps = None,
-    threshold: Threshold = None,
-    temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
-    selection: Selection = None,
-    blocks: Blocks = None,
-    proposal: Proposal = None,
-    revision: Revision = None,
-    view: View = None,
-    cache: Cache = None,
-    search: Search = None,
+    *,
+    chosen: Mapping[str, Any],
     full_canvas: Annotated[bool, typer.Option("--full-canvas", help="Decode without blocks.")] = False,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Answers side by side (default: 16).")] = None,
     out: Annotated[Path | None, typer.Option(help="New folder for run.json and answers.jsonl.")] = None,
@@ -91,17 +70,11 @@ def evaluate(
         return
     if model is None:
         raise _mistake("expected a model, found none; write unmask eval MODEL --task gsm8k, or --repeat run.json")
-    chosen = (task, split, problems, samples, max_new_tokens, batch_size, seed)
-    names = ("task", "split", "problems", "samples", "max_new_tokens", "batch_size", "seed")
-    judged, preset = _judged(recipe, dict(zip(names, chosen, strict=True)))
     from unmask.cli.decoding import decoder_of
 
-    decoder = decoder_of(
-        block_size=block_size, steps=steps, threshold=threshold, temperature=temperature,
-        max_new_tokens=judged.max_new_tokens, whole=full_canvas, preset=preset, selection=selection, blocks=blocks,
-        proposal=proposal, revision=revision, view=view, cache=cache,
-        search=search,
-    )  # fmt: skip
+    given = {"task": task, "split": split, "problems": problems, "samples": samples, "batch_size": batch_size}
+    judged, preset = _judged(recipe, {**given, "max_new_tokens": chosen["max_new_tokens"], "seed": seed})
+    decoder = decoder_of(chosen, whole=full_canvas, preset=preset)
     _run(_Plan(model=model, judged=judged, decoder=decoder), out=out, resume=resume, device=device, json=json)
 
 
@@ -173,6 +146,7 @@ def _answered(plan: _Plan, *, out: Path | None, resume: bool, device: str | None
     from unmask.cli.decoding import check_decoder
     from unmask.cli.opening import open_model
     from unmask.cli.present import progress
+    from unmask.defaults import resolve_canvas
     from unmask.evaluate import compare, open_journal, processes, settings_of
     from unmask.evaluate import evaluate as run
     from unmask.evaluate.record import made_with
@@ -181,8 +155,9 @@ def _answered(plan: _Plan, *, out: Path | None, resume: bool, device: str | None
     judged, task = plan.judged, plan.judged.task
     asked = task.problems(judged.split, judged.problems or task.default_problems, judged.seed)
     lm = open_model(plan.model, device=device)
-    check_decoder(plan.decoder, lm, judged.max_new_tokens)
-    numbers = {"max_new_tokens": judged.max_new_tokens, "samples": judged.samples, "seed": judged.seed}
+    canvas = resolve_canvas(given=judged.max_new_tokens, model=lm.facts.canvas)
+    check_decoder(plan.decoder, lm, canvas)
+    numbers = {"max_new_tokens": canvas, "samples": judged.samples, "seed": judged.seed}
     settings = settings_of(
         lm, task, asked, decoder=plan.decoder, model=plan.model, split=judged.split, size=judged.problems,
         batch_size=judged.batch_size, **numbers,

@@ -1,7 +1,7 @@
 """``unmask generate``."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,30 +9,21 @@ import typer
 
 from unmask.cli.options import (
     BlankTokens,
-    Blocks,
-    BlockSize,
-    Cache,
     Compile,
     Device,
     Json,
     JsonSchema,
     Model,
-    Proposal,
     Regex,
-    Revision,
     SaveTrace,
-    Search,
     Seed,
-    Selection,
-    Steps,
     Stop,
-    Temperature,
-    Threshold,
-    View,
+    decodes,
 )
 from unmask.errors import UserError, not_utf8
 
 
+@decodes
 def generate(
     model: Model,
     prompt: Annotated[
@@ -42,20 +33,10 @@ def generate(
         list[str] | None, typer.Option(help="A text with blanks to fill, 'a ___ b'; may be given several times.")
     ] = None,
     blank_tokens: BlankTokens = None,
-    max_new_tokens: Annotated[int | None, typer.Option(help="Columns of the canvas (default: 256).")] = None,
+    *,
+    chosen: Mapping[str, Any],
     n: Annotated[int, typer.Option("--n", help="Samples of each prompt; needs a temperature.")] = 1,
     stop: Stop = None,
-    block_size: BlockSize = None,
-    steps: Steps = None,
-    threshold: Threshold = None,
-    temperature: Temperature = 0.0,
-    selection: Selection = None,
-    blocks: Blocks = None,
-    proposal: Proposal = None,
-    revision: Revision = None,
-    view: View = None,
-    cache: Cache = None,
-    search: Search = None,
     regex: Regex = None,
     json_schema: JsonSchema = None,
     raw: Annotated[bool, typer.Option("--raw", help="Do not put prompts into the chat template.")] = False,
@@ -69,20 +50,17 @@ def generate(
     """Answer prompts or fill blanks, block by block."""
     from unmask.cli.decoding import check_decoder, decoder_of
     from unmask.cli.opening import open_model
+    from unmask.defaults import resolve_canvas
 
     if infill:
-        _check_infill({"--prompt": prompt, "--max-new-tokens": max_new_tokens, "--stop": stop, "--raw": raw})
+        _check_infill({"--prompt": prompt, "--max-new-tokens": chosen["max_new_tokens"], "--stop": stop, "--raw": raw})
     texts = _texts(infill or prompt, blank_tokens=blank_tokens if not infill else None)
     if live and (json or len(texts) > 1 or n > 1):
         raise UserError("--live: expected one --prompt or --infill, --n 1 and no --json; leave one out")
     _check_new(save_trace)
-    canvas = 256 if max_new_tokens is None else max_new_tokens
-    decoder = decoder_of(
-        block_size=block_size, steps=steps, threshold=threshold, temperature=temperature, max_new_tokens=canvas,
-        selection=selection, blocks=blocks, proposal=proposal, revision=revision, view=view, cache=cache,
-        search=search, regex=regex, json_schema=json_schema,
-    )  # fmt: skip
+    decoder = decoder_of(chosen, regex=regex, json_schema=json_schema)
     lm = open_model(model, device=device)
+    canvas = resolve_canvas(given=chosen["max_new_tokens"], model=lm.facts.canvas)
     check_decoder(decoder, lm, None if infill else canvas)
     through = _through(lm, decoder, title=texts[0] if live else None, path=save_trace, seed=seed)
     options = {"decoder": decoder, "seed": seed, "n": n, "compile": compile, "through": through}

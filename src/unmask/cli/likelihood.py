@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unmask.cli.options import BlockSize, Device, Json, Model, Seed
+from unmask.cli.options import BlockSize, Canvas, Device, Json, MaxLength, Model, Seed
 from unmask.cli.rows import Data, read_rows
 
 
@@ -14,10 +14,8 @@ def likelihood(
     data: Data,
     draws: Annotated[int, typer.Option(min=1, help="Draws of hidden tokens for each answer, or block.")] = 128,
     block_size: BlockSize = None,
-    canvas: Annotated[
-        int | None, typer.Option(min=1, help="Columns of every canvas (default: the answer's, which tells its length).")
-    ] = None,
-    max_length: Annotated[int, typer.Option(min=2, help="Longest prompt plus answer, tokens.")] = 1024,
+    canvas: Canvas = None,
+    max_length: MaxLength = 1024,
     limit: Annotated[int | None, typer.Option(min=1, help="Rows (default: all of a file, 400 made ones).")] = None,
     split: Annotated[str, typer.Option(help="Of a hub data set or a task.")] = "test",
     batch_size: Annotated[int, typer.Option(min=1, help="Rows side by side.")] = 16,
@@ -51,12 +49,13 @@ def _measured(settings: dict[str, Any], *, block_size: int | None, device: str |
     from unmask.cli.opening import open_model
     from unmask.cli.present import progress, say
     from unmask.data import encode
+    from unmask.defaults import resolve_block_size
     from unmask.evaluate.likelihood import likelihood_rows, likelihoods
 
     draws, canvas, seed = settings["draws"], settings["canvas"], settings["seed"]
     records, chat = read_rows(settings["data"], split=settings["split"], limit=settings["limit"], seed=seed)
     lm = open_model(settings["model"], device=device)
-    size = block_size or lm.facts.block_size or 32
+    size = resolve_block_size(decoder=block_size, model=lm.facts.block_size)
     examples = encode(
         records, lm.tokenizer, end_ids=lm.eos_ids, mask_id=lm.mask_id, max_length=settings["max_length"], chat=chat,
         canvas=canvas, on_bad="skip",

@@ -12,8 +12,8 @@ def open_model(name: str, **options: Any) -> Any:
     return load(name, **options)
 
 
-def open_tokenizer(name: str) -> tuple[Any, Any, int | None]:
-    """Return a model's tokenizer, its ends of an answer and its mask token, without its weights where that can be."""
+def open_tokenizer(name: str) -> tuple[Any, Any, int | None, int | None]:
+    """Return a model's tokenizer, ends of an answer, mask token and block size, if possible without its weights."""
     from unmask.errors import UserError
     from unmask.models.checkpoints import locate
     from unmask.models.outline import outline
@@ -23,10 +23,10 @@ def open_tokenizer(name: str) -> tuple[Any, Any, int | None]:
     where = locate(path) if path.exists() else None
     if where is None or where.kind != "folder":
         lm = open_model(name, device="cpu")
-        return lm.tokenizer, lm.facts, lm.mask_id
+        return lm.tokenizer, lm.facts, lm.mask_id, lm.facts.block_size
     seen = outline(where)
     if seen.problems:
         raise UserError(f"{name}: {seen.problems[0]}")
     if seen.tokenizer is None:
         raise UserError(f"{name}: expected a model with a tokenizer, found none; write --model with another")
-    return seen.tokenizer, seen.ends, seen.mask_id
+    return seen.tokenizer, seen.ends, seen.mask_id, seen.block_size

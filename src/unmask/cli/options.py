@@ -1,7 +1,10 @@
 """Options that several commands share."""
 
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,23 +17,6 @@ Set = Annotated[
 ]
 Model = Annotated[str, typer.Argument(help="Hub name, folder, adapter folder, .gguf file, or asset:quickstart/model.")]
 BlockSize = Annotated[int | None, typer.Option(help="Block size (default: what the model was trained with, else 32).")]
-Steps = Annotated[int | None, typer.Option(help="Forwards for the whole canvas (default: one token a step).")]
-Threshold = Annotated[float | None, typer.Option(help="Write every token at least this sure, at least one a step.")]
-Selection = Annotated[
-    str | None, typer.Option(help="Which open places are written now: a name (unmask methods) or YAML.")
-]
-Blocks = Annotated[str | None, typer.Option(help="How the canvas is cut into blocks: a name or YAML.")]
-Proposal = Annotated[
-    str | None, typer.Option(help="How tokens are drawn: a name or YAML, '{name: nucleus, top_p: 0.9}'.")
-]
-Revision = Annotated[str | None, typer.Option(help="Which written tokens are taken back or replaced: a name or YAML.")]
-View = Annotated[str | None, typer.Option(help="What the model reads: a name or YAML, '{name: cfg, scale: 1}'.")]
-Cache = Annotated[
-    str | None, typer.Option(help="How the model is called again: a name or YAML (default: the fastest exact one).")
-]
-Search = Annotated[
-    str | None, typer.Option(help="Decode a prompt in several rows: a name or YAML, '{name: smc, particles: 4}'.")
-]
 Regex = Annotated[str | None, typer.Option(help="Hold the whole answer to a pattern (Rust's syntax, no ^ and $).")]
 JsonSchema = Annotated[
     str | None, typer.Option(help="Hold the whole answer to a JSON schema: a file, or the schema itself.")
@@ -45,5 +31,60 @@ Compile = Annotated[bool, typer.Option("--compile", help="Run the model through 
 Stop = Annotated[
     list[str] | None, typer.Option(help="End an answer before this text; may be given several times.", metavar="TEXT")
 ]
-Temperature = Annotated[float, typer.Option(help="0 is greedy.")]
-MaxNewTokens = Annotated[int, typer.Option(help="Columns of the canvas.")]
+Canvas = Annotated[int | None, typer.Option(min=1, help="Columns of every canvas (default: fits the answer).")]
+MaxLength = Annotated[int, typer.Option(min=2, help="Longest prompt plus answer, tokens.")]
+
+
+def _decoder_options(
+    max_new_tokens: Annotated[
+        int | None, typer.Option(help="Columns of the canvas (default: what the model was trained with, else 256).")
+    ] = None,
+    block_size: BlockSize = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Forwards for the whole canvas (default: one token a step).")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Write every token at least this sure, at least one a step.")
+    ] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy (default: 0).")] = None,
+    selection: Annotated[
+        str | None, typer.Option(help="Which open places are written now: a name (unmask methods) or YAML.")
+    ] = None,
+    blocks: Annotated[str | None, typer.Option(help="How the canvas is cut into blocks: a name or YAML.")] = None,
+    proposal: Annotated[
+        str | None, typer.Option(help="How tokens are drawn: a name or YAML, '{name: nucleus, top_p: 0.9}'.")
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Which written tokens are taken back or replaced: a name or YAML.")
+    ] = None,
+    view: Annotated[
+        str | None, typer.Option(help="What the model reads: a name or YAML, '{name: cfg, scale: 1}'.")
+    ] = None,
+    cache: Annotated[
+        str | None, typer.Option(help="How the model is called again: a name or YAML (default: the fastest exact one).")
+    ] = None,
+    search: Annotated[
+        str | None, typer.Option(help="Decode a prompt in several rows: a name or YAML, '{name: smc, particles: 4}'.")
+    ] = None,
+) -> None:
+    """Declare the options of every command that decodes."""
+
+
+def decodes(command: Callable[..., None]) -> Callable[..., None]:
+    """Return the command with all options of decoding in the place of its parameter ``chosen``.
+
+    Args:
+        command: takes ``chosen``, a mapping from the name of each option to what the user wrote, None where nothing.
+    """
+    shared = inspect.signature(_decoder_options).parameters
+    own = list(inspect.signature(command).parameters.values())
+    place = [parameter.name for parameter in own].index("chosen")
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        command(chosen={name: given.pop(name) for name in shared}, **given)
+
+    parameters = [*own[:place], *shared.values(), *own[place + 1 :]]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run

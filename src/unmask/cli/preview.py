@@ -1,5 +1,6 @@
 """``unmask preview``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,9 @@ def preview(
         typer.Option(help="Whose tokenizer and chat template (default: the recipe's, or a small chat model's)."),
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 3,
-    block_size: Annotated[int, typer.Option(min=1, help="Block size.")] = 32,
+    block_size: Annotated[
+        int | None, typer.Option(min=1, help="Block size (default: as unmask sft takes it, from recipe or model).")
+    ] = None,
     max_length: Annotated[
         int | None, typer.Option(min=2, help="Longest prompt plus answer, tokens (default: the recipe's, or 1024).")
     ] = None,
@@ -30,31 +33,34 @@ def preview(
     from unmask.data import encode
     from unmask.data import preview as show
 
-    section, theirs = _section(data, max_length=max_length, split=split)
+    section, recipe = _section(data, max_length=max_length, split=split)
     records, chat = _rows(section, count)
-    tokenizer, ends, mask_id = open_tokenizer(model or theirs or "asset:quickstart/model")
-    limits = {"max_length": section.max_length, "canvas": section.canvas}
+    name = model or getattr(recipe.model, "path", None) or "asset:quickstart/model"
+    tokenizer, ends, mask_id, trained = open_tokenizer(name)
+    layout = replace(section.layout(block_size or recipe.block_size(trained)), tail_blocks=0)
     encoded = encode(
-        records, tokenizer, **limits, block_size=block_size, end_ids=ends.eos_ids, mask_id=mask_id, chat=chat,
-        on_bad="skip", too_long=section.too_long if section.too_long == "truncate" else None,
+        records, tokenizer, max_length=layout.max_length, canvas=layout.canvas, block_size=layout.block_size,
+        end_ids=ends.eos_ids, mask_id=mask_id, chat=chat, on_bad="skip",
+        too_long=section.too_long if section.too_long == "truncate" else None,
     )  # fmt: skip
     for note in encoded.report.notes(unread=True):
         say(f"note: {note}")
-    shown = show(encoded, tokenizer, **limits, block_size=block_size, filler_id=ends.filler_id, count=count)
+    shown = show(encoded, tokenizer, layout=layout, filler_id=ends.filler_id, count=count)
     emit({**shown.as_dict(), "report": encoded.report.as_dict()}) if json else Console().print(shown)
 
 
-def _section(data: str, **given: Any) -> tuple[Any, str | None]:
-    """Return what to read, of a recipe its ``data``, and the recipe's model if it names one."""
+def _section(data: str, **given: Any) -> tuple[Any, Any]:
+    """Return what to read, of a recipe its ``data``, and the recipe as far as it can be built."""
     from unmask.config import fill
-    from unmask.recipe import DataSection, read_recipe
+    from unmask.recipe import DataSection, build_parts, read_recipe
 
     given = {name: value for name, value in given.items() if value is not None}
     if Path(data).suffix.lower() not in (".yaml", ".yml"):
-        return DataSection(path=data, **given), None
-    recipe = read_recipe(data)
-    sections = {name: recipe.get(name) if isinstance(recipe.get(name), dict) else {} for name in ("data", "model")}
-    return fill(DataSection, {**sections["data"], **given}, "data"), sections["model"].get("path")
+        return DataSection(path=data, **given), build_parts({})[0]
+    values = read_recipe(data)
+    section = values.get("data") or {}
+    section = {**section, **given} if isinstance(section, dict) else section
+    return fill(DataSection, section, "data"), build_parts(values)[0]
 
 
 def _rows(section: Any, count: int) -> tuple[Any, bool | None]:

@@ -21,30 +21,26 @@ def sft(
     json: Json = False,
 ) -> None:
     """Fine-tune a model with any objective, as a recipe says."""
-    from unmask.check import check
     from unmask.cli.present import emit, say
-    from unmask.config import InvalidConfigError
     from unmask.quiet import quiet
-    from unmask.recipe import build, read_recipe
-    from unmask.sft import run_recipe
+    from unmask.recipe import read_recipe
+    from unmask.sft import sft as run
     from unmask.train.metrics import MetricsFile
 
     options = {"model.device": device, "run.seed": seed}
     assignments = [*(set_ or ()), *(f"{name}={value}" for name, value in options.items() if value is not None)]
     quiet()
     values = read_recipe(recipe, tuple(assignments))
-    if problems := check(values).problems:
-        raise InvalidConfigError(problems)
-    result = run_recipe(build(values), out, resume=resume, restart=restart, tell=say)
+    result = run(values, out, resume=resume, restart=restart, tell=say)
     lines = MetricsFile.read(out / "metrics.jsonl") or [{"step": 0}]
     if json:
         last = {name: lines[-1][name] for name in ("loss", "held_out_loss") if name in lines[-1]}
         emit({"folder": str(result.folder), "model": str(result.model), **last, **result.totals})
         return
-    _summarise(build(values).run.steps, lines, result)
+    _summarise(lines, result)
 
 
-def _summarise(steps: int, lines: list[dict[str, Any]], result: Any) -> None:
+def _summarise(lines: list[dict[str, Any]], result: Any) -> None:
     """Say what happened, what it cost, and what to do next."""
     from unmask.cli.present import plain, table
 
@@ -53,7 +49,7 @@ def _summarise(steps: int, lines: list[dict[str, Any]], result: Any) -> None:
         return f"{values[0]:.4f} to {values[-1]:.4f}" if values else "not measured"
 
     totals = result.totals
-    typer.echo(f"{steps:,} steps in {totals['seconds']:.1f} s")
+    typer.echo(f"{lines[-1]['step']:,} steps in {totals['seconds']:.1f} s")
     rows = {"loss": course("loss"), "held-out loss": course("held_out_loss"), "examples": totals["examples"]}
     rows["tokens"] = f"{plain(totals['supervised_tokens'])} supervised of {plain(totals['forward_tokens'])} read"
     table({**rows, "model": str(result.model)})

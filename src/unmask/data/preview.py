@@ -12,6 +12,7 @@ from unmask.canvas import Batch
 from unmask.data.collate import Collator
 from unmask.data.paint import Kind, Segment, Shown, coloured, marked
 from unmask.data.rows import Encoded
+from unmask.defaults import Layout
 from unmask.seeds import Draws
 
 HIDDEN = "░"
@@ -46,12 +47,9 @@ def preview(
     encoded: Sequence[Encoded],
     tokenizer: Any,
     *,
-    block_size: int,
+    layout: Layout,
     filler_id: int,
     count: int = 3,
-    canvas: int | None = None,
-    tail_blocks: int = 0,
-    max_length: int | None = None,
     end_id: int | None = None,
     seed: int = 0,
 ) -> Preview:
@@ -60,29 +58,19 @@ def preview(
     Args:
         encoded: examples.
         tokenizer: to decode them.
-        block_size: the decoder's grid.
+        layout: grid, canvas and rows; see ``Collator``.
         filler_id: end-of-text token after the end of an answer.
         count: how many examples.
-        canvas: see ``Collator``.
-        tail_blocks: see ``Collator``.
-        max_length: see ``Collator``.
         end_id: the end-of-turn token, by default that of ``encoded``; to tell answers that were truncated.
         seed: of the tails.
     """
-    collate = Collator(
-        block_size=block_size,
-        filler_id=filler_id,
-        canvas=canvas,
-        tail_blocks=tail_blocks,
-        max_length=max_length,
-        draws=Draws(seed=seed),
-    )
+    collate = Collator(layout=layout, filler_id=filler_id, draws=Draws(seed=seed))
     end_id = getattr(encoded, "end_id", None) if end_id is None else end_id
     shown = []
     for order, example in enumerate(encoded[:count]):
         batch = collate([{**vars(example), "order": order}])
         segments = tuple(_segments(batch, tokenizer, end_id))
-        shown.append(Shown(place=example.place, block_size=block_size, segments=segments))
+        shown.append(Shown(place=example.place, block_size=collate.block_size, segments=segments))
     return Preview(examples=tuple(shown))
 
 

@@ -21,6 +21,7 @@ from unmask.decoding.base import (
     Selection,
 )
 from unmask.decoding.scores import Limit
+from unmask.defaults import resolve_block_size
 from unmask.errors import UserError
 
 
@@ -60,6 +61,18 @@ class Decoder:
     constraint: Annotated[Any, BeforeValidator(resolver(CONSTRAINTS))] = "none"
     search: Annotated[Any, BeforeValidator(resolver(SEARCHES))] = "none"
 
+    def __post_init__(self) -> None:
+        of_rule = choose(BLOCK_RULES, self.blocks).block_size
+        if self.block_size and of_rule and self.block_size != of_rule:
+            raise UserError(
+                f"block_size={self.block_size} and blocks.block_size={of_rule}: expected one size; leave one out"
+            )
+
+    @property
+    def own_block_size(self) -> int | None:
+        """Return the block size that the decoder or its block rule names; None leaves it to the model."""
+        return self.block_size or choose(BLOCK_RULES, self.blocks).block_size
+
     def parts(
         self,
         *,
@@ -76,13 +89,7 @@ class Decoder:
             grid: where the model's blocks are counted from.
             exact_cache: the fastest cache that changes nothing for the model; used where none is named.
         """
-        blocks = choose(BLOCK_RULES, self.blocks)
-        if self.block_size and blocks.block_size and self.block_size != blocks.block_size:
-            raise UserError(
-                f"block_size={self.block_size} and blocks.block_size={blocks.block_size}: expected one size; "
-                "leave one out"
-            )
-        size = self.block_size or blocks.block_size or trained_block_size or 32
+        size = resolve_block_size(decoder=self.own_block_size, model=trained_block_size)
         revision = choose(REVISIONS, self.revision)
         view = self._view(revision, heads)
         return Parts(
@@ -90,7 +97,7 @@ class Decoder:
             steps=self.steps,
             selection=self._selection(revision),
             proposal=self._proposal(),
-            blocks=blocks.sized(size, grid),
+            blocks=choose(BLOCK_RULES, self.blocks).sized(size, grid),
             revision=revision,
             stop=choose(STOPS, self.stop),
             cache=self._cache(revision, view, exact_cache),

@@ -6,6 +6,7 @@ from hashlib import blake2b
 from typing import Any
 
 from unmask.decoding import Decoder
+from unmask.defaults import resolve_canvas
 from unmask.errors import UserError
 from unmask.evaluate import processes
 from unmask.evaluate.answers import Answer, Evaluation, by_place
@@ -20,8 +21,8 @@ def evaluate(
     task: Task,
     problems: Sequence[Problem],
     *,
-    decoder: Decoder,
-    max_new_tokens: int,
+    decoder: Decoder | None = None,
+    max_new_tokens: int | None = None,
     samples: int = 1,
     batch_size: int = 64,
     seed: int = 0,
@@ -36,8 +37,8 @@ def evaluate(
         lm: the model.
         task: judges.
         problems: what is asked.
-        decoder: how.
-        max_new_tokens: columns of each canvas.
+        decoder: how; default: one token a step, with the model's block size.
+        max_new_tokens: columns of each canvas; default: those of the canvas that the model was trained for, else 256.
         samples: answers to each problem.
         batch_size: answers decoded side by side; sorted by length first, so that few columns are padding.
         seed: of the sampler.
@@ -47,6 +48,8 @@ def evaluate(
     Raises:
         UserError: several samples of a decoder that would give the same one each time.
     """
+    decoder = decoder or Decoder()
+    canvas = resolve_canvas(given=max_new_tokens, model=lm.facts.canvas)
     check_samples(samples, decoder)
     began = time.perf_counter()
     done = by_place(journal.done if journal else [])
@@ -56,9 +59,7 @@ def evaluate(
     found: list[Answer] = []
     for begin in range(0, len(mine), batch_size):
         chosen = mine[begin : begin + batch_size]
-        judged = _answer(
-            lm, task, problems, chosen, decoder=decoder, max_new_tokens=max_new_tokens, seed=seed
-        )  # fmt: skip
+        judged = _answer(lm, task, problems, chosen, decoder=decoder, max_new_tokens=canvas, seed=seed)
         if journal:
             journal.append(judged)
         found += judged

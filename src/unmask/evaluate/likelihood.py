@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from unmask.canvas import Example, lay_out
+from unmask.defaults import resolve_block_size
 from unmask.errors import NonFiniteError, UserError
 from unmask.evaluate import processes
 from unmask.evaluate.statistics import ratio_error
@@ -161,7 +162,7 @@ def likelihoods(
     for order in orders(lm):
         found[order] = _shared_bound(lm, examples, order=order, on_rows=advance, **options)
         done += found[order].rows
-    size = options.get("block_size") or lm.facts.block_size or 32
+    size = resolve_block_size(decoder=options.get("block_size"), model=lm.facts.block_size)
     return Likelihoods(any_order=found.get("any"), by_block=found["blocks"], block_size=size)
 
 
@@ -213,7 +214,7 @@ def likelihood_bound(
     was_training = lm.model.training
     lm.model.eval()
     try:
-        size = block_size or lm.facts.block_size or 32
+        size = resolve_block_size(decoder=block_size, model=lm.facts.block_size)
         return bound(lm, examples, block_size=size, device=lm.device, **options)
     finally:
         lm.model.train(was_training)

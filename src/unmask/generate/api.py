@@ -11,6 +11,7 @@ from torch import Tensor
 from unmask.canvas import Batch
 from unmask.constraint import bind, constraint_of
 from unmask.decoding import Decoder, Parts, Step, decode
+from unmask.defaults import resolve_canvas
 from unmask.errors import UserError
 from unmask.generate.prompts import Prompt, Seed, as_list, prepare
 from unmask.generate.streaming import Streamer, feed
@@ -31,7 +32,7 @@ def generate(
     prompts: Prompt | Sequence[Prompt],
     *,
     decoder: Decoder | None = None,
-    max_new_tokens: int = 256,
+    max_new_tokens: int | None = None,
     seed: Seed = 0,
     n: int = 1,
     chat: bool | None = None,
@@ -51,7 +52,7 @@ def generate(
         prompts: strings, lists of chat messages, lists of token ids of any lengths, or ``LongTensor[B, P]``. A mask
             token in a prompt is a token like any other: it is read as it stands and never overwritten.
         decoder: how the canvas is filled; default: LLaDA's sampler, one token a step, with the model's block size.
-        max_new_tokens: columns of the canvas.
+        max_new_tokens: columns of the canvas; default: those of the canvas that the model was trained for, else 256.
         seed: of the sampler, one for all prompts or one for each; unused at temperature 0. What is sampled for a prompt
             depends on the prompt and its seed, not on the other prompts of the batch.
         n: samples of each prompt.
@@ -72,8 +73,9 @@ def generate(
     strings = check_strings(lm, stop_strings)
     constraint = constraint_of(regex=regex, json_schema=json_schema)
     parts = parts_of(lm, decoder, options, strings, constraint=constraint)
+    canvas = resolve_canvas(given=max_new_tokens, model=lm.facts.canvas)
     batch = prepare(
-        lm, as_list(prompts), max_new_tokens, parts.block_size, chat=chat, seed=seed, n=n,
+        lm, as_list(prompts), canvas, parts.block_size, chat=chat, seed=seed, n=n,
         particles=parts.search.particles,
     )  # fmt: skip
     draws = NotedDraws(seed=0)  # the rows' own keys hold their seeds
@@ -105,7 +107,7 @@ def stream(
     prompt: Prompt,
     *,
     decoder: Decoder | None = None,
-    max_new_tokens: int = 256,
+    max_new_tokens: int | None = None,
     seed: int = 0,
     chat: bool | None = None,
     stop_strings: Sequence[str] | str = (),
@@ -119,7 +121,8 @@ def stream(
     constraint = constraint_of(regex=regex, json_schema=json_schema)
     parts = parts_of(lm, decoder, options, strings, constraint=constraint)
     particles = parts.search.particles
-    batch = prepare(lm, [prompt], max_new_tokens, parts.block_size, chat=chat, seed=seed, particles=particles)
+    canvas = resolve_canvas(given=max_new_tokens, model=lm.facts.canvas)
+    batch = prepare(lm, [prompt], canvas, parts.block_size, chat=chat, seed=seed, particles=particles)
     yield from run(lm, batch, parts, draws=NotedDraws(seed=0), compile=compile)
 
 

@@ -20,6 +20,9 @@ class Facts:
         shift: whether the state at column c - 1 predicts column c (models adapted from autoregressive ones).
         attention: who attends to whom in plain text; a name from ``unmask.attention.ATTENTION``.
         block_size: the block size it was trained for, if any; decoding uses it unless told otherwise.
+        canvas: columns of the canvas it was trained for, if that is known; decoding fills as many unless told
+            otherwise. Training saves the canvas of its layout or, where each canvas was fitted to its answer, the
+            longest answer rounded up to whole blocks: every answer of its kind fits, in columns that training showed.
         grid: where the blocks of a block-causal model are counted from: the ``answer``, or the whole ``text`` (SDAR).
         native_bidirectional: the stock class honours ``config.is_causal = False`` with a 2-D padding mask.
         added_rows: embedding rows that were added for the mask token.
@@ -32,6 +35,7 @@ class Facts:
     shift: bool = False
     attention: Attention = "bidirectional"
     block_size: int | None = None
+    canvas: int | None = None
     grid: Grid = "answer"
     native_bidirectional: bool = True
     added_rows: int = 0
@@ -39,6 +43,10 @@ class Facts:
     def as_config(self) -> dict[str, Any]:
         """Return what is written to ``config.unmask``: JSON types only."""
         return {**asdict(self), "eos_ids": list(self.eos_ids)}
+
+    def for_training(self) -> dict[str, Any]:
+        """Return the facts that training depends on, as JSON types: all but the canvas, which only decoding reads."""
+        return {name: value for name, value in self.as_config().items() if name != "canvas"}
 
     @classmethod
     def from_config(cls, written: dict[str, Any]) -> "Facts":
@@ -68,7 +76,7 @@ def check_facts(written: Any) -> None:
 _KINDS = {
     **dict.fromkeys(("mask_id", "filler_id", "vocab_size", "added_rows"), "a whole number"),
     **dict.fromkeys(("shift", "native_bidirectional"), "true or false"),
-    "block_size": "a whole number from 1, or null",
+    **dict.fromkeys(("block_size", "canvas"), "a whole number from 1, or null"),
     "eos_ids": "a list of whole numbers",
     "attention": ", ".join(get_args(Attention)),
     "grid": ", ".join(get_args(Grid)),
@@ -83,7 +91,7 @@ def _fits(name: str, value: Any) -> bool:
         return value in _KINDS[name].split(", ") if isinstance(value, str) else False
     if name in ("shift", "native_bidirectional"):
         return isinstance(value, bool)
-    if name == "block_size":
+    if name in ("block_size", "canvas"):
         return value is None or (_is_count(value) and value >= 1)
     return _is_count(value)
 

@@ -49,5 +49,7 @@ def hash_of_model(lm: StockDenoiser) -> str:
         if known.numel():
             digest.update(known.reshape(-1).view(torch.uint8).numpy())
     config = {key: value for key, value in lm.stock.config.to_dict().items() if key not in _OF_THE_PLACE}
+    if "unmask" in config:
+        config["unmask"] = {key: value for key, value in config["unmask"].items() if key != "canvas"}
     digest.update(json.dumps(config, sort_keys=True, default=str).encode())
     return digest.hexdigest()[:16]

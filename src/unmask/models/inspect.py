@@ -37,6 +37,7 @@ def describe(lm: LoadedModel) -> dict[str, Any]:
         "shift": lm.facts.shift,
         "attention": lm.facts.attention,
         "block_size": lm.facts.block_size,
+        "canvas": lm.facts.canvas,
         "native_bidirectional": lm.facts.native_bidirectional,
         "cache": cache,
         "cache_reason": reason,

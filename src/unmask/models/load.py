@@ -210,7 +210,7 @@ def _settle(parts: Parts, *, mask_token: str | None, mask_id: int | None, chosen
         "shift": family.shift if family else parts.predicts_next,
         "attention": family.attention if family else "bidirectional",
         "grid": family.grid if family else "answer",
-        "block_size": config.get("block_size", family.block_size) if family else None,
+        "block_size": family.trained_block_size(config) if family else None,
     }
     given = {name: value for name, value in chosen.items() if value is not None}
     facts = Facts.from_config({**implied, **written, **given, "mask_id": found, "vocab_size": rows})

@@ -6,6 +6,7 @@ from typing import Any
 
 from unmask.errors import UserError
 from unmask.foreign import foreign
+from unmask.models.adapter import SIDECAR
 from unmask.models.call import learn_call
 from unmask.models.checkpoints import Checkpoint, family_of, read_json, weight_files
 from unmask.models.config_file import check_model, check_sizes, read_config_file, stock_config
@@ -29,6 +30,7 @@ class Outline:
         tokenizer: None where there is none, or it cannot be read.
         mask_id: None where one would be added.
         ends: None where they cannot be told.
+        block_size: that the model was trained with; None where there is none, or it cannot be told.
         traits: what objectives ask; None where it cannot be told.
         model: without memory; None where it cannot be made.
     """
@@ -37,6 +39,7 @@ class Outline:
     tokenizer: Tokenizer | None = None
     mask_id: int | None = None
     ends: Ends | None = None
+    block_size: int | None = None
     traits: Traits | None = None
     model: StockModel | None = None
 
@@ -60,15 +63,19 @@ def outline(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpec 
     """
     found = Outline()
     if where.kind != "folder":
-        found.tokenizer = found.ask(lambda: read_tokenizer(where.folder)) if where.kind == "adapter" else None
+        if where.kind == "adapter":
+            found.tokenizer = found.ask(lambda: read_tokenizer(where.folder))
+            found.block_size = found.ask(lambda: _of_adapter(where))
         return found
     config = found.ask(lambda: read_config_file(where.folder)) or {}
     family = found.ask(lambda: family_of(config)) if not found.problems else None
     if found.problems:
         return found
-    found.ask(lambda: check_facts(config.get("unmask") or {}))
+    written = config.get("unmask") or {}
+    found.ask(lambda: check_facts(written))
     if found.problems:
         return found
+    found.block_size = written.get("block_size", family.trained_block_size(config) if family else None)
     found.tokenizer = found.ask(lambda: read_tokenizer(where.folder, family))
     stored = found.ask(lambda: read_headers(weight_files(where.folder, allow_pickle=False))) or {}
     model = found.ask(lambda: _empty(config, family, stored))
@@ -89,6 +96,13 @@ def outline(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpec 
         pad_id = config.get("pad_token_id") if found.tokenizer is None else found.tokenizer.pad_token_id
         found.ask(lambda: check_mask(mask_id, rows=rows, ends=ends, pad_id=pad_id))
     return found
+
+
+def _of_adapter(where: Checkpoint) -> int | None:
+    """Return the block size that an adapter was trained with."""
+    facts = read_json(where.folder / SIDECAR).get("facts") or {}
+    check_facts(facts)
+    return facts.get("block_size")
 
 
 def _traits(model: StockModel, config: dict[str, Any], family: Family | None) -> Traits | None:

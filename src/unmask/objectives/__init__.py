@@ -1,6 +1,6 @@
 """Training methods, one a file. Each answers: given clean text, what does the model read, what is each answer worth?"""
 
-from unmask.objectives.base import OBJECTIVES, Composition, Hide, Scope, Weight, WeightedLikelihood
+from unmask.objectives.base import OBJECTIVES, Composition, Hide, Scope, Weight, WeightedLikelihood, sized
 from unmask.objectives.block_diffusion import BlockDiffusion
 from unmask.objectives.blockwise import Blockwise
 from unmask.objectives.cart import Cart
@@ -43,4 +43,5 @@ __all__ = [
     "Weight",
     "WeightedLikelihood",
     "Wsd",
+    "sized",
 ]

@@ -10,8 +10,8 @@ Two more questions have one answer today. What stands at a hidden column (*fill*
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol, runtime_checkable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int
@@ -28,6 +28,7 @@ from unmask.registry import Registry
 from unmask.seeds import Draws
 from unmask.types import Denoiser, HeadSettings, Noised, Objective, Scored, Traits, Want
 
+T = TypeVar("T")
 OBJECTIVES = Registry[Objective]("objective")
 
 
@@ -349,3 +350,26 @@ class WeightedLikelihood:
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
         """Return the sum of weight * nll: 0 with a usable graph where nothing is asked."""
         return (noised.weight * scored.nll).sum()
+
+
+def sized(objective: T, block_size: int) -> T:
+    """Return the objective with a block size wherever it, or a method inside it, leaves the size to the model.
+
+    Args:
+        objective: a method; one that does not cut the answer into blocks is returned as it is.
+        block_size: columns of a block.
+
+    Raises:
+        UserError: the method cannot have blocks of this size.
+    """
+
+    def filled(name: str, value: object) -> object:
+        if name == "block_size":
+            return value or block_size
+        if isinstance(value, tuple):
+            return tuple(filled("", member) for member in value)
+        return sized(value, block_size) if is_dataclass(value) else value
+
+    values = {f.name: getattr(objective, f.name) for f in fields(objective)}  # type: ignore[arg-type]  # a dataclass
+    changes = {name: new for name, value in values.items() if (new := filled(name, value)) != value}
+    return replace(objective, **changes) if changes else objective  # type: ignore[type-var]

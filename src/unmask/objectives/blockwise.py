@@ -144,7 +144,7 @@ class Blockwise(Masking):
     - ``elbo``: CE_i / (q(a) t), unbiased for the sum over blocks of the block ELBOs; divided by ``normaliser``.
 
     Args:
-        block_size: S; decode with the same.
+        block_size: S; decode with the same. None: the model's, else 32.
         blocks: ``one`` drawn block of each response, or ``all`` of them in one step, which has no factor 1/q.
         layout: how ``all`` blocks are read: as ``views`` (a row for each block: exact for every model, A times the
             tokens), or in ``two_streams`` (a clean copy and noisy blocks in one row, at most twice the tokens: exact
@@ -169,7 +169,7 @@ class Blockwise(Masking):
     lacks. The canvas replaces visible padding unless ``released``.
     """
 
-    block_size: Annotated[int, Field(ge=1)] = 32
+    block_size: Annotated[int, Field(ge=1)] | None = None
     blocks: Literal["one", "all"] = "one"
     layout: Literal["views", "two_streams"] = "views"
     choose: Literal["uniform", "length"] = "uniform"

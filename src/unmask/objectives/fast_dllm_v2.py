@@ -19,7 +19,7 @@ class FastDllmV2(InStreams):
     shifted logits, as all converted autoregressive ones.
 
     Args:
-        block_size: S.
+        block_size: S; None: the model's, else 32.
         t_per: as in ``block_diffusion``.
         clip: as in ``block_diffusion``.
         redraw: as in ``block_diffusion``.

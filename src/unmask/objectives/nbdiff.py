@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unmask.attention import ContextCausal
 from unmask.config import part
+from unmask.defaults import resolve_block_size
 from unmask.errors import UserError
 from unmask.objectives.base import OBJECTIVES, Composition, Hidden, Region
 from unmask.objectives.streams import InStreams, Streams, TwoStreams
@@ -71,7 +72,7 @@ class NBDiff(InStreams):
     b(s) = min(S, first * 2^floor((s - start) / growth * doublings)), from ``first_block`` to S.
 
     Args:
-        block_size: S, the last block size; decode with it.
+        block_size: S, the last block size; decode with it. None: the model's, else 32.
         first_block: the first block size; S divided by it must be a power of 2.
         grow_from: share of the run after which blocks start to grow.
         grow_until: share of the run at which they have reached S (2500 of 4000 steps in the paper).
@@ -97,7 +98,8 @@ class NBDiff(InStreams):
     normaliser: Literal["per_masked_row", "per_sequence", "per_token"] = "per_masked_row"
 
     def __post_init__(self) -> None:
-        check_doubling(self.first_block, self.block_size)
+        if self.block_size is not None:
+            check_doubling(self.first_block, self.block_size)
         super().__post_init__()
 
     def streams(self) -> Streams:
@@ -125,7 +127,7 @@ class NBDiff(InStreams):
 
     def block_size_at(self, progress: float) -> int:
         """Return b(s): doubled at even intervals between ``grow_from`` and ``grow_until``."""
-        doublings = (self.block_size // self.first_block).bit_length() - 1
+        doublings = (resolve_block_size(objective=self.block_size) // self.first_block).bit_length() - 1
         span = self.grow_until - self.grow_from
         passed = 1.0 if span <= 0 else min(max((progress - self.grow_from) / span, 0.0), 1.0)
         return self.first_block << int(passed * doublings)

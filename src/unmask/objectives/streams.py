@@ -228,7 +228,7 @@ class InStreams(Masking):
     """The frame of methods that train all blocks of a response at once, in two streams.
 
     Args:
-        block_size: S.
+        block_size: S; None: the model's, else 32.
         t_per: a noise level for each ``block``, or one for all blocks of an ``example``.
         clip: (low, high) of t.
         redraw: draw a block's coins again, up to so many times, until the share that they hide lies within ``clip``.
@@ -237,7 +237,7 @@ class InStreams(Masking):
         tail: blocks after the answer's last one are left out.
     """
 
-    block_size: Annotated[int, Field(ge=1)] = 32
+    block_size: Annotated[int, Field(ge=1)] | None = None
     t_per: Literal["block", "example"] = "block"
     clip: tuple[float, float] = (0.0, 1.0)
     redraw: Annotated[int, Field(ge=0)] = 0

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unmask.canvas import Batch
 from unmask.config import part
+from unmask.defaults import resolve_block_size
 from unmask.errors import UserError
 from unmask.objectives.base import OBJECTIVES, Composition, Region, Schedule, Weight
 from unmask.objectives.complementary import ComplementaryHide
@@ -81,7 +82,7 @@ class Wsd(InStreams):
     those masked tokens whose most likely token is right, which sharpens what parallel decoding accepts.
 
     Args:
-        block_size: S, the last size; decode with it.
+        block_size: S, the last size; decode with it. None: the model's, else 32.
         warmup_blocks: sizes of the warm-up, growing.
         decay_blocks: sizes of the decay before S, shrinking.
         warmup: share of the run that the warm-up takes.
@@ -117,9 +118,10 @@ class Wsd(InStreams):
             raise UserError(
                 f"warmup and decay: expected shares of at most 1 together, found {self.warmup + self.decay}"
             )
-        growing, shrinking = list(self.warmup_blocks), [*self.decay_blocks, self.block_size]
+        growing, last = list(self.warmup_blocks), [] if self.block_size is None else [self.block_size]
         if min([1, *growing]) < 1 or growing != sorted(set(growing)):
             raise UserError(f"warmup_blocks: expected growing sizes of at least 1, found {growing}")
+        shrinking = [*self.decay_blocks, *last]
         if shrinking != sorted(set(shrinking), reverse=True):
             raise UserError(f"decay_blocks: expected sizes that shrink towards block_size, found {shrinking}")
         super().__post_init__()
@@ -143,7 +145,7 @@ class Wsd(InStreams):
             return self.warmup_blocks[int(progress / self.warmup * len(self.warmup_blocks))]
         if progress < 1 - self.decay:
             return WHOLE
-        sizes = (*self.decay_blocks, self.block_size)
+        sizes = (*self.decay_blocks, resolve_block_size(objective=self.block_size))
         passed = 1.0 if self.decay == 0 else (progress - (1 - self.decay)) / self.decay
         return sizes[min(int(passed * len(sizes)), len(sizes) - 1)]
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from unmask.config import part
 from unmask.data import encode
+from unmask.defaults import resolve_block_size
 from unmask.evaluate import likelihoods
 from unmask.evaluate.statistics import ratio_error
 from unmask.models import LoadedModel
@@ -23,17 +24,19 @@ class BoundSection:
     Args:
         examples: of the test problems behind the validation problems, the first so many whose solution fits.
         samples: draws for each answer and for each of its blocks.
-        block_size: of the decoding that the aligned bound is of.
+        block_size: of the decoding that the aligned bound is of; None: the decoder's, else the model's, else 32.
         max_length: longest prompt plus solution, tokens; others are left out.
     """
 
     examples: Count = 64
     samples: Count = 16
-    block_size: Count = 32
+    block_size: Count | None = None
     max_length: Count = 1024
 
 
-def bounds(lm: LoadedModel, section: BoundSection, task: Task, problems: Sequence[Problem]) -> dict[str, Any]:
+def bounds(
+    lm: LoadedModel, section: BoundSection, task: Task, problems: Sequence[Problem], *, block_size: int | None = None
+) -> dict[str, Any]:
     """Measure both bounds of the solutions.
 
     Args:
@@ -41,16 +44,18 @@ def bounds(lm: LoadedModel, section: BoundSection, task: Task, problems: Sequenc
         section: how many, how exactly.
         task: says whether prompts are chats.
         problems: candidates.
+        block_size: the decoder's, where the section names none.
 
     Returns:
         The summary of ``Likelihoods``, with each example's ``tokens`` and ``nats`` by order.
     """
+    size = resolve_block_size(decoder=section.block_size or block_size, model=lm.facts.block_size)
     examples = encode(
         [problem.record for problem in problems], lm.tokenizer, end_ids=lm.eos_ids, mask_id=lm.mask_id,
-        max_length=section.max_length, block_size=section.block_size, chat=task.chat, too_long="skip",
+        max_length=section.max_length, block_size=size, chat=task.chat, too_long="skip",
     )  # fmt: skip
     chosen = examples[: section.examples]
-    found = likelihoods(lm, chosen, samples=section.samples, block_size=section.block_size)
+    found = likelihoods(lm, chosen, samples=section.samples, block_size=size)
     nats = {"by_block": found.by_block.nats.tolist()}
     if found.any_order is not None:
         nats["any_order"] = found.any_order.nats.tolist()

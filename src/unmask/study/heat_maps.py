@@ -46,10 +46,10 @@ def _draw(study: Study, cell: Cell, result: dict[str, Any], model: Path, path: P
     job = read_json(model.parents[1] / JOB, "delete its folder and start the study again")
     base = job["recipe"]["model"]["path"]
     recipe = build(Run(cell=cell, arm=result["arm"], seed=result["seed"]).recipe(base))
-    size = recipe.decoder.block_size or 32
-    subjects = []
+    subjects, size = [], None
     for name, source in (("before", str(resolve_path(base))), (result["arm"], str(model))):
         lm = load(source)
+        size = size or recipe.block_size(lm.facts.block_size)  # as the run was trained, from the base
         examples, _ = load_examples(recipe.data, lm, block_size=size)
         subjects.append(Subject(name=name, lm=lm, examples=examples[: study.learnability]))
     found = analyze(subjects, Measured(passes=2), block_size=size, canvas=recipe.data.canvas)

@@ -69,7 +69,8 @@ def bounds_of(lm: LoadedModel, section: JudgeSection) -> dict[str, Any]:
         return {}
     wanted = max(section.problems, CANDIDATES * section.bound.examples)  # some solutions are too long
     problems = section.task.problems("test", section.validation + wanted, section.seed)[section.validation :]
-    return {"bounds": bounds(lm, section.bound, section.task, problems)}
+    shared = section.decoder.get("block_size")
+    return {"bounds": bounds(lm, section.bound, section.task, problems, block_size=shared)}
 
 
 def _write_answers(path: Path, answers: Sequence[Answer]) -> None:
@@ -95,7 +96,7 @@ class Judge:
 
     def __init__(self, section: JudgeSection, which: Which, run: TrainRun, *, metrics: Path, out: Path) -> None:
         self.section, self.which, self.metrics, self.out = section, which, metrics, out
-        decoders = section.made()
+        decoders = section.made(run.objective.block_size)
         self.decoders = decoders if which == "test" else {name: decoders[name] for name in section.tuned_on}
         self.problems = problems_of(section, which)
         self.steps = [*range(0, run.steps, run.eval_every or run.steps), run.steps]

@@ -31,7 +31,7 @@ class JudgeSection:
         problems: of the test split, the same for every run.
         validation: further problems of the test split, by which the learning rate is chosen; none of them is among
             ``problems``.
-        max_new_tokens: columns of the canvas.
+        max_new_tokens: columns of the canvas, the same for every run; None: the base's, else 256.
         batch_size: problems decoded side by side.
         every: optimiser steps between judgements on the way; None: at the end only.
         decoder: fields that all decoders share.
@@ -44,7 +44,7 @@ class JudgeSection:
     task: Annotated[Any, BeforeValidator(resolver(TASKS))]
     problems: Annotated[int, Field(ge=2)] = 400
     validation: Count = 200
-    max_new_tokens: Count = 256
+    max_new_tokens: Count | None = None
     batch_size: Count = 100
     every: Count | None = None
     decoder: dict[str, Any] = Field(default_factory=dict)
@@ -68,12 +68,17 @@ class JudgeSection:
         """The decoders by which rates are chosen."""
         return self.tune_on or tuple(self.decoders)[:1]
 
-    def made(self) -> dict[str, Decoder]:
-        """Build the decoders, each checked against the canvas."""
+    def made(self, trained: int | None = None) -> dict[str, Decoder]:
+        """Return the decoders by name, each checked against the canvas where its length and its blocks are known.
+
+        Args:
+            trained: the block size that the models are trained with, if it is known.
+        """
         made = {name: fill(Decoder, {**self.decoder, **own}, f"decoders.{name}") for name, own in self.decoders.items()}
         for name, decoder in made.items():
             try:
-                decoder.parts().steps_per_block(self.max_new_tokens)
+                if self.max_new_tokens and (trained or decoder.own_block_size):
+                    decoder.parts(trained_block_size=trained).steps_per_block(self.max_new_tokens)
             except UserError as error:
                 raise UserError(f"decoders.{name}: {error}") from None
         return made

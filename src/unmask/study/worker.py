@@ -58,7 +58,7 @@ def _judge(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     section = fill(JudgeSection, job["evaluate"], "evaluate")
     problems = problems_of(section, job["which"])
     lm = load(job["model"])
-    found = judge(lm, section, section.made(), problems, folder / "points" / "answers")
+    found = judge(lm, section, section.made(lm.facts.block_size), problems, folder / "points" / "answers")
     about = {"problems": len(problems), "problem_keys": problem_keys(problems)}
     return {**about, "decoders": found, **bounds_of(lm, section)}
 

@@ -3,8 +3,8 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from unmask.defaults import Layout
 from unmask.train.held_out import held_out_loss
-from unmask.train.layout import Layout
 from unmask.train.run import TrainRun
 
 if TYPE_CHECKING:

@@ -9,10 +9,13 @@ from typing import Any
 
 import torch
 
+from unmask.canvas import fill_to_block
 from unmask.data import Collator, Curriculum, CurriculumSampler, Encoded, OrderedExamples, encode, into_buckets, read
+from unmask.defaults import Layout, resolve_block_size
 from unmask.durable import room_for
 from unmask.errors import Interrupted, NonFiniteError, UserError
 from unmask.models import LoadedModel
+from unmask.objectives import sized
 from unmask.runlock import owned
 from unmask.seeds import Draws
 from unmask.train import checkpoints
@@ -28,11 +31,10 @@ from unmask.train.folder import (
     write_record,
 )
 from unmask.train.held_out import held_out_loss
-from unmask.train.layout import Layout
 from unmask.train.metrics import MetricsFile
 from unmask.train.progress import Reporter
 from unmask.train.record import refuse_changes, refuse_extension, settings_of_inputs, settings_of_run
-from unmask.train.run import TrainRun
+from unmask.train.run import TrainRun, announced
 from unmask.train.saving import Saver
 from unmask.train.signals import StopSignals
 from unmask.train.trainer import DiffusionTrainer, PrinterCallback, TrainingArguments
@@ -97,8 +99,9 @@ def train(
     """
     out, layout, tell = Path(out), layout or Layout(), tell or LOG.warning
     with owned(out, "unmask sft"):
-        size = run.objective.block_size or layout.block_size or lm.facts.block_size or 32
-        layout = replace(layout, block_size=size)
+        trained = lm.facts.block_size
+        size = resolve_block_size(objective=run.objective.block_size, layout=layout.block_size, model=trained)
+        run, layout = replace(run, objective=sized(run.objective, size)), replace(layout, block_size=size)
         column = curriculum.column if curriculum else None
         examples = _read(data, lm, layout, column) if isinstance(data, (str, Path)) else data
         settings = settings_of_run(run, layout, curriculum) | settings_of_inputs(lm, examples, held_out, layout)
@@ -106,17 +109,20 @@ def train(
         arguments = _arguments(run, out / CHECKPOINTS, lm)  # starts the process group, if there is one
         stream = _stream(examples, run, curriculum, ranks=arguments.world_size)
         settings |= {"processes": arguments.world_size, "bf16": bool(arguments.bf16)}
+        on_rank_zero(lambda: [tell(line) for line in announced(run.objective, trained)])
         before = _record_of(out, run, curriculum, settings, resume=resume, restart=restart)
         start_from = on_rank_zero(lambda: _open(out, before, settings, recipe, tell, resume=resume))
         arguments.warmup_steps = round(run.warmup * (before or {}).get("first_steps", run.steps))
         draws = Draws(seed=run.seed)
-        collator = layout.collator(lm, draws)
+        collator = Collator(layout=layout, filler_id=lm.filler_id, draws=draws)
         try:
             trainer = _trainer(lm, run, stream, collator=collator, draws=draws, arguments=arguments)
             measured = _Measured(trainer, run, held_out, collator, evaluate)
             _fit(trainer, run, out, measured, start_from, show=show and arguments.should_save)
             lm.model.eval()
-            _save_final(trainer, lm, out, trained_block_size=run.objective.block_size)
+            canvas = layout.canvas or fill_to_block(max(len(example.answer) for example in examples), size)
+            lm.facts = replace(lm.facts, block_size=run.objective.block_size or trained, canvas=canvas)
+            _save_final(trainer, out)
         except BaseException:
             begun = any(line["step"] for line in MetricsFile.read(out / METRICS_FILE))
             if arguments.should_save and not begun and not any((out / CHECKPOINTS).glob(f"{checkpoints.PREFIX}*")):
@@ -275,10 +281,8 @@ def _fit(
         )
 
 
-def _save_final(trainer: Any, lm: LoadedModel, out: Path, *, trained_block_size: int | None) -> None:
-    """Write ``model/`` aside and rename it, with the block size to decode with. Sharded weights need all ranks."""
-    if trained_block_size:
-        lm.facts = replace(lm.facts, block_size=trained_block_size)
+def _save_final(trainer: Any, out: Path) -> None:
+    """Write ``model/`` aside and rename it. Sharded weights need all ranks."""
     trainer.refuse_non_finite_weights()
     with room_for(str(out / MODEL), lambda: "make room and go on by --resume: the last checkpoint is whole"):
         trainer.save_model(str(out / f".{MODEL}"), _internal_call=True)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from unmask.data import Curriculum, Encoded
+from unmask.defaults import Layout
 from unmask.errors import UserError
 from unmask.models import LoadedModel
 from unmask.models.fingerprint import hash_of_model
-from unmask.train.layout import Layout
 from unmask.train.run import TrainRun
 
 IRRELEVANT = ("steps", "model", "keep", "save_every", "log_every", "report_to")
@@ -59,7 +59,7 @@ def settings_of_inputs(
         "dtype": str(next(lm.model.parameters()).dtype).removeprefix("torch."),
         "lora": _lora(lm),
         "heads": {name: dict(head.settings) for name, head in lm.heads.items()},
-        "facts": lm.facts.as_config(),
+        "facts": lm.facts.for_training(),
         "examples": len(examples),
         "data": hash_of(examples),
         "held_out": hash_of(held_out),

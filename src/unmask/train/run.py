@@ -63,3 +63,16 @@ class TrainRun:
     bf16: bool | None = None
     gradient_checkpointing: bool = False
     report_to: tuple[str, ...] = ()
+
+
+def announced(objective: Objective, trained: int | None) -> list[str]:
+    """Return a line if training makes the block size of a model another one, else nothing.
+
+    Args:
+        objective: with its block size resolved; None: it trains without blocks and leaves the model's size as it is.
+        trained: the block size that the model was trained with.
+    """
+    size = objective.block_size
+    if not trained or not size or size == trained:
+        return []
+    return [f"the model was trained with blocks of {trained}; this run makes it {size}"]

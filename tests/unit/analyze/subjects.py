@@ -6,6 +6,7 @@ import torch
 
 from toys import Toy, Uniform
 from unmask.data import Collator, Encoded
+from unmask.defaults import Layout
 from unmask.models import LoadedModel
 from unmask.seeds import Draws
 from unmask.types import Scored
@@ -70,4 +71,5 @@ def many(count, length=11):
 
 
 def collator(block_size=4, **options):
-    return Collator(block_size=block_size, filler_id=EOS, draws=Draws(seed=0), **options)
+    layout = Layout(block_size=block_size, tail_blocks=0, **options)
+    return Collator(layout=layout, filler_id=EOS, draws=Draws(seed=0))

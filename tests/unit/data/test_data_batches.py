@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from unmask.data import Collator, Encoded, OrderedExamples, Shuffled
+from unmask.defaults import Layout
 from unmask.errors import UserError
 from unmask.seeds import Draws, RecordedDraws
 
@@ -54,7 +55,7 @@ def test_permutations_are_kept_for_two_epochs():
 
 def test_workers_and_batch_sizes_do_not_matter():
     stream = OrderedExamples(EXAMPLES, seed=3, length=12)
-    collate = Collator(block_size=4, filler_id=0, tail_blocks=2, draws=Draws(seed=1))
+    collate = Collator(layout=Layout(block_size=4), filler_id=0, draws=Draws(seed=1))
     assert pickle.loads(pickle.dumps(stream))[7] == stream[7]
     seen = []
     for size, workers in ((4, 0), (3, 0), (4, 1)):
@@ -82,7 +83,7 @@ def item(prompt, answer, order=0):
 
 def tails(values, **options):
     draws = RecordedDraws(seed=0, values={"tail": torch.tensor(values)})
-    return Collator(block_size=4, filler_id=0, draws=draws, **options)
+    return Collator(layout=Layout(block_size=4, **{"tail_blocks": 0, **options}), filler_id=0, draws=draws)
 
 
 def test_a_canvas_by_hand():
@@ -104,7 +105,7 @@ def test_tails_are_uniform():
 
 
 def test_tails_belong_to_the_order():
-    collate = Collator(block_size=4, filler_id=0, tail_blocks=3, draws=Draws(seed=5))
+    collate = Collator(layout=Layout(block_size=4, tail_blocks=3), filler_id=0, draws=Draws(seed=5))
     together = collate([item(1, 4, n) for n in range(8)]).canvas_length.tolist()
     assert together == [int(collate([item(1, 4, n)]).canvas_length) for n in range(8)]
     assert len(set(together)) > 1

@@ -2,20 +2,23 @@
 
 import io
 import json
+from dataclasses import replace
 
 from chat_templates import tokenizer_for
 from rich.console import Console
 
 from unmask.data import Encoded, Record, encode, preview
+from unmask.defaults import Layout
 
 TOKENIZER = tokenizer_for(None)
 END = TOKENIZER.eos_token_id
 RAW = [Record(prompt="12", completion="34567\n8", place="x:1"), Record(prompt="1", completion="2", place="x:2")]
+GRID = Layout(block_size=4, tail_blocks=0)
 
 
-def shown(**options):
+def shown(*, canvas=None, **options):
     data = encode(RAW, TOKENIZER, max_length=None)
-    return preview(data, TOKENIZER, block_size=4, filler_id=END, **options)
+    return preview(data, TOKENIZER, layout=replace(GRID, canvas=canvas), filler_id=END, **options)
 
 
 def test_segments_by_hand():
@@ -63,17 +66,17 @@ def test_letters_of_several_tokens_are_not_torn():
     """Four bytes make one letter; the block that holds its last byte shows it."""
     data = encode([Record(prompt="1", completion="ab🙂c")], TOKENIZER, max_length=None)
     assert len(data[0].answer) == 8
-    (example,) = preview(data, TOKENIZER, block_size=4, filler_id=END).examples
+    (example,) = preview(data, TOKENIZER, layout=GRID, filler_id=END).examples
     assert [s.text for s in example.segments] == ["1", "ab", "🙂c", "</s>"]
 
 
 def test_a_truncated_answer_shows_no_end():
     data = encode(RAW, TOKENIZER, max_length=6, block_size=4, too_long="truncate")
-    first = preview(data, TOKENIZER, block_size=4, filler_id=END).examples[0]
+    first = preview(data, TOKENIZER, layout=GRID, filler_id=END).examples[0]
     assert [s.kind for s in first.segments] == ["prompt", "response"]
     assert first.segments[1].text == "3456"
 
 
 def test_examples_without_a_known_end():
-    (example,) = preview([Encoded(prompt=[20], answer=[21, 22])], TOKENIZER, block_size=4, filler_id=END).examples
+    (example,) = preview([Encoded(prompt=[20], answer=[21, 22])], TOKENIZER, layout=GRID, filler_id=END).examples
     assert [s.kind for s in example.segments] == ["prompt", "response", "end", "filler"]

@@ -8,7 +8,7 @@ from texts import M, ask, lay, places, tiny
 
 from toys import Hash
 from unmask.config import choose
-from unmask.data import Encoded
+from unmask.data import Collator, Encoded
 from unmask.errors import UserError
 from unmask.models import load
 from unmask.objectives import OBJECTIVES, Remedi
@@ -198,7 +198,8 @@ def test_it_learns_to_tell_mistakes(tmp_path):
     lm = load(result.model)
     test = [{"prompt": encode(p.prompt), "answer": [*encode(p.solution), lm.filler_id], "order": i, "place": ""}
             for i, p in enumerate(task.problems("test", 64, 0))]  # fmt: skip
-    n = objective.noise(layout.collator(lm, Draws(seed=1))(test), model=lm, draws=Draws(seed=1), progress=1.0)
+    collate = Collator(layout=layout, filler_id=lm.filler_id, draws=Draws(seed=1))
+    n = objective.noise(collate(test), model=lm, draws=Draws(seed=1), progress=1.0)
     with torch.no_grad():
         confidence = lm.score(n.query, n.at, n.targets, want=objective.want).reliability
     right, wrong = confidence[n.part == RIGHT], confidence[n.part == WRONG]

@@ -1,6 +1,7 @@
 import pytest
 
 from unmask.data import Collator
+from unmask.defaults import Layout
 from unmask.objectives import Blockwise
 from unmask.seeds import Draws
 from unmask.train import held_out_loss
@@ -8,7 +9,7 @@ from unmask.train import held_out_loss
 
 def test_does_not_depend_on_the_batch_size_and_repeats(tiny, sorting):
     lm = tiny()
-    collator = Collator(block_size=4, filler_id=lm.filler_id, tail_blocks=2, draws=Draws(seed=0))
+    collator = Collator(layout=Layout(block_size=4), filler_id=lm.filler_id, draws=Draws(seed=0))
     values = [
         held_out_loss(lm, Blockwise(block_size=4), sorting[:10], collator, batch_size=size, passes=2)
         for size in (1, 3, 10, 3)
@@ -19,7 +20,7 @@ def test_does_not_depend_on_the_batch_size_and_repeats(tiny, sorting):
 
 def test_training_mode_is_put_back(tiny, sorting):
     lm = tiny()
-    collator = Collator(block_size=4, filler_id=lm.filler_id, draws=Draws(seed=0))
+    collator = Collator(layout=Layout(block_size=4, tail_blocks=0), filler_id=lm.filler_id, draws=Draws(seed=0))
     for mode in (True, False):
         lm.model.train(mode)
         held_out_loss(lm, Blockwise(block_size=4), sorting[:2], collator, batch_size=2)

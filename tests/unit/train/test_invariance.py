@@ -69,7 +69,7 @@ def test_gradient_of_a_step_is_the_gradient_of_the_one_mean(gradients, tiny, sor
     objective = Vanilla(normaliser="per_token")
     seen, _ = gradients(objective, batch_size=1, accumulate=4)
     lm, draws = tiny(), Draws(seed=0)
-    collator = Collator(block_size=4, filler_id=lm.filler_id, tail_blocks=2, draws=draws, max_length=160)
+    collator = Collator(layout=Layout(block_size=4, max_length=160), filler_id=lm.filler_id, draws=draws)
     rows = OrderedExamples(sorting, seed=0, length=4)
     noised = objective.noise(collator([rows[i] for i in range(4)]), model=lm, draws=draws, progress=0)
     lm.model.train()

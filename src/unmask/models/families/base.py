@@ -1,6 +1,6 @@
 """What a checkpoint family must say so that its weights load strictly into a stock class."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +39,11 @@ class Family:
     grid: Grid = "answer"
     block_size: int | None = None
     tokenizer_class: str | None = None
+
+    def trained_block_size(self, config: Mapping[str, Any]) -> int | None:
+        """Return the block size of a checkpoint by its ``config.json``; None if the family has no blocks."""
+        size: int | None = config.get("block_size", self.block_size)
+        return size
 
 
 def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype: torch.dtype | None) -> StockModel:
