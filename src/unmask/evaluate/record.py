@@ -16,7 +16,6 @@ from unmask.models.fingerprint import hash_of_model
 from unmask.provenance import hardware, versions
 from unmask.tasks import Problem, Task
 
-FORMAT = 1
 IRRELEVANT = ("model", "batch_size")
 """Settings that no answer depends on: the weights say which model it is, whatever it is called."""
 
