@@ -1,8 +1,6 @@
 """One study in a folder, and one process at work on it."""
 
 import json
-import os
-import signal
 
 import pytest
 
@@ -69,10 +67,10 @@ def test_a_worker_that_is_killed_is_told_and_replaced(tmp_path):
     first, second = (job(tmp_path / name, model="asset:quickstart/model") for name in ("first", "second"))
     with Crew(1) as crew:
         crew.run([first], "runs")
-        worker = crew._workers[0]._process
 
         def kill(*_):
-            os.killpg(worker.pid, signal.SIGKILL)
+            for process in crew._at_work:
+                process.kill()
 
         with pytest.raises(UserError, match="killed by signal 9"):
             crew.run([second], "runs", follow=kill)
