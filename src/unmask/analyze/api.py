@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ def analyze(
             block_size=block_size, filler_id=lm.filler_id, canvas=canvas, draws=Draws(seed=study.seed)
         )  # fmt: skip
         tables.append(learnability(lm, examples, collator, study, name=subject.name, on_rows=advance))
-        tokens += tables[-1].tokens(lambda token, lm=lm: spell(lm, token), most_tokens)
+        tokens += tables[-1].tokens(partial(spell, lm), most_tokens)
         if with_mismatch:
             options: dict[str, Any] = {"passes": study.passes, "batch_size": study.batch_size, "seed": study.seed}
             contexts.append(mismatch(lm, examples, collator, name=subject.name, on_rows=advance, **options))
