@@ -1,6 +1,7 @@
 """One study in a folder, and one process at work on it."""
 
 import json
+import signal
 
 import pytest
 
@@ -76,6 +77,19 @@ def test_a_worker_that_is_killed_is_told_and_replaced(tmp_path):
             crew.run([second], "runs", follow=kill)
         crew.run([second], "runs")
     assert second.is_done
+
+
+def test_leaving_ends_the_processes_that_are_at_work(tmp_path):
+    seen = []
+
+    def leave(*_):
+        seen.extend(crew._at_work)
+        if seen:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), Crew(1) as crew:
+        crew.run([job(tmp_path, model="asset:quickstart/model")], "runs", follow=leave)
+    assert [process.exitcode for process in seen] == [-signal.SIGKILL]
 
 
 def trial(rate, *accuracies):
