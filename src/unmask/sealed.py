@@ -1,16 +1,41 @@
-"""Folders under a seal: a manifest tells the size and SHA-256 of every file, so that damage is found."""
+"""Can a folder or record be read? The version of its format, and a manifest of sizes and hashes that shows damage."""
 
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from unmask.durable import sync, write_whole
-from unmask.errors import UserError
+from unmask.errors import UserError, shorten
+
+FORMAT = 2
+"""Format of every folder and record that is written. Format 1 is that of unmask 0.1.0: most of its files name none, and
+its runs describe their objective by the fields of that version."""
 
 MANIFEST = "manifest.json"
 _WEIGHTS = (".safetensors", ".bin")
 _READ_BY_LOAD = (*_WEIGHTS, ".json", ".jinja", ".txt", ".model")
 _REMEDY = f"copy or train it again, or delete {MANIFEST} if the files were changed on purpose"
+
+
+def check_format(found: Any, path: object) -> int:
+    """Return the format that a file was written in, a number from 1 to ``FORMAT``.
+
+    Args:
+        found: what the file names as its format; pass 1 where it names none.
+        path: of the file, for the message.
+
+    Raises:
+        UserError: the format is newer than ``FORMAT``, or no format at all.
+    """
+    if type(found) is not int or found < 1:
+        raise UserError(f"{path}: expected a format from 1 to {FORMAT}, found {shorten(repr(found), 60)}; restore it")
+    if found > FORMAT:
+        raise UserError(
+            f"{path}: was written by a newer unmask (format {shorten(found, 20)}; this one reads up to {FORMAT}); "
+            "upgrade with pip install -U unmask"
+        )
+    return found
 
 
 def seal(folder: Path) -> None:

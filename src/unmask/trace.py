@@ -22,7 +22,8 @@ from unmask.errors import UserError
 from unmask.foreign import read_text
 from unmask.models import LoadedModel
 from unmask.provenance import versions
-from unmask.trace_format import FORMAT, check_lines
+from unmask.sealed import FORMAT
+from unmask.trace_format import check_lines
 
 PLAIN = (bool, int, float, str, type(None))
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from unmask.errors import UserError, shorten
+from unmask.sealed import check_format
 
-FORMAT = 1
 WIDEST = 2**20  # columns of a canvas
 
 
@@ -22,8 +22,9 @@ def check_lines(path: Path, header: Any, lines: Sequence[Any]) -> None:
     Raises:
         UserError: with the line and what it must hold.
     """
-    if not isinstance(header, dict) or header.get("unmask_trace") != FORMAT or isinstance(header["unmask_trace"], bool):
-        raise UserError(f"{path}:1: expected the header of a trace of format {FORMAT}; write one with --save-trace")
+    if not isinstance(header, dict) or "unmask_trace" not in header:
+        raise UserError(f"{path}:1: expected the header of a trace; write one with --save-trace")
+    check_format(header["unmask_trace"], f"{path}:1")
     _check(path, 1, header, _HEADER)
     for row in header["rows"]:
         _check(path, 1, row, _ROW)

@@ -121,8 +121,8 @@ def test_a_decoder_is_described_by_names_and_fields(lm):
 NOT_TRACES = {
     "no JSON": ("hello", "expected a trace, JSON Lines, found something else"),
     "empty": ("", "expected a trace, JSON Lines, found something else"),
-    "no header": ('{"loss": 1}', r"t.jsonl:1: expected the header of a trace of format 1"),
-    "newer": ('{"unmask_trace": 2}', "expected the header of a trace of format 1"),
+    "no header": ('{"loss": 1}', r"t.jsonl:1: expected the header of a trace; write"),
+    "newer": ('{"unmask_trace": 99}', "written by a newer unmask .format 99"),
     "no forward": (
         '{"unmask_trace": 1, "rows": [], "eos_ids": [], "block_size": 4}\n{"index": 0}',
         "t.jsonl:2: expected a forward with block, continues",

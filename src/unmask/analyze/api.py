@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ def analyze(
         layout = Layout(block_size=block_size, canvas=canvas, tail_blocks=0)
         collator = Collator(layout=layout, filler_id=lm.filler_id, draws=Draws(seed=study.seed))
         tables.append(learnability(lm, examples, collator, study, name=subject.name, on_rows=advance))
-        tokens += tables[-1].tokens(lambda token, lm=lm: spell(lm, token), most_tokens)
+        tokens += tables[-1].tokens(partial(spell, lm), most_tokens)
         if with_mismatch:
             options: dict[str, Any] = {"passes": study.passes, "batch_size": study.batch_size, "seed": study.seed}
             contexts.append(mismatch(lm, examples, collator, name=subject.name, on_rows=advance, **options))

@@ -142,7 +142,7 @@ class _VanillaContext:
         return self.aligned.want
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
-        mine = self.aligned.noise(batch, model=model, draws=draws, progress=progress)
+        mine: Noised = self.aligned.noise(batch, model=model, draws=draws, progress=progress)
         theirs = self.vanilla.noise(batch, model=model, draws=draws, progress=progress)
         active = torch.full_like(batch.order, -1)
         active[mine.example] = batch.block[mine.at[:, 0], mine.at[:, 1]]
@@ -180,8 +180,8 @@ class _Blocks:
             example, first = _firsts(noised.example)
             start = batch.block[noised.at[first, 0], noised.at[first, 1]] * batch.block_size
             end = start + batch.block_size
-            after = [(length[example] - end).clamp(min=0) for length in (batch.canvas_length, batch.filled_length)]
-            found.append((start.cpu(), *(columns.cpu() for columns in after), noised.noise_level[first].cpu()))
+            rest, kept = ((length[example] - end).clamp(min=0) for length in (batch.canvas_length, batch.filled_length))
+            found.append((start.cpu(), rest.cpu(), kept.cpu(), noised.noise_level[first].cpu()))
         prefix, suffix, filled, t = (torch.cat(column) for column in zip(*found, strict=True))
         return cls(prefix=prefix, suffix=suffix, filled=filled, t=t)
 

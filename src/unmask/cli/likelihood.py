@@ -76,6 +76,7 @@ def _write(out: Path, lm: Any, settings: dict[str, Any], found: Any) -> None:
 
     from unmask.evaluate.record import made_with
     from unmask.models.fingerprint import fingerprint
+    from unmask.sealed import FORMAT
 
     bounds = {"any_order": found.any_order, "by_block": found.by_block}
     answers = {
@@ -84,6 +85,7 @@ def _write(out: Path, lm: Any, settings: dict[str, Any], found: Any) -> None:
         if bound is not None
     }
     kept = {
+        "format": FORMAT,
         "settings": {**settings, "weights": fingerprint(lm)},
         "results": found.summary(),
         "answers": {"tokens": found.by_block.tokens.tolist(), **answers},

@@ -16,9 +16,10 @@ from unmask.errors import UserError
 from unmask.evaluate import processes
 from unmask.evaluate.answers import Answer, Evaluation
 from unmask.evaluate.lines import read_lines, to_json, write_lines
-from unmask.evaluate.record import FORMAT, differences, fingerprint, made_with
+from unmask.evaluate.record import differences, fingerprint, made_with
 from unmask.evaluate.verify import ANSWERS_FILE, check_record, hash_of
 from unmask.runlock import is_empty
+from unmask.sealed import FORMAT, check_format
 
 RUN_FILE = "run.json"
 
@@ -137,7 +138,7 @@ def read_run(path: Path) -> dict[str, Any]:
     """Read a ``run.json``, or that of a folder.
 
     Raises:
-        UserError: there is none, or it is of another kind or format.
+        UserError: there is none, or it is of another kind, or of a newer unmask.
     """
     path = path / RUN_FILE if path.is_dir() else path
     try:
@@ -146,14 +147,11 @@ def read_run(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: cannot be read ({error.strerror}); expected the run.json of an evaluation") from error
     except (ValueError, RecursionError):
         raise UserError(f"{path}: expected the run.json of an evaluation, found no JSON") from None
+    if isinstance(kept, dict):
+        check_format(kept.get("format", 1), path)
     parts = ("settings", "versions", "hardware")
     if not isinstance(kept, dict) or not all(isinstance(kept.get(part), dict) for part in parts) or _is_deep(kept):
         raise UserError(f"{path}: expected the run.json of an evaluation, found other JSON")
-    if kept.get("format") != FORMAT:
-        raise UserError(
-            f"{path}: expected format {FORMAT}, found {kept.get('format')!r:.80}, of unmask "
-            f"{str(kept['versions'].get('unmask', 'unknown')):.80}; repeat it with that version"
-        )
     return kept
 
 

@@ -16,7 +16,6 @@ from unmask.models.fingerprint import hash_of_model
 from unmask.provenance import hardware, versions
 from unmask.tasks import Problem, Task
 
-FORMAT = 1
 IRRELEVANT = ("model", "batch_size")
 """Settings that no answer depends on: the weights say which model it is, whatever it is called."""
 
@@ -61,7 +60,8 @@ def described(value: Any) -> Any:
     """Write a part, with the parts in it, as the mapping that makes it again."""
     if is_dataclass(value) and not isinstance(value, type):
         inside = {field.name: described(getattr(value, field.name)) for field in fields(value)}
-        return {"name": value.name, **inside} if getattr(value, "name", None) else inside
+        name = getattr(value, "name", None)
+        return {"name": name, **inside} if name else inside
     if isinstance(value, Mapping):
         return {str(key): described(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):

@@ -102,7 +102,8 @@ def total_differences(before: Mapping[str, Any], now: Mapping[str, Any], *, skip
     """Return a phrase for each total that differs; intervals are compared where both were made by one method."""
     if before.get("interval_method") != now["interval_method"]:  # of a version that says none, or made it otherwise
         before, now = _without_intervals(before), _without_intervals(now)
-    return differences(*({name: value for name, value in of.items() if name not in skipped} for of in (before, now)))
+    was, has = ({name: value for name, value in of.items() if name not in skipped} for of in (before, now))
+    return differences(was, has)
 
 
 def _without_intervals(totals: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from unmask.models.checkpoints import ADAPTER_CONFIG, Checkpoint, read_json
 from unmask.models.denoiser import StockDenoiser
 from unmask.models.facts import AdapterBase
 from unmask.models.weights import read_header
+from unmask.sealed import FORMAT, check_format
 from unmask.transformers_api import StockModel
 
 SIDECAR = "unmask_adapter.json"
@@ -30,6 +31,7 @@ def save_adapter(
     row, tables = denoiser.mask_id, _tables(denoiser.model)
     save_file({name: table[row].detach().clone().cpu().contiguous() for name, table in tables.items()}, folder / ROWS)
     sidecar = {
+        "format": FORMAT,
         "base": base.source,
         "base_dtype": base.dtype,
         "base_fingerprint": base.fingerprint,
@@ -45,6 +47,7 @@ def read_sidecar(where: Checkpoint) -> dict[str, Any]:
         UserError: the file is not as it was written.
     """
     sidecar = read_json(where.folder / SIDECAR)
+    check_format(sidecar.get("format", 1), where.folder / SIDECAR)
     kinds = {"base": str, "base_dtype": str, "base_fingerprint": str, "facts": dict}
     is_whole = all(isinstance(sidecar.get(name), kind) for name, kind in kinds.items())
     if sidecar and not (is_whole and {"added_rows", "mask_id"} <= sidecar["facts"].keys()):

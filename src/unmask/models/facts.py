@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 from unmask.attention import Attention, Grid
 from unmask.errors import UserError, did_you_mean, shorten
+from unmask.sealed import FORMAT, check_format
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +42,8 @@ class Facts:
     added_rows: int = 0
 
     def as_config(self) -> dict[str, Any]:
-        """Return what is written to ``config.unmask``: JSON types only."""
-        return {**asdict(self), "eos_ids": list(self.eos_ids)}
+        """Return what is written to ``config.unmask``, the facts and their format, as JSON types."""
+        return {"format": FORMAT, **asdict(self), "eos_ids": list(self.eos_ids)}
 
     def for_training(self) -> dict[str, Any]:
         """Return the facts that training depends on, as JSON types: all but the canvas, which only decoding reads."""
@@ -52,8 +53,9 @@ class Facts:
     def from_config(cls, written: dict[str, Any]) -> "Facts":
         """Read ``config.unmask`` back."""
         check_facts(written)
+        known = {name: value for name, value in written.items() if name != "format"}
         try:
-            return cls(**{**written, "eos_ids": tuple(written["eos_ids"])})
+            return cls(**{**known, "eos_ids": tuple(written["eos_ids"])})
         except (KeyError, TypeError) as error:
             raise UserError(f"config.unmask must name mask_id, eos_ids, filler_id and vocab_size: {error}") from error
 
@@ -62,11 +64,14 @@ def check_facts(written: Any) -> None:
     """Refuse a ``config.unmask`` that holds what it cannot hold; it may hold less than all.
 
     Raises:
-        UserError: an unknown key, or a value of another kind.
+        UserError: a newer format, an unknown key, or a value of another kind.
     """
     if not isinstance(written, dict):
         raise UserError(f"config.unmask: expected an object, found {shorten(repr(written), 60)}")
+    check_format(written.get("format", 1), "config.unmask")
     for name, value in written.items():
+        if name == "format":
+            continue
         if name not in _KINDS:
             raise UserError(f"unknown key config.unmask.{shorten(name, 40)}; {did_you_mean(name, _KINDS)}")
         if not _fits(name, value):

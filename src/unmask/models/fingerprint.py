@@ -49,7 +49,8 @@ def hash_of_model(lm: StockDenoiser) -> str:
         if known.numel():
             digest.update(known.reshape(-1).view(torch.uint8).numpy())
     config = {key: value for key, value in lm.stock.config.to_dict().items() if key not in _OF_THE_PLACE}
-    if "unmask" in config:
-        config["unmask"] = {key: value for key, value in config["unmask"].items() if key != "canvas"}
+    if facts := config.get("unmask"):  # a fact that format 1 had not, and that is not known, changes no hash
+        first = {key: value for key, value in facts.items() if value is not None or key == "block_size"}
+        config["unmask"] = {key: value for key, value in first.items() if key not in ("format", "canvas")}
     digest.update(json.dumps(config, sort_keys=True, default=str).encode())
     return digest.hexdigest()[:16]

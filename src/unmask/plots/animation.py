@@ -1,6 +1,7 @@
 """A trace as a moving picture."""
 
 from pathlib import Path
+from typing import Any
 
 from unmask.plots.flow import flow
 from unmask.plots.palette import ACTIVE, INK, QUIET
@@ -32,7 +33,7 @@ def animate_trace(trace: Trace, path: Path, *, row: int = 0) -> Path:
     size = (COLUMNS * INCH + 0.8, (boxes[-1].line + 1) * LINE + 0.95)
     figure = pyplot.figure(figsize=size, facecolor="white")
     axis = figure.add_axes((0.4 / size[0], 0.12 / size[1], COLUMNS * INCH / size[0], 1 - 0.85 / size[1]))
-    head = {"fontsize": 11.5, "color": INK, "family": "monospace", "weight": "bold"}
+    head: dict[str, Any] = {"fontsize": 11.5, "color": INK, "family": "monospace", "weight": "bold"}
     figure.text(0.4 / size[0], 1 - 0.32 / size[1], title(trace, row), **head)
     status = figure.text(0.4 / size[0], 1 - 0.55 / size[1], "", fontsize=8.5, color=QUIET)
     bar = figure.add_axes((0.4 / size[0], 1 - 0.68 / size[1], COLUMNS * INCH / size[0], 0.025 / size[1]))

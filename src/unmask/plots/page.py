@@ -41,6 +41,6 @@ def write_page(trace: Trace, path: Path, *, row: int = 0) -> Path:
     # "</" would end the script element
     page = TEMPLATE.read_text("utf-8").replace("@TITLE@", html.escape(title(trace, row)))
     page = page.replace("@SUMMARY@", html.escape(summary(trace, frames)))
-    told = json.dumps(data, ensure_ascii=False).replace("</", "<\\/")
-    path.write_text(printable(page.replace("@DATA@", told)), "utf-8")
+    script = json.dumps(data, ensure_ascii=False).replace("</", "<\\/")
+    path.write_text(printable(page.replace("@DATA@", script)), "utf-8")
     return path

@@ -165,7 +165,7 @@ def _check_known(what: str, found: Sequence[str], known: list[str]) -> None:
 
 
 def run_study(plan: Plan, *, jobs: int | None = None, follow: Follow | None = None) -> dict[str, Any]:
-    """Run what is missing, then write the report.
+    """Run what is missing, then write the report. A script that calls it does so under ``if __name__ == "__main__":``.
 
     Args:
         plan: the study.

@@ -2,18 +2,20 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from unmask.durable import write_whole
 from unmask.errors import UserError
+from unmask.sealed import FORMAT, check_format
 
 
-def write_json(path: Path, values: Any) -> None:
-    """Write a file in one rename, so that no reader finds half of it; lists of numbers stand on one line."""
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write an object and its format in one rename, so that no reader finds half; lists of numbers are one line."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = re.sub(r"\[[\s\d,]+\]", lambda found: "".join(found[0].split()), json.dumps(values, indent=1))
-    write_whole(path, text + "\n")
+    text = json.dumps({"format": FORMAT, **values}, indent=1) + "\n"
+    write_whole(path, re.sub(r"\[[\s\d,]+\]", lambda found: "".join(found[0].split()), text))
 
 
 def read_json(path: Path, then: str) -> dict[str, Any]:
@@ -24,7 +26,7 @@ def read_json(path: Path, then: str) -> dict[str, Any]:
         then: what to do if it holds something else.
 
     Raises:
-        UserError: it cannot be read, or holds no JSON object.
+        UserError: it cannot be read, holds no JSON object, or is of a newer unmask.
     """
     try:
         found = json.loads(path.read_text("utf-8"))
@@ -32,4 +34,5 @@ def read_json(path: Path, then: str) -> dict[str, Any]:
         found = None
     if not isinstance(found, dict):
         raise UserError(f"{path}: expected what a study wrote, found something else; {then}")
+    check_format(found.get("format", 1), path)
     return found

@@ -20,6 +20,7 @@ from unmask.train.run import TrainRun
 
 Which = Literal["test", "validation"]
 CANDIDATES = 4
+COSTS = ("examples", "supervised_tokens", "forward_tokens", "flops")
 JUDGING = "judging_seconds"
 """Name under which a run's metrics carry the time that judging took so far: it is no part of the run's budget."""
 
@@ -124,7 +125,7 @@ def read_points(metrics: Path, out: Path) -> dict[str, Any]:
         if JUDGING in line and line["step"]:
             spent = line[JUDGING]
             judged = read_json(out / f"{line['step']:07d}.json", "delete the run's folder and start the study again")
-            costs = {name: line[name] for name in ("examples", "supervised_tokens", "forward_tokens", "flops")}
-            costs |= {"steps": line["step"], "seconds": line["seconds"] - spent}
-            points.append({**costs, **{name: judged[name] for name in ("decoders", "bounds") if name in judged}})
+            point: dict[str, Any] = {name: line[name] for name in COSTS}
+            point |= {"steps": line["step"], "seconds": line["seconds"] - spent}
+            points.append(point | {name: judged[name] for name in ("decoders", "bounds") if name in judged})
     return {"points": points, JUDGING: spent}

@@ -1,24 +1,26 @@
-"""Jobs side by side, in single-threaded processes."""
+"""Jobs side by side, each in a single-threaded process of its own."""
 
 import contextlib
+import multiprocessing
 import os
-import select
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from unmask.errors import UserError
 from unmask.study.files import read_json, write_json
 from unmask.study.verify import RESULT
-from unmask.study.worker import JOB
+from unmask.study.worker import JOB, LOG, do
 
 Follow = Callable[[str, int, int], None]
 PAUSE = 0.1
+IMPORTS = ("unmask.study.worker", "unmask.train.trainer", "datasets", "peft")
+"""Modules that take seconds to import; they are imported once, and each job's process is a fork that has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,21 +57,34 @@ class Job:
 
 
 class Crew:
-    """Processes that do a study's jobs, started when first needed; a context that ends them.
+    """Processes that do a study's jobs, one for each job; a context that ends those that are at work.
+
+    The processes are started by Python's fork server, so a script that uses a crew needs the usual
+    ``if __name__ == "__main__":`` around its work.
 
     Args:
-        size: how many.
+        size: how many work side by side.
     """
 
     def __init__(self, size: int) -> None:
-        self._workers = [_Worker() for _ in range(size)]
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload([*IMPORTS])
+        self._threads = ThreadPoolExecutor(size)  # each waits for the process of one job
+        self._lock, self._is_over = Lock(), False
+        self._at_work: set[BaseProcess] = set()
 
     def __enter__(self) -> "Crew":
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in self._workers:
-            worker.stop()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            self._is_over = True
+            for process in self._at_work:
+                with contextlib.suppress(ProcessLookupError):  # it leads no group yet
+                    os.killpg(process.pid or 0, signal.SIGKILL)
+                process.kill()
+        self._threads.shutdown()
 
     def run(self, jobs: Sequence[Job], what: str, follow: Follow | None = None) -> None:
         """Run what is not done yet, side by side; jobs that fail do not stop the others.
@@ -82,77 +97,36 @@ class Crew:
         Raises:
             UserError: some failed; what is done stays.
         """
-        waiting = [job for job in jobs if not job.is_done]
-        failed: list[str] = []
-        while waiting or any(worker.job for worker in self._workers):
-            for worker in self._workers:
-                if waiting and worker.job is None:
-                    worker.take(waiting.pop(0))
-            time.sleep(PAUSE)
-            for worker in self._workers:
-                if worker.job is not None and (code := worker.code()) is not None:
-                    job, worker.job = worker.job, None
-                    if not job.is_done:
-                        failed.append(_complaint(job, code))
+        begun = [self._threads.submit(self._do, job) for job in jobs if not job.is_done]
+        finished, waiting = wait(begun, timeout=0)
+        while waiting:
+            finished, waiting = wait(begun, timeout=PAUSE)
             if follow:
-                busy = sum(worker.job is not None for worker in self._workers)
-                follow(what, len(jobs) - len(waiting) - busy - len(failed), len(jobs))
-        if failed:
+                done = sum(future.result() is None for future in finished)
+                follow(what, len(jobs) - len(begun) + done, len(jobs))
+        if failed := [complaint for future in begun if (complaint := future.result())]:
             more = f"; and {len(failed) - 1} more" if len(failed) > 1 else ""
             raise UserError(f"{failed[0]}{more}; start the study again to go on")
 
-
-class _Worker:
-    """A process that does one job after another; see ``__main__.py``."""
-
-    def __init__(self) -> None:
-        self.job: Job | None = None
-        self._process: subprocess.Popen[str] | None = None
-
-    def take(self, job: Job) -> None:
-        """Send a job; the process is started when first needed, and again where it died."""
-        self.job = job
+    def _do(self, job: Job) -> str | None:
+        """Start the process of a job and wait for it; return what went wrong, None if the result is there."""
         job.folder.mkdir(parents=True, exist_ok=True)
         write_json(job.folder / JOB, {**job.values, "fingerprint": job.fingerprint})
-        if self._process is None or self._process.poll() is not None:
-            self._start(job.folder / "log.txt")
-        with contextlib.suppress(BrokenPipeError):  # it died at once: its exit code tells
-            self._pipe("stdin").write(f"{job.folder}\n")
-            self._pipe("stdin").flush()
-
-    def code(self) -> int | None:
-        """Return the job's exit code, or that of the process if it died; None while it is at work."""
-        if not select.select([self._pipe("stdout")], [], [], 0)[0]:
-            return None
-        line = self._pipe("stdout").readline()
-        return int(line) if line else self._process.wait()  # type: ignore[union-attr]
-
-    def stop(self) -> None:
-        """End the process and the job that it may be at."""
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            for pipe in (self._process.stdout, self._process.stdin):
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()  # type: ignore[union-attr]
-
-    def _start(self, log: Path) -> None:
-        self.stop()  # closes the pipes of one that died
-        # One thread each: processes that share cores would wait for each other's threads.
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        with log.open("ab") as complaints:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "unmask.study", str(os.getpid())],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, text=True,
-                start_new_session=True, env=environment,
-            )  # fmt: skip
-
-    def _pipe(self, name: str) -> Any:
-        return getattr(self._process, name)
+        process = self._context.Process(target=do, args=(job.folder,))
+        with self._lock:
+            if self._is_over:
+                return None
+            process.start()
+            self._at_work.add(process)
+        process.join()
+        with self._lock:
+            self._at_work.discard(process)
+        return None if job.is_done else _complaint(job.folder, process.exitcode or 0)
 
 
-def _complaint(job: Job, code: int) -> str:
-    lines = (job.folder / "log.txt").read_text(errors="replace").strip().splitlines() or ["no output"]
-    how = f"killed by signal {-code}" if code < 0 else lines[-1].removeprefix("error: ")[:300]
-    return f"{job.folder}: the run failed: {how} (all of it in log.txt)"
+def _complaint(folder: Path, code: int) -> str:
+    log = folder / LOG
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    last = lines[-1] if lines else "no output"
+    how = f"killed by signal {-code}" if code < 0 else last.removeprefix("error: ")[:300]
+    return f"{folder}: the run failed: {how} (all of it in {LOG})"

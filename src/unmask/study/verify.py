@@ -77,8 +77,8 @@ def _judged(point: Row, problems: Any, where: str) -> Iterator[str]:
         for name in ("forwards", "tokens_per_forward", "seconds"):
             if not _is_number(row[name]) or row[name] < 0:
                 yield f"{where}, {decoder}: expected a number as {name}, found {row[name]!r:.80}"
-    bounds = point.get("bounds")
-    for order, nats in bounds["nats"].items() if bounds else ():
+    bounds = point.get("bounds") or {"nats": {}}
+    for order, nats in bounds["nats"].items():
         total = math.fsum(nats) / math.fsum(bounds["tokens_each"])
         found = bounds[order]["nats_per_token"]
         if not is_close(found, total, 1e-5):

@@ -3,13 +3,22 @@
 A job that died is started again in the same folder and goes on from its newest checkpoint.
 """
 
+import multiprocessing
+import os
+import platform
 import shutil
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from unmask.config import fill
+from unmask.errors import UserError
 from unmask.models import load
 from unmask.provenance import versions
+from unmask.quiet import quiet
 from unmask.recipe import build
 from unmask.runlock import owned
 from unmask.sft import run_recipe
@@ -20,7 +29,31 @@ from unmask.study.verify import RESULT
 from unmask.train.checkpoints import newest
 from unmask.train.folder import CHECKPOINTS, RUN_FILE
 
-JOB = "job.json"
+JOB, LOG = "job.json", "log.txt"
+
+
+def do(folder: Path) -> None:
+    """Do the job of a folder as a process of its own, on one thread, with its output in ``log.txt``.
+
+    The process leads a group, so that it can be ended with all that it started, and ends with the study's.
+    """
+    os.setsid()
+    threading.Thread(target=_end_with_the_study, daemon=True).start()
+    log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream, target in ((0, os.open(os.devnull, os.O_RDONLY)), (1, log), (2, log)):
+        os.dup2(target, stream)
+    quiet()
+    torch.set_num_threads(1)
+    try:
+        work(folder)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+def _end_with_the_study() -> None:
+    if study := multiprocessing.parent_process():
+        study.join()
+        os._exit(1)
 
 
 def work(folder: Path) -> None:
@@ -64,8 +97,4 @@ def _judge(job: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _machine() -> dict[str, Any]:
-    import platform
-
-    import torch
-
     return {"machine": platform.machine(), "threads": torch.get_num_threads(), "cuda": torch.cuda.is_available()}

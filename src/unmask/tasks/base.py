@@ -14,6 +14,7 @@ from unmask.registry import Registry
 from unmask.tasks.thinking import without_thinking
 
 Judgement = TypeVar("Judgement")
+TaskClass = TypeVar("TaskClass", bound=type[Any])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,15 +88,16 @@ def grades(task: Task, text: str, problem: Problem) -> dict[str, float]:
 class _Tasks(Registry[Task]):
     """Tasks by name. What a model thinks is no answer in any: each judges what a text says outside its thinking."""
 
-    def register(self, name: str) -> Callable[[type[Task]], type[Task]]:
+    def register(self, name: str) -> Callable[[TaskClass], TaskClass]:
         """Return a class decorator that enters the class under ``name``, deaf to thinking."""
         enter = super().register(name)
 
-        def deafen(cls: type[Any]) -> type[Any]:
+        def deafen(cls: TaskClass) -> TaskClass:
             for judged in ("is_right", "grades"):
                 if hasattr(cls, judged):
                     setattr(cls, judged, _outside_thinking(getattr(cls, judged)))
-            return enter(cls)
+            enter(cls)
+            return cls
 
         return deafen
 

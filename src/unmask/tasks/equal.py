@@ -10,6 +10,7 @@ import threading
 import time
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from unmask.tasks.algebra.spelling import spelled, squeezed
 
@@ -103,11 +104,11 @@ class _Verifier:
         return self._line(_WAIT["compare"])
 
     def _line(self, seconds: float) -> bytes | None:
-        out = self._process.stdout  # type: ignore[union-attr]
+        out: Any = self._process.stdout  # type: ignore[union-attr]
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             if select.select([out], [], [], left)[0]:
-                return out.readline() or None  # type: ignore[union-attr]
+                return out.readline() or None
         return None
 
 

@@ -129,7 +129,8 @@ def body(text: str) -> str:
         else:
             ends = [number for number, line in enumerate(rest) if line.strip() and not line[:1].isspace()][:5]
             ends.append(len(rest))
-            ends.sort(key=lambda end, rest=rest: not _is_body("\n".join(rest[:end])))
+            is_body = {end: _is_body("\n".join(rest[:end])) for end in ends}
+            ends.sort(key=lambda end: not is_body[end])  # noqa: B023  # sorted here, in this round
         found = _prefix(rest[: ends[0]])
         if found:
             return found
@@ -180,7 +181,7 @@ def without_examples(source: str, wanted: Collection[str]) -> str:
     lines = source.split("\n")
     for number, node in enumerate(tree.body):
         is_dropped = _is_stray(node) or (0 <= last < number and _is_example(node, wanted))
-        above = tree.body[number - 1].end_lineno if number else 0
+        above = tree.body[number - 1].end_lineno or 0 if number else 0
         below = tree.body[number + 1].lineno if number + 1 < len(tree.body) else len(lines) + 1
         if is_dropped and above < node.lineno and (node.end_lineno or 0) < below:
             lines[node.lineno - 1 : node.end_lineno] = [""] * ((node.end_lineno or 0) - node.lineno + 1)

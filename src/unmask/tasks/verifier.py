@@ -21,7 +21,7 @@ def main() -> None:
     package = types.ModuleType("algebra")
     package.__path__ = [str(Path(__file__).with_name("algebra"))]
     sys.modules["algebra"] = package
-    from algebra.compare import same_answer
+    from algebra.compare import same_answer  # type: ignore[import-not-found]  # it is made above
 
     resource.setrlimit(resource.RLIMIT_AS, (_BYTES, _BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -14,7 +14,9 @@ from unmask.durable import write_whole
 from unmask.errors import UserError
 from unmask.provenance import versions
 from unmask.runlock import is_empty
+from unmask.sealed import FORMAT, check_format
 from unmask.train import checkpoints
+from unmask.train.record import settings_today
 
 RUN_FILE, METRICS_FILE, CHECKPOINTS, MODEL = "run.json", "metrics.jsonl", "checkpoints", "model"
 T = TypeVar("T")
@@ -83,18 +85,19 @@ def read_record(out: Path) -> dict[str, Any]:
     """Return what ``run.json`` holds.
 
     Raises:
-        UserError: it is damaged.
+        UserError: it is damaged, or of a newer unmask.
     """
     path = out / RUN_FILE
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
+        version = check_format(record.get("format", 1), path)
         numbers = (record["settings"]["steps"], record.get("first_steps", 1))
         is_typed = all(type(number) is int for number in numbers) and isinstance(record["versions"], dict)
         if is_typed and record["fingerprint"] == fingerprint_of(record["settings"]):
-            return dict(record)
+            return {**record, "settings": settings_today(str(out), record) if version == 1 else record["settings"]}
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); mend that, or choose another --out") from error
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     raise UserError(
         f"{path}: expected the record of a training run, found something else; restore it, or start the run anew in "
@@ -119,7 +122,7 @@ def claim(out: Path, settings: Mapping[str, Any], recipe: Mapping[str, Any] | No
 
 def write_record(out: Path, record: Mapping[str, Any]) -> None:
     """Write ``run.json``, whole or not at all."""
-    sealed = {**record, "fingerprint": fingerprint_of(record["settings"])}
+    sealed = {**record, "format": FORMAT, "fingerprint": fingerprint_of(record["settings"])}
     write_whole(out / RUN_FILE, json.dumps(sealed, indent=1, default=str) + "\n")
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from unmask.config import choose
 from unmask.data import Curriculum, Encoded
 from unmask.defaults import Layout
-from unmask.errors import UserError
+from unmask.errors import UserError, shorten
 from unmask.models import LoadedModel
 from unmask.models.fingerprint import hash_of_model
+from unmask.objectives import OBJECTIVES
 from unmask.train.run import TrainRun
 
 IRRELEVANT = ("steps", "model", "keep", "save_every", "log_every", "report_to")
@@ -88,12 +90,13 @@ def refuse_changes(name: str, before: Mapping[str, Any], now: Mapping[str, Any])
     Args:
         name: of the run's folder, for the message.
         before: from its record.
-        now: some or all of its settings; those in ``IRRELEVANT`` may differ.
+        now: some or all of its settings; those in ``IRRELEVANT`` may differ. A setting that its record has not, as an
+            older version wrote it, counts as None.
 
     Raises:
         UserError: names every field that differs.
     """
-    changed = [key for key in sorted(now) if key not in IRRELEVANT and now[key] != before.get(key)]
+    changed = [key for key in sorted(now) if key not in IRRELEVANT and _told(now[key]) != _told(before.get(key))]
     if not changed:
         return
     told = [f"{key} was {_shown(before.get(key))} and is {_shown(now[key])}" for key in changed]
@@ -102,6 +105,30 @@ def refuse_changes(name: str, before: Mapping[str, Any], now: Mapping[str, Any])
         f"{name}: not the run that it holds: {', '.join(told)}{f' ({meant})' if meant else ''}; resume with the recipe "
         "and the data that it was started with"
     )
+
+
+def settings_today(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run of format 1 with its objective described by today's fields.
+
+    The objective is made anew from the run's recipe, or where there is none from the fields that were described.
+
+    Args:
+        name: of the run's folder, for the message.
+        record: what its ``run.json`` holds.
+
+    Raises:
+        UserError: this version cannot make that objective.
+    """
+    settings, recipe = dict(record["settings"]), record.get("recipe")
+    written = (recipe.get("objective") or "vanilla") if isinstance(recipe, Mapping) else settings["objective"]
+    try:
+        return settings | _as_json({"objective": _described(choose(OBJECTIVES, written, "objective"))})
+    except UserError as error:
+        began = shorten(record["versions"].get("unmask"), 20)
+        raise UserError(
+            f"{name}: its objective, of unmask {began}, cannot be read by this version: {error}; go on with "
+            f"pip install unmask=={began}, or start a new run from its newest checkpoint (model.path)"
+        ) from error
 
 
 def refuse_extension(name: str, before: Mapping[str, Any], run: TrainRun, curriculum: Curriculum | None) -> None:
@@ -141,6 +168,11 @@ def _described(part: Any) -> Any:
         named = {"name": part.name} if hasattr(part, "name") else {}
         return {**named, **{f.name: _described(getattr(part, f.name)) for f in fields(part)}}
     return part
+
+
+def _told(value: Any) -> Any:
+    """Leave out of a mapping what is not known."""
+    return {k: v for k, v in value.items() if v is not None} if isinstance(value, Mapping) else value
 
 
 def _plain(value: Any) -> Any:

@@ -3,10 +3,12 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from unmask.errors import UserError
+from unmask.evaluate.intervals import wilson
 from unmask.evaluate.statistics import bootstrap_interval, holm, paired_bootstrap, paired_permutation
 
 
@@ -131,3 +133,6 @@ def test_beside_scipy():
         (a, b), mean_difference, permutation_type="samples", vectorized=True, n_resamples=math.inf
     )
     assert paired_permutation(a, b) == pytest.approx(theirs.pvalue)
+    assert wilson(8, 10) == pytest.approx(tuple(stats.binomtest(8, 10).proportion_ci(method="wilson")))
+    interval = stats.bootstrap((a,), np.mean, method="percentile", n_resamples=10_000, rng=0).confidence_interval
+    assert bootstrap_interval(a) == pytest.approx(tuple(interval), abs=0.05)  # 10,000 draws each: Monte Carlo

@@ -1,7 +1,6 @@
 """One study in a folder, and one process at work on it."""
 
 import json
-import os
 import signal
 
 import pytest
@@ -69,15 +68,28 @@ def test_a_worker_that_is_killed_is_told_and_replaced(tmp_path):
     first, second = (job(tmp_path / name, model="asset:quickstart/model") for name in ("first", "second"))
     with Crew(1) as crew:
         crew.run([first], "runs")
-        worker = crew._workers[0]._process
 
         def kill(*_):
-            os.killpg(worker.pid, signal.SIGKILL)
+            for process in crew._at_work:
+                process.kill()
 
         with pytest.raises(UserError, match="killed by signal 9"):
             crew.run([second], "runs", follow=kill)
         crew.run([second], "runs")
     assert second.is_done
+
+
+def test_leaving_ends_the_processes_that_are_at_work(tmp_path):
+    seen = []
+
+    def leave(*_):
+        seen.extend(crew._at_work)
+        if seen:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), Crew(1) as crew:
+        crew.run([job(tmp_path, model="asset:quickstart/model")], "runs", follow=leave)
+    assert [process.exitcode for process in seen] == [-signal.SIGKILL]
 
 
 def trial(rate, *accuracies):

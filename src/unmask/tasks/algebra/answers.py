@@ -156,8 +156,8 @@ class _Reader:
                 continue
             tail = tokens[place + 1 :] if tokens[place].text == "-" else tokens[place:]  # 5-foot
             loose = [not token.upright and (len(token.text) == 1) > self._is_unit(token) for token in tail]
-            if (unit := unit_of([token.text for token in tail], loose)) is not None:
-                return tokens[:place], unit
+            if (found := unit_of([token.text for token in tail], loose)) is not None:
+                return tokens[:place], found
         return without_ordinal(tokens), Unit()
 
     def _is_unit(self, token: Token) -> bool:

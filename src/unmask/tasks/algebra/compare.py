@@ -172,10 +172,10 @@ def _same_regions(gold: Any, found: Any) -> bool:
         return False
     if not any(isinstance(read, Region | Relation | Joined) for read in (gold, found)):
         return False
-    regions = region_of(gold), region_of(found)
-    if None in regions:
+    first, second = region_of(gold), region_of(found)
+    if first is None or second is None:
         return False
-    return regions[0] == regions[1] or bool(regions[0].symmetric_difference(regions[1]).is_empty)
+    return first == second or bool(first.symmetric_difference(second).is_empty)
 
 
 def _same_joined(gold: Joined, found: Joined) -> bool:

@@ -135,8 +135,8 @@ def spelled(text: str) -> str:
     for pattern, plain in _PLAIN:
         text = pattern.sub(plain, text)
     text = _COMMAND.sub(_renamed, text)
-    for pattern, plain in _THEN:
-        text = pattern.sub(plain, text)
+    for pattern, replacement in _THEN:
+        text = pattern.sub(replacement, text)
     text = _unwrapped(text)
     word = re.sub(r"\\text ?\{ ?(\w+) ?\}", r"\1", text).lower()
     return str(_COUNTED.index(word)) if word in _COUNTED else _ungrouped(text)

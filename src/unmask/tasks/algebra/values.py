@@ -35,7 +35,7 @@ def same_value(expected: Any, found: Any, rounded: bool) -> bool:
         return True
     if LOG_BASE in expected.free_symbols ^ found.free_symbols:  # a \log without a base may be natural or decimal
         based = [[value.subs(LOG_BASE, base) for value in (expected, found)] for base in (1, sp.log(10))]
-        return any(same_value(*pair, rounded) for pair in based)
+        return any(same_value(a, b, rounded) for a, b in based)
     if expected.is_Rational and found.is_Rational:
         if not rounded or (_is_decimal(expected) and _is_decimal(found)):
             return False  # they are not equal

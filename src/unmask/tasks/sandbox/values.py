@@ -88,6 +88,7 @@ class _Writer:
         if len(self._stack) >= _MOST_DEPTH:
             raise ValueError(f"expected a value nested at most {_MOST_DEPTH} deep, found a deeper one")
         number = self._arguments.get(id(thing)) if type(thing) in CHANGING else None
+        parts: Any
         tag, parts = ("argument", [number]) if number is not None else _taken_apart(thing, self._by_number)
         entry = (thing, tag, iter(()), parts) if _are_native(parts) else (thing, tag, iter(parts), [])
         self._stack.append(entry)
@@ -257,7 +258,8 @@ def _moment(parts: list[Any]) -> Any:
     if type(zone) not in (type(None), datetime.timezone):
         raise Garbled("no zone")
     if len(numbers) == 7:
-        return datetime.datetime(*numbers, zone, fold=fold)
+        year, month, day, hour, minute, second, microsecond = numbers
+        return datetime.datetime(year, month, day, hour, minute, second, microsecond, zone, fold=fold)
     hour, minute, second, microsecond = numbers
     return datetime.time(hour, minute, second, microsecond, zone, fold=fold)
 
@@ -306,7 +308,7 @@ _SCALARS: dict[type, tuple[Callable[..., Any], Callable[[Any], list[Any]]]] = {
 _MADE: dict[str, Callable[[list[Any]], Any]] = {
     "tuple": tuple,
     "frozenset": frozenset,
-    "int": lambda parts: int(*_typed(parts, str), 16),
+    "int": lambda parts: int(_typed(parts, str)[0], 16),
     "type": lambda parts: _BY_NAME[_typed(parts, str)[0]],
     "same": lambda parts: parts[0],
     "iterator": iter,

@@ -138,7 +138,7 @@ class Wire:
                     return value
                 case ("raised", str(kind), str(message), list(changes)):
                     self._change(changes)
-                    named = getattr(__import__("builtins"), kind, None)
+                    named: Any = getattr(__import__("builtins"), kind, None)
                     known = isinstance(named, type) and issubclass(named, Exception) and named not in _NOT_PASSED_ON
                     raise named(message) if known else RuntimeError(f"{kind}: {message}")
                 case question:
