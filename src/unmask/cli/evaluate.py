@@ -127,6 +127,7 @@ def _repeated(given: dict[str, Any], path: Path) -> _Plan:
     from unmask.config import InvalidConfigError, fill
     from unmask.decoding import Decoder
     from unmask.evaluate import check_record, read_run
+    from unmask.plugins import load_recorded
     from unmask.recipe import EvaluateSection
 
     for name, value in given.items():
@@ -135,6 +136,7 @@ def _repeated(given: dict[str, Any], path: Path) -> _Plan:
             raise _mistake(f"{label}: --repeat takes all settings from its file; leave {label} out")
     kept = read_run(path)
     check_record(path, kept)
+    load_recorded(kept.get("plugins"), str(path))
     settings = kept["settings"]
     names = ("task", "split", "samples", "max_new_tokens", "batch_size", "seed")
     try:

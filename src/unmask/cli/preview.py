@@ -47,12 +47,13 @@ def preview(
 def _section(data: str, **given: Any) -> tuple[Any, str | None]:
     """Return what to read, of a recipe its ``data``, and the recipe's model if it names one."""
     from unmask.config import fill
-    from unmask.recipe import DataSection, read_recipe
+    from unmask.recipe import DataSection, import_plugins, read_recipe
 
     given = {name: value for name, value in given.items() if value is not None}
     if Path(data).suffix.lower() not in (".yaml", ".yml"):
         return DataSection(path=data, **given), None
     recipe = read_recipe(data)
+    import_plugins(recipe)
     sections = {name: recipe.get(name) if isinstance(recipe.get(name), dict) else {} for name in ("data", "model")}
     return fill(DataSection, {**sections["data"], **given}, "data"), sections["model"].get("path")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from unmask.errors import UserError
+from unmask.plugins import environment
 from unmask.study.files import read_json, write_json
 from unmask.study.verify import RESULT
 from unmask.study.worker import JOB
@@ -140,12 +141,12 @@ class _Worker:
     def _start(self, log: Path) -> None:
         self.stop()  # closes the pipes of one that died
         # One thread each: processes that share cores would wait for each other's threads.
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        variables = {**environment(), "OMP_NUM_THREADS": "1"}
         with log.open("ab") as complaints:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "unmask.study", str(os.getpid())],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, text=True,
-                start_new_session=True, env=environment,
+                start_new_session=True, env=variables,
             )  # fmt: skip
 
     def _pipe(self, name: str) -> Any:

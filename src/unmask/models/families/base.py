@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unmask.attention import Grid
 from unmask.errors import UserError
+from unmask.registry import Names
 from unmask.transformers_api import StockModel, new_config, new_model
 
 
@@ -39,6 +40,9 @@ class Family:
     grid: Grid = "answer"
     block_size: int | None = None
     tokenizer_class: str | None = None
+
+
+FAMILIES = Names[Family]("family")
 
 
 def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype: torch.dtype | None) -> StockModel:
