@@ -26,7 +26,7 @@ def sft(
     from unmask.config import InvalidConfigError
     from unmask.plugins import load_recorded
     from unmask.quiet import quiet
-    from unmask.recipe import build, read_recipe
+    from unmask.recipe import build, import_plugins, read_recipe
     from unmask.sft import run_recipe
     from unmask.train.folder import RUN_FILE, read_record
     from unmask.train.metrics import MetricsFile
@@ -34,9 +34,10 @@ def sft(
     options = {"model.device": device, "run.seed": seed}
     assignments = [*(set_ or ()), *(f"{name}={value}" for name, value in options.items() if value is not None)]
     quiet()
-    if resume and (out / RUN_FILE).exists():
-        load_recorded(read_record(out).get("plugins"), str(out / RUN_FILE))
     values = read_recipe(recipe, tuple(assignments))
+    if resume and (out / RUN_FILE).exists():
+        import_plugins(values)
+        load_recorded(read_record(out).get("plugins"), str(out / RUN_FILE))
     if problems := check(values).problems:
         raise InvalidConfigError(problems)
     result = run_recipe(build(values), out, resume=resume, restart=restart, tell=say)
