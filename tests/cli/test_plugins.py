@@ -141,7 +141,10 @@ def test_what_a_run_was_made_with_is_imported_by_its_resume(recipe):
     module = recipe("module.yaml", decoder={"selection": "other"}, run=run)
     file, here = str(Path("mine.py").resolve()), Path.cwd()
     codes, done = outside(
-        ["check", named], ["sft", named, "--out", "one"], ["--plugin", "other", "sft", module, "--out", "two"], site=here
+        ["check", named],
+        ["sft", named, "--out", "one"],
+        ["--plugin", "other", "sft", module, "--out", "two"],
+        site=here,
     )
     assert codes == [0] * 3, done.stderr
     record = json.loads(Path("one/run.json").read_text())

@@ -141,7 +141,7 @@ def no_answer_can_be_read(objective: Objective) -> None:
     for shift in (False, True):
         if objective.refuses(Traits(shift=shift, attention=objective.attention or "bidirectional")):
             continue
-        lm = from_scratch(ScratchSpec(hidden_size=32, layers=2, heads=2), "digits", shift=shift)
+        lm: Any = from_scratch(ScratchSpec(hidden_size=32, layers=2, heads=2), "digits", shift=shift)
         for name, settings in objective.heads.items():
             lm.attach(name, settings)
         batch = objective_batch(row_length=40)
