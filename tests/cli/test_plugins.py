@@ -131,6 +131,33 @@ def test_an_installed_package_brings_an_objective_a_selection_a_task_and_a_famil
     assert judged["settings"]["task"]["name"] == "backwards"
 
 
+@pytest.mark.parametrize("name", ["objective", "selection", "task", "family"])
+def test_the_page_on_extending_shows_the_example_as_it_is(name):
+    page = (ROOT / "docs/extending.md").read_text()
+    assert f"```python\n{(PACKAGE / f'src/unmask_example/{name}.py').read_text()}```" in page
+
+
+CHECKED = """
+from unmask.testing import check_component, check_objective, check_selection, check_task
+from unmask_example.objective import FixedRate
+from unmask_example.selection import Leftmost
+from unmask_example.task import Backwards
+import math
+check_objective(FixedRate(), uniform_loss=math.log(11))
+check_selection(Leftmost(count=2))
+check_component(Leftmost())
+check_task(Backwards())
+"""
+
+
+def test_the_example_keeps_what_is_promised(site):
+    path = os.pathsep.join([str(site), str(ROOT / "src")])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", CHECKED]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_a_run_was_made_with_is_imported_by_its_resume(recipe):
     """A module is; a file is run only if the person names it again, in the recipe or beside the command."""
     Path("mine.py").write_text(MINE.format(name="mine"))
