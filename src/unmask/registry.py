@@ -89,6 +89,10 @@ class Names(Generic[E]):
             importlib.import_module(self._shipped[name]["module"])
         return self._entered[name]
 
+    def get(self, name: str) -> E | None:
+        """Return what stands under a name, None if nothing does."""
+        return self[name] if name in self else None
+
     def __iter__(self) -> Iterator[str]:
         load_installed()
         return iter(sorted({*self._shipped, *self._entered}))

@@ -29,7 +29,7 @@ for line in sys.stdin:
 MINE = """
 from unmask.config import part
 from unmask.decoding import SELECTIONS
-from unmask.decoding.selection.quota import Quota
+from unmask.decoding.defaults import Quota
 
 @SELECTIONS.register("{name}")
 @part
@@ -215,7 +215,7 @@ BROKEN = {
     "unwritten.py": ("def", "importing it failed: SyntaxError"),
     "taken.py": (
         MINE.format(name="quota"),
-        "the selection 'quota' is there already, from unmask.decoding.selection.quota; register unmask_plugin_taken_",
+        "the selection 'quota' is there already, from unmask.decoding.defaults; register unmask_plugin_taken_",
     ),
 }
 

@@ -5,7 +5,7 @@ from decoders import DECODERS, RANDOM, every, is_any
 
 from toys import Table
 from unmask.decoding import SELECTIONS, Candidates
-from unmask.decoding.selection.unrefined import Unrefined
+from unmask.decoding.defaults import Unrefined
 from unmask.testing import DECODER_CHECKS, check_component, check_selection
 from unmask.testing.decoding import FIELDS, final_text, run
 

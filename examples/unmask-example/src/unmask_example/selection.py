@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unmask.config import part
 from unmask.decoding import SELECTIONS, Candidates
-from unmask.decoding.selection.unrefined import Unrefined
+from unmask.decoding.defaults import Unrefined
 
 
 @SELECTIONS.register("leftmost")
