@@ -91,7 +91,7 @@ class Names(Generic[E]):
 
     def get(self, name: str) -> E | None:
         """Return what stands under a name, None if nothing does."""
-        return self[name] if name in self else None
+        return self[name] if name in self else None  # noqa: SIM401  # this is the get
 
     def __iter__(self) -> Iterator[str]:
         load_installed()
