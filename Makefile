@@ -7,7 +7,7 @@ PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 # Shapes and types are checked in the fast loop. In the rest they would double the time.
 UNCHECKED := UNMASK_TEST_CHECKED=0
 
-.PHONY: quickstart test fast rest exhaustive test-lowest test-newest caches-newest upgrade check format lint types layers wheel docs coverage clean
+.PHONY: quickstart test fast rest exhaustive test-lowest test-newest caches-newest upgrade check format index lint types layers wheel docs coverage clean
 
 quickstart: $(READY)
 	$(BIN)/unmask quickstart
@@ -51,6 +51,10 @@ check: lint types layers test wheel
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The index of components, and the stubs of the packages that import them when they are named.
+index: $(READY)
+	$(BIN)/python scripts/index.py
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

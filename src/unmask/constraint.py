@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from unmask.decoding.constraint import Automaton, JsonSchema, Regex, compose
+from unmask.decoding.constraint import Automaton, compose
+from unmask.decoding.constraint.parts import JsonSchema, Regex
 from unmask.errors import UserError
 from unmask.models import LoadedModel
 from unmask.models.spelling import token_bytes

@@ -7,13 +7,16 @@ from typing import Any
 
 import torch
 
+from unmask.plugins import plugin_versions
+
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers")
 
 
 def versions() -> dict[str, str]:
     """Return the versions of what a run's numbers depend on; unmask itself need not be installed, only importable."""
     own = import_module("unmask").__version__
-    return {"python": platform.python_version(), "unmask": own, **{name: metadata.version(name) for name in PACKAGES}}
+    packages = {name: metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), "unmask": own, **packages, **plugin_versions()}
 
 
 def hardware(device: torch.device | str) -> dict[str, Any]:

@@ -17,12 +17,13 @@ from unmask.markup import assign, read_yaml
 from unmask.models import LoadedModel, LoraSpec, ScratchSpec, add_lora, from_scratch, load
 from unmask.models.checkpoints import pick_device
 from unmask.objectives import OBJECTIVES, sized
+from unmask.plugins import load_plugins, resolve
 from unmask.sources import resolve_path
 from unmask.tasks import TASKS
 from unmask.train.run import TrainRun
 
 MOST_RECIPE = 4 * 2**20  # bytes
-SECTIONS = ("model", "data", "objective", "decoder", "run", "evaluate")
+SECTIONS = ("plugins", "model", "data", "objective", "decoder", "run", "evaluate")
 
 
 @part
@@ -172,6 +173,8 @@ def read_recipe(path: str | Path, assignments: tuple[str, ...] = ()) -> dict[str
         raise UserError(f"{path}: expected a YAML text file, found binary data") from None
     for assignment in assignments:
         assign(values, assignment)
+    if values.get("plugins") is not None:
+        values["plugins"] = resolve(values["plugins"], path.parent)
     return values
 
 
@@ -198,6 +201,7 @@ def build_parts(values: Mapping[str, Any]) -> tuple[Recipe, list[str]]:
             problems.extend(error.problems)
             return None
 
+    import_plugins(values, problems)
     model = section(lambda: fill(ModelSection, values.get("model") or {}, "model"))
     data = section(lambda: fill(DataSection, values.get("data") or {}, "data"))
     decoder = section(lambda: fill(Decoder, values.get("decoder") or {}, "decoder"))
@@ -213,6 +217,24 @@ def build_parts(values: Mapping[str, Any]) -> tuple[Recipe, list[str]]:
     problems += _model_problems(model, values) + _data_problems(data, objective) + _decoder_problems(decoder, objective)
     made = Recipe(model=model, data=data, decoder=decoder, run=run, evaluate=evaluate, values=dict(values))
     return made, problems
+
+
+def import_plugins(values: Mapping[str, Any], problems: list[str] | None = None) -> None:
+    """Import what the ``plugins`` of a recipe name, before its components are looked up.
+
+    Args:
+        values: of a recipe; files are absolute already, or relative to where this runs.
+        problems: takes a line for what is wrong, instead of an error.
+
+    Raises:
+        UserError: one cannot be imported, or registers a name that is taken.
+    """
+    try:
+        load_plugins(resolve(values.get("plugins") or [], Path()))
+    except UserError as error:
+        if problems is None:
+            raise
+        problems.append(str(error))
 
 
 def _model_problems(model: ModelSection | None, values: Mapping[str, Any]) -> list[str]:
@@ -299,6 +321,7 @@ def judging(recipe: Path | None, given: Mapping[str, Any]) -> tuple[EvaluateSect
         The evaluation, and the fields of the recipe's decoder.
     """
     values = read_recipe(recipe) if recipe else {}
+    import_plugins(values)
     if recipe and not values.get("evaluate") and "task" not in given:
         raise UserError(f"{recipe}: expected a section 'evaluate' with a task, found none; write --task beside it")
     if not recipe and "task" not in given:

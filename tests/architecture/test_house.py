@@ -10,6 +10,7 @@ import pytest
 
 from unmask.decoding import SELECTIONS
 from unmask.objectives import OBJECTIVES
+from unmask.registry import REGISTRIES, read_index, source_of
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src/unmask").rglob("*.py"))
@@ -62,9 +63,31 @@ def test_help_imports_nothing_heavy():
 def test_every_method_is_documented_with_its_source_and_its_differences():
     for name in OBJECTIVES:
         doc = OBJECTIVES[name].__doc__
-        assert re.search(r"arXiv \d{4}\.\d{5}", doc), name
-        assert "Differs from the paper:" in doc, name
+        source = source_of(doc)
+        assert source, f"{name}: write the paper's number, or a line 'Source: …' ('Source: unpublished' for your own)"
+        assert source == "unpublished" or "Differs from the paper:" in doc, name
         assert f"`{name}`" in (ROOT / "docs/methods.md").read_text(), f"docs/methods.md has no row for {name}"
+
+
+def test_the_index_of_components_is_up_to_date():
+    """Else a new component is not found: make index finds it by its file."""
+    command = [sys.executable, ROOT / "scripts/index.py", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_package_has_its_components_by_name():
+    import unmask.objectives
+
+    assert unmask.objectives.Blockwise is OBJECTIVES["blockwise"]
+    assert "Blockwise" in dir(unmask.objectives)
+    with pytest.raises(AttributeError, match=r"module 'unmask\.objectives' has no attribute 'Blokwise'"):
+        _ = unmask.objectives.Blokwise
+    index = read_index()
+    for kind, names in REGISTRIES.items():
+        assert kind not in index or set(names) == set(index[kind])
+        for name in index.get(kind, ()):
+            assert getattr(names[name], "__name__", index[kind][name]["object"]) == index[kind][name]["object"]
 
 
 def test_no_utils():

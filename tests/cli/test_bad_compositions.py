@@ -19,7 +19,9 @@ REFUSED = {
     "{name: mixture, members: [vanilla, mixture]}": "a mixture inside a mixture",
     "{name: mixture, weights: [1.0]}": "weights: expected 2",
     "{name: mixture, members: [vanilla, {name: lift, normaliser: per_token}]}": "divided by different things",
-    "{name: mixture, members: [{name: blockwise, block_size: 32}, {name: blockwise, block_size: 8}]}": "expected one block_size, found 8, 32",
+    "{name: mixture, members: [{name: blockwise, block_size: 32}, {name: blockwise, block_size: 8}]}": (
+        "expected one block_size, found 8, 32"
+    ),
     "{name: mixture, members: [{name: block_diffusion}, {name: nbdiff}]}": "expected one attention",
     "{name: block_diffusion, clip: [0.8, 0.3]}": "clip: expected 0 <= low < high <= 1",
     "{name: nbdiff, block_size: 24, first_block: 1}": "expected first_block=1 times a power of 2, found 24",

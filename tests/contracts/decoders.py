@@ -1,28 +1,9 @@
-"""Every registered part in some decoder, and how the contract tests run one."""
-
-import functools
+"""Every registered component in some decoder."""
 
 import pytest
-import torch
 
-from toys import Doubts, Hash
-from unmask.attention import BlockCausal
-from unmask.canvas import Example, lay_out
-from unmask.decoding import (
-    BLOCK_RULES,
-    CACHES,
-    PROPOSALS,
-    REVISIONS,
-    SEARCHES,
-    SELECTIONS,
-    STOPS,
-    VIEWS,
-    Decoder,
-    decode,
-)
+from unmask.decoding import BLOCK_RULES, CACHES, PROPOSALS, REVISIONS, SEARCHES, SELECTIONS, STOPS, VIEWS
 from unmask.decoding.scores import SCORES
-from unmask.heads import SoftMask
-from unmask.seeds import Draws
 
 DECODERS = {
     **{f"selection-{name}": {"selection": name} for name in SELECTIONS},
@@ -94,49 +75,19 @@ DECODERS = {
     "threshold": {"threshold": 0.3},
 }
 every = pytest.mark.parametrize("name", DECODERS)
-PROMPTS = [[1, 2, 3], [4], [5, 6, 7, 8, 1]]
-LENGTH = 12  # of the canvases: three blocks
+RANDOM = (
+    "random",
+    "gumbel",
+    "'proposal': 'nucleus'",
+    "'proposal': 'top_k'",
+    "origin",
+    "alg_temp",
+    "info_gain",
+    "remdm",
+)
+"""Settings of decoders that draw at temperature 0."""
 
 
-def is_any(parts, name):
+def is_any(components, name):
     """Whether the settings of a decoder name one of these."""
-    return any(part in str(DECODERS[name]) for part in parts)
-
-
-def canvas(prompts=PROMPTS, length=LENGTH, block=4, orders=None):
-    """``length``: of all canvases, or of each."""
-    lengths = [length] * len(prompts) if isinstance(length, int) else length
-    rows = zip(prompts, lengths, orders or range(len(prompts)), strict=True)
-    examples = [Example(prompt=p, answer=(), order=o, canvas=n) for p, n, o in rows]
-    return lay_out(examples, block_size=block, filler_id=9)
-
-
-def with_heads(model):
-    """Give a toy the heads that some parts read."""
-    model.heads.setdefault("confidence", Doubts(model))
-    model.heads.setdefault("soft_mask", SoftMask(torch.nn.Identity()))
-    return model
-
-
-def run(
-    model, fields=None, *, batch=None, seed=0, is_open=None, prompts=PROMPTS, length=LENGTH, orders=None, **options
-):
-    """Decode with a toy, and return the batch and the steps."""
-    decoder = Decoder(**{"block_size": 4, "stop": "never", **(fields or {}), **options})
-    if getattr(decoder.cache, "name", None) == "block":
-        model.rule = BlockCausal()
-    batch = batch or canvas(prompts, length, orders=orders)
-    return batch, list(decode(with_heads(model), batch, decoder.parts(), draws=Draws(seed=seed), is_open=is_open))
-
-
-@functools.cache
-def usual(name):
-    """What a decoder does with ``Hash`` and the usual prompts, and the forwards that it took."""
-    model = Hash()
-    return *run(model, DECODERS[name]), model.forwards
-
-
-def text(batch, steps):
-    """The canvas of each row in the end."""
-    ids = steps[-1].state.ids
-    return [ids[row][batch.offset[row] >= 0].tolist() for row in range(len(batch.order))]
+    return any(component in str(DECODERS[name]) for component in components)

@@ -2,12 +2,15 @@
 
 import pytest
 import torch
-from decoders import DECODERS, PROMPTS, canvas, every, run, text
+from decoders import DECODERS, every
 
 from languages import MASK, bound, is_match
 from toys import EndFirst, Hash
 from unmask.decoding.constraint.automaton import OPEN
 from unmask.errors import UserError
+from unmask.testing.decoding import PROMPTS, run
+from unmask.testing.decoding import blank_canvas as canvas
+from unmask.testing.decoding import final_text as text
 
 PATTERN = "(ab|ba)*(é|c){2,5}b?"
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from decoders import canvas, run, text
 
 from toys import EndFirst, Hash, Saturated
 from unmask.decoding import (
@@ -22,6 +21,9 @@ from unmask.decoding import (
 )
 from unmask.errors import UserError
 from unmask.seeds import Draws
+from unmask.testing.decoding import blank_canvas as canvas
+from unmask.testing.decoding import final_text as text
+from unmask.testing.decoding import run
 
 PARTS = [SELECTIONS, BLOCK_RULES, PROPOSALS, REVISIONS, VIEWS, CACHES, SEARCHES, CONSTRAINTS, STOPS]
 INF = float("inf")

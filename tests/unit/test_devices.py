@@ -10,8 +10,8 @@ import torch
 
 sys.path.append(str(Path(__file__).parents[1] / "contracts"))
 
-from decoders import DECODERS, canvas, with_heads  # noqa: E402  # as the contract tests run them
-from test_objectives import COMPOSITIONS, batch, make  # noqa: E402
+from decoders import DECODERS  # noqa: E402  # as the contract tests run them
+from test_objectives import COMPOSITIONS, make  # noqa: E402
 
 from far import FAR, Far, far_device  # noqa: E402
 from toys import Hash  # noqa: E402
@@ -27,6 +27,9 @@ from unmask.models import ScratchSpec, from_scratch  # noqa: E402
 from unmask.models.call import learn_call  # noqa: E402
 from unmask.objectives import OBJECTIVES  # noqa: E402
 from unmask.seeds import Draws  # noqa: E402
+from unmask.testing.decoding import blank_canvas as canvas  # noqa: E402
+from unmask.testing.decoding import with_heads  # noqa: E402
+from unmask.testing.objectives import objective_batch as batch  # noqa: E402
 from unmask.train import held_out_loss  # noqa: E402
 
 

@@ -100,6 +100,7 @@ def _repeated(given: dict[str, Any], path: Path) -> _Plan:
     from unmask.config import InvalidConfigError, fill
     from unmask.decoding import Decoder
     from unmask.evaluate import check_record, read_run
+    from unmask.plugins import load_recorded
     from unmask.recipe import EvaluateSection
 
     for name, value in given.items():
@@ -108,6 +109,7 @@ def _repeated(given: dict[str, Any], path: Path) -> _Plan:
             raise _mistake(f"{label}: --repeat takes all settings from its file; leave {label} out")
     kept = read_run(path)
     check_record(path, kept)
+    load_recorded(kept.get("plugins"), str(path))
     settings = kept["settings"]
     names = ("task", "split", "samples", "max_new_tokens", "batch_size", "seed")
     try:

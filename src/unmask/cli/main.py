@@ -7,6 +7,7 @@ import sys
 import tempfile
 import traceback
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
@@ -136,6 +137,9 @@ for command in COMMANDS:
 def root(
     context: typer.Context,
     version: bool = typer.Option(False, "--version", help="Print the version and leave."),
+    plugin: list[str] | None = typer.Option(
+        None, help="Import a module, or a .py file, that registers components; may be repeated. It is run: trust it."
+    ),
 ) -> None:
     """Fine-tune, decode and study masked diffusion language models, block by block."""
     if version:
@@ -144,6 +148,10 @@ def root(
         typer.echo(__version__)
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
+    elif plugin:
+        from unmask.plugins import load_plugins, resolve
+
+        load_plugins(resolve(plugin, Path()))
 
 
 if __name__ == "__main__":

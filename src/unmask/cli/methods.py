@@ -4,34 +4,17 @@ from unmask.cli.options import Json
 
 
 def methods(json: Json = False) -> None:
-    """List every objective, curriculum, decoder part and task by the name that recipes use, with its fields."""
+    """List every component by the name that recipes use, with its fields; those of plugins, too."""
     from rich.console import Console
 
     from unmask.cli.present import emit
-    from unmask.config import field_names
-    from unmask.data import CURRICULA
-    from unmask.decoding import (
-        BLOCK_RULES,
-        CACHES,
-        CONSTRAINTS,
-        PROPOSALS,
-        REVISIONS,
-        SEARCHES,
-        SELECTIONS,
-        STOPS,
-        VIEWS,
-    )
-    from unmask.objectives import OBJECTIVES
-    from unmask.tasks import TASKS
+    from unmask.plugins import load_installed
+    from unmask.registry import REGISTRIES, read_index
 
-    parts = (SELECTIONS, BLOCK_RULES, PROPOSALS, REVISIONS, VIEWS, CACHES, SEARCHES, CONSTRAINTS, STOPS)
-    registries = (OBJECTIVES, CURRICULA, *parts, TASKS)
-    listing = {
-        registry.kind: {
-            name: {"summary": summary(registry[name]), "fields": field_names(registry[name])} for name in registry
-        }
-        for registry in registries
-    }
+    load_installed()
+    listing = {kind: dict(entries) for kind, entries in read_index().items()}
+    for kind, names in REGISTRIES.items():  # none is imported yet, but by plugins
+        listing[kind] = listing.get(kind, {}) | names.entries()
     emit(listing) if json else Console().print(_table(listing))
 
 
@@ -52,8 +35,3 @@ def _table(listing: dict[str, dict[str, dict[str, object]]]) -> object:
                 text.append(f"\n{', '.join(entry['fields'])}", "dim")  # type: ignore[call-overload]
             grid.add_row(Text(f"  {name}", "cyan"), text)
     return grid
-
-
-def summary(cls: type[object]) -> str:
-    """Return the first line of a docstring."""
-    return (cls.__doc__ or "").strip().splitlines()[0].replace("``", "")

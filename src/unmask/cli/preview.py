@@ -58,9 +58,10 @@ def _section(data: str, **given: Any) -> tuple[Any, Any]:
     if Path(data).suffix.lower() not in (".yaml", ".yml"):
         return DataSection(path=data, **given), build_parts({})[0]
     values = read_recipe(data)
+    recipe = build_parts(values)[0]
     section = values.get("data") or {}
     section = {**section, **given} if isinstance(section, dict) else section
-    return fill(DataSection, section, "data"), build_parts(values)[0]
+    return fill(DataSection, section, "data"), recipe
 
 
 def _rows(section: Any, count: int) -> tuple[Any, bool | None]:

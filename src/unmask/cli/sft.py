@@ -22,15 +22,20 @@ def sft(
 ) -> None:
     """Fine-tune a model with any objective, as a recipe says."""
     from unmask.cli.present import emit, say
+    from unmask.plugins import load_recorded
     from unmask.quiet import quiet
-    from unmask.recipe import read_recipe
+    from unmask.recipe import import_plugins, read_recipe
     from unmask.sft import sft as run
+    from unmask.train.folder import RUN_FILE, read_record
     from unmask.train.metrics import MetricsFile
 
     options = {"model.device": device, "run.seed": seed}
     assignments = [*(set_ or ()), *(f"{name}={value}" for name, value in options.items() if value is not None)]
     quiet()
     values = read_recipe(recipe, tuple(assignments))
+    if resume and (out / RUN_FILE).exists():
+        import_plugins(values)
+        load_recorded(read_record(out).get("plugins"), str(out / RUN_FILE))
     result = run(values, out, resume=resume, restart=restart, tell=say)
     lines = MetricsFile.read(out / "metrics.jsonl") or [{"step": 0}]
     if json:

@@ -1,4 +1,4 @@
-"""Decoding: one loop, replaceable parts."""
+"""Decoding: one loop, replaceable components. Each registered class can be imported from here by its name."""
 
 from unmask.decoding.base import (
     BLOCK_RULES,
@@ -11,45 +11,13 @@ from unmask.decoding.base import (
     STOPS,
     VIEWS,
 )
-from unmask.decoding.blocks import AdaBlock, Fixed, Sliding, Swordsman, Whole
-from unmask.decoding.caching import BlockCache, DelayedCache, Drift, DualCache, NoCache, PrefixCache, measure_drift
-from unmask.decoding.constraint import JsonSchema, Regex
+from unmask.decoding.caching.drift import Drift, measure_drift
 from unmask.decoding.decoder import Decoder, Parts
-from unmask.decoding.defaults import Eos, Free, Never, NoRevision, NoSearch
 from unmask.decoding.loop import decode
-from unmask.decoding.proposals import Greedy, Gumbel, LateEos, NoEos, Nucleus, TopK
-from unmask.decoding.revision import (
-    Edit,
-    RemdmRevision,
-    RemdmRounds,
-    RemdmSelection,
-    RemediRevision,
-    SaberRevision,
-    SaberSelection,
-    WinoRevision,
-    WinoSelection,
-)
-from unmask.decoding.search import BestOf, Smc
-from unmask.decoding.selection import (
-    AdaptiveThreshold,
-    Credit,
-    Dilated,
-    Dream,
-    EntropyBound,
-    Factor,
-    Hierarchical,
-    InfoGain,
-    Klass,
-    PcSampler,
-    Prefix,
-    Quota,
-    Spaced,
-    Threshold,
-    WeDlm,
-)
 from unmask.decoding.state import Candidates, Change, State, Step
-from unmask.decoding.views import AnchoredView, CanvasView, Guidance, Reordered, ShadowView, SoftMaskView
+from unmask.registry import lazy
 
+__getattr__, __dir__ = lazy(__name__)
 __all__ = [
     "BLOCK_RULES",
     "CACHES",
@@ -60,68 +28,13 @@ __all__ = [
     "SELECTIONS",
     "STOPS",
     "VIEWS",
-    "AdaBlock",
-    "AdaptiveThreshold",
-    "AnchoredView",
-    "BestOf",
-    "BlockCache",
     "Candidates",
-    "CanvasView",
-    "WinoSelection",
     "Change",
-    "Credit",
     "Decoder",
-    "DelayedCache",
-    "Dilated",
-    "Dream",
     "Drift",
-    "DualCache",
-    "Edit",
-    "EntropyBound",
-    "Eos",
-    "Factor",
-    "Fixed",
-    "Free",
-    "Greedy",
-    "Guidance",
-    "Gumbel",
-    "Hierarchical",
-    "InfoGain",
-    "JsonSchema",
-    "Klass",
-    "LateEos",
-    "SaberRevision",
-    "Never",
-    "NoCache",
-    "NoEos",
-    "NoRevision",
-    "NoSearch",
-    "Nucleus",
     "Parts",
-    "PcSampler",
-    "RemdmSelection",
-    "Prefix",
-    "PrefixCache",
-    "Quota",
-    "Regex",
-    "RemdmRevision",
-    "RemediRevision",
-    "Reordered",
-    "RemdmRounds",
-    "SaberSelection",
-    "ShadowView",
-    "Sliding",
-    "Smc",
-    "SoftMaskView",
-    "Spaced",
     "State",
     "Step",
-    "Swordsman",
-    "Threshold",
-    "TopK",
-    "WinoRevision",
-    "WeDlm",
-    "Whole",
     "decode",
     "measure_drift",
 ]

@@ -13,6 +13,7 @@ from unmask.evaluate.answers import digest
 from unmask.models import LoadedModel
 from unmask.models.fingerprint import fingerprint as hash_weights
 from unmask.models.fingerprint import hash_of_model
+from unmask.plugins import named_plugins
 from unmask.provenance import hardware, versions
 from unmask.tasks import Problem, Task
 
@@ -95,7 +96,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "
 def made_with(device: Any) -> dict[str, Any]:
     """Return versions, machine and command line."""
     machine = {**hardware(device), "processes": processes.world()}
-    return {"versions": versions(), "hardware": machine, "command": sys.argv}
+    return {"plugins": named_plugins(), "versions": versions(), "hardware": machine, "command": sys.argv}
 
 
 def _short(value: Any) -> str:

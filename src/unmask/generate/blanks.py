@@ -11,7 +11,8 @@ from torch import Tensor
 
 from unmask.canvas import Batch, Example, lay_out
 from unmask.data.fields import broken
-from unmask.decoding import Decoder, Never, Parts
+from unmask.decoding import Decoder, Parts
+from unmask.decoding.defaults import Never
 from unmask.errors import UserError
 from unmask.generate.api import NotedDraws, Through, checked, collect, parts_of, run, unchanged
 from unmask.generate.prompts import Seed, check_room, row_keys, tokens_of

@@ -1,7 +1,7 @@
 """Heads: small modules that a method attaches to a model, trained, saved and loaded with it."""
 
 from unmask.heads.base import HEADS, HEADS_ATTRIBUTE, Head
-from unmask.heads.confidence import ConfidenceStream
-from unmask.heads.soft_mask import SoftMask
+from unmask.registry import lazy
 
-__all__ = ["HEADS", "HEADS_ATTRIBUTE", "ConfidenceStream", "Head", "SoftMask"]
+__getattr__, __dir__ = lazy(__name__)
+__all__ = ["HEADS", "HEADS_ATTRIBUTE", "Head"]

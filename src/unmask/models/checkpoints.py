@@ -124,8 +124,8 @@ def _shards(folder: Path, index: Path) -> list[Path]:
 def family_of(config: dict[str, Any]) -> Family | None:
     """Return the family of a checkpoint, None for one that transformers knows by itself."""
     model_type = config.get("model_type")
-    if model_type in FAMILIES:
-        return FAMILIES[model_type]
+    if family := FAMILIES.get(model_type):
+        return family
     if knows(model_type):
         return None
     known = ", ".join(sorted(FAMILIES))

@@ -12,7 +12,8 @@ from torch.nn import functional as F  # noqa: N812  # torch's own convention
 
 from unmask.attention import ATTENTION, PAD, AttentionRule, Bidirectional, BlockCausal, may_attend
 from unmask.errors import UserError
-from unmask.heads import HEADS_ATTRIBUTE, ConfidenceStream
+from unmask.heads import HEADS_ATTRIBUTE
+from unmask.heads.confidence import ConfidenceStream
 from unmask.models.cache import KeyValues
 from unmask.models.call import learn_call
 from unmask.models.facts import Facts

@@ -47,7 +47,7 @@ class Facts:
 
     def for_training(self) -> dict[str, Any]:
         """Return the facts that training depends on, as JSON types: all but the canvas, which only decoding reads."""
-        return {name: value for name, value in self.as_config().items() if name != "canvas"}
+        return {name: value for name, value in self.as_config().items() if name not in ("canvas", "format")}
 
     @classmethod
     def from_config(cls, written: dict[str, Any]) -> "Facts":

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from unmask.canvas import Batch
 from unmask.config import part
-from unmask.heads import SoftMask
+from unmask.heads.soft_mask import SoftMask
 from unmask.objectives.around import Around
 from unmask.objectives.base import OBJECTIVES
 from unmask.query import SoftTokens

@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any
 
 from unmask.errors import UserError
+from unmask.plugins import named_plugins
 from unmask.study.files import read_json, write_json
 from unmask.study.verify import RESULT
 from unmask.study.worker import JOB, LOG, do
@@ -112,7 +113,7 @@ class Crew:
         """Start the process of a job and wait for it; return what went wrong, None if the result is there."""
         job.folder.mkdir(parents=True, exist_ok=True)
         write_json(job.folder / JOB, {**job.values, "fingerprint": job.fingerprint})
-        process = self._context.Process(target=do, args=(job.folder,))
+        process = self._context.Process(target=do, args=(job.folder, named_plugins()))
         with self._lock:
             if self._is_over:
                 return None

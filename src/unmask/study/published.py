@@ -2,13 +2,14 @@
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unmask.errors import UserError
 from unmask.markup import assign
+from unmask.plugins import load_recorded
 from unmask.study.files import read_json
 from unmask.study.folder import STUDY
 from unmask.study.grid import (
@@ -75,6 +76,8 @@ def read_published(folder: Path, assignments: tuple[str, ...] = ()) -> Published
     values = kept.get("recipe")
     if not isinstance(values, dict):
         raise UserError(f"{folder / STUDY}: expected a study's recipe, found none; write another folder")
+    for names in _plugins(values):
+        load_recorded(names, str(folder / STUDY))
     study = build_study(values)
     cells = expand(study)
     if kept.get("fingerprint") != study_fingerprint(study, cells):
@@ -94,6 +97,14 @@ def read_published(folder: Path, assignments: tuple[str, ...] = ()) -> Published
     for assignment in assignments:
         assign(changed, assignment)
     return Published(folder=folder, values=changed, runs=runs, unknown=unknown)
+
+
+def _plugins(values: Any) -> Iterator[object]:
+    """Yield what a study's recipe and the recipes in it name as plugins."""
+    for key, value in values.items() if isinstance(values, Mapping) else ():
+        if key == "plugins":
+            yield value
+        yield from _plugins(value)
 
 
 def _check(folder: Path, study: Study, cells: list[Cell]) -> list[str]:

@@ -10,7 +10,7 @@ from unmask.config import InvalidConfigError, fill, part, resolver
 from unmask.decoding import Decoder
 from unmask.errors import UserError, did_you_mean
 from unmask.markup import assign
-from unmask.recipe import read_recipe
+from unmask.recipe import import_plugins, read_recipe
 from unmask.sources import ASSETS
 from unmask.study.bounds import BoundSection
 from unmask.study.merging import merge
@@ -103,6 +103,7 @@ class Study:
 
     Args:
         question: what the study answers.
+        plugins: modules and files that register components, imported before anything is looked up.
         base: the model that every run starts from: ``{path: …}``, or ``{recipe: …}`` of a run that makes it.
         recipe: of ``unmask sft``, shared by all arms; its ``model`` holds what is not the base's path (``lora`` …).
         arms: name -> what the arm changes in ``recipe``.
@@ -121,6 +122,7 @@ class Study:
     """
 
     question: str
+    plugins: tuple[str, ...] = ()
     base: dict[str, Any]
     recipe: dict[str, Any]
     arms: dict[str, dict[str, Any]]
@@ -228,4 +230,5 @@ def built_in_studies() -> list[str]:
 
 def build_study(values: Mapping[str, Any]) -> Study:
     """Check the sections of a study; its runs are checked when it is expanded."""
+    import_plugins(values)
     return fill(Study, {name: value for name, value in values.items() if value is not None})

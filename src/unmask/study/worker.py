@@ -9,6 +9,7 @@ import platform
 import shutil
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from unmask.config import fill
 from unmask.errors import UserError
 from unmask.models import load
+from unmask.plugins import load_plugins
 from unmask.provenance import versions
 from unmask.quiet import quiet
 from unmask.recipe import build
@@ -32,7 +34,7 @@ from unmask.train.folder import CHECKPOINTS, RUN_FILE
 JOB, LOG = "job.json", "log.txt"
 
 
-def do(folder: Path) -> None:
+def do(folder: Path, plugins: Sequence[str]) -> None:
     """Do the job of a folder as a process of its own, on one thread, with its output in ``log.txt``.
 
     The process leads a group, so that it can be ended with all that it started, and ends with the study's.
@@ -45,6 +47,7 @@ def do(folder: Path) -> None:
     quiet()
     torch.set_num_threads(1)
     try:
+        load_plugins(plugins)
         work(folder)
     except UserError as error:
         sys.exit(f"error: {error}")

@@ -12,6 +12,7 @@ import torch
 
 from unmask.durable import write_whole
 from unmask.errors import UserError
+from unmask.plugins import named_plugins
 from unmask.provenance import versions
 from unmask.runlock import is_empty
 from unmask.sealed import FORMAT, check_format
@@ -114,7 +115,8 @@ def claim(out: Path, settings: Mapping[str, Any], recipe: Mapping[str, Any] | No
     try:
         give_back(out)
         (out / CHECKPOINTS).mkdir(parents=True)
-        write_record(out, {"settings": settings, "recipe": recipe, "versions": versions(), "command": sys.argv})
+        made_with = {"plugins": named_plugins(), "versions": versions(), "command": sys.argv}
+        write_record(out, {"settings": settings, "recipe": recipe, **made_with})
     except OSError as error:
         give_back(out)
         raise UserError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error

@@ -8,9 +8,8 @@ import torch
 
 from toys import Table
 from unmask.canvas import Example, lay_out
-from unmask.decoding import Decoder, decode
+from unmask.decoding import CanvasView, Decoder, SoftMaskView, decode
 from unmask.decoding.loop import start
-from unmask.decoding.views import CanvasView, SoftMaskView
 from unmask.errors import UserError
 from unmask.generate import generate
 from unmask.heads import SoftMask

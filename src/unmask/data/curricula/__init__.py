@@ -2,17 +2,8 @@
 
 from unmask.data.curricula.base import CURRICULA, Curriculum
 from unmask.data.curricula.difficulty import difficulties, into_buckets
-from unmask.data.curricula.laws import Balanced, Classic, Cosine, Gaussian
 from unmask.data.curricula.sampler import CurriculumSampler
+from unmask.registry import lazy
 
-__all__ = [
-    "CURRICULA",
-    "Balanced",
-    "Classic",
-    "Cosine",
-    "Curriculum",
-    "CurriculumSampler",
-    "Gaussian",
-    "difficulties",
-    "into_buckets",
-]
+__getattr__, __dir__ = lazy(__name__)
+__all__ = ["CURRICULA", "Curriculum", "CurriculumSampler", "difficulties", "into_buckets"]

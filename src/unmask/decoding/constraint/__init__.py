@@ -2,6 +2,5 @@
 
 from unmask.decoding.constraint.automaton import Automaton
 from unmask.decoding.constraint.compose import compose
-from unmask.decoding.constraint.parts import JsonSchema, Regex
 
-__all__ = ["Automaton", "JsonSchema", "Regex", "compose"]
+__all__ = ["Automaton", "compose"]

@@ -12,7 +12,7 @@ from unmask.decoding.base import VIEWS
 from unmask.decoding.defaults import CanvasView
 from unmask.decoding.state import State
 from unmask.errors import UserError
-from unmask.heads import SoftMask
+from unmask.heads.soft_mask import SoftMask
 from unmask.types import Denoiser, Query, SoftTokens
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unmask.attention import Grid
 from unmask.errors import UserError
+from unmask.registry import Names
 from unmask.transformers_api import StockModel, new_config, new_model
 
 
@@ -44,6 +45,9 @@ class Family:
         """Return the block size of a checkpoint by its ``config.json``; None if the family has no blocks."""
         size: int | None = config.get("block_size", self.block_size)
         return size
+
+
+FAMILIES = Names[Family]("family")
 
 
 def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype: torch.dtype | None) -> StockModel:

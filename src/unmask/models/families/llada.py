@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from unmask.errors import UserError
-from unmask.models.families.base import Family
+from unmask.models.families.base import FAMILIES, Family
 
 # Field -> the only value that a stock Llama computes, and the value that the release takes where the field is absent.
 REQUIRED: dict[str, tuple[Any, Any]] = {
@@ -117,3 +117,4 @@ LLADA = Family(
     rename=rename,
     shift=False,
 )
+FAMILIES.add(LLADA.model_type, LLADA, __name__)

@@ -8,7 +8,7 @@ Their facts were read in released code and configurations; no such checkpoint wa
 from collections.abc import Callable
 from typing import Any
 
-from unmask.models.families.base import Family
+from unmask.models.families.base import FAMILIES, Family
 
 _NOT_STOCK = {"architectures", "auto_map", "model_type", "torch_dtype", "dtype", "transformers_version", "use_cache"}
 
@@ -60,3 +60,5 @@ MDLM_QWEN3 = Family(
     shift=False,
     tokenizer_class="Qwen2Tokenizer",
 )
+for _family in (DREAM, SDAR, MDLM_QWEN2, MDLM_QWEN3):
+    FAMILIES.add(_family.model_type, _family, __name__)

@@ -1,0 +1,1 @@
+"""Components for unmask. Each module registers one; ``pyproject.toml`` names them."""
