@@ -7,9 +7,9 @@ from harness import Step, main
 from shape import model, rows, step
 from torch.nn import functional
 
+from unmask.core.random import Draws
 from unmask.models import LoadedModel
 from unmask.objectives import Vanilla
-from unmask.seeds import Draws
 
 T = 0.25  # with a quarter of a quarter of the row asked: 6 % of all positions
 

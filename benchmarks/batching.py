@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from shape import END, MASK, model
 
-from unmask.canvas import Batch, Example, lay_out
+from unmask.core.batch import Batch, Example, lay_out
+from unmask.core.random import Draws
 from unmask.decoding import Decoder, decode
 from unmask.models import LoadedModel
-from unmask.seeds import Draws
 
 BLOCK, ROWS = 32, 8
 VARIANTS = {"none": "bidirectional", "dual": "bidirectional", "block": "block_causal"}

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from shape import model, rows
 
-from unmask.config import choose, field_names
+from unmask.config.components import choose, field_names
+from unmask.core.random import Draws
 from unmask.objectives import OBJECTIVES
-from unmask.seeds import Draws
 
 
 class Clock:

@@ -18,11 +18,11 @@ from typing import Any, ClassVar
 import torch
 from shape import END, MASK, model
 
-from unmask.attention import PAD
-from unmask.canvas import Batch, Example, lay_out
+from unmask.core.attention import PAD
+from unmask.core.batch import Batch, Example, lay_out
+from unmask.core.random import Draws
 from unmask.decoding import Decoder, decode
 from unmask.models import LoadedModel
-from unmask.seeds import Draws
 
 PROMPT, CANVAS, BLOCK = 256, 256, 32
 COMPARISONS = {"block_causal": ("prefix + block", ["block"]), "bidirectional": ("whole canvas", ["dual", "prefix"])}

@@ -13,7 +13,7 @@ import textwrap
 from collections import Counter
 from pathlib import Path
 
-from unmask.data.files import rows_of
+from unmask.data.readers import rows_of
 from unmask.tasks.code import code_of
 
 SANITISE = """

@@ -15,12 +15,12 @@ import torch
 from shape import END, model
 from transformers import AutoTokenizer
 
-from unmask.canvas import Example, lay_out
-from unmask.constraint import bind
+from unmask.constraints import parts
+from unmask.constraints.compile import bind
+from unmask.core.batch import Example, lay_out
+from unmask.core.random import Draws
 from unmask.decoding import Decoder, JsonSchema, Regex, decode
-from unmask.decoding.constraint import parts
 from unmask.models import LoadedModel
-from unmask.seeds import Draws
 
 CANVAS = 64
 PERSON = {

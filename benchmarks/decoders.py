@@ -18,8 +18,8 @@ import torch
 from unmask.decoding import Decoder
 from unmask.evaluate import evaluate
 from unmask.models import load
-from unmask.quickstart import ASSET
-from unmask.recipe import build, read_recipe
+from unmask.recipes.quickstart import ASSET
+from unmask.recipes.recipe import build, read_recipe
 
 SAMPLED = {"temperature": 0.7, "threshold": 0.9}
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -16,13 +16,13 @@ from pathlib import Path
 import torch
 
 import unmask
-from unmask.canvas import Batch
+from unmask.core.batch import Batch
+from unmask.core.protocols import Objective
+from unmask.core.random import Draws
 from unmask.data import Collator, encode
 from unmask.models import LoadedModel
 from unmask.objectives import Blockwise, Vanilla
-from unmask.seeds import Draws
 from unmask.tasks import choose_task
-from unmask.types import Objective
 
 SIZE = 7
 

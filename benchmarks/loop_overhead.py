@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from unmask.attention import BIDIRECTIONAL
-from unmask.canvas import Batch, Example, lay_out
+from unmask.core.attention import BIDIRECTIONAL
+from unmask.core.batch import Batch, Example, lay_out
+from unmask.core.protocols import Query
+from unmask.core.random import Draws
 from unmask.decoding import Decoder, decode
-from unmask.seeds import Draws
-from unmask.types import Query
 
 PROMPT, CANVAS, BLOCK = 64, 128, 32
 DECODERS = {

@@ -8,9 +8,9 @@ import torch
 from harness import Step, main
 from shape import END, MASK, model, step
 
-from unmask.canvas import Example, fill_to_block, lay_out
+from unmask.core.batch import Example, fill_to_block, lay_out
+from unmask.core.random import Draws
 from unmask.objectives import Vanilla
-from unmask.seeds import Draws
 
 BLOCK = 32
 

@@ -3,11 +3,11 @@
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from unmask.canvas import Batch, Example, lay_out
+from unmask.core.batch import Batch, Example, lay_out
+from unmask.core.protocols import Objective
+from unmask.core.random import Draws
 from unmask.models import LoadedModel
 from unmask.models.facts import Facts
-from unmask.seeds import Draws
-from unmask.types import Objective
 
 VOCABULARY, MASK, END = 49_152, 49_151, 0
 

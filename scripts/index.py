@@ -14,12 +14,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
 REGISTERS = re.compile(r"^\s*@?[A-Z_]+\.(register|add)\(", re.MULTILINE)
-LAZY = "__getattr__, __dir__ = lazy(__name__)"
+LAZY = re.compile(r"^__getattr__, __dir__ = lazy\(__name__(.*)\)$", re.MULTILINE)
 
 
 def index():
     """Return kind -> name -> entry, of everything that the package registers."""
-    from unmask import registry
+    from unmask.config import registry
 
     registry.read_index = dict  # an index that is out of date would stand in the way
     for path in sorted((SOURCE / "unmask").rglob("*.py")):
@@ -33,6 +33,8 @@ def stub(path, entries):
     """Return what a type checker should see of a lazy package: what it imports itself, and its components."""
     text = path.read_text(encoding="utf-8")
     package = ".".join(path.parent.relative_to(SOURCE).parts)
+    others = re.findall(r'"([\w.]+)"', LAZY.search(text)[1])
+    inside = tuple(f"{each}." for each in (package, *others))
     names = {
         alias.name: node.module
         for node in ast.parse(text).body
@@ -42,7 +44,7 @@ def stub(path, entries):
     }
     for entry in entries:
         name, module = entry["object"], entry["module"]
-        if module.startswith(f"{package}.") and names.setdefault(name, module) != module:
+        if module.startswith(inside) and names.setdefault(name, module) != module:
             raise SystemExit(f"{package}.{name}: is in {names[name]} and in {module}; rename one")
     # As ruff sorts: constants, classes, functions.
     order = sorted(names, key=lambda name: (names[name], not name.isupper(), not name[0].isupper(), name))
@@ -62,7 +64,7 @@ def contents():
     entries = [entry for names in found.values() for entry in names.values()]
     texts = {SOURCE / "unmask/components.json": "{\n" + ",\n".join(kinds) + "\n}\n"}
     for path in sorted((SOURCE / "unmask").rglob("__init__.py")):
-        if LAZY in path.read_text(encoding="utf-8"):
+        if LAZY.search(path.read_text(encoding="utf-8")):
             texts[path.with_suffix(".pyi")] = stub(path, entries)
     return texts
 

@@ -4,9 +4,9 @@ import functools
 import itertools
 import re
 
-from unmask.constraint import byte_automaton
+from unmask.constraints import compose
+from unmask.constraints.compile import byte_automaton
 from unmask.decoding import Regex
-from unmask.decoding.constraint import compose
 
 EOS, MASK = 9, 10
 SPELLINGS = [b"a", b"b", b"ab", b"c", b"\xc3", b"\xa9", "é".encode(), b"ba", b"", None, None]

@@ -9,10 +9,10 @@ from findings import Finding, Setting, none_differs, told, within
 from small import BLOCK, rows, scratch, twin
 from torch import Tensor
 
+from unmask.core.random import Draws
 from unmask.decoding import Decoder, decode, measure_drift
 from unmask.generate import generate
 from unmask.models import LoadedModel
-from unmask.seeds import Draws
 
 DECODERS = {
     "greedy": {},

@@ -7,8 +7,8 @@ import torch
 from findings import Finding, Setting, none_differs, told, within
 from small import apart, questions, released, scratch, twin
 
+from unmask.core.random import Draws
 from unmask.models import LoadedModel
-from unmask.seeds import Draws
 
 FLOAT32, BFLOAT16 = 10, 3  # times what the CPU itself is off
 LEAST32, LEAST16 = 1e-7, 2.0**-9  # half a unit in the last place of either, for a CPU that is right by luck

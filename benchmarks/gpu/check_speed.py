@@ -16,11 +16,11 @@ from findings import Finding, Setting, told
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from unmask.canvas import Batch, Example, lay_out
+from unmask.core.batch import Batch, Example, lay_out
+from unmask.core.random import Draws
 from unmask.decoding import Decoder, decode
 from unmask.models import LoadedModel, ScratchSpec, from_scratch
 from unmask.objectives import BlockDiffusion, Blockwise, Lift, Vanilla
-from unmask.seeds import Draws
 
 BLOCK = 32
 OBJECTIVES = {

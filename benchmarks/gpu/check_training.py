@@ -13,10 +13,10 @@ from findings import Finding, Setting, none_differs, told, within
 from small import apart, rows, scratch, twin
 from torch import Tensor
 
+from unmask.core.random import Draws
 from unmask.data import Encoded
 from unmask.models import LoadedModel
 from unmask.objectives import BlockDiffusion, Blockwise, Lift, Vanilla
-from unmask.seeds import Draws
 from unmask.train import Layout, TrainRun, train
 
 OBJECTIVES = {

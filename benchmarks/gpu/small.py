@@ -12,11 +12,11 @@ import torch
 from findings import Setting
 from torch import Tensor
 
-from unmask.canvas import Batch, Example, lay_out
+from unmask.core.batch import Batch, Example, lay_out
+from unmask.core.protocols import Query
+from unmask.core.random import Draws
 from unmask.models import LoadedModel, ScratchSpec, from_scratch, load
 from unmask.objectives import BlockDiffusion
-from unmask.seeds import Draws
-from unmask.types import Query
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests/unit/models"))
 from small_checkpoints import llada_folder, plain_tokenizer, random_model  # noqa: E402  # folders as released

@@ -96,7 +96,7 @@ def about(arguments: argparse.Namespace) -> dict[str, Any]:
     """Say what was measured with what."""
     import torch
 
-    from unmask.provenance import versions
+    from unmask.runtime.environment import versions
 
     device: dict[str, Any] = {"kind": arguments.device, "name": platform.processor() or platform.machine()}
     if arguments.device == "cuda":

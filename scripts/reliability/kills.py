@@ -10,7 +10,7 @@ from typing import Any
 
 from commands import done, kill, make_model, start, wait, write_recipe
 
-from unmask.sealed import fault_of
+from unmask.runtime.sealed import fault_of
 from unmask.train import checkpoints
 
 KILLS = 10  # of each kind

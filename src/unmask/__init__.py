@@ -13,29 +13,29 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from unmask.check import check
+    from unmask.config.defaults import Layout
     from unmask.decoding import Decoder
-    from unmask.defaults import Layout
     from unmask.errors import UserError
     from unmask.evaluate import evaluate
     from unmask.generate import generate, infill, stream
     from unmask.models import add_lora, from_scratch, load
-    from unmask.sft import sft
+    from unmask.recipes.check import check
+    from unmask.recipes.run import sft
     from unmask.train import TrainRun, train
 
 _HOMES = {
     "Decoder": "unmask.decoding",
-    "Layout": "unmask.defaults",
+    "Layout": "unmask.config.defaults",
     "TrainRun": "unmask.train",
     "UserError": "unmask.errors",
     "add_lora": "unmask.models",
-    "check": "unmask.check",
+    "check": "unmask.recipes.check",
     "evaluate": "unmask.evaluate",
     "from_scratch": "unmask.models",
     "generate": "unmask.generate",
     "infill": "unmask.generate",
     "load": "unmask.models",
-    "sft": "unmask.sft",
+    "sft": "unmask.recipes.run",
     "stream": "unmask.generate",
     "train": "unmask.train",
 }

@@ -17,18 +17,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unmask.canvas import Example, lay_out
+from unmask.config.defaults import resolve_block_size, resolve_canvas
+from unmask.core.batch import Example, lay_out
+from unmask.core.random import Draws
 from unmask.data import Encoded, prompt_ids
 from unmask.data.templates import text_of
 from unmask.decoding import Decoder
-from unmask.defaults import resolve_block_size, resolve_canvas
 from unmask.errors import UserError
 from unmask.evaluate.api import sample_seed
 from unmask.evaluate.likelihood import Order, likelihood_bound
 from unmask.generate import generate, run
 from unmask.models import LoadedModel, load
-from unmask.seeds import Draws
-from unmask.transformers_api import render_chat
+from unmask.runtime.transformers_api import render_chat
 
 try:
     from lm_eval.api.model import TemplateLM

@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from unmask.cli.main import app
-from unmask.markup import assign
+from unmask.config.yaml import assign
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md"]
@@ -83,7 +83,7 @@ def test_python_examples_run(page, folder):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_recipes_in_the_docs_are_valid(page):
-    from unmask.recipe import build
+    from unmask.recipes.recipe import build
 
     for text in fenced(page, "yaml"):
         values = yaml.safe_load(text)

@@ -16,7 +16,7 @@ MODEL = "asset:quickstart/model"
 ASKED = ("eval", MODEL, "--task", "{name: sorting, shortest: 2, longest: 4}", "--problems", "5", "--steps", "4",
          "--max-new-tokens", "28", "--block-size", "7", "--temperature", "0.9", "--samples", "2")  # fmt: skip
 OWNS = (
-    "import sys; from pathlib import Path; from unmask.runlock import owned\n"
+    "import sys; from pathlib import Path; from unmask.runtime.runlock import owned\n"
     "with owned(Path(sys.argv[1]), 'x'): print(1, flush=True); sys.stdin.read()"
 )
 

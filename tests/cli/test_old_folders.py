@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 import unmask
-from unmask.sealed import FORMAT
-from unmask.train.folder import fingerprint_of
+from unmask.runtime.sealed import FORMAT
+from unmask.train.run_folder import fingerprint_of
 
 OLD = Path(__file__).parents[1] / "fixtures" / "0.1.0"
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from unmask.models import load
-from unmask.recipe import read_recipe
+from unmask.recipes.recipe import read_recipe
 from unmask.study.worker import JOB, RESULT, work
 
 S = 8

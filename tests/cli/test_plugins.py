@@ -27,7 +27,7 @@ for line in sys.stdin:
         print("code", leaving.code)
 """
 MINE = """
-from unmask.config import part
+from unmask.config.components import part
 from unmask.decoding import SELECTIONS
 from unmask.decoding.defaults import Quota
 

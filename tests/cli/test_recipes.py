@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from unmask.recipe import SECTIONS, build, read_recipe
+from unmask.recipes.recipe import SECTIONS, build, read_recipe
 
 ROOT = Path(__file__).parents[2]
 ASSETS = ROOT / "src/unmask/assets"

@@ -6,7 +6,7 @@ from decoders import DECODERS, every
 
 from languages import MASK, bound, is_match
 from toys import EndFirst, Hash
-from unmask.decoding.constraint.automaton import OPEN
+from unmask.constraints.automaton import OPEN
 from unmask.errors import UserError
 from unmask.testing.decoding import PROMPTS, run
 from unmask.testing.decoding import blank_canvas as canvas

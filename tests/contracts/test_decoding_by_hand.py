@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from toys import EndFirst, Hash, Saturated
+from unmask.core.random import Draws
 from unmask.decoding import (
     BLOCK_RULES,
     CACHES,
@@ -20,7 +21,6 @@ from unmask.decoding import (
     decode,
 )
 from unmask.errors import UserError
-from unmask.seeds import Draws
 from unmask.testing.decoding import blank_canvas as canvas
 from unmask.testing.decoding import final_text as text
 from unmask.testing.decoding import run

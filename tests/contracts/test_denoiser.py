@@ -6,11 +6,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, ModernBertConfig
 
-from unmask.attention import PAD, Bidirectional, BlockCausal, Causal, Columns
-from unmask.canvas import Example, lay_out
+from unmask.core.attention import PAD, Bidirectional, BlockCausal, Causal, Columns
+from unmask.core.batch import Example, lay_out
+from unmask.core.query import Query, SoftTokens
 from unmask.models import LoadedModel, LoraSpec, ScratchSpec, add_lora, from_scratch, load
 from unmask.models.tokenizers import char_tokenizer
-from unmask.query import Query, SoftTokens
 
 ALPHABET = "0123456789+=abcdefgh"
 TEXT = [3, 1, 4, 1, 5, 9, 2, 6]

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from unmask.canvas import Example, lay_out
+from unmask.core.batch import Example, lay_out
+from unmask.core.random import Draws, RecordedDraws
 from unmask.decoding import Decoder, decode
 from unmask.models import ScratchSpec, from_scratch
 from unmask.objectives import Blockwise
-from unmask.seeds import Draws, RecordedDraws
 
 PROMPT, ANSWER, BLOCK, CANVAS = [11, 12, 13], list(range(1, 12)), 4, 16
 

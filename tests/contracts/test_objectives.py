@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from unmask.config import choose, field_names
+from unmask.config.components import choose, field_names
+from unmask.core.protocols import Scored
 from unmask.objectives import OBJECTIVES
 from unmask.testing import OBJECTIVE_CHECKS, check_objective
 from unmask.testing.objectives import mean_uniform_loss, noise, objective_batch
-from unmask.types import Scored
 
 MEMBERS = [{"name": "vanilla"}, {"name": "blockwise", "block_size": 4, "weighting": "elbo"}]
 FIELDS = {"mixture": {"members": MEMBERS}}

@@ -15,7 +15,7 @@ SCRIPT = textwrap.dedent(
     import sys
     import torch
     torch.set_num_threads(1)
-    from unmask.config import choose
+    from unmask.config.components import choose
     from unmask.data import Encoded
     from unmask.models import ScratchSpec, from_scratch
     from unmask.objectives import OBJECTIVES

@@ -7,7 +7,8 @@ import json
 
 import torch
 
-from unmask.canvas import Example, lay_out
+from unmask.core.batch import Example, lay_out
+from unmask.core.random import Draws
 from unmask.data import Encoded
 from unmask.decoding import (
     BLOCK_RULES,
@@ -25,7 +26,6 @@ from unmask.decoding import (
 from unmask.generate.api import parts_of
 from unmask.models import ScratchSpec, from_scratch
 from unmask.objectives import OBJECTIVES
-from unmask.seeds import Draws
 from unmask.train import Layout, TrainRun, train
 
 BLOCK_SIZE = 4

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from unmask.attention import (
+from unmask.core.attention import (
     ANCHORED,
     CLEAN,
     OPEN,

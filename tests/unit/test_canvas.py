@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from unmask.attention import Bidirectional
-from unmask.canvas import Example, fill_to_block, lay_out
+from unmask.core.attention import Bidirectional
+from unmask.core.batch import Example, fill_to_block, lay_out
 
 
 def two():

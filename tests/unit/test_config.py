@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BeforeValidator, Field
 
-from unmask.config import InvalidConfigError, choose, field_names, fill, part, resolver
+from unmask.config.components import InvalidConfigError, choose, field_names, fill, part, resolver
+from unmask.config.registry import Registry
+from unmask.config.yaml import assign, read_value, read_yaml
 from unmask.errors import UserError
-from unmask.markup import assign, read_value, read_yaml
-from unmask.registry import Registry
 
 PARTS = Registry[Any]("pastry")
 

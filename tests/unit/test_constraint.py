@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from unmask.cli.decoding import decoder_of
-from unmask.constraint import bind, byte_automaton, schema_pattern
+from unmask.constraints.compile import bind, byte_automaton, schema_pattern
 from unmask.decoding import Free, JsonSchema, Regex
 from unmask.errors import UserError
 from unmask.generate import answer_text, generate, infill, stream

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from unmask.defaults import BLOCK_SIZE, CANVAS, resolve_block_size, resolve_canvas
+from unmask.config.defaults import BLOCK_SIZE, CANVAS, resolve_block_size, resolve_canvas
 from unmask.errors import UserError
 from unmask.models import ScratchSpec, from_scratch, load
 from unmask.models.fingerprint import hash_of_model
@@ -50,11 +50,11 @@ def test_a_folder_without_a_canvas_loads_and_is_the_same_model_to_a_run(tmp_path
         assert found.facts.for_training() == new.facts.for_training() == facts
 
 
-@pytest.mark.parametrize("modules", ["", "import unmask.sft, unmask.check, unmask.evaluate, unmask.generate"])
+@pytest.mark.parametrize("modules", ["", "import unmask.recipes.run, unmask.check, unmask.evaluate, unmask.generate"])
 def test_public_functions_are_no_modules_in_either_order(modules):
     names = ("sft", "check", "evaluate", "generate")
     program = f"{modules}\nimport unmask\nfirst = [getattr(unmask, n) for n in {names}]\n"
-    program += "import unmask.sft, unmask.check, unmask.evaluate, unmask.generate\n"
+    program += "import unmask.recipes.run, unmask.check, unmask.evaluate, unmask.generate\n"
     program += f"assert first == [getattr(unmask, n) for n in {names}]\nassert all(map(callable, first))\n"
     program += "print(unmask.check({}).problems[0])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -16,17 +16,17 @@ from test_objectives import COMPOSITIONS, make  # noqa: E402
 from far import FAR, Far, far_device  # noqa: E402
 from toys import Hash  # noqa: E402
 from unmask.analyze import Study, learnability, mismatch  # noqa: E402
-from unmask.attention import BlockCausal  # noqa: E402
-from unmask.config import choose  # noqa: E402
+from unmask.config.components import choose  # noqa: E402
+from unmask.config.defaults import Layout
+from unmask.core.attention import BlockCausal  # noqa: E402
+from unmask.core.random import Draws  # noqa: E402
 from unmask.data import Collator, Encoded  # noqa: E402
 from unmask.decoding import Decoder, decode, measure_drift  # noqa: E402
-from unmask.defaults import Layout
 from unmask.evaluate.likelihood import likelihoods  # noqa: E402
 from unmask.generate import generate, infill  # noqa: E402
 from unmask.models import ScratchSpec, from_scratch  # noqa: E402
 from unmask.models.call import learn_call  # noqa: E402
 from unmask.objectives import OBJECTIVES  # noqa: E402
-from unmask.seeds import Draws  # noqa: E402
 from unmask.testing.decoding import blank_canvas as canvas  # noqa: E402
 from unmask.testing.decoding import with_heads  # noqa: E402
 from unmask.testing.objectives import objective_batch as batch  # noqa: E402

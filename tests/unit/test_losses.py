@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from unmask.losses import divides_by_t, normalise
+from unmask.core.reduction import divides_by_t, normalise
 
 # Two examples: responses of 4 and 2 tokens, t = 0.5 and 0.25; masked tokens with CE 1, 2 and 3.
 EXAMPLE = torch.tensor([0, 0, 1])

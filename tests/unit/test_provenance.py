@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import unmask
-from unmask.provenance import versions
+from unmask.runtime.environment import versions
 
 
 def test_versions():
@@ -25,7 +25,7 @@ def test_unmask_need_not_be_installed(tmp_path):
     code = (
         f"import sys; sys.path += [{source!r}, {str(tmp_path)!r}]\n"
         "from importlib import metadata\n"
-        "from unmask.provenance import versions\n"
+        "from unmask.runtime.environment import versions\n"
         "assert not list(metadata.distributions(name='unmask'))\n"
         "print(versions()['unmask'])"
     )

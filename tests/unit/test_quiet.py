@@ -5,7 +5,7 @@ import subprocess
 import sys
 import warnings
 
-from unmask.quiet import LOUD, quiet
+from unmask.runtime.third_party_logging import LOUD, quiet
 
 
 def test_named_loggers_are_silenced_and_no_warning_is():

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from unmask.check import check
-from unmask.config import InvalidConfigError
-from unmask.data.curricula import Cosine, Gaussian
+from unmask.config.components import InvalidConfigError
+from unmask.data.curriculum import Cosine, Gaussian
 from unmask.decoding import Decoder
 from unmask.errors import UserError
 from unmask.models import LoraSpec, ScratchSpec
 from unmask.objectives import Blockwise
-from unmask.recipe import build, load_examples, load_model, read_recipe
-from unmask.sources import ASSETS, is_hub_name, resolve_path
+from unmask.recipes.check import check
+from unmask.recipes.recipe import build, load_examples, load_model, read_recipe
+from unmask.runtime.paths import ASSETS, is_hub_name, resolve_path
 from unmask.tasks import Sorting
 
 SCRATCH = {"from_scratch": {"hidden_size": 16, "layers": 1, "heads": 1}}

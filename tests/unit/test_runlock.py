@@ -14,10 +14,10 @@ import time
 import pytest
 
 from unmask.errors import UserError
-from unmask.runlock import is_empty, owned
+from unmask.runtime.runlock import is_empty, owned
 
 HOLD = (
-    "import sys, time; from pathlib import Path; from unmask.runlock import owned\n"
+    "import sys, time; from pathlib import Path; from unmask.runtime.runlock import owned\n"
     "with owned(Path(sys.argv[1]), 'other'):\n"
     "    print('mine', flush=True)\n"
     "    time.sleep(60)\n"

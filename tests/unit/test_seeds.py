@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from unmask.seeds import Draws, RecordedDraws
+from unmask.core.random import Draws, RecordedDraws
 
 
 def test_a_draw_depends_on_its_keys_only():

@@ -5,12 +5,12 @@ import json
 import pytest
 import torch
 
-from unmask.attention import BIDIRECTIONAL, Columns
+from unmask.core.attention import BIDIRECTIONAL, Columns
+from unmask.core.query import Query
 from unmask.errors import UserError
 from unmask.generate import generate, infill, parts_of
 from unmask.models import ScratchSpec, from_scratch
-from unmask.query import Query
-from unmask.trace import describe, read_trace, record
+from unmask.tracing.record import describe, read_trace, record
 
 SPEC = ScratchSpec(hidden_size=32, layers=2, heads=2, init_std=0.3, seed=3)
 

@@ -10,11 +10,11 @@ from typing import Any
 from unmask.analyze.learnability import Learnability, learnability
 from unmask.analyze.mismatch import Mismatch, mismatch, mismatch_rows
 from unmask.analyze.study import Study
+from unmask.config.defaults import Layout
+from unmask.core.random import Draws
 from unmask.data import Collator, Encoded
-from unmask.defaults import Layout
 from unmask.errors import UserError
 from unmask.models import LoadedModel
-from unmask.seeds import Draws
 
 
 @dataclass(frozen=True, kw_only=True)

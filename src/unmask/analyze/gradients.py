@@ -10,12 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unmask.analyze.passes import batches
-from unmask.canvas import Batch
+from unmask.core.batch import Batch
+from unmask.core.protocols import Denoiser, Noised, Scored
+from unmask.core.random import Draws
 from unmask.data import Collator, Encoded
 from unmask.errors import UserError
 from unmask.models import LoadedModel
-from unmask.seeds import Draws
-from unmask.types import Denoiser, Noised, Scored
 
 
 @runtime_checkable

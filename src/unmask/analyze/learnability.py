@@ -36,11 +36,11 @@ from unmask.analyze.frequency import FrequencyBins, bin_tokens
 from unmask.analyze.passes import batches, in_evaluation
 from unmask.analyze.study import Study
 from unmask.analyze.sums import ENTRIES, Sums
-from unmask.canvas import Batch
+from unmask.core.batch import Batch
+from unmask.core.random import Draws
 from unmask.data import Collator, Encoded
 from unmask.errors import UserError
 from unmask.models import LoadedModel
-from unmask.seeds import Draws
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,14 +21,14 @@ from torch import Tensor
 
 from unmask.analyze.gradients import Passes
 from unmask.analyze.passes import in_evaluation
-from unmask.canvas import Batch
-from unmask.config import choose
+from unmask.config.components import choose
+from unmask.core.batch import Batch
+from unmask.core.protocols import Denoiser, Noised, Scored
+from unmask.core.random import Draws
 from unmask.data import Collator, Encoded
 from unmask.errors import UserError
 from unmask.models import LoadedModel
 from unmask.objectives import OBJECTIVES
-from unmask.seeds import Draws
-from unmask.types import Denoiser, Noised, Scored
 
 PREFIX_NOISE = (0.0, 0.1, 0.25, 0.5, 1.0)
 SUFFIX_VISIBILITY = (0.0, 0.25, 0.5, 0.75, 1.0)

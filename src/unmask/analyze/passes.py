@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from unmask.canvas import Batch
+from unmask.core.batch import Batch
 from unmask.data import Collator, Encoded
 from unmask.models import LoadedModel
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from unmask.config import part
+from unmask.config.components import part
 
 RATIOS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 2**-0.5, 2**-0.25, 1.0)
 

@@ -65,7 +65,7 @@ def analyze(
 def _study(ratios: str | None, **settings: Any) -> Any:
     """Check the options, before a model is loaded."""
     from unmask.analyze import Study
-    from unmask.config import InvalidConfigError, fill
+    from unmask.config.components import InvalidConfigError, fill
 
     given = {} if ratios is None else {"ratios": [_ratio(text) for text in ratios.split(",") if text.strip()]}
     try:
@@ -92,8 +92,8 @@ def _open(
     from unmask.analyze import Subject
     from unmask.cli.opening import open_model
     from unmask.cli.present import say
+    from unmask.config.defaults import resolve_block_size
     from unmask.data import encode
-    from unmask.defaults import resolve_block_size
 
     loaded = [open_model(name, device=device) for name in names]
     size = resolve_block_size(decoder=block_size, model=loaded[0].facts.block_size)

@@ -26,7 +26,7 @@ def chat(
     from unmask.cli.decoding import check_decoder, decoder_of
     from unmask.cli.opening import open_model
     from unmask.cli.present import say
-    from unmask.defaults import resolve_canvas
+    from unmask.config.defaults import resolve_canvas
     from unmask.generate import answer_text, parts_of, stream
     from unmask.plots.terminal import watch
 

@@ -12,10 +12,10 @@ def check(
     recipe: Annotated[Path, typer.Argument(help="YAML file; see recipes/.")], set_: Set = None, json: Json = False
 ) -> None:
     """Report every problem of a recipe, its model folder and its data at once, before any weight is loaded."""
-    from unmask.check import check as run
     from unmask.cli.present import emit, say
-    from unmask.config import InvalidConfigError
-    from unmask.recipe import read_recipe
+    from unmask.config.components import InvalidConfigError
+    from unmask.recipes.check import check as run
+    from unmask.recipes.recipe import read_recipe
 
     found = run(read_recipe(recipe, tuple(set_ or ())))
     if json:

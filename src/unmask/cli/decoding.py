@@ -7,10 +7,10 @@ from typing import Any
 
 import typer
 
-from unmask.defaults import CANVAS
+from unmask.config.defaults import CANVAS
 from unmask.errors import UserError, shorten
-from unmask.foreign import read_text
-from unmask.sources import resolve_path
+from unmask.runtime.foreign import read_text
+from unmask.runtime.paths import resolve_path
 
 SHORTCUTS = {"selection": "threshold", "proposal": "temperature"}  # a part, and the field that is short for one
 
@@ -35,9 +35,9 @@ def decoder_of(
     Raises:
         UserError: an option that no model could be decoded with.
     """
-    from unmask.config import InvalidConfigError, fill
+    from unmask.config.components import InvalidConfigError, fill
+    from unmask.config.yaml import read_value
     from unmask.decoding import Decoder
-    from unmask.markup import read_value
 
     fields = {name: value for name, value in chosen.items() if value is not None}
     canvas = fields.pop("max_new_tokens", 1)
@@ -62,7 +62,7 @@ def decoder_of(
 
 def _constraint(regex: str | None, json_schema: str | None) -> Any:
     """Make the constraint of a pattern, or of a schema or the file that holds one, and check it."""
-    from unmask.constraint import check_pattern, constraint_of
+    from unmask.constraints.compile import check_pattern, constraint_of
 
     schema = None
     if json_schema is not None:

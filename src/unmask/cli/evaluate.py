@@ -11,7 +11,7 @@ import typer
 from unmask.cli.options import Device, Json, decodes
 
 if TYPE_CHECKING:
-    from unmask.recipe import EvaluateSection
+    from unmask.recipes.recipe import EvaluateSection
 
 BESIDE_REPEAT = ("model", "repeat", "out", "device", "json")
 
@@ -86,7 +86,7 @@ def _mistake(message: str) -> Exception:
 
 def _judged(recipe: Path | None, given: dict[str, Any]) -> tuple["EvaluateSection", Any]:
     """Put together how the model is judged, and the fields of the recipe's decoder."""
-    from unmask.recipe import judging
+    from unmask.recipes.recipe import judging
     from unmask.tasks import choose_task
 
     given = {name: value for name, value in given.items() if value is not None}
@@ -97,11 +97,11 @@ def _judged(recipe: Path | None, given: dict[str, Any]) -> tuple["EvaluateSectio
 
 def _repeated(given: dict[str, Any], path: Path) -> _Plan:
     """Read the settings of a run from its file."""
-    from unmask.config import InvalidConfigError, fill
+    from unmask.config.components import InvalidConfigError, fill
+    from unmask.config.plugins import load_recorded
     from unmask.decoding import Decoder
     from unmask.evaluate import check_record, read_run
-    from unmask.plugins import load_recorded
-    from unmask.recipe import EvaluateSection
+    from unmask.recipes.recipe import EvaluateSection
 
     for name, value in given.items():
         if name not in BESIDE_REPEAT and value is not None and value is not False:  # 0 is a setting, too
@@ -125,7 +125,7 @@ def _repeated(given: dict[str, Any], path: Path) -> _Plan:
 def _run(plan: _Plan, *, out: Path | None, resume: bool, device: str | None, json: bool) -> None:
     """Check all that can be checked, load the model, let it answer, and show what came out."""
     from unmask.evaluate import check_folder, check_samples, processes
-    from unmask.runlock import owned
+    from unmask.runtime.runlock import owned
 
     mine = processes.join()
     check_samples(plan.judged.samples, plan.decoder)
@@ -148,7 +148,7 @@ def _answered(plan: _Plan, *, out: Path | None, resume: bool, device: str | None
     from unmask.cli.decoding import check_decoder
     from unmask.cli.opening import open_model
     from unmask.cli.present import progress
-    from unmask.defaults import resolve_canvas
+    from unmask.config.defaults import resolve_canvas
     from unmask.evaluate import compare, open_journal, processes, settings_of
     from unmask.evaluate import evaluate as run
     from unmask.evaluate.record import made_with

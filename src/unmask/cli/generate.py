@@ -50,7 +50,7 @@ def generate(
     """Answer prompts or fill blanks, block by block."""
     from unmask.cli.decoding import check_decoder, decoder_of
     from unmask.cli.opening import open_model
-    from unmask.defaults import resolve_canvas
+    from unmask.config.defaults import resolve_canvas
 
     if infill:
         _check_infill({"--prompt": prompt, "--max-new-tokens": chosen["max_new_tokens"], "--stop": stop, "--raw": raw})
@@ -118,7 +118,7 @@ def _through(
             steps = watch(steps, lm, title=title)
         if path is not None:
             from unmask.generate import parts_of
-            from unmask.trace import describe, record
+            from unmask.tracing.record import describe, record
 
             steps = record(steps, lm, path, settings={"decoder": describe(parts_of(lm, decoder)), "seed": seed})
         return steps

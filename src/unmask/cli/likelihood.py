@@ -48,8 +48,8 @@ def _measured(settings: dict[str, Any], *, block_size: int | None, device: str |
     """Return the model and its bounds."""
     from unmask.cli.opening import open_model
     from unmask.cli.present import progress, say
+    from unmask.config.defaults import resolve_block_size
     from unmask.data import encode
-    from unmask.defaults import resolve_block_size
     from unmask.evaluate.likelihood import likelihood_rows, likelihoods
 
     draws, canvas, seed = settings["draws"], settings["canvas"], settings["seed"]
@@ -76,7 +76,7 @@ def _write(out: Path, lm: Any, settings: dict[str, Any], found: Any) -> None:
 
     from unmask.evaluate.record import made_with
     from unmask.models.fingerprint import fingerprint
-    from unmask.sealed import FORMAT
+    from unmask.runtime.sealed import FORMAT
 
     bounds = {"any_order": found.any_order, "by_block": found.by_block}
     answers = {

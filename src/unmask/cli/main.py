@@ -149,7 +149,7 @@ def root(
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
     elif plugin:
-        from unmask.plugins import load_plugins, resolve
+        from unmask.config.plugins import load_plugins, resolve
 
         load_plugins(resolve(plugin, Path()))
 

@@ -8,8 +8,8 @@ def methods(json: Json = False) -> None:
     from rich.console import Console
 
     from unmask.cli.present import emit
-    from unmask.plugins import load_installed
-    from unmask.registry import REGISTRIES, read_index
+    from unmask.config.plugins import load_installed
+    from unmask.config.registry import REGISTRIES, read_index
 
     load_installed()
     listing = {kind: dict(entries) for kind, entries in read_index().items()}

@@ -6,7 +6,7 @@ from typing import Any
 def open_model(name: str, **options: Any) -> Any:
     """Load a model by the name that the user gave: a path, an asset, or a name on the hub."""
     from unmask.models import load
-    from unmask.quiet import quiet
+    from unmask.runtime.third_party_logging import quiet
 
     quiet()
     return load(name, **options)
@@ -16,8 +16,8 @@ def open_tokenizer(name: str) -> tuple[Any, Any, int | None, int | None]:
     """Return a model's tokenizer, ends of an answer, mask token and block size, if possible without its weights."""
     from unmask.errors import UserError
     from unmask.models.checkpoints import locate
-    from unmask.models.outline import outline
-    from unmask.sources import resolve_path
+    from unmask.models.preflight import outline
+    from unmask.runtime.paths import resolve_path
 
     path = resolve_path(name)
     where = locate(path) if path.exists() else None

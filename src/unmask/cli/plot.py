@@ -25,7 +25,7 @@ def plot(
     from unmask.plots.animation import animate_trace
     from unmask.plots.page import write_page
     from unmask.plots.traces import plot_trace
-    from unmask.trace import read_trace
+    from unmask.tracing.record import read_trace
 
     draw = {".gif": animate_trace, ".html": write_page}.get(ending, plot_trace)
     typer.echo(draw(read_trace(trace), out, row=row))

@@ -51,8 +51,8 @@ def preview(
 
 def _section(data: str, **given: Any) -> tuple[Any, Any]:
     """Return what to read, of a recipe its ``data``, and the recipe as far as it can be built."""
-    from unmask.config import fill
-    from unmask.recipe import DataSection, build_parts, read_recipe
+    from unmask.config.components import fill
+    from unmask.recipes.recipe import DataSection, build_parts, read_recipe
 
     given = {name: value for name, value in given.items() if value is not None}
     if Path(data).suffix.lower() not in (".yaml", ".yml"):
@@ -67,7 +67,7 @@ def _section(data: str, **given: Any) -> tuple[Any, Any]:
 def _rows(section: Any, count: int) -> tuple[Any, bool | None]:
     """Return the first rows, and whether to put them into the chat template."""
     from unmask.errors import UserError
-    from unmask.recipe import file_records, task_records
+    from unmask.recipes.recipe import file_records, task_records
 
     if (section.path is None) == (section.task is None):
         raise UserError("data: expected either a path or a task, found both or none")

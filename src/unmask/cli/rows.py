@@ -14,9 +14,9 @@ Data = Annotated[
 
 def read_rows(data: str, *, split: str, limit: int | None, seed: int) -> tuple[Any, bool | None]:
     """Return the rows of a file, or of a task, and whether to put them into the chat template."""
-    from unmask.config import choose
+    from unmask.config.components import choose
+    from unmask.config.yaml import read_value
     from unmask.data import read
-    from unmask.markup import read_value
     from unmask.tasks import TASKS
 
     is_task = data in TASKS or data.lstrip().startswith("{")

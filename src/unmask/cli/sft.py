@@ -22,12 +22,12 @@ def sft(
 ) -> None:
     """Fine-tune a model with any objective, as a recipe says."""
     from unmask.cli.present import emit, say
-    from unmask.plugins import load_recorded
-    from unmask.quiet import quiet
-    from unmask.recipe import import_plugins, read_recipe
-    from unmask.sft import sft as run
-    from unmask.train.folder import RUN_FILE, read_record
+    from unmask.config.plugins import load_recorded
+    from unmask.recipes.recipe import import_plugins, read_recipe
+    from unmask.recipes.run import sft as run
+    from unmask.runtime.third_party_logging import quiet
     from unmask.train.metrics import MetricsFile
+    from unmask.train.run_folder import RUN_FILE, read_record
 
     options = {"model.device": device, "run.seed": seed}
     assignments = [*(set_ or ()), *(f"{name}={value}" for name, value in options.items() if value is not None)]

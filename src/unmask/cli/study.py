@@ -104,7 +104,7 @@ def _run(run_study: Any, checked: Any, jobs: int | None) -> Any:
         TimeRemainingColumn,
     )
 
-    from unmask.quiet import quiet
+    from unmask.runtime.third_party_logging import quiet
 
     quiet()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),

@@ -1,13 +1,12 @@
 """Data: rows of many shapes to prompts and answers as tokens, in one global order, laid out on canvases."""
 
-from unmask.data.collate import Collator
-from unmask.data.curricula import CURRICULA, Curriculum, CurriculumSampler, difficulties, into_buckets
+from unmask.data.collate import Collator, OrderedExamples, Sampler, Shuffled
+from unmask.data.curriculum import CURRICULA, Curriculum, CurriculumSampler, difficulties, into_buckets
 from unmask.data.encode import EncodedData, encode
-from unmask.data.formats import read
 from unmask.data.preview import preview
+from unmask.data.read import read
+from unmask.data.records import BadRow, Difficulty, Encoded, Message, Record
 from unmask.data.report import Report
-from unmask.data.rows import BadRow, Difficulty, Encoded, Message, Record
-from unmask.data.stream import OrderedExamples, Sampler, Shuffled
 from unmask.data.tokens import end_of_turn, prompt_ids
 
 __all__ = [

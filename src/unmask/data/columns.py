@@ -3,9 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from unmask.data.calls import TOOL_COLUMNS
 from unmask.data.fields import SYSTEM_COLUMNS
-from unmask.data.turns import REASONING, WEIGHTS
+from unmask.data.messages import REASONING, TOOL_COLUMNS, WEIGHTS
 
 MATTER = frozenset(
     (

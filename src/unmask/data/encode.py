@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, overload
 
 from unmask.data.columns import MATTER_IN_TURNS
+from unmask.data.records import BadRow, Difficulty, Encoded, Record
 from unmask.data.report import TOO_LONG, Report
-from unmask.data.rows import BadRow, Difficulty, Encoded, Record
 from unmask.data.templates import Piece, Text, text_of
 from unmask.data.tokens import tokenise
 from unmask.errors import UserError

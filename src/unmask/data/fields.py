@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Any
 
 from unmask.data.parse import LongNumber
-from unmask.data.rows import BadRow, Difficulty, Message
+from unmask.data.records import BadRow, Difficulty, Message
 
 Row = Mapping[str, Any]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from unmask.data.rows import BadRow
+from unmask.data.records import BadRow
 
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
 _TRAILING = re.compile(rf"{_STRING}|,(?=\s*[}}\]])", re.DOTALL)

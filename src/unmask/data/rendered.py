@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from unmask.data.fields import leaves
+from unmask.data.messages import REASONING
 from unmask.data.parse import dump, parse
-from unmask.data.rows import BadRow, Message
-from unmask.data.turns import REASONING
+from unmask.data.records import BadRow, Message
 
 _KEY, _VALUE, _NAME = "PROBEKEY", "PROBEVALUE", "PROBECALL"
 THINKING = re.compile(r"</?think(?:ing)?>|\[/?THINK\]")

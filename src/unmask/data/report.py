@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unmask.data.fields import glimpse
-from unmask.data.rows import BadRow
+from unmask.data.records import BadRow
 from unmask.errors import UserError
 
 TOO_LONG = ("prompt too long", "answer too long")

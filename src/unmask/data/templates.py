@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from unmask.data.calls import name_of
 from unmask.data.columns import is_empty
 from unmask.data.fields import glimpse, strings
+from unmask.data.messages import name_of
+from unmask.data.records import BadRow, Difficulty, Message, Record
 from unmask.data.rendered import (
     THINKING,
     CallForm,
@@ -25,10 +26,9 @@ from unmask.data.rendered import (
     spelt_in,
     squash,
 )
-from unmask.data.rows import BadRow, Difficulty, Message, Record
+from unmask.data.template_process import TemplateRefusedError
 from unmask.errors import UserError
-from unmask.templating import TemplateRefusedError
-from unmask.transformers_api import render_chat
+from unmask.runtime.transformers_api import render_chat
 
 Tools = Sequence[Mapping[str, Any]]
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from unmask.data.fields import check_leaves
-from unmask.data.rows import BadRow, Message
+from unmask.data.messages import turns
+from unmask.data.records import BadRow, Message
 from unmask.data.templates import Piece, Text, Tools, text_of
-from unmask.data.turns import turns
 from unmask.errors import UserError
 
 

@@ -1,6 +1,9 @@
 """Decoding: one loop, replaceable components. Each registered class can be imported from here by its name."""
 
-from unmask.decoding.base import (
+from unmask.config.registry import lazy
+from unmask.decoding.caching.drift import Drift, measure_drift
+from unmask.decoding.decoder import Decoder, Parts
+from unmask.decoding.interfaces import (
     BLOCK_RULES,
     CACHES,
     CONSTRAINTS,
@@ -11,13 +14,10 @@ from unmask.decoding.base import (
     STOPS,
     VIEWS,
 )
-from unmask.decoding.caching.drift import Drift, measure_drift
-from unmask.decoding.decoder import Decoder, Parts
 from unmask.decoding.loop import decode
 from unmask.decoding.state import Candidates, Change, State, Step
-from unmask.registry import lazy
 
-__getattr__, __dir__ = lazy(__name__)
+__getattr__, __dir__ = lazy(__name__, "unmask.constraints")
 __all__ = [
     "BLOCK_RULES",
     "CACHES",

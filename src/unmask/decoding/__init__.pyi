@@ -1,14 +1,7 @@
 # Written by make index.
 
-from unmask.decoding.base import BLOCK_RULES as BLOCK_RULES
-from unmask.decoding.base import CACHES as CACHES
-from unmask.decoding.base import CONSTRAINTS as CONSTRAINTS
-from unmask.decoding.base import PROPOSALS as PROPOSALS
-from unmask.decoding.base import REVISIONS as REVISIONS
-from unmask.decoding.base import SEARCHES as SEARCHES
-from unmask.decoding.base import SELECTIONS as SELECTIONS
-from unmask.decoding.base import STOPS as STOPS
-from unmask.decoding.base import VIEWS as VIEWS
+from unmask.constraints.components import JsonSchema as JsonSchema
+from unmask.constraints.components import Regex as Regex
 from unmask.decoding.blocks.adablock import AdaBlock as AdaBlock
 from unmask.decoding.blocks.sliding import Sliding as Sliding
 from unmask.decoding.blocks.swordsman import Swordsman as Swordsman
@@ -19,8 +12,6 @@ from unmask.decoding.caching.drift import Drift as Drift
 from unmask.decoding.caching.drift import measure_drift as measure_drift
 from unmask.decoding.caching.refreshed import DualCache as DualCache
 from unmask.decoding.caching.refreshed import PrefixCache as PrefixCache
-from unmask.decoding.constraint.parts import JsonSchema as JsonSchema
-from unmask.decoding.constraint.parts import Regex as Regex
 from unmask.decoding.decoder import Decoder as Decoder
 from unmask.decoding.decoder import Parts as Parts
 from unmask.decoding.defaults import CanvasView as CanvasView
@@ -34,6 +25,15 @@ from unmask.decoding.defaults import NoCache as NoCache
 from unmask.decoding.defaults import NoRevision as NoRevision
 from unmask.decoding.defaults import NoSearch as NoSearch
 from unmask.decoding.defaults import Quota as Quota
+from unmask.decoding.interfaces import BLOCK_RULES as BLOCK_RULES
+from unmask.decoding.interfaces import CACHES as CACHES
+from unmask.decoding.interfaces import CONSTRAINTS as CONSTRAINTS
+from unmask.decoding.interfaces import PROPOSALS as PROPOSALS
+from unmask.decoding.interfaces import REVISIONS as REVISIONS
+from unmask.decoding.interfaces import SEARCHES as SEARCHES
+from unmask.decoding.interfaces import SELECTIONS as SELECTIONS
+from unmask.decoding.interfaces import STOPS as STOPS
+from unmask.decoding.interfaces import VIEWS as VIEWS
 from unmask.decoding.loop import decode as decode
 from unmask.decoding.proposals.endings import LateEos as LateEos
 from unmask.decoding.proposals.endings import NoEos as NoEos

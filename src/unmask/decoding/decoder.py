@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from unmask.attention import Grid
-from unmask.config import choose, part, resolver
-from unmask.decoding.base import (
+from unmask.config.components import choose, part, resolver
+from unmask.config.defaults import resolve_block_size
+from unmask.core.attention import Grid
+from unmask.decoding.interfaces import (
     BLOCK_RULES,
     CACHES,
     CONSTRAINTS,
@@ -21,7 +22,6 @@ from unmask.decoding.base import (
     Selection,
 )
 from unmask.decoding.scores import Limit
-from unmask.defaults import resolve_block_size
 from unmask.errors import UserError
 
 

@@ -15,9 +15,11 @@ from jaxtyping import Bool, Float, Int
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from unmask.attention import CLEAN, OPEN, Grid
-from unmask.config import part
-from unmask.decoding.base import (
+from unmask.config.components import part
+from unmask.core.attention import CLEAN, OPEN, Grid
+from unmask.core.protocols import Denoiser, Query, SoftTokens
+from unmask.core.random import Draws
+from unmask.decoding.interfaces import (
     BLOCK_RULES,
     CACHES,
     CONSTRAINTS,
@@ -32,8 +34,6 @@ from unmask.decoding.base import (
 from unmask.decoding.row_groups import cut, groups
 from unmask.decoding.scores import check_score, in_pieces, top
 from unmask.decoding.state import Candidates, Change, Notebook, State
-from unmask.seeds import Draws
-from unmask.types import Denoiser, Query, SoftTokens
 
 
 @VIEWS.register("canvas")

@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from unmask.canvas import Batch
-from unmask.decoding.base import Reader
+from unmask.core.batch import Batch
+from unmask.core.protocols import Denoiser
+from unmask.core.random import Draws
 from unmask.decoding.decoder import Parts
+from unmask.decoding.interfaces import Reader
 from unmask.decoding.propose import propose
 from unmask.decoding.state import Candidates, Change, State, Step
-from unmask.seeds import Draws
-from unmask.types import Denoiser
 
 
 def decode(

@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unmask.decoding.base import Reader
+from unmask.core.protocols import Denoiser, SoftTokens
+from unmask.core.random import Draws
 from unmask.decoding.decoder import Parts
+from unmask.decoding.interfaces import Reader
 from unmask.decoding.scores import SCORES, low_confidence
 from unmask.decoding.state import Candidates, LookAhead, Notebook, State, spread
 from unmask.errors import NonFiniteError
-from unmask.seeds import Draws
-from unmask.types import Denoiser, SoftTokens
 
 LEAST = 2.0**-1022  # sums of logarithms stay numbers
 

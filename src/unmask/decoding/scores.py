@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Int
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
+from unmask.core.random import Draws
 from unmask.errors import UserError, did_you_mean
-from unmask.seeds import Draws
 
 Score = Callable[..., Tensor]
 _NUMBERS = 2**19  # that fit a processor's cache: a softmax over these is several times as fast

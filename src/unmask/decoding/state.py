@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unmask.canvas import Batch
-from unmask.types import SoftTokens
+from unmask.core.batch import Batch
+from unmask.core.protocols import SoftTokens
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any
 
+from unmask.config.defaults import resolve_canvas
 from unmask.decoding import Decoder
-from unmask.defaults import resolve_canvas
 from unmask.errors import UserError
 from unmask.evaluate import processes
 from unmask.evaluate.answers import Answer, Evaluation, by_place

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unmask.durable import write_whole
 from unmask.errors import UserError
 from unmask.evaluate import processes
 from unmask.evaluate.answers import Answer, Evaluation
 from unmask.evaluate.lines import read_lines, to_json, write_lines
 from unmask.evaluate.record import differences, fingerprint, made_with
 from unmask.evaluate.verify import ANSWERS_FILE, check_record, hash_of
-from unmask.runlock import is_empty
-from unmask.sealed import FORMAT, check_format
+from unmask.runtime.durable import write_whole
+from unmask.runtime.runlock import is_empty
+from unmask.runtime.sealed import FORMAT, check_format
 
 RUN_FILE = "run.json"
 

@@ -20,14 +20,14 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from unmask.canvas import Example, lay_out
-from unmask.defaults import resolve_block_size
+from unmask.config.defaults import resolve_block_size
+from unmask.core.batch import Example, lay_out
+from unmask.core.protocols import Denoiser
+from unmask.core.random import Draws
 from unmask.errors import NonFiniteError, UserError
 from unmask.evaluate import processes
 from unmask.evaluate.statistics import ratio_error
 from unmask.models import LoadedModel
-from unmask.seeds import Draws
-from unmask.types import Denoiser
 
 Order = Literal["any", "blocks"]
 

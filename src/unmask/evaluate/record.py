@@ -7,14 +7,14 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from unmask.config.plugins import named_plugins
 from unmask.decoding import Decoder
 from unmask.evaluate import processes
 from unmask.evaluate.answers import digest
 from unmask.models import LoadedModel
 from unmask.models.fingerprint import fingerprint as hash_weights
 from unmask.models.fingerprint import hash_of_model
-from unmask.plugins import named_plugins
-from unmask.provenance import hardware, versions
+from unmask.runtime.environment import hardware, versions
 from unmask.tasks import Problem, Task
 
 IRRELEVANT = ("model", "batch_size")

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from unmask.core.random import Draws
 from unmask.errors import UserError
-from unmask.seeds import Draws
 
 Scores = Sequence[float] | Sequence[Sequence[float]] | Tensor
 

@@ -1,7 +1,7 @@
 """Text in, text out, or a stream of steps: decoding for people who have strings."""
 
 from unmask.generate.api import generate, parts_of, run, stream
-from unmask.generate.blanks import Infilling, infill
+from unmask.generate.infill import Infilling, infill
 from unmask.generate.prompts import Prompt, prepare
 from unmask.generate.text import Generation, answer_text, canvases, decode_text
 

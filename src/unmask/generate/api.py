@@ -8,16 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unmask.canvas import Batch
-from unmask.constraint import bind, constraint_of
+from unmask.config.defaults import resolve_canvas
+from unmask.constraints.compile import bind, constraint_of
+from unmask.core.batch import Batch
+from unmask.core.random import Draws
 from unmask.decoding import Decoder, Parts, Step, decode
-from unmask.defaults import resolve_canvas
 from unmask.errors import UserError
 from unmask.generate.prompts import Prompt, Seed, as_list, prepare
 from unmask.generate.streaming import Streamer, feed
 from unmask.generate.text import Generation, StopAtText, check_strings, read_answer
 from unmask.models import LoadedModel
-from unmask.seeds import Draws
 
 Through = Callable[[Iterator[Step]], Iterable[Step]]
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from torch import Tensor
 
-from unmask.canvas import Batch, Example, lay_out
+from unmask.core.batch import Batch, Example, lay_out
 from unmask.data import prompt_ids
 from unmask.errors import UserError
-from unmask.memory import STREAMS, free_memory
 from unmask.models import LoadedModel
+from unmask.runtime.memory import STREAMS, free_memory
 
 Prompt = str | Sequence[dict[str, str]] | Sequence[int] | Tensor
 Seed = int | Sequence[int]

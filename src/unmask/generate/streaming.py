@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from unmask.canvas import Batch
+from unmask.core.batch import Batch
 from unmask.decoding import State, Step
 from unmask.errors import UserError
 from unmask.generate.text import canvases, read_answer

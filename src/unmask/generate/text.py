@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unmask.canvas import Batch
+from unmask.core.batch import Batch
 from unmask.decoding import State, Step
 from unmask.errors import UserError
 from unmask.models import LoadedModel

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from unmask.registry import Registry
+from unmask.config.registry import Registry
 
 HEADS_ATTRIBUTE = "unmask_heads"
 """Name of the submodule of a transformers model that holds its heads, and so a part of the names of their weights."""

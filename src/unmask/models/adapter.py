@@ -13,8 +13,8 @@ from unmask.models.checkpoints import ADAPTER_CONFIG, Checkpoint, read_json
 from unmask.models.denoiser import StockDenoiser
 from unmask.models.facts import AdapterBase
 from unmask.models.weights import read_header
-from unmask.sealed import FORMAT, check_format
-from unmask.transformers_api import StockModel
+from unmask.runtime.sealed import FORMAT, check_format
+from unmask.runtime.transformers_api import StockModel
 
 SIDECAR = "unmask_adapter.json"
 ROWS = "unmask_rows.safetensors"

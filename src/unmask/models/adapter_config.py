@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from unmask.errors import UserError, shorten
-from unmask.foreign import foreign, read_object
 from unmask.models.weights import Stored
+from unmask.runtime.foreign import foreign, read_object
 
 TAKEN = (
     "r", "lora_alpha", "lora_dropout", "target_modules", "exclude_modules", "fan_in_fan_out", "bias", "use_rslora",

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unmask.query import Past
-from unmask.transformers_api import Cache, CacheLayerMixin
+from unmask.core.query import Past
+from unmask.runtime.transformers_api import Cache, CacheLayerMixin
 
 
 class KeyValues(Cache):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from unmask.transformers_api import FAILURES
+from unmask.runtime.transformers_api import FAILURES
 
 _COLUMNS = 4
 

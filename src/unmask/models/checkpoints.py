@@ -8,10 +8,10 @@ from typing import Any, Literal
 import torch
 
 from unmask.errors import UserError, shorten
-from unmask.foreign import read_object, reason_of
 from unmask.models.families import FAMILIES, Family
-from unmask.sources import is_hub_name, resolve_path
-from unmask.transformers_api import knows
+from unmask.runtime.foreign import read_object, reason_of
+from unmask.runtime.paths import is_hub_name, resolve_path
+from unmask.runtime.transformers_api import knows
 
 ADAPTER_CONFIG = "adapter_config.json"
 _HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer*", "*.model", "merges.txt", "vocab.txt")

@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from unmask import transformers_api
 from unmask.errors import UserError, shorten
-from unmask.foreign import foreign, read_object, walk
 from unmask.models.weights import FLOATS, Stored
+from unmask.runtime import transformers_api
+from unmask.runtime.foreign import foreign, read_object, walk
 
 LOG = logging.getLogger(__name__)
 MOST = 16 * 2**20  # bytes

@@ -10,7 +10,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # torch's own convention
 
-from unmask.attention import ATTENTION, PAD, AttentionRule, Bidirectional, BlockCausal, may_attend
+from unmask.core.attention import ATTENTION, PAD, AttentionRule, Bidirectional, BlockCausal, may_attend
+from unmask.core.protocols import Scored, Want
+from unmask.core.query import Query, Store
 from unmask.errors import UserError
 from unmask.heads import HEADS_ATTRIBUTE
 from unmask.heads.confidence import ConfidenceStream
@@ -18,9 +20,7 @@ from unmask.models.cache import KeyValues
 from unmask.models.call import learn_call
 from unmask.models.facts import Facts
 from unmask.models.probe import find_cache
-from unmask.query import Query, Store
-from unmask.transformers_api import StockModel, attention_kind
-from unmask.types import Scored, Want
+from unmask.runtime.transformers_api import StockModel, attention_kind
 
 
 @dataclass(kw_only=True)

@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
-from unmask.attention import Attention, Grid
+from unmask.core.attention import Attention, Grid
 from unmask.errors import UserError, did_you_mean, shorten
-from unmask.sealed import FORMAT, check_format
+from unmask.runtime.sealed import FORMAT, check_format
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Facts:
         filler_id: end-of-text token that fills the canvas after the end of an answer.
         vocab_size: rows of the LM head.
         shift: whether the state at column c - 1 predicts column c (models adapted from autoregressive ones).
-        attention: who attends to whom in plain text; a name from ``unmask.attention.ATTENTION``.
+        attention: who attends to whom in plain text; a name from ``unmask.core.attention.ATTENTION``.
         block_size: the block size it was trained for, if any; decoding uses it unless told otherwise.
         canvas: columns of the canvas it was trained for, if that is known; decoding fills as many unless told
             otherwise. Training saves the canvas of its layout or, where each canvas was fitted to its answer, the

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from unmask.errors import UserError, shorten
-from unmask.foreign import foreign
 from unmask.heads import HEADS, HEADS_ATTRIBUTE, Head
 from unmask.models.denoiser import StockDenoiser
 from unmask.models.facts import AdapterBase
 from unmask.models.fingerprint import fingerprint
 from unmask.models.weights import read_header
-from unmask.transformers_api import recompute_activations
+from unmask.runtime.foreign import foreign
+from unmask.runtime.transformers_api import recompute_activations
 
 FILE = "unmask_heads.safetensors"
 TWICE = (

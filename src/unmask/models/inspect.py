@@ -3,7 +3,7 @@
 from typing import Any
 
 from unmask.models.loaded import LoadedModel
-from unmask.transformers_api import Tokenizer
+from unmask.runtime.transformers_api import Tokenizer
 
 
 def describe(lm: LoadedModel) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from typing import Any, cast, get_args
 
 import torch
 
-from unmask.attention import Attention
+from unmask.core.attention import Attention
 from unmask.errors import UserError, shorten
-from unmask.foreign import foreign
 from unmask.models.adapter import adapter_weights, find_base, read_sidecar, restore_mask_rows
 from unmask.models.adapter_config import adapter_config
+from unmask.models.checkpoint_files import Parts, read_parts, read_tokenizer
 from unmask.models.checkpoints import ADAPTER_CONFIG, Checkpoint, locate, parse_dtype, pick_device
 from unmask.models.denoiser import StockDenoiser
 from unmask.models.facts import AdapterBase, Facts, check_facts
@@ -21,10 +21,10 @@ from unmask.models.fingerprint import fingerprint
 from unmask.models.heads import load_heads
 from unmask.models.loaded import LoadedModel
 from unmask.models.probe import settle_attention
-from unmask.models.read import Parts, read_parts, read_tokenizer
 from unmask.models.tokens import add_mask, check_mask, find_ends, find_mask
 from unmask.models.weights import read_headers
-from unmask.sealed import edited
+from unmask.runtime.foreign import foreign
+from unmask.runtime.sealed import edited
 
 LOG = logging.getLogger(__name__)
 

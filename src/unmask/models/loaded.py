@@ -8,13 +8,13 @@ from typing import Any
 
 from torch import Tensor
 
+from unmask.core.protocols import Traits
 from unmask.models.denoiser import StockDenoiser
 from unmask.models.facts import AdapterBase
+from unmask.models.flops import Meter
 from unmask.models.heads import attach_head, checkpoint_gradients
-from unmask.models.meter import Meter
 from unmask.models.save import save
-from unmask.transformers_api import Tokenizer
-from unmask.types import Traits
+from unmask.runtime.transformers_api import Tokenizer
 
 LOG = logging.getLogger(__name__)
 

@@ -7,13 +7,13 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from unmask.config import part
+from unmask.config.components import part
 from unmask.errors import UserError, did_you_mean
 from unmask.heads import HEADS_ATTRIBUTE
 from unmask.models.facts import AdapterBase
 from unmask.models.fingerprint import fingerprint
 from unmask.models.loaded import LoadedModel
-from unmask.transformers_api import StockModel
+from unmask.runtime.transformers_api import StockModel
 
 NOWHERE = ("", "from_scratch")
 

@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from unmask.attention import PAD, AttentionRule, Bidirectional, BlockCausal, Causal, Columns, may_attend
+from unmask.core.attention import PAD, AttentionRule, Bidirectional, BlockCausal, Causal, Columns, may_attend
+from unmask.core.query import Past, Query
 from unmask.errors import UserError
 from unmask.models.cache import KeyValues
 from unmask.models.checkpoints import first_line
 from unmask.models.facts import Facts
-from unmask.query import Past, Query
-from unmask.transformers_api import CACHE_ARGUMENTS, FAILURES, StockModel
+from unmask.runtime.transformers_api import CACHE_ARGUMENTS, FAILURES, StockModel
 
 _COLUMNS, _READ_FIRST = 6, 4
 

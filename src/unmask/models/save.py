@@ -10,7 +10,7 @@ from unmask.models.adapter import save_adapter
 from unmask.models.denoiser import StockDenoiser
 from unmask.models.facts import AdapterBase
 from unmask.models.heads import save_heads
-from unmask.transformers_api import Tokenizer
+from unmask.runtime.transformers_api import Tokenizer
 
 
 def save(

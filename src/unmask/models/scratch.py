@@ -5,15 +5,15 @@ from typing import Any, Literal
 
 import torch
 
-from unmask import transformers_api
-from unmask.attention import Attention
-from unmask.config import part
+from unmask.config.components import part
+from unmask.core.attention import Attention
 from unmask.errors import UserError
 from unmask.models.facts import Facts
 from unmask.models.loaded import LoadedModel
 from unmask.models.tokenizers import builtin_tokenizer
 from unmask.models.tokens import check_mask, find_ends, find_mask
-from unmask.transformers_api import Tokenizer
+from unmask.runtime import transformers_api
+from unmask.runtime.transformers_api import Tokenizer
 
 
 @part

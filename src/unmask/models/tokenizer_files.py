@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from unmask.data.template_process import LONGEST_SOURCE
 from unmask.errors import UserError, shorten
-from unmask.foreign import check_file, read_object, walk
-from unmask.templating import LONGEST_SOURCE
-from unmask.transformers_api import Tokenizer
+from unmask.runtime.foreign import check_file, read_object, walk
+from unmask.runtime.transformers_api import Tokenizer
 
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "merges.txt",

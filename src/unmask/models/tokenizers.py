@@ -2,8 +2,8 @@
 
 import string
 
-from unmask import transformers_api
 from unmask.errors import UserError, did_you_mean
+from unmask.runtime import transformers_api
 
 END = "<|endoftext|>"
 MASK = "<|mask|>"

@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
+from unmask.data.template_process import TemplateRefusedError
 from unmask.errors import UserError, shorten
 from unmask.models.facts import Facts
-from unmask.templating import TemplateRefusedError
-from unmask.transformers_api import StockModel, Tokenizer, render_chat
+from unmask.runtime.transformers_api import StockModel, Tokenizer, render_chat
 
 ADDED_MASK = "<|mask|>"
 KNOWN_MASKS = ("<|mdm_mask|>", "<|mask|>", "<|MASK|>", "[MASK]", "<mask>", "<M>")

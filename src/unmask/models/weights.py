@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unmask.errors import UserError, shorten
-from unmask.foreign import check_file, parse_json
+from unmask.runtime.foreign import check_file, parse_json
 
 MOST_HEADER = 100_000_000  # bytes, as the format has it
 BITS = {

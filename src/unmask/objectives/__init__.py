@@ -1,8 +1,8 @@
 """Training methods, one a file. Each answers: given clean text, what does the model read, what is each answer worth?"""
 
+from unmask.config.registry import lazy
 from unmask.objectives.base import OBJECTIVES, Composition, Hide, Scope, Weight, WeightedLikelihood, sized
 from unmask.objectives.masking import HIDES, WEIGHTS, Masking
-from unmask.registry import lazy
 
 __getattr__, __dir__ = lazy(__name__)
 __all__ = [

@@ -7,12 +7,12 @@ from jaxtyping import Float
 from pydantic import BeforeValidator, Field, SkipValidation
 from torch import Tensor
 
-from unmask.attention import Attention
-from unmask.config import InvalidConfigError, choose, part
-from unmask.losses import Normaliser
+from unmask.config.components import InvalidConfigError, choose, part
+from unmask.core.attention import Attention
+from unmask.core.protocols import HeadSettings, Noised, Scored, Traits, Want
+from unmask.core.reduction import Normaliser
 from unmask.objectives.base import OBJECTIVES, WeightedLikelihood
 from unmask.objectives.masking import Masking
-from unmask.types import HeadSettings, Noised, Scored, Traits, Want
 
 
 def _resolve(spec: object) -> Masking:

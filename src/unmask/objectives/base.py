@@ -17,16 +17,16 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
-from unmask.attention import Attention
-from unmask.canvas import Batch
-from unmask.config import part
+from unmask.config.components import part
+from unmask.config.registry import Registry
+from unmask.core.attention import Attention
+from unmask.core.batch import Batch
+from unmask.core.protocols import Denoiser, HeadSettings, Noised, Objective, Scored, Traits, Want
+from unmask.core.query import Query
+from unmask.core.random import Draws
+from unmask.core.reduction import Normaliser, divides_by_t, normalise
 from unmask.errors import UserError
-from unmask.losses import Normaliser, divides_by_t, normalise
 from unmask.objectives.stack import stack
-from unmask.query import Query
-from unmask.registry import Registry
-from unmask.seeds import Draws
-from unmask.types import Denoiser, HeadSettings, Noised, Objective, Scored, Traits, Want
 
 T = TypeVar("T")
 OBJECTIVES = Registry[Objective]("objective")
@@ -220,7 +220,7 @@ class Reduce:
     """The denominator.
 
     Args:
-        normaliser: by the names of ``unmask.losses``.
+        normaliser: by the names of ``unmask.core.reduction``.
     """
 
     normaliser: Normaliser = "per_sequence"

@@ -1,6 +1,6 @@
 """Block diffusion: autoregressive over blocks, masked diffusion inside, all blocks in one pass."""
 
-from unmask.config import part
+from unmask.config.components import part
 from unmask.objectives.base import OBJECTIVES
 from unmask.objectives.streams import InStreams
 

@@ -9,13 +9,13 @@ from jaxtyping import Float, Float64, Int
 from pydantic import BeforeValidator, Field, SkipValidation
 from torch import Tensor
 
-from unmask.canvas import Batch
-from unmask.config import InvalidConfigError, choose, part
+from unmask.config.components import InvalidConfigError, choose, part
+from unmask.core.batch import Batch
+from unmask.core.random import Draws
 from unmask.errors import UserError
 from unmask.objectives.base import OBJECTIVES, Composition, Reduce, Region, Schedule, Scope
 from unmask.objectives.masking import Masking, Response, bernoulli
 from unmask.objectives.streams import Streams
-from unmask.seeds import Draws
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # torch's own convention
 
-from unmask.config import part
-from unmask.losses import Normaliser
+from unmask.config.components import part
+from unmask.core.reduction import Normaliser
 from unmask.objectives.base import OBJECTIVES, Composition, Hidden, Region, Weight
 from unmask.objectives.masking import WEIGHTS, Masking
 

@@ -7,14 +7,14 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from unmask.canvas import Batch
-from unmask.config import part, resolver
+from unmask.config.components import part, resolver
+from unmask.core.batch import Batch
+from unmask.core.protocols import Denoiser, Noised
+from unmask.core.random import Draws
 from unmask.errors import UserError
 from unmask.objectives.around import Around
 from unmask.objectives.base import OBJECTIVES, Composition, Hidden, Hide, Region, Weight
 from unmask.objectives.masking import HIDES
-from unmask.seeds import Draws
-from unmask.types import Denoiser, Noised
 
 
 @HIDES.register("complementary")

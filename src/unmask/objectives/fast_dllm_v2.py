@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from unmask.config import part
-from unmask.losses import Normaliser
+from unmask.config.components import part
+from unmask.core.reduction import Normaliser
 from unmask.objectives.base import OBJECTIVES, Composition
 from unmask.objectives.complementary import ComplementaryHide
 from unmask.objectives.streams import InStreams

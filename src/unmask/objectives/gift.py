@@ -7,12 +7,12 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from unmask.config import part
-from unmask.losses import Normaliser
+from unmask.config.components import part
+from unmask.core.protocols import Denoiser
+from unmask.core.random import Draws
+from unmask.core.reduction import Normaliser
 from unmask.objectives.base import OBJECTIVES, Composition, Hidden, Hide, Region, Weight
 from unmask.objectives.masking import HIDES, Masking, TimeWeight, bernoulli
-from unmask.seeds import Draws
-from unmask.types import Denoiser
 
 
 @HIDES.register("gift")

@@ -9,13 +9,13 @@ from jaxtyping import Bool, Float, Float64, Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config import part
+from unmask.config.components import part
+from unmask.core.protocols import Denoiser, Noised, Scored
+from unmask.core.random import Draws
+from unmask.core.reduction import rank_within
 from unmask.errors import UserError
-from unmask.losses import rank_within
 from unmask.objectives.base import OBJECTIVES, Composition, Hidden, Hide, Region, Weight
 from unmask.objectives.masking import HIDES, Masking, TimeWeight, bernoulli
-from unmask.seeds import Draws
-from unmask.types import Denoiser, Noised, Scored
 
 EASY, RANDOM, HARD = 1.0, -1.0, 0.0
 
@@ -195,7 +195,7 @@ class Lift(LiftSettings, Masking):
         order: ``informed``; or, as controls under the same budget, ``reversed`` (hard tokens at high t) or ``random``
             (k random tokens at every t).
         time_weight: divide by t, as the released launchers do.
-        normaliser: the denominator, by the names of ``unmask.losses``; ``per_token`` as released.
+        normaliser: the denominator, by the names of ``unmask.core.reduction``; ``per_token`` as released.
         eps: smallest noise level.
         stratified: spread t evenly over neighbouring examples.
         tail: as in ``vanilla``; padding is easy, so a long supervised tail attracts the easy bins.

@@ -10,11 +10,14 @@ from jaxtyping import Bool, Float
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from unmask.attention import Attention
-from unmask.canvas import Batch
-from unmask.config import part, resolver
+from unmask.config.components import part, resolver
+from unmask.config.registry import Registry
+from unmask.core.attention import Attention
+from unmask.core.batch import Batch
+from unmask.core.protocols import Denoiser, Noised, Scored, Traits, Want
+from unmask.core.random import Draws
+from unmask.core.reduction import Normaliser
 from unmask.errors import UserError
-from unmask.losses import Normaliser
 from unmask.objectives.base import (
     Composition,
     Hidden,
@@ -27,9 +30,6 @@ from unmask.objectives.base import (
     Weight,
     WeightedLikelihood,
 )
-from unmask.registry import Registry
-from unmask.seeds import Draws
-from unmask.types import Denoiser, Noised, Scored, Traits, Want
 
 HIDES = Registry[Hide]("hide")
 WEIGHTS = Registry[Weight]("weight")
@@ -100,7 +100,7 @@ class TimeWeight(Weight):
     """Weigh each hidden token by 1/t (LLaDA, arXiv 2502.09992, Eq. 5), or by 1.
 
     Args:
-        when: divide by t as the ``denominator`` says (``unmask.losses``), ``always`` or ``never``.
+        when: divide by t as the ``denominator`` says (``unmask.core.reduction``), ``always`` or ``never``.
     """
 
     when: Literal["denominator", "always", "never"] = "denominator"
@@ -122,7 +122,7 @@ class Masking(WeightedLikelihood):
     A method overrides ``compose``, and hands ``composed`` the components that make it what it is.
 
     Args:
-        normaliser: the denominator, by the names of ``unmask.losses``.
+        normaliser: the denominator, by the names of ``unmask.core.reduction``.
         eps: smallest noise level; 1/eps bounds the weight.
         stratified: spread t evenly over neighbouring examples (lower variance, same expectation).
         tail: ``supervised``: the filler through the whole canvas is part of the response, as in LLaDA, because

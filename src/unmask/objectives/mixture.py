@@ -9,15 +9,15 @@ from jaxtyping import Float, Int
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from unmask.attention import PAD, Attention
-from unmask.canvas import Batch
-from unmask.config import InvalidConfigError, choose, part
+from unmask.config.components import InvalidConfigError, choose, part
+from unmask.core.attention import PAD, Attention
+from unmask.core.batch import Batch
+from unmask.core.protocols import Denoiser, HeadSettings, Noised, Objective, Scored, Traits, Want
+from unmask.core.random import Draws
+from unmask.core.reduction import Normaliser, unit
 from unmask.errors import UserError
-from unmask.losses import Normaliser, unit
 from unmask.objectives.base import OBJECTIVES, WeightedLikelihood
 from unmask.objectives.stack import stack
-from unmask.seeds import Draws
-from unmask.types import Denoiser, HeadSettings, Noised, Objective, Scored, Traits, Want
 
 
 def _resolve(values: object) -> tuple[Objective, ...]:

@@ -8,14 +8,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unmask.attention import ContextCausal
-from unmask.config import part
-from unmask.defaults import resolve_block_size
+from unmask.config.components import part
+from unmask.config.defaults import resolve_block_size
+from unmask.core.attention import ContextCausal
+from unmask.core.protocols import Denoiser, Noised, Traits
+from unmask.core.random import Draws
 from unmask.errors import UserError
 from unmask.objectives.base import OBJECTIVES, Composition, Hidden, Region
 from unmask.objectives.streams import InStreams, Streams, TwoStreams
-from unmask.seeds import Draws
-from unmask.types import Denoiser, Noised, Traits
 
 CONTEXT_CAUSAL = ContextCausal()
 

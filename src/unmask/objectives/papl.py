@@ -7,11 +7,11 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config import part
-from unmask.losses import Normaliser
+from unmask.config.components import part
+from unmask.core.protocols import Noised, Scored
+from unmask.core.reduction import Normaliser
 from unmask.objectives.base import OBJECTIVES, Composition, Weight
 from unmask.objectives.masking import WEIGHTS, Masking
-from unmask.types import Noised, Scored
 
 
 @WEIGHTS.register("papl")

@@ -10,13 +10,13 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # torch's own convention
 
-from unmask.canvas import Batch
-from unmask.config import part
-from unmask.losses import rank_within
+from unmask.config.components import part
+from unmask.core.batch import Batch
+from unmask.core.protocols import Denoiser, HeadSettings, Noised, Scored, Want
+from unmask.core.random import Draws
+from unmask.core.reduction import rank_within
 from unmask.objectives.base import OBJECTIVES, Composition, Hidden, Region
 from unmask.objectives.masking import Masking
-from unmask.seeds import Draws
-from unmask.types import Denoiser, HeadSettings, Noised, Scored, Want
 
 MASKED, RIGHT, WRONG = 0, 1, 2
 

@@ -7,15 +7,15 @@ from jaxtyping import Bool, Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.attention import ANCHORED, CLEAN, PAD, Anchored, Attention, Columns
-from unmask.canvas import Batch, compress
-from unmask.config import part
-from unmask.losses import Normaliser, normalise, rank_within
+from unmask.config.components import part
+from unmask.core.attention import ANCHORED, CLEAN, PAD, Anchored, Attention, Columns
+from unmask.core.batch import Batch, compress
+from unmask.core.protocols import Denoiser, Noised, Traits
+from unmask.core.query import Query
+from unmask.core.random import Draws
+from unmask.core.reduction import Normaliser, normalise, rank_within
 from unmask.objectives.base import OBJECTIVES, WeightedLikelihood
 from unmask.objectives.streams import refuse_streams
-from unmask.query import Query
-from unmask.seeds import Draws
-from unmask.types import Denoiser, Noised, Traits
 
 
 @OBJECTIVES.register("sdlm")

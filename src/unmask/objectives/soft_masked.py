@@ -7,14 +7,14 @@ from typing import Annotated, cast
 import torch
 from pydantic import Field
 
-from unmask.canvas import Batch
-from unmask.config import part
+from unmask.config.components import part
+from unmask.core.batch import Batch
+from unmask.core.protocols import Denoiser, HeadSettings, Noised
+from unmask.core.query import SoftTokens
+from unmask.core.random import Draws
 from unmask.heads.soft_mask import SoftMask
 from unmask.objectives.around import Around
 from unmask.objectives.base import OBJECTIVES
-from unmask.query import SoftTokens
-from unmask.seeds import Draws
-from unmask.types import Denoiser, HeadSettings, Noised
 
 
 @OBJECTIVES.register("soft_masked")

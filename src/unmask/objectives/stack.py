@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unmask.attention import PAD, Columns, PerRow
-from unmask.query import Query, SoftTokens
-from unmask.types import Noised
+from unmask.core.attention import PAD, Columns, PerRow
+from unmask.core.protocols import Noised
+from unmask.core.query import Query, SoftTokens
 
 
 def stack(questions: Sequence[Noised]) -> Noised:

@@ -10,16 +10,16 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.attention import CLEAN, OPEN, PAD, Attention, AttentionRule, BlockDiffusion, Columns
-from unmask.canvas import Batch, compress
-from unmask.config import part
+from unmask.config.components import part
+from unmask.core.attention import CLEAN, OPEN, PAD, Attention, AttentionRule, BlockDiffusion, Columns
+from unmask.core.batch import Batch, compress
+from unmask.core.protocols import Denoiser, Traits
+from unmask.core.query import Query
+from unmask.core.random import Draws
+from unmask.core.reduction import normalise
 from unmask.errors import UserError
-from unmask.losses import normalise
 from unmask.objectives.base import Composition, Hidden, Hide, Reduce, Region, Schedule, Scope
 from unmask.objectives.masking import Masking, UniformHide, bernoulli
-from unmask.query import Query
-from unmask.seeds import Draws
-from unmask.types import Denoiser, Traits
 
 BLOCK_DIFFUSION = BlockDiffusion()
 

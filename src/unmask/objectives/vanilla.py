@@ -1,6 +1,6 @@
 """Vanilla masked-diffusion fine-tuning: hide answer tokens anywhere, restore them."""
 
-from unmask.config import part
+from unmask.config.components import part
 from unmask.objectives.base import OBJECTIVES
 from unmask.objectives.masking import Masking
 
@@ -15,7 +15,7 @@ class Vanilla(Masking):
     that says nothing else: ``Response``, ``UniformHide``, ``Weight``, ``Schedule``, ``Reduce``.
 
     Args:
-        normaliser: the denominator, by the names of ``unmask.losses``.
+        normaliser: the denominator, by the names of ``unmask.core.reduction``.
         eps: smallest noise level; 1/eps bounds the weight.
         stratified: spread t evenly over neighbouring examples (lower variance, same expectation).
         tail: ``supervised``: the filler through the whole canvas is part of the response, as in LLaDA, because

@@ -9,16 +9,16 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from unmask.canvas import Batch
-from unmask.config import part
-from unmask.defaults import resolve_block_size
+from unmask.config.components import part
+from unmask.config.defaults import resolve_block_size
+from unmask.core.batch import Batch
+from unmask.core.protocols import Noised, Scored, Want
+from unmask.core.random import Draws
 from unmask.errors import UserError
 from unmask.objectives.base import OBJECTIVES, Composition, Region, Schedule, Weight
 from unmask.objectives.complementary import ComplementaryHide
 from unmask.objectives.masking import WEIGHTS, Response
 from unmask.objectives.streams import InStreams, Streams
-from unmask.seeds import Draws
-from unmask.types import Noised, Scored, Want
 
 WHOLE = 0
 

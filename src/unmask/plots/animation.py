@@ -6,7 +6,7 @@ from typing import Any
 from unmask.plots.flow import flow
 from unmask.plots.palette import ACTIVE, INK, QUIET
 from unmask.plots.traces import COLUMNS, INCH, LINE, draw_text, spelled, title, written
-from unmask.trace import Trace
+from unmask.tracing.record import Trace
 
 MOST_PICTURES = 80  # longer decodings show every second, third … forward
 FRAMES_A_SECOND = 8

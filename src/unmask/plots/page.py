@@ -8,7 +8,7 @@ from unmask.errors import printable
 from unmask.plots.flow import visible
 from unmask.plots.palette import SHADES
 from unmask.plots.traces import summary, title
-from unmask.trace import Trace
+from unmask.tracing.record import Trace
 
 TEMPLATE = Path(__file__).with_name("page.html")
 

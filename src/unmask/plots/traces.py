@@ -7,7 +7,7 @@ from typing import Any
 from unmask.plots.flow import Box, flow, visible
 from unmask.plots.palette import ACTIVE, BAND, EDGE, INK, QUIET, ink, shade
 from unmask.plots.panels import shorten
-from unmask.trace import Frame, Trace
+from unmask.tracing.record import Frame, Trace
 
 COLUMNS, INCH = 64, 0.135  # characters of a line of text, and the width of one
 LINE = 0.36  # inches from one line of text to the next

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 
-from unmask.config import part
+from unmask.config.components import part
+from unmask.config.defaults import resolve_block_size
 from unmask.data import encode
-from unmask.defaults import resolve_block_size
 from unmask.evaluate import likelihoods
 from unmask.evaluate.statistics import ratio_error
 from unmask.models import LoadedModel

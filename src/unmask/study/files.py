@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unmask.durable import write_whole
 from unmask.errors import UserError
-from unmask.sealed import FORMAT, check_format
+from unmask.runtime.durable import write_whole
+from unmask.runtime.sealed import FORMAT, check_format
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

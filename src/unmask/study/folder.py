@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unmask.errors import UserError
-from unmask.runlock import holds, is_empty, owned
+from unmask.runtime.runlock import holds, is_empty, owned
 from unmask.study.files import read_json, write_json
 
 STUDY = "study.json"

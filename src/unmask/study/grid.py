@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from unmask.config import InvalidConfigError, fill
+from unmask.config.components import InvalidConfigError, fill
 from unmask.errors import UserError, did_you_mean
-from unmask.recipe import build
+from unmask.recipes.recipe import build
 from unmask.study.merging import merge
 from unmask.study.spec import JudgeSection, Study
 

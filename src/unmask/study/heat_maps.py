@@ -8,8 +8,8 @@ from unmask.analyze import Study as Measured
 from unmask.analyze import Subject, analyze
 from unmask.models import load
 from unmask.plots.learnability import plot_heat_map
-from unmask.recipe import build, load_examples
-from unmask.sources import resolve_path
+from unmask.recipes.recipe import build, load_examples
+from unmask.runtime.paths import resolve_path
 from unmask.study.document import Figure, Heading, Text
 from unmask.study.files import read_json
 from unmask.study.grid import ALL, Cell, Run, folder_name

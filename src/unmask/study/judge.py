@@ -15,8 +15,8 @@ from unmask.study.files import read_json, write_json
 from unmask.study.grid import fingerprint
 from unmask.study.spec import JudgeSection
 from unmask.tasks import Problem
+from unmask.train.config import TrainRun
 from unmask.train.metrics import MetricsFile
-from unmask.train.run import TrainRun
 
 Which = Literal["test", "validation"]
 CANDIDATES = 4

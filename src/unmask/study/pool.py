@@ -12,8 +12,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from unmask.config.plugins import named_plugins
 from unmask.errors import UserError
-from unmask.plugins import named_plugins
 from unmask.study.files import read_json, write_json
 from unmask.study.verify import RESULT
 from unmask.study.worker import JOB, LOG, do

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unmask.config.plugins import load_recorded
+from unmask.config.yaml import assign
 from unmask.errors import UserError
-from unmask.markup import assign
-from unmask.plugins import load_recorded
 from unmask.study.files import read_json
 from unmask.study.folder import STUDY
 from unmask.study.grid import (

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from unmask.config import InvalidConfigError, fill, part, resolver
+from unmask.config.components import InvalidConfigError, fill, part, resolver
+from unmask.config.yaml import assign
 from unmask.decoding import Decoder
 from unmask.errors import UserError, did_you_mean
-from unmask.markup import assign
-from unmask.recipe import import_plugins, read_recipe
-from unmask.sources import ASSETS
+from unmask.recipes.recipe import import_plugins, read_recipe
+from unmask.runtime.paths import ASSETS
 from unmask.study.bounds import BoundSection
 from unmask.study.merging import merge
 from unmask.tasks import TASKS

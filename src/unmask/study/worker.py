@@ -15,21 +15,21 @@ from typing import Any
 
 import torch
 
-from unmask.config import fill
+from unmask.config.components import fill
+from unmask.config.plugins import load_plugins
 from unmask.errors import UserError
 from unmask.models import load
-from unmask.plugins import load_plugins
-from unmask.provenance import versions
-from unmask.quiet import quiet
-from unmask.recipe import build
-from unmask.runlock import owned
-from unmask.sft import run_recipe
+from unmask.recipes.recipe import build
+from unmask.recipes.run import run_recipe
+from unmask.runtime.environment import versions
+from unmask.runtime.runlock import owned
+from unmask.runtime.third_party_logging import quiet
 from unmask.study.files import read_json, write_json
 from unmask.study.judge import Judge, bounds_of, judge, problem_keys, problems_of, read_points
 from unmask.study.spec import JudgeSection
 from unmask.study.verify import RESULT
 from unmask.train.checkpoints import newest
-from unmask.train.folder import CHECKPOINTS, RUN_FILE
+from unmask.train.run_folder import CHECKPOINTS, RUN_FILE
 
 JOB, LOG = "job.json", "log.txt"
 

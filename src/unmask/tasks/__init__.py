@@ -1,6 +1,6 @@
 """Tasks: problems with answers that can be checked."""
 
-from unmask.registry import lazy
+from unmask.config.registry import lazy
 from unmask.tasks.base import TASKS, Graded, Problem, Task, choose_task, grades
 from unmask.tasks.thinking import without_thinking
 

@@ -3,7 +3,7 @@
 from fractions import Fraction
 from typing import ClassVar
 
-from unmask.config import part
+from unmask.config.components import part
 from unmask.errors import UserError
 from unmask.tasks.base import TASKS, Problem, check_split
 from unmask.tasks.extract import boxed

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
-from unmask.config import part
+from unmask.config.components import part
 from unmask.tasks.base import TASKS, Problem, draw
 
 

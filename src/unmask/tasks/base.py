@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
-from unmask.config import choose
+from unmask.config.components import choose
+from unmask.config.registry import Registry
+from unmask.config.yaml import read_value
 from unmask.data import Record
 from unmask.errors import UserError
-from unmask.markup import read_value
-from unmask.registry import Registry
 from unmask.tasks.thinking import without_thinking
 
 Judgement = TypeVar("Judgement")

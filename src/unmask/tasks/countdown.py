@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from unmask.config import part
+from unmask.config.components import part
 from unmask.errors import UserError
 from unmask.tasks.base import TASKS, Problem, check_split, draw
 from unmask.tasks.expressions import evaluate

@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from unmask.tasks.algebra.spelling import spelled, squeezed
+from unmask.tasks.algebra.notation import spelled, squeezed
 
 _LONGEST, _LONGEST_TEXT = 400, 10_000
 _NO_REST = r"[-+*/^=\s,;}]|(?:\\text ?\{ ?)?(?:or|and|but|not|nor|if|is)\b"  # of a choice, no value of its own

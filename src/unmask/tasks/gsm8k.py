@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar
 
-from unmask.config import part
+from unmask.config.components import part
 from unmask.data import Record, read
 from unmask.errors import UserError
 from unmask.tasks.base import TASKS, Problem, check_split

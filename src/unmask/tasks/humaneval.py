@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from unmask.config import part
+from unmask.config.components import part
 from unmask.tasks.base import TASKS, Problem, check_split
 from unmask.tasks.code import Code, Execute, check_execution, judge
 from unmask.tasks.published import Row, problems_of, source_of, text_of

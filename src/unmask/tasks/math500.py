@@ -2,7 +2,7 @@ r"""MATH500: competition mathematics (arXiv 2103.03874; the 500 problems of arXi
 
 from typing import ClassVar
 
-from unmask.config import part
+from unmask.config.components import part
 from unmask.tasks.base import TASKS, Problem, check_split
 from unmask.tasks.equal import is_equal
 from unmask.tasks.extract import boxed, last_phrase, last_tag

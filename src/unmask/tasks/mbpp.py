@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from unmask.config import part
+from unmask.config.components import part
 from unmask.errors import UserError
 from unmask.tasks.base import TASKS, Problem, check_split
 from unmask.tasks.code import Code, Execute, check_execution, judge

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from unmask.data.fields import broken
-from unmask.data.files import READERS, rows_of
-from unmask.data.rows import BadRow
+from unmask.data.readers import READERS, rows_of
+from unmask.data.records import BadRow
 from unmask.errors import UserError
 
 Made = TypeVar("Made")

@@ -7,10 +7,12 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from unmask.attention import BlockCausal
-from unmask.canvas import Batch, Example, lay_out
+from unmask.config.registry import Registry
+from unmask.core.attention import BlockCausal
+from unmask.core.batch import Batch, Example, lay_out
+from unmask.core.random import Draws
 from unmask.decoding import Decoder, Step, decode
-from unmask.decoding.base import (
+from unmask.decoding.interfaces import (
     BLOCK_RULES,
     CACHES,
     CONSTRAINTS,
@@ -23,8 +25,6 @@ from unmask.decoding.base import (
     Selection,
 )
 from unmask.heads.soft_mask import SoftMask
-from unmask.registry import Registry
-from unmask.seeds import Draws
 from unmask.testing.toys import AlwaysMask, Barred, Doubts, EndFirst, Fickle, Flat, Half, Hash, Slots, Toy
 
 PROMPTS = [[1, 2, 3], [4], [5, 6, 7, 8, 1]]

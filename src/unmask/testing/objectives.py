@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float64, Int
 from torch import Tensor
 
-from unmask.attention import ANCHORED, CLEAN, PAD, may_attend
-from unmask.canvas import Batch, Example, lay_out
+from unmask.core.attention import ANCHORED, CLEAN, PAD, may_attend
+from unmask.core.batch import Batch, Example, lay_out
+from unmask.core.protocols import Noised, Objective, Scored, Traits
+from unmask.core.random import Draws
 from unmask.models import ScratchSpec, from_scratch
-from unmask.seeds import Draws
 from unmask.testing.toys import Hash, Uniform
-from unmask.types import Noised, Objective, Scored, Traits
 
 PROMPT = 3  # tokens of each prompt
 LAYOUTS = {"padded": None, "packed": 40}

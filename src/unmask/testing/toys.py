@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unmask.attention import PAD, AttentionRule, Bidirectional, may_attend
-from unmask.types import Past, Query, Scored, Want
+from unmask.core.attention import PAD, AttentionRule, Bidirectional, may_attend
+from unmask.core.protocols import Past, Query, Scored, Want
 
 
 class Slots:

@@ -3,9 +3,9 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from unmask.defaults import Layout
+from unmask.config.defaults import Layout
+from unmask.train.config import TrainRun
 from unmask.train.held_out import held_out_loss
-from unmask.train.run import TrainRun
 
 if TYPE_CHECKING:
     from unmask.train.api import TrainResult, train

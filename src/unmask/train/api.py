@@ -9,17 +9,23 @@ from typing import Any
 
 import torch
 
-from unmask.canvas import fill_to_block
+from unmask.config.defaults import Layout, resolve_block_size
+from unmask.core.batch import fill_to_block
+from unmask.core.random import Draws
 from unmask.data import Collator, Curriculum, CurriculumSampler, Encoded, OrderedExamples, encode, into_buckets, read
-from unmask.defaults import Layout, resolve_block_size
-from unmask.durable import room_for
 from unmask.errors import Interrupted, NonFiniteError, UserError
 from unmask.models import LoadedModel
 from unmask.objectives import sized
-from unmask.runlock import owned
-from unmask.seeds import Draws
+from unmask.runtime.durable import room_for
+from unmask.runtime.runlock import owned
 from unmask.train import checkpoints
-from unmask.train.folder import (
+from unmask.train.callbacks import Reporter, Saver
+from unmask.train.checkpoints import StopSignals
+from unmask.train.config import TrainRun, announced
+from unmask.train.held_out import held_out_loss
+from unmask.train.metrics import MetricsFile
+from unmask.train.record import refuse_changes, refuse_extension, settings_of_inputs, settings_of_run
+from unmask.train.run_folder import (
     CHECKPOINTS,
     METRICS_FILE,
     MODEL,
@@ -30,13 +36,6 @@ from unmask.train.folder import (
     other_versions,
     write_record,
 )
-from unmask.train.held_out import held_out_loss
-from unmask.train.metrics import MetricsFile
-from unmask.train.progress import Reporter
-from unmask.train.record import refuse_changes, refuse_extension, settings_of_inputs, settings_of_run
-from unmask.train.run import TrainRun, announced
-from unmask.train.saving import Saver
-from unmask.train.signals import StopSignals
 from unmask.train.trainer import DiffusionTrainer, PrinterCallback, TrainingArguments
 
 LOG = logging.getLogger(__name__)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import torch
 
+from unmask.core.protocols import Objective
+from unmask.core.random import Draws
 from unmask.data import Collator, Encoded
 from unmask.errors import NonFiniteError
 from unmask.models import LoadedModel
-from unmask.seeds import Draws
-from unmask.types import Objective
 
 NOISE_SEED = 0x5EED
 

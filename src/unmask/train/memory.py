@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from unmask.errors import UserError
-from unmask.memory import STREAMS, free_memory
+from unmask.runtime.memory import STREAMS, free_memory
 
 _COPIES = 3  # of a trained weight: its gradient and the two moments of AdamW
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from unmask.config import choose
+from unmask.config.components import choose
+from unmask.config.defaults import Layout
 from unmask.data import Curriculum, Encoded
-from unmask.defaults import Layout
 from unmask.errors import UserError, shorten
 from unmask.models import LoadedModel
 from unmask.models.fingerprint import hash_of_model
 from unmask.objectives import OBJECTIVES
-from unmask.train.run import TrainRun
+from unmask.train.config import TrainRun
 
 IRRELEVANT = ("steps", "model", "keep", "save_every", "log_every", "report_to")
 """Settings that no weight depends on: ``refuse_extension`` asks about steps, and hashes tell which model it is."""

@@ -13,16 +13,16 @@ from torch.distributed.tensor import DTensor
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from unmask.canvas import Batch
-from unmask.durable import room_for
+from unmask.core.batch import Batch
+from unmask.core.protocols import Noised, Objective, Scored
+from unmask.core.random import Draws
 from unmask.errors import NonFiniteError, UserError
 from unmask.models import LoadedModel
 from unmask.models.heads import restore_heads
-from unmask.seeds import Draws
+from unmask.runtime.durable import room_for
 from unmask.train import checkpoints
-from unmask.train.signals import StopSignals
-from unmask.train.totals import Totals
-from unmask.types import Noised, Objective, Scored
+from unmask.train.checkpoints import StopSignals
+from unmask.train.metrics import Totals
 
 __all__ = ["DiffusionTrainer", "PrinterCallback", "TrainerCallback", "TrainingArguments"]
 

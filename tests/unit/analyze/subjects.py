@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 import torch
 
 from toys import Toy, Uniform
+from unmask.config.defaults import Layout
+from unmask.core.protocols import Scored
+from unmask.core.random import Draws
 from unmask.data import Collator, Encoded
-from unmask.defaults import Layout
 from unmask.models import LoadedModel
-from unmask.seeds import Draws
-from unmask.types import Scored
 
 EOS = 9
 

@@ -8,10 +8,10 @@ from subjects import Copies, Knows, LoadedToy, LoadedUniform, collator, examples
 
 from toys import Hash
 from unmask.analyze import RATIOS, Study, learnability
+from unmask.core.random import Draws, RecordedDraws
 from unmask.errors import UserError
 from unmask.models import ScratchSpec, from_scratch
 from unmask.objectives import Vanilla
-from unmask.seeds import Draws, RecordedDraws
 
 V = 11
 

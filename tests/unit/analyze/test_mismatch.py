@@ -8,10 +8,10 @@ from subjects import LoadedToy, collator, many
 
 from unmask.analyze import mismatch
 from unmask.analyze.mismatch import mismatch_rows
+from unmask.core.random import Draws
 from unmask.errors import UserError
 from unmask.models import ScratchSpec, from_scratch
 from unmask.objectives import Blockwise
-from unmask.seeds import Draws
 
 E = 6
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from unmask.config import InvalidConfigError, choose
+from unmask.config.components import InvalidConfigError, choose
 from unmask.data import (
     CURRICULA,
     Curriculum,
@@ -24,7 +24,7 @@ from unmask.data import (
     into_buckets,
     read,
 )
-from unmask.data.curricula import Balanced, Classic, Cosine, Gaussian
+from unmask.data.curriculum import Balanced, Classic, Cosine, Gaussian
 from unmask.errors import UserError
 from unmask.models import ScratchSpec, from_scratch
 
@@ -179,7 +179,7 @@ def test_a_restart_in_the_middle_changes_nothing():
 
 def test_long_runs_are_drawn_in_pieces(monkeypatch):
     whole = sampler(Cosine())
-    monkeypatch.setattr("unmask.data.curricula.sampler.CHUNK", 7)
+    monkeypatch.setattr("unmask.data.curriculum.sampler.CHUNK", 7)
     pieces = sampler(Cosine())
     assert [pieces(order) for order in range(400)] == [whole(order) for order in range(400)]
 

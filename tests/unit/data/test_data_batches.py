@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from unmask.config.defaults import Layout
+from unmask.core.random import Draws, RecordedDraws
 from unmask.data import Collator, Encoded, OrderedExamples, Shuffled
-from unmask.defaults import Layout
 from unmask.errors import UserError
-from unmask.seeds import Draws, RecordedDraws
 
 EXAMPLES = [Encoded(prompt=[1] * (n + 1), answer=[2] * (n + 1), place=str(n)) for n in range(5)]
 

@@ -7,7 +7,7 @@ from chat_templates import tokenizer_for
 from tool_templates import CALLING, tokenizer_of
 
 from unmask.data import encode, prompt_ids, read
-from unmask.data.turns import ROLES
+from unmask.data.messages import ROLES
 from unmask.errors import UserError
 
 CHAT = tokenizer_for("chatml")

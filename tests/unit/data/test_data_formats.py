@@ -10,7 +10,7 @@ import types
 import pytest
 
 from unmask.data import Record, read
-from unmask.data.shapes import SHAPES
+from unmask.data.schemas import SHAPES
 from unmask.errors import UserError
 
 USER, ASSISTANT = {"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}

@@ -7,8 +7,8 @@ from dataclasses import replace
 from chat_templates import tokenizer_for
 from rich.console import Console
 
+from unmask.config.defaults import Layout
 from unmask.data import Encoded, Record, encode, preview
-from unmask.defaults import Layout
 
 TOKENIZER = tokenizer_for(None)
 END = TOKENIZER.eos_token_id

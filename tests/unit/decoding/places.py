@@ -5,11 +5,11 @@ from dataclasses import replace
 import torch
 
 from toys import Doubts, Hash
-from unmask.canvas import Example, lay_out
+from unmask.core.batch import Example, lay_out
+from unmask.core.random import Draws
 from unmask.decoding import SELECTIONS, Candidates, Decoder, decode
 from unmask.decoding.loop import start
 from unmask.decoding.state import Notebook
-from unmask.seeds import Draws
 
 MASK = 10
 

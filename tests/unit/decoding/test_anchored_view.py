@@ -8,14 +8,14 @@ import torch
 from places import MASK, trace
 
 from toys import Hash
-from unmask.attention import ANCHORED, CLEAN, PAD
-from unmask.canvas import Example, lay_out
+from unmask.core.attention import ANCHORED, CLEAN, PAD
+from unmask.core.batch import Example, lay_out
+from unmask.core.random import Draws
 from unmask.decoding import VIEWS, Decoder
 from unmask.decoding.loop import start
 from unmask.errors import UserError
 from unmask.models import ScratchSpec, from_scratch
 from unmask.objectives import Sdlm
-from unmask.seeds import Draws
 
 PROMPTS, ANSWERS = [[1, 2, 3], [4]], [[5, 6, 7, 8, 1, 2, 9], [3, 4, 9]]
 D, CANVAS = 4, 8

@@ -5,7 +5,7 @@ import torch
 from places import places, trace
 
 from toys import Hash, Table
-from unmask.canvas import Example, lay_out
+from unmask.core.batch import Example, lay_out
 from unmask.decoding import AdaBlock, Decoder, Fixed, Swordsman
 from unmask.decoding.loop import start
 from unmask.errors import UserError

@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from toys import Hash, pseudo_random
-from unmask.attention import BIDIRECTIONAL, BlockCausal, ContextCausal
-from unmask.canvas import Example, lay_out
+from unmask.core.attention import BIDIRECTIONAL, BlockCausal, ContextCausal
+from unmask.core.batch import Example, lay_out
+from unmask.core.random import Draws
 from unmask.decoding import Decoder, decode, measure_drift
 from unmask.errors import UserError
 from unmask.generate import generate
 from unmask.heads import SoftMask
 from unmask.models import ScratchSpec, from_scratch
-from unmask.seeds import Draws
 
 PROMPTS = [[1, 2, 3], [4], [5, 6, 7, 8, 9, 1]]
 CANVAS, BLOCK = 14, 4

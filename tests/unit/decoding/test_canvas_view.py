@@ -3,10 +3,10 @@
 import torch
 
 from toys import Hash
-from unmask.attention import CLEAN, ContextCausal
-from unmask.canvas import Example, lay_out
+from unmask.core.attention import CLEAN, ContextCausal
+from unmask.core.batch import Example, lay_out
+from unmask.core.random import Draws
 from unmask.decoding import CanvasView, Decoder, decode
-from unmask.seeds import Draws
 
 
 def test_only_whole_blocks_of_the_grid_are_settled():

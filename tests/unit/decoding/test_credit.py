@@ -3,11 +3,11 @@ import torch
 from places import MASK, trace
 
 from toys import Hash
-from unmask.canvas import Example, lay_out
+from unmask.core.batch import Example, lay_out
+from unmask.core.random import Draws
 from unmask.decoding import Credit, Decoder, decode
 from unmask.decoding.state import Notebook
 from unmask.errors import UserError
-from unmask.seeds import Draws
 
 INF = float("inf")
 

@@ -4,8 +4,8 @@ import pytest
 from test_caching import BLOCK, CANVAS, HOW, Layers, canvas, model, same, spy, trace
 
 from toys import Hash
+from unmask.core.random import Draws
 from unmask.decoding import Decoder, measure_drift
-from unmask.seeds import Draws
 
 
 class Reads(Hash):

@@ -5,12 +5,12 @@ import torch
 from places import picked, places, trace
 
 from toys import Hash
-from unmask.attention import BIDIRECTIONAL
-from unmask.canvas import Example, lay_out
+from unmask.core.attention import BIDIRECTIONAL
+from unmask.core.batch import Example, lay_out
+from unmask.core.random import Draws
 from unmask.decoding import Decoder, Dream, decode
 from unmask.decoding.selection.dream import counts
 from unmask.errors import UserError
-from unmask.seeds import Draws
 
 
 def schedule(opened, steps, eps):

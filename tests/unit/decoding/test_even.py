@@ -5,11 +5,11 @@ import itertools
 import pytest
 import torch
 
-from unmask.canvas import Example, lay_out
+from unmask.core.batch import Example, lay_out
+from unmask.core.random import Draws
 from unmask.decoding import Decoder, decode
 from unmask.decoding.row_groups import _CALL, _cheapest
 from unmask.models import ScratchSpec, from_scratch
-from unmask.seeds import Draws
 
 LENGTHS = (3, 400, 10, 390, 180)
 

@@ -5,12 +5,12 @@ import torch
 from places import trace
 
 from toys import Hash, Table
-from unmask.canvas import Example, lay_out
+from unmask.core.batch import Example, lay_out
+from unmask.core.random import Draws
 from unmask.decoding import Decoder, Guidance, decode
 from unmask.errors import UserError
 from unmask.generate import generate
 from unmask.models import ScratchSpec, from_scratch
-from unmask.seeds import Draws
 
 
 def test_the_logits_go_beyond_the_conditional_ones():

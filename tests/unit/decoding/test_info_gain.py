@@ -7,7 +7,7 @@ import torch
 from places import picked, places, trace
 
 from toys import Hash
-from unmask.attention import PAD
+from unmask.core.attention import PAD
 from unmask.decoding import InfoGain
 from unmask.errors import UserError
 

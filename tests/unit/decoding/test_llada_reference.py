@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from toys import Hash
-from unmask.attention import BIDIRECTIONAL
-from unmask.canvas import Example, lay_out
+from unmask.core.attention import BIDIRECTIONAL
+from unmask.core.batch import Example, lay_out
 from unmask.decoding import Decoder
 from unmask.generate import generate
 from unmask.models import ScratchSpec, from_scratch
@@ -41,8 +41,8 @@ CASES = [(5, 16, 4, 16), (1, 16, 16, 16), (3, 12, 4, 6), (2, 24, 8, 9), (7, 8, 8
 
 @pytest.mark.parametrize(("prompt", "length", "block", "steps"), CASES)
 def test_token_for_token_on_a_toy(prompt, length, block, steps):
+    from unmask.core.random import Draws
     from unmask.decoding import decode
-    from unmask.seeds import Draws
 
     ids = list(range(prompt))
     batch = lay_out([Example(prompt=ids, answer=(), order=0, canvas=length)], block_size=block, filler_id=9)

@@ -7,10 +7,10 @@ from places import MASK, places
 
 from languages import bound
 from toys import Hash
-from unmask.canvas import Example, lay_out
+from unmask.core.batch import Example, lay_out
+from unmask.core.random import Draws
 from unmask.decoding import Change, Decoder, decode
 from unmask.decoding.loop import _admit_change, _cut, start
-from unmask.seeds import Draws
 
 
 def rows(number, length=4):

@@ -5,10 +5,10 @@ import torch
 from places import trace
 
 from toys import EndFirst, Hash
+from unmask.core.random import Draws
 from unmask.decoding import Greedy, Gumbel, LateEos, NoEos, Nucleus, TopK
 from unmask.decoding.proposals.truncated import keep_mass, keep_number
 from unmask.errors import UserError
-from unmask.seeds import Draws
 
 LOGITS = torch.log(torch.tensor([[0.1, 0.4, 0.3, 0.2]], dtype=torch.float64))
 KEYS = tuple(torch.zeros(1, dtype=torch.int64) for _ in range(3))

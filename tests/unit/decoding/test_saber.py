@@ -8,7 +8,7 @@ import torch
 from places import picked, places, state_of, trace
 
 from toys import Hash
-from unmask.canvas import Example, lay_out
+from unmask.core.batch import Example, lay_out
 from unmask.decoding import REVISIONS
 from unmask.decoding.loop import start
 from unmask.decoding.propose import _sureness

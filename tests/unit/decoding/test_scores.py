@@ -4,8 +4,8 @@ import pytest
 import torch
 from places import picked, places
 
+from unmask.core.random import Draws
 from unmask.decoding.scores import SCORES, probability
-from unmask.seeds import Draws
 
 
 @pytest.mark.parametrize("size", [2, 11, 700_000])

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from unmask.core.query import Query
 from unmask.decoding import Decoder
 from unmask.generate import generate
 from unmask.models import ScratchSpec, from_scratch
 from unmask.models.facts import Facts
-from unmask.query import Query
 
 BLOCK = 4
 
@@ -43,7 +43,7 @@ def reference(lm, prompt, length, *, threshold, steps):
             quota = opened // planned + (step < opened % planned)
             ids = torch.tensor([text])
             zero = torch.zeros_like(ids)
-            from unmask.attention import Columns
+            from unmask.core.attention import Columns
 
             columns = Columns(position=torch.arange(len(text))[None], segment=zero, block=zero, stream=zero)
             query = Query(ids=ids, columns=columns, rule=Absolute())

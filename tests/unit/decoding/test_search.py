@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from toys import EndFirst, Hash, Table
-from unmask.canvas import Example, lay_out
+from unmask.core.batch import Example, lay_out
+from unmask.core.random import Draws
 from unmask.decoding import BestOf, Decoder, Smc, decode
 from unmask.decoding.loop import start
 from unmask.decoding.search.group import answer_log_prob, likeliest
 from unmask.decoding.search.smc import inverse
-from unmask.seeds import Draws
 
 PROMPTS = [[1, 2, 3], [4]]
 SAMPLED = {"temperature": 1.0, "threshold": 0.3}
@@ -238,7 +238,7 @@ def test_more_particles_find_likelier_texts():
 @pytest.mark.parametrize("cache", ["none", "block", "prefix", "dual"])
 def test_caches_follow_the_particles(cache):
     """Exact caches give the same text as none; approximate ones end in order."""
-    from unmask.attention import BlockCausal
+    from unmask.core.attention import BlockCausal
 
     model = Hash()
     model.rule = BlockCausal()
@@ -254,7 +254,7 @@ def test_the_exact_cache_follows_particles_that_wait(toy, stop):
     """Rows leave and come back: what was kept for them, a shifted model's first predictions too, is made anew."""
     from test_caching import ShiftedHash
 
-    from unmask.attention import BlockCausal
+    from unmask.core.attention import BlockCausal
 
     waited = False
     for seed in range(4):

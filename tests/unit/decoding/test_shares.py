@@ -8,7 +8,7 @@ import pytest
 import torch
 from places import picked, places, state_of
 
-from unmask.canvas import Example, lay_out
+from unmask.core.batch import Example, lay_out
 from unmask.decoding import BLOCK_RULES, REVISIONS
 from unmask.decoding.loop import start
 from unmask.decoding.selection.dream import counts

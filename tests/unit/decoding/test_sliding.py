@@ -5,10 +5,10 @@ import torch
 from places import trace
 
 from toys import Hash
-from unmask.canvas import Example, lay_out
+from unmask.core.batch import Example, lay_out
+from unmask.core.random import Draws
 from unmask.decoding import Decoder, Sliding, decode
 from unmask.errors import UserError
-from unmask.seeds import Draws
 
 INF = float("inf")
 

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from toys import Table
-from unmask.canvas import Example, lay_out
+from unmask.core.batch import Example, lay_out
+from unmask.core.query import SoftTokens
+from unmask.core.random import Draws, RecordedDraws
 from unmask.decoding import CanvasView, Decoder, SoftMaskView, decode
 from unmask.decoding.loop import start
 from unmask.errors import UserError
@@ -15,8 +17,6 @@ from unmask.generate import generate
 from unmask.heads import SoftMask
 from unmask.models import ScratchSpec, from_scratch
 from unmask.objectives import Blockwise, SoftMasked
-from unmask.query import SoftTokens
-from unmask.seeds import Draws, RecordedDraws
 
 PROMPTS = [[1, 2, 3], [4], [5, 6, 7, 8, 1]]
 

@@ -5,12 +5,12 @@ import torch
 from places import picked, places, trace
 
 from toys import Hash
-from unmask.attention import Causal, may_attend
-from unmask.canvas import Example, lay_out
+from unmask.core.attention import Causal, may_attend
+from unmask.core.batch import Example, lay_out
+from unmask.core.random import Draws
 from unmask.decoding import Decoder, Reordered, WeDlm, decode
 from unmask.decoding.loop import start
 from unmask.errors import UserError
-from unmask.seeds import Draws
 
 INF = float("inf")
 

@@ -7,13 +7,13 @@ import torch
 from places import MASK, picked, places, state_of, trace
 
 from toys import Hash
-from unmask.attention import SHADOW, BlockCausal, may_attend
-from unmask.canvas import Example, lay_out
+from unmask.core.attention import SHADOW, BlockCausal, may_attend
+from unmask.core.batch import Example, lay_out
+from unmask.core.random import Draws
 from unmask.decoding import REVISIONS, VIEWS, Decoder, decode
 from unmask.decoding.loop import start
 from unmask.errors import UserError
 from unmask.models import ScratchSpec, from_scratch
-from unmask.seeds import Draws
 
 
 @pytest.mark.parametrize(

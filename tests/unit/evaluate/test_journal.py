@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from unmask.config import fill
+from unmask.config.components import fill
 from unmask.decoding import Decoder
 from unmask.errors import UserError
 from unmask.evaluate import (

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from toys import Hash, Table, Toy, Uniform, pseudo_random
-from unmask.canvas import Example, lay_out
+from unmask.core.batch import Example, lay_out
+from unmask.core.random import Draws
 from unmask.data import Encoded
 from unmask.errors import UserError
 from unmask.evaluate.likelihood import bound, bound_rows, likelihood_bound, likelihoods
 from unmask.models import ScratchSpec, from_scratch
 from unmask.objectives import Blockwise
-from unmask.seeds import Draws
 
 EXAMPLES = [
     Encoded(prompt=[1, 2], answer=[3, 0, 7, 4, 9], place="a"),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from unmask.config import fill
+from unmask.config.components import fill
 from unmask.decoding import Decoder
 from unmask.evaluate.record import settings_of
 from unmask.generate import generate

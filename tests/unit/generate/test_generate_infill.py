@@ -116,7 +116,7 @@ def test_samples_and_seeds(lm):
 
 
 def test_more_than_three_underscores_are_one_blank_and_two_are_text():
-    from unmask.generate.blanks import BLANK
+    from unmask.generate.infill import BLANK
 
     assert BLANK.split("a______b__c___") == ["a", "b__c", ""]
 
@@ -151,7 +151,7 @@ def test_a_blank_at_the_start_needs_a_model_without_shift():
 
 def test_no_space_is_lost_or_added_at_the_joints(lm):
     """SentencePiece puts a space before a text and drops that of its first word."""
-    from unmask.generate.blanks import _continued, _spelled_after
+    from unmask.generate.infill import _continued, _spelled_after
 
     class Words:
         """Words are tokens, and a text alone is framed by a space, as SentencePiece does it."""

@@ -8,8 +8,8 @@ from unmask import generate, infill
 from unmask.errors import UserError
 from unmask.generate import prompts
 from unmask.generate.prompts import check_room
-from unmask.memory import free_memory
 from unmask.models import ScratchSpec, from_scratch
+from unmask.runtime.memory import free_memory
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
-from unmask.attention import PAD
-from unmask.canvas import Example, lay_out
+from unmask.core.attention import PAD
+from unmask.core.batch import Example, lay_out
 from unmask.errors import UserError
 from unmask.heads import ConfidenceStream
 from unmask.models import ScratchSpec, from_scratch

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
 
-from unmask.canvas import Example, lay_out
+from unmask.core.batch import Example, lay_out
 
 LETTERS = "0123456789abcdef"
 CHAT = "{% for m in messages %}{{ '<|user|>' if m.role == 'user' else '<|bot|>' }}{{ m.content }}{{ END }}{% endfor %}"

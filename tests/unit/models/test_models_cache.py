@@ -6,15 +6,15 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, ModernBertConfig, Qwen3MoeConfig
 
-from unmask.attention import BlockCausal, may_attend
-from unmask.canvas import Example, lay_out
+from unmask.core.attention import BlockCausal, may_attend
+from unmask.core.batch import Example, lay_out
+from unmask.core.query import Past, Query
 from unmask.errors import UserError
 from unmask.models import LoadedModel, LoraSpec, ScratchSpec, add_lora, describe, from_scratch, load
 from unmask.models.cache import KeyValues, Slots
 from unmask.models.facts import Facts
 from unmask.models.tokenizers import char_tokenizer
-from unmask.query import Past, Query
-from unmask.transformers_api import CACHE_ARGUMENTS
+from unmask.runtime.transformers_api import CACHE_ARGUMENTS
 
 ROWS, HEADS, COLUMNS, WIDTH = 3, 2, 7, 4
 

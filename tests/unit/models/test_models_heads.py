@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from unmask.config import choose
+from unmask.config.components import choose
 from unmask.data import Encoded
 from unmask.errors import UserError
 from unmask.models import LoraSpec, ScratchSpec, add_lora, from_scratch, load, merge
@@ -47,7 +47,7 @@ def resumed(lm, head, out, steps):
 
 def answers(lm, head):
     """What the model and its head say of a masked text."""
-    from unmask.canvas import Example, lay_out
+    from unmask.core.batch import Example, lay_out
 
     batch = lay_out([Example(prompt=[1, 2], answer=[3, 4, 5, 6], order=0, canvas=4)], block_size=4, filler_id=64)
     at = batch.is_canvas.nonzero()

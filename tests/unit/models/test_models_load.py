@@ -7,11 +7,11 @@ from safetensors.torch import load_file
 from small_checkpoints import answer, ar_folder, edit_json, llada_folder, llama_config, question, random_model
 from transformers import BertConfig, BertForMaskedLM
 
-from unmask.attention import Causal
+from unmask.core.attention import Causal
+from unmask.core.query import Query
 from unmask.errors import UserError
 from unmask.models import ScratchSpec, describe, from_scratch, load
 from unmask.models.tokenizers import char_tokenizer
-from unmask.query import Query
 
 
 def test_a_causal_model_is_shifted_and_reads_on_as_before(tmp_path):

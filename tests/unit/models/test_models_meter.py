@@ -3,11 +3,11 @@ import torch
 from small_checkpoints import ar_folder, question, random_model
 from transformers import GPT2Config, Qwen3MoeConfig
 
-from unmask.attention import BIDIRECTIONAL, PAD, Columns
+from unmask.core.attention import BIDIRECTIONAL, PAD, Columns
+from unmask.core.query import Query
 from unmask.models import LoraSpec, ScratchSpec, add_lora, from_scratch, load, merge
 from unmask.models.call import learn_call
-from unmask.models.meter import Meter
-from unmask.query import Query
+from unmask.models.flops import Meter
 
 D, LAYERS, HIDDEN = 16, 2, 48
 BODY = LAYERS * (4 * D * D + 3 * D * HIDDEN)

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from small_checkpoints import plain_tokenizer, question, random_model
 from transformers import Qwen2Config, Qwen3Config
 
-from unmask.attention import Bidirectional
+from unmask.core.attention import Bidirectional
 from unmask.errors import UserError
 from unmask.models import load
 

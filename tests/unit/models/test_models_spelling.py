@@ -4,8 +4,8 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from unmask.constraints.token_bytes import token_bytes
 from unmask.errors import UserError
-from unmask.models.spelling import token_bytes
 from unmask.models.tokenizers import char_tokenizer
 
 TEXT = "café, naïve — 北京 and a\ttab\n"

@@ -8,7 +8,7 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 from toys import Toy
-from unmask.types import Scored
+from unmask.core.protocols import Scored
 
 
 @dataclass(kw_only=True)

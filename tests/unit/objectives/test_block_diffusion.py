@@ -6,15 +6,15 @@ import pytest
 import torch
 from texts import M, ask, causal, lay, places, region_of, tiny
 
-from unmask.attention import Causal
+from unmask.core.attention import Causal
+from unmask.core.random import Draws
 from unmask.data import Encoded
 from unmask.decoding import Decoder
 from unmask.errors import UserError
 from unmask.evaluate import evaluate
 from unmask.models import load
 from unmask.objectives import BlockDiffusion, Vanilla
-from unmask.seeds import Draws
-from unmask.sources import resolve_path
+from unmask.runtime.paths import resolve_path
 from unmask.tasks import TASKS
 from unmask.train import Layout, TrainRun, train
 

@@ -9,12 +9,12 @@ from texts import ask as texts_ask
 from texts import lay, tiny
 
 from toys import Hash
-from unmask.canvas import Example, lay_out
-from unmask.config import choose as choose_part
+from unmask.config.components import choose as choose_part
+from unmask.core.batch import Example, lay_out
+from unmask.core.protocols import Scored, Traits
+from unmask.core.random import Draws, RecordedDraws
 from unmask.errors import UserError
 from unmask.objectives import OBJECTIVES, Blockwise, Gift, Lift, Papl, Vanilla
-from unmask.seeds import Draws, RecordedDraws
-from unmask.types import Scored, Traits
 
 M = Hash().mask_id
 

@@ -9,7 +9,7 @@ from knowing import Known
 from texts import M, ask, lay, places
 
 from toys import Hash
-from unmask.config import choose
+from unmask.config.components import choose
 from unmask.errors import UserError
 from unmask.objectives import OBJECTIVES, Blockwise, Complementary, Lift, Vanilla
 

@@ -12,15 +12,15 @@ from knowing import Known
 from texts import ask, lay, region_of
 
 from toys import Hash, Uniform
-from unmask.config import InvalidConfigError, choose, part
+from unmask.config.components import InvalidConfigError, choose, part
+from unmask.core.protocols import Scored
+from unmask.core.random import Draws
 from unmask.errors import UserError
 from unmask.objectives import HIDES, OBJECTIVES, WEIGHTS, Blockwise, Hide, Lift, Vanilla, Weight
 from unmask.objectives.base import Hidden
 from unmask.objectives.cart import CartWeight
-from unmask.seeds import Draws
 from unmask.train import Layout, TrainRun
 from unmask.train.record import refuse_changes, settings_of_run
-from unmask.types import Scored
 
 
 def make(name, **fields):

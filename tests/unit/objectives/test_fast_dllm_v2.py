@@ -5,7 +5,7 @@ import torch
 from texts import M, ask, lay, places, tiny
 
 from toys import Uniform
-from unmask.attention import CLEAN, OPEN
+from unmask.core.attention import CLEAN, OPEN
 from unmask.objectives import BlockDiffusion, Complementary, FastDllmV2
 
 

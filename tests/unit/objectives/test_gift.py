@@ -9,8 +9,8 @@ from knowing import Spread, no_graph
 from texts import ask, lay, region_of, tiny
 
 from toys import Saturated, Uniform
+from unmask.core.random import Draws
 from unmask.objectives import Gift, Vanilla
-from unmask.seeds import Draws
 
 EPS = 1e-12
 T = 0.488  # 1 - t = .512 = .8^3

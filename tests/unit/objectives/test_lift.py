@@ -6,10 +6,10 @@ from knowing import Known, asked, hidden, no_graph
 from texts import M, ask, lay, region_of, tiny
 
 from toys import Hash, Uniform
+from unmask.core.protocols import Scored
+from unmask.core.random import Draws, RecordedDraws
 from unmask.errors import UserError
 from unmask.objectives import Lift, Vanilla
-from unmask.seeds import Draws, RecordedDraws
-from unmask.types import Scored
 
 EPS = 1e-12
 # Coins of 2 prompt and 8 canvas columns: at a rate of .8, and of .5, columns 0, 2, 3, 4, 6 and 7 are the superset.

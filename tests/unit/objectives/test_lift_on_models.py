@@ -4,7 +4,7 @@ import pytest
 import torch
 from texts import ask, lay, tiny
 
-from unmask.canvas import Example, lay_out
+from unmask.core.batch import Example, lay_out
 from unmask.models import load
 from unmask.objectives import Lift
 from unmask.tasks import choose_task

@@ -5,11 +5,11 @@ import torch
 from texts import ask, lay, places, tiny
 
 from toys import Hash
-from unmask.attention import PerRow
-from unmask.config import choose
+from unmask.config.components import choose
+from unmask.core.attention import PerRow
+from unmask.core.random import Draws
 from unmask.errors import UserError
 from unmask.objectives import OBJECTIVES, Blockwise, Lift, Mixture, Papl, Vanilla
-from unmask.seeds import Draws
 
 SHAPES = [(3, 20), (0, 9), (4, 1), (2, 30), (1, 7), (5, 12)]
 each_layout = pytest.mark.parametrize("packed", [None, 60], ids=["padded", "packed"])

@@ -11,14 +11,14 @@ import pytest
 import torch
 from texts import END, M, ask, causal, lay, places, tiny
 
-from unmask.attention import CLEAN, OPEN, Causal
-from unmask.config import choose
+from unmask.config.components import choose
+from unmask.core.attention import CLEAN, OPEN, Causal
+from unmask.core.protocols import Traits
 from unmask.data import Encoded
 from unmask.errors import UserError
 from unmask.models import ScratchSpec, from_scratch, load
 from unmask.objectives import OBJECTIVES, BlockDiffusion, NBDiff
 from unmask.train import Layout, TrainRun, train
-from unmask.types import Traits
 
 SHIFTED = ["llama-shifted", "qwen2-shifted"]
 

@@ -7,8 +7,8 @@ import torch
 from knowing import Known
 from texts import ask, lay, tiny
 
+from unmask.core.protocols import Scored
 from unmask.objectives import Blockwise, Complementary, Mixture, Papl, Vanilla
-from unmask.types import Scored
 
 LN2, LN4 = math.log(2), math.log(4)
 

@@ -7,17 +7,17 @@ import torch
 from texts import M, ask, lay, places, tiny
 
 from toys import Hash
-from unmask.config import choose
+from unmask.config.components import choose
+from unmask.core.protocols import Scored
+from unmask.core.random import Draws
 from unmask.data import Collator, Encoded
 from unmask.errors import UserError
 from unmask.models import load
 from unmask.objectives import OBJECTIVES, Remedi
 from unmask.objectives.remedi import MASKED, RIGHT, WRONG
-from unmask.seeds import Draws
-from unmask.sources import resolve_path
+from unmask.runtime.paths import resolve_path
 from unmask.tasks import TASKS
 from unmask.train import Layout, TrainRun, train
-from unmask.types import Scored
 
 
 def rate(r, t):

@@ -6,12 +6,12 @@ import pytest
 import torch
 from texts import END, M, ask, causal, lay, tiny
 
-from unmask.attention import ANCHORED, CLEAN, PAD, Causal, may_attend
-from unmask.canvas import Example, lay_out
+from unmask.core.attention import ANCHORED, CLEAN, PAD, Causal, may_attend
+from unmask.core.batch import Example, lay_out
+from unmask.core.random import Draws
 from unmask.data import Encoded
 from unmask.models import ScratchSpec, from_scratch
 from unmask.objectives import Sdlm
-from unmask.seeds import Draws
 from unmask.tasks import TASKS
 from unmask.train import Layout, TrainRun, train
 

@@ -9,7 +9,7 @@ from unmask.decoding import Decoder
 from unmask.evaluate import evaluate
 from unmask.models import load
 from unmask.objectives import Blockwise, Vanilla
-from unmask.sources import resolve_path
+from unmask.runtime.paths import resolve_path
 from unmask.tasks import TASKS
 from unmask.train import Layout, TrainRun, train
 

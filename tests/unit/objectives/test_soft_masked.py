@@ -7,19 +7,19 @@ import torch
 from texts import M, ask, lay, tiny
 
 from toys import Table, Uniform
-from unmask.attention import CLEAN
-from unmask.config import choose
+from unmask.config.components import choose
+from unmask.core.attention import CLEAN
+from unmask.core.protocols import Traits
+from unmask.core.query import SoftTokens
 from unmask.data import Encoded
 from unmask.errors import UserError
 from unmask.generate import generate
 from unmask.heads import SoftMask
 from unmask.models import load
 from unmask.objectives import OBJECTIVES, Blockwise, NBDiff, Remedi, SoftMasked, Vanilla
-from unmask.query import SoftTokens
-from unmask.sources import resolve_path
+from unmask.runtime.paths import resolve_path
 from unmask.tasks import TASKS
 from unmask.train import Layout, TrainRun, train
-from unmask.types import Traits
 
 
 def softened(model, scale=0.5):

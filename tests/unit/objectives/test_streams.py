@@ -8,8 +8,10 @@ import torch
 from texts import END, MODELS, M, causal, lay, tiny
 
 from toys import Hash
-from unmask.attention import CLEAN, OPEN, PAD, BlockCausal, BlockDiffusion, Causal, ContextCausal
-from unmask.config import choose
+from unmask.config.components import choose
+from unmask.core.attention import CLEAN, OPEN, PAD, BlockCausal, BlockDiffusion, Causal, ContextCausal
+from unmask.core.protocols import Traits
+from unmask.core.random import Draws
 from unmask.data import Encoded
 from unmask.decoding.defaults import CanvasView
 from unmask.decoding.loop import start
@@ -17,9 +19,7 @@ from unmask.models import load
 from unmask.objectives import OBJECTIVES
 from unmask.objectives.base import Schedule
 from unmask.objectives.streams import Streams
-from unmask.seeds import Draws
 from unmask.train import Layout, TrainRun, train
-from unmask.types import Traits
 
 SHAPES = [(3, 8), (0, 5), (5, 12), (2, 1)]
 RULES = {"block_causal": BlockDiffusion(), "context_causal": ContextCausal()}

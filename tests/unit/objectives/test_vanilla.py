@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from toys import Hash
-from unmask.canvas import Example, lay_out
+from unmask.core.batch import Example, lay_out
+from unmask.core.random import Draws, RecordedDraws
 from unmask.objectives import Vanilla
-from unmask.seeds import Draws, RecordedDraws
 
 M = Hash().mask_id
 

@@ -5,10 +5,10 @@ import torch
 from texts import M, ask, lay, places, tiny
 
 from toys import Hash
-from unmask.attention import BlockCausal, may_attend
+from unmask.core.attention import BlockCausal, may_attend
+from unmask.core.protocols import Scored
 from unmask.errors import UserError
 from unmask.objectives import Vanilla, Wsd
-from unmask.types import Scored
 
 STABLE = 0.5
 """A point of the run in the phase of whole responses."""

@@ -3,10 +3,10 @@
 import torch
 
 from toys import Hash
-from unmask.canvas import Example, lay_out
+from unmask.core.batch import Example, lay_out
+from unmask.core.query import Query
+from unmask.core.random import Draws, RecordedDraws
 from unmask.models import ScratchSpec, from_scratch
-from unmask.query import Query
-from unmask.seeds import Draws, RecordedDraws
 
 M, END = Hash().mask_id, 9
 MODELS = {

@@ -14,7 +14,7 @@ from unmask.plots.flow import flow
 from unmask.plots.page import write_page
 from unmask.plots.palette import SHADES, ink, shade
 from unmask.plots.traces import plot_trace, spelled
-from unmask.trace import read_trace, record
+from unmask.tracing.record import read_trace, record
 
 SPEC = ScratchSpec(hidden_size=32, layers=2, heads=2, init_std=0.3, seed=3)
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from unmask.data.templates import text_of
 from unmask.errors import UserError
-from unmask.transformers_api import render_chat
+from unmask.runtime.transformers_api import render_chat
 
 LIMITS = {
     "repeated text": "{{ 'x' * 10**9 }}",
@@ -76,7 +76,7 @@ REFUSED = {
 
 @pytest.fixture(autouse=True)
 def _less_time(monkeypatch):
-    monkeypatch.setattr("unmask.templating.SECONDS", 0.4)
+    monkeypatch.setattr("unmask.data.template_process.SECONDS", 0.4)
 
 
 def tokenizer_of(template):

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from unmask.config.yaml import read_yaml
 from unmask.data import read
+from unmask.data.template_process import render
 from unmask.errors import UserError
-from unmask.foreign import read_object
-from unmask.markup import read_yaml
 from unmask.models.adapter_config import adapter_config
 from unmask.models.config_file import check_sizes, read_config_file, stock_config
 from unmask.models.gguf_file import check_gguf
 from unmask.models.weights import Stored, read_header
-from unmask.recipe import build_parts
-from unmask.templating import render
-from unmask.trace import read_trace
+from unmask.recipes.recipe import build_parts
+from unmask.runtime.foreign import read_object
+from unmask.tracing.record import read_trace
 
 EXAMPLES = int(os.environ.get("UNMASK_FUZZ_EXAMPLES", "40"))
 quick = settings(
@@ -169,7 +169,7 @@ PIECES = st.sampled_from([
 @quick
 @given(st.lists(PIECES | st.text(max_size=5), max_size=9).map("".join))
 def test_templates(monkeypatch, source):
-    monkeypatch.setattr("unmask.templating.SECONDS", 0.3)
+    monkeypatch.setattr("unmask.data.template_process.SECONDS", 0.3)
     stands(render, source, {"messages": [{"role": "user", "content": "a"}], "a": "b"})
 
 

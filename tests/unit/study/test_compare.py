@@ -6,8 +6,8 @@ from statistics import fmean
 import pytest
 import torch
 
+from unmask.core.random import Draws
 from unmask.evaluate import paired_permutation, seed_permutation, wilson
-from unmask.seeds import Draws
 from unmask.study.bounds import compare_bounds
 from unmask.study.compare import check_room, compare
 from unmask.study.curves import Curve

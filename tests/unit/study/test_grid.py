@@ -2,7 +2,7 @@
 
 import pytest
 
-from unmask.config import InvalidConfigError
+from unmask.config.components import InvalidConfigError
 from unmask.errors import UserError
 from unmask.study.grid import expand, reported_runs, study_fingerprint, tuning_runs
 from unmask.study.merging import merge

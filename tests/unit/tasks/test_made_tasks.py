@@ -2,7 +2,7 @@
 
 import pytest
 
-from unmask.config import InvalidConfigError
+from unmask.config.components import InvalidConfigError
 from unmask.errors import UserError
 from unmask.tasks import Arithmetic, Sorting, arithmetic, choose_task, sorting
 from unmask.tasks.base import is_test

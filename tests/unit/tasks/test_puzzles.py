@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from unmask.config import InvalidConfigError
+from unmask.config.components import InvalidConfigError
 from unmask.errors import UserError
 from unmask.tasks import Countdown, Edits, Sudoku, edits, sudoku
 from unmask.tasks.countdown import solve

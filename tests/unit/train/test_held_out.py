@@ -1,9 +1,9 @@
 import pytest
 
+from unmask.config.defaults import Layout
+from unmask.core.random import Draws
 from unmask.data import Collator
-from unmask.defaults import Layout
 from unmask.objectives import Blockwise
-from unmask.seeds import Draws
 from unmask.train import held_out_loss
 
 

@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
+from unmask.core.random import Draws
 from unmask.data import Collator, OrderedExamples
 from unmask.objectives import Blockwise, Vanilla
-from unmask.seeds import Draws
 from unmask.train import Layout, TrainRun, train
 from unmask.train.trainer import DiffusionTrainer
 

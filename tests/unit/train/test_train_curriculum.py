@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from unmask.data import CurriculumSampler, into_buckets
-from unmask.data.curricula import Classic, Gaussian
+from unmask.data.curriculum import Classic, Gaussian
 from unmask.errors import UserError
 from unmask.models import load
 from unmask.objectives import Blockwise
-from unmask.recipe import build
-from unmask.sft import run_recipe
+from unmask.recipes.recipe import build
+from unmask.recipes.run import run_recipe
 from unmask.train import TrainRun, train
 
 STEPS, ROWS = 6, 4

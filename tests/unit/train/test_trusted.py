@@ -15,11 +15,11 @@ from unmask.data import Encoded
 from unmask.errors import Interrupted, NonFiniteError, UserError
 from unmask.models import load
 from unmask.objectives import Blockwise
-from unmask.runlock import owned
-from unmask.sealed import seal
+from unmask.runtime.runlock import owned
+from unmask.runtime.sealed import seal
 from unmask.train import Layout, TrainRun, checkpoints, train
+from unmask.train.metrics import Watch
 from unmask.train.trainer import DiffusionTrainer
-from unmask.train.watch import Watch
 
 RUN = TrainRun(objective=Blockwise(block_size=4), steps=4, batch_size=2, lr=1e-2, schedule="constant", warmup=0.0)
 

@@ -5,11 +5,11 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from unmask.canvas import Batch
-from unmask.config import part
+from unmask.config.components import part
+from unmask.core.batch import Batch
+from unmask.core.protocols import Denoiser, Noised
+from unmask.core.random import Draws
 from unmask.objectives import OBJECTIVES, WeightedLikelihood
-from unmask.seeds import Draws
-from unmask.types import Denoiser, Noised
 
 
 @OBJECTIVES.register("fixed_rate")

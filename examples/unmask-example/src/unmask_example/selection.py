@@ -6,7 +6,7 @@ from jaxtyping import Bool
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config import part
+from unmask.config.components import part
 from unmask.decoding import SELECTIONS, Candidates
 from unmask.decoding.defaults import Unrefined
 

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from unmask.config import part
+from unmask.config.components import part
 from unmask.tasks import TASKS, Problem
 from unmask.tasks.base import draw
 

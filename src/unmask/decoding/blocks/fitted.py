@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from unmask.attention import Grid
+from unmask.core.attention import Grid
 from unmask.decoding.shares import at_most
 from unmask.decoding.state import Candidates, State
 from unmask.errors import UserError

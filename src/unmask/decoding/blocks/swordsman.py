@@ -7,9 +7,9 @@ from jaxtyping import Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config import part
-from unmask.decoding.base import BLOCK_RULES
+from unmask.config.components import part
 from unmask.decoding.blocks.fitted import Fitted
+from unmask.decoding.interfaces import BLOCK_RULES
 from unmask.decoding.scores import Positive
 from unmask.decoding.state import Candidates
 

@@ -3,9 +3,9 @@
 from jaxtyping import Int
 from torch import Tensor
 
-from unmask.attention import Grid
-from unmask.config import part
-from unmask.decoding.base import BLOCK_RULES
+from unmask.config.components import part
+from unmask.core.attention import Grid
+from unmask.decoding.interfaces import BLOCK_RULES
 from unmask.decoding.state import Candidates, State
 
 

@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unmask.attention import CLEAN, PAD, BlockCausal, Columns, ContextCausal
-from unmask.config import part
-from unmask.decoding.base import CACHES, Reader
+from unmask.config.components import part
+from unmask.core.attention import CLEAN, PAD, BlockCausal, Columns, ContextCausal
+from unmask.core.protocols import Denoiser, Query
 from unmask.decoding.caching.window import Memory, Window, first, owners
+from unmask.decoding.interfaces import CACHES, Reader
 from unmask.decoding.state import State
 from unmask.errors import UserError
-from unmask.types import Denoiser, Query
 
 
 @CACHES.register("block")

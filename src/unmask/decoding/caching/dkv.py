@@ -8,12 +8,12 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.canvas import compress
-from unmask.config import part
-from unmask.decoding.base import CACHES, Reader
+from unmask.config.components import part
+from unmask.core.batch import compress
+from unmask.core.protocols import Denoiser, Query
 from unmask.decoding.caching.window import Memory, owners, text_length
+from unmask.decoding.interfaces import CACHES, Reader
 from unmask.decoding.state import State
-from unmask.types import Denoiser, Query
 
 
 @CACHES.register("dkv")

@@ -6,14 +6,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unmask.canvas import Batch
-from unmask.decoding.base import CachePolicy, Reader
+from unmask.core.batch import Batch
+from unmask.core.protocols import Denoiser, Query
+from unmask.core.random import Draws
 from unmask.decoding.decoder import Parts
 from unmask.decoding.defaults import NoCache
+from unmask.decoding.interfaces import CachePolicy, Reader
 from unmask.decoding.loop import decode
 from unmask.decoding.state import State
-from unmask.seeds import Draws
-from unmask.types import Denoiser, Query
 
 
 @dataclass(frozen=True, kw_only=True)

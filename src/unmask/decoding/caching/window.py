@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from unmask.attention import PAD, AttentionRule, Columns, may_attend
+from unmask.core.attention import PAD, AttentionRule, Columns, may_attend
+from unmask.core.protocols import Denoiser, Past, Query, SoftTokens, Store
 from unmask.decoding.state import State
 from unmask.errors import UserError
-from unmask.types import Denoiser, Past, Query, SoftTokens, Store
 
 NOT_READ = -1
 

@@ -8,10 +8,10 @@ from jaxtyping import Float, Int
 from pydantic import BeforeValidator
 from torch import Tensor
 
-from unmask.config import part, resolver
-from unmask.decoding.base import PROPOSALS
+from unmask.config.components import part, resolver
+from unmask.core.random import Draws
 from unmask.decoding.defaults import Greedy
-from unmask.seeds import Draws
+from unmask.decoding.interfaces import PROPOSALS
 
 LATER = 64.0  # more than two scores differ: an entropy in nats, or a surprise over a trillion tokens
 

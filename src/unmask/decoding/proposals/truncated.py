@@ -9,11 +9,11 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config import part
-from unmask.decoding.base import PROPOSALS
+from unmask.config.components import part
+from unmask.core.random import Draws
 from unmask.decoding.defaults import Unshaped, sample
+from unmask.decoding.interfaces import PROPOSALS
 from unmask.decoding.scores import in_pieces
-from unmask.seeds import Draws
 
 Scores = Literal["model", "shaped"]
 

@@ -7,9 +7,9 @@ from jaxtyping import Bool
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config import part
-from unmask.decoding.base import REVISIONS
+from unmask.config.components import part
 from unmask.decoding.defaults import Headless
+from unmask.decoding.interfaces import REVISIONS
 from unmask.decoding.scores import Positive
 from unmask.decoding.state import Candidates, Change, State
 

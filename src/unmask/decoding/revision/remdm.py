@@ -9,9 +9,9 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config import part
-from unmask.decoding.base import REVISIONS, SELECTIONS
+from unmask.config.components import part
 from unmask.decoding.defaults import Headless, Unrefined
+from unmask.decoding.interfaces import REVISIONS, SELECTIONS
 from unmask.decoding.state import Candidates, Change, State
 from unmask.errors import UserError
 

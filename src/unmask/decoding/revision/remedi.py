@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unmask.config import part
-from unmask.decoding.base import REVISIONS
+from unmask.config.components import part
+from unmask.core.protocols import Denoiser
+from unmask.decoding.interfaces import REVISIONS
 from unmask.decoding.scores import ranks
 from unmask.decoding.state import Candidates, Change, State
 from unmask.errors import UserError
-from unmask.types import Denoiser
 
 HEAD = "confidence"
 

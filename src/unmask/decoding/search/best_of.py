@@ -7,11 +7,11 @@ from jaxtyping import Bool, Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config import part
-from unmask.decoding.base import SEARCHES
+from unmask.config.components import part
+from unmask.core.random import Draws
+from unmask.decoding.interfaces import SEARCHES
 from unmask.decoding.search.group import By, likeliest
 from unmask.decoding.state import State
-from unmask.seeds import Draws
 
 
 @SEARCHES.register("best_of")

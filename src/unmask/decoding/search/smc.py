@@ -8,11 +8,11 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config import part
-from unmask.decoding.base import SEARCHES
+from unmask.config.components import part
+from unmask.core.random import Draws
+from unmask.decoding.interfaces import SEARCHES
 from unmask.decoding.search.group import By, answer_log_prob, likeliest
 from unmask.decoding.state import State
-from unmask.seeds import Draws
 
 
 @SEARCHES.register("smc")

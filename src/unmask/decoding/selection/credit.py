@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config import part
-from unmask.decoding.base import SELECTIONS
+from unmask.config.components import part
+from unmask.decoding.interfaces import SELECTIONS
 from unmask.decoding.scores import in_pieces
 from unmask.decoding.selection.threshold import Threshold
 from unmask.decoding.state import Notebook

@@ -8,9 +8,9 @@ from jaxtyping import Bool
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config import part
-from unmask.decoding.base import SELECTIONS
+from unmask.config.components import part
 from unmask.decoding.defaults import Unrefined
+from unmask.decoding.interfaces import SELECTIONS
 from unmask.decoding.state import Candidates
 
 

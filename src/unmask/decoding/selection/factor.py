@@ -5,9 +5,9 @@ from typing import ClassVar
 from jaxtyping import Bool
 from torch import Tensor
 
-from unmask.config import part
-from unmask.decoding.base import SELECTIONS
+from unmask.config.components import part
 from unmask.decoding.defaults import Unrefined
+from unmask.decoding.interfaces import SELECTIONS
 from unmask.decoding.scores import Positive, ranks
 from unmask.decoding.state import Candidates
 

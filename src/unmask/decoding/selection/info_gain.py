@@ -7,12 +7,12 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config import part
-from unmask.decoding.base import SELECTIONS
+from unmask.config.components import part
+from unmask.core.random import Draws
 from unmask.decoding.defaults import Unrefined, share
+from unmask.decoding.interfaces import SELECTIONS
 from unmask.decoding.scores import Limit, Positive, entropy, top
 from unmask.decoding.state import Candidates
-from unmask.seeds import Draws
 
 
 @SELECTIONS.register("info_gain")

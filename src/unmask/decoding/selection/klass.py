@@ -7,9 +7,9 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config import part
-from unmask.decoding.base import SELECTIONS
+from unmask.config.components import part
 from unmask.decoding.defaults import Unrefined, share
+from unmask.decoding.interfaces import SELECTIONS
 from unmask.decoding.scores import Limit, Positive, in_pieces, top
 from unmask.decoding.state import Candidates
 

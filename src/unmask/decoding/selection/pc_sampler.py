@@ -13,13 +13,13 @@ from jaxtyping import Bool, Float, Int
 from pydantic import AfterValidator
 from torch import Tensor
 
-from unmask.config import part
-from unmask.decoding.base import SELECTIONS
+from unmask.config.components import part
 from unmask.decoding.defaults import Unrefined, share
+from unmask.decoding.interfaces import SELECTIONS
 from unmask.decoding.scores import Positive, top
 from unmask.decoding.state import Candidates
 from unmask.errors import UserError
-from unmask.foreign import read_text
+from unmask.runtime.foreign import read_text
 
 Counts = Mapping[int, int]
 

@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float, Int
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from unmask.config import part, resolver
-from unmask.decoding.base import SELECTIONS
+from unmask.config.components import part, resolver
+from unmask.decoding.interfaces import SELECTIONS
 from unmask.decoding.scores import ranks
 from unmask.decoding.selection.threshold import Threshold
 from unmask.decoding.state import Candidates, Notebook

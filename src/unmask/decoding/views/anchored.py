@@ -7,12 +7,12 @@ from jaxtyping import Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.attention import ANCHORED, CLEAN, PAD, Anchored, Columns
-from unmask.config import part
-from unmask.decoding.base import VIEWS
+from unmask.config.components import part
+from unmask.core.attention import ANCHORED, CLEAN, PAD, Anchored, Columns
+from unmask.core.protocols import Denoiser, Query
 from unmask.decoding.defaults import CanvasView
+from unmask.decoding.interfaces import VIEWS
 from unmask.decoding.state import State
-from unmask.types import Denoiser, Query
 
 
 @VIEWS.register("anchored")

@@ -8,12 +8,12 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.attention import Columns
-from unmask.config import part
-from unmask.decoding.base import VIEWS
+from unmask.config.components import part
+from unmask.core.attention import Columns
+from unmask.core.protocols import Denoiser, Query
 from unmask.decoding.defaults import CanvasView
+from unmask.decoding.interfaces import VIEWS
 from unmask.decoding.state import State
-from unmask.types import Denoiser, Query
 
 
 @VIEWS.register("cfg")

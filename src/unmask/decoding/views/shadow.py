@@ -7,13 +7,13 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from unmask.attention import PAD, SHADOW, Columns, Shadowed
-from unmask.config import part
-from unmask.decoding.base import VIEWS
+from unmask.config.components import part
+from unmask.core.attention import PAD, SHADOW, Columns, Shadowed
+from unmask.core.protocols import Denoiser, Query
 from unmask.decoding.defaults import CanvasView
+from unmask.decoding.interfaces import VIEWS
 from unmask.decoding.state import State
 from unmask.errors import UserError
-from unmask.types import Denoiser, Query
 
 
 @VIEWS.register("shadow")

@@ -7,13 +7,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unmask.config import part
-from unmask.decoding.base import VIEWS
+from unmask.config.components import part
+from unmask.core.protocols import Denoiser, Query, SoftTokens
 from unmask.decoding.defaults import CanvasView
+from unmask.decoding.interfaces import VIEWS
 from unmask.decoding.state import State
 from unmask.errors import UserError
 from unmask.heads.soft_mask import SoftMask
-from unmask.types import Denoiser, Query, SoftTokens
 
 
 @VIEWS.register("soft_mask")

@@ -8,10 +8,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from unmask.attention import Grid
+from unmask.config.registry import Names
+from unmask.core.attention import Grid
 from unmask.errors import UserError
-from unmask.registry import Names
-from unmask.transformers_api import StockModel, new_config, new_model
+from unmask.runtime.transformers_api import StockModel, new_config, new_model
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from unmask.attention import PAD, AttentionRule, Bidirectional, Causal, Columns
+from unmask.core.attention import PAD, AttentionRule, Bidirectional, Causal, Columns
+from unmask.core.query import Query
 from unmask.errors import UserError
 from unmask.models.families import FAMILIES, Family
 from unmask.models.load import load
 from unmask.models.loaded import LoadedModel
-from unmask.query import Query
-from unmask.transformers_api import new_config, new_model
+from unmask.runtime.transformers_api import new_config, new_model
 
 _COLUMNS = 6
 _STRANGE = "unmask.no_such_weight"

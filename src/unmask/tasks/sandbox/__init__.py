@@ -49,7 +49,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from unmask.config import part
+from unmask.config.components import part
 from unmask.errors import UserError
 from unmask.tasks.sandbox import cage as _cage  # noqa: F401  # keeps its bytecode: the child writes none
 from unmask.tasks.sandbox.confine import Fence, what_is_missing

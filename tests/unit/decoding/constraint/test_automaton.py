@@ -5,7 +5,7 @@ import random
 import pytest
 
 from languages import EOS, MASK, PATTERNS, automaton, completions, is_match, texts
-from unmask.decoding.constraint.automaton import OPEN
+from unmask.constraints.automaton import OPEN
 
 LENGTH = 4
 

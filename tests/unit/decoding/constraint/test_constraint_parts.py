@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from languages import EOS, MASK, PATTERNS, automaton, bound, completions
-from unmask.canvas import Example, lay_out
+from unmask.core.batch import Example, lay_out
 from unmask.decoding import CONSTRAINTS, Decoder, JsonSchema, Regex
 from unmask.decoding.loop import start
 from unmask.decoding.state import Candidates, Notebook

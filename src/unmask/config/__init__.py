@@ -1,0 +1,1 @@
+"""Configuration: dataclasses that YAML fills, names of components, YAML itself."""

@@ -1,0 +1,244 @@
+"""One builder of rows for training and decoding alike: prompt; answer and one end-of-turn token; filler; hidden tail.
+
+A row is the prompt and, anchored at its end, a *canvas* cut into blocks of the decoder's size. In training the canvas
+holds the answer (which ends with its end-of-turn token), then end-of-text filler up to the block boundary, then a tail
+of further blocks so that the length of the canvas does not give the length of the answer away. In decoding the canvas
+is all there is to fill: ``max_new_tokens`` columns.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int, Shaped
+from torch import Tensor
+
+from unmask.core.attention import BIDIRECTIONAL, CLEAN, OPEN, PAD, AttentionRule, BlockCausal, Columns
+from unmask.core.query import Query
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One prompt and its answer as tokens.
+
+    Args:
+        prompt: clean context; never corrupted.
+        answer: what the model learns to write, with its end-of-turn token; empty in decoding.
+        order: position in the global order of the run; the key of this example's random numbers.
+        canvas: columns reserved for the answer, filler and tail.
+    """
+
+    prompt: Sequence[int]
+    answer: Sequence[int]
+    order: int
+    canvas: int
+
+    @property
+    def columns(self) -> int:
+        """Columns that the example takes."""
+        return len(self.prompt) + self.canvas
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Clean text of E examples laid out in B rows of L columns. Padding is known by ``owner``, never by token.
+
+    Args:
+        ids: prompt, answer, then filler through the whole canvas.
+        position: index within the example.
+        owner: which example a column belongs to; ``PAD`` for padding.
+        offset: column of the canvas, counted from the first answer token; -1 elsewhere.
+        order: position of each example in the global order.
+        text_length: answer tokens, the end-of-turn token included.
+        filled_length: ``text_length`` rounded up to the block boundary, at most the canvas.
+        canvas_length: columns of the canvas.
+        block_size: the decoder's grid, anchored at the first answer token.
+    """
+
+    ids: Int[Tensor, "B L"]
+    position: Int[Tensor, "B L"]
+    owner: Int[Tensor, "B L"]
+    offset: Int[Tensor, "B L"]
+    order: Int[Tensor, " E"]
+    text_length: Int[Tensor, " E"]
+    filled_length: Int[Tensor, " E"]
+    canvas_length: Int[Tensor, " E"]
+    block_size: int
+
+    def spread(self, values: Shaped[Tensor, " E"]) -> Shaped[Tensor, "B L"]:
+        """Give every column the value of its example (padding gets that of example 0: mask it)."""
+        return values[self.owner.clamp(min=0)]
+
+    @property
+    def is_pad(self) -> Bool[Tensor, "B L"]:
+        """Columns that belong to no example."""
+        return self.owner == PAD
+
+    @property
+    def is_canvas(self) -> Bool[Tensor, "B L"]:
+        """Columns that decoding would have to fill."""
+        return self.offset >= 0
+
+    @property
+    def is_text(self) -> Bool[Tensor, "B L"]:
+        """Answer tokens with their end-of-turn token."""
+        return self.is_canvas & (self.offset < self.spread(self.text_length))
+
+    @property
+    def is_filled(self) -> Bool[Tensor, "B L"]:
+        """Answer, end-of-turn token and filler up to the block boundary."""
+        return self.is_canvas & (self.offset < self.spread(self.filled_length))
+
+    @property
+    def block(self) -> Int[Tensor, "B L"]:
+        """Block of each canvas column; -1 in the prompt."""
+        return torch.where(self.is_canvas, self.offset // self.block_size, -1)
+
+    def query(
+        self,
+        ids: Int[Tensor, "B L"],
+        rule: AttentionRule = BIDIRECTIONAL,
+        *,
+        settled: Bool[Tensor, "B L"] | None = None,
+    ) -> Query:
+        """Ask about these rows with some tokens replaced. Training and decoding both read text through here.
+
+        ``settled``: columns that will not change any more; None: the prompts. Rules that tell a clean context from the
+        active block (``context_causal``) need to know.
+        """
+        settled = ~self.is_canvas if settled is None else settled
+        columns = Columns(
+            position=self.position, segment=self.owner, block=self._grid(rule), stream=torch.where(settled, CLEAN, OPEN)
+        )
+        return Query(ids=ids, columns=columns, rule=rule, before=self._before)
+
+    def _grid(self, rule: AttentionRule) -> Int[Tensor, "B L"]:
+        """Number the blocks that a rule tells apart."""
+        if not isinstance(rule, BlockCausal) or rule.grid is None:
+            return self.block
+        return torch.where(self.is_pad, -1, self.position // rule.grid)
+
+    @property
+    def _before(self) -> Int[Tensor, "B L"] | None:
+        """A document without a prompt in a packed row must not be predicted from the one to its left."""
+        if not bool((self.is_canvas & (self.position == 0))[:, 1:].any()):
+            return None
+        column = torch.arange(self.ids.shape[1], device=self.ids.device).expand_as(self.ids)
+        return column - (self.position > 0).long()
+
+    def rows(self, index: Int[Tensor, " R"]) -> "Batch":
+        """Keep some rows; examples keep their numbers."""
+        return replace(self, **{name: getattr(self, name)[index] for name in _BY_COLUMN})
+
+    def only(self, wanted: Int[Tensor, " E2"]) -> "Batch":
+        """Keep some examples, renumbered in the order given; the others' columns and empty rows are taken out."""
+        renumbered = torch.full_like(self.order, PAD)
+        renumbered[wanted] = torch.arange(len(wanted), device=wanted.device)
+        owner = torch.where(self.is_pad, PAD, self.spread(renumbered))
+        keep = (owner != PAD).any(1).nonzero().squeeze(1)
+        column, is_real = compress(owner[keep] != PAD)
+        by_column = {name: getattr(self, name)[keep].gather(1, column) for name in _BY_COLUMN}
+        by_column["owner"] = torch.where(is_real, owner[keep].gather(1, column), PAD)
+        by_column["offset"] = torch.where(is_real, by_column["offset"], -1)
+        return replace(self, **by_column, **{name: getattr(self, name)[wanted] for name in _BY_EXAMPLE})
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """Move every tensor."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {k: v.to(device) for k, v in values.items() if isinstance(v, Tensor)}
+        return replace(self, **moved)
+
+
+_BY_COLUMN = ("ids", "position", "owner", "offset")
+_BY_EXAMPLE = ("order", "text_length", "filled_length", "canvas_length")
+
+
+def compress(is_wanted: Bool[Tensor, "B L"]) -> tuple[Int[Tensor, "B W"], Bool[Tensor, "B W"]]:
+    """Move the wanted columns of each row to the left.
+
+    Returns:
+        The column to take at each place, and whether the place is filled; W is the fullest row.
+    """
+    width = max(int(is_wanted.sum(1).max()), 1)
+    column = (~is_wanted).long().argsort(dim=1, stable=True)[:, :width]
+    return column, is_wanted.gather(1, column)
+
+
+def fill_to_block(length: int, block_size: int) -> int:
+    """Round up to the block boundary.
+
+    >>> fill_to_block(9, 4)
+    12
+    """
+    return math.ceil(length / block_size) * block_size
+
+
+def lay_out(examples: Sequence[Example], *, block_size: int, filler_id: int, row_length: int | None = None) -> Batch:
+    """Lay examples out left-aligned and padded on the right: one a row, or packed.
+
+    Args:
+        examples: their canvases must hold their answers.
+        block_size: the decoder's grid.
+        filler_id: end-of-text token after the end-of-turn token, also put under padding (where nobody sees it).
+        row_length: pack several examples into rows of this length (or of the longest example). None attends to
+            another, and positions restart.
+    """
+    rows = [[e] for e in range(len(examples))] if row_length is None else _pack(examples, row_length)
+    columns = max(sum(examples[e].columns for e in row) for row in rows)
+    ids = torch.full((len(rows), columns), filler_id)
+    position = torch.zeros((len(rows), columns), dtype=torch.int64)
+    owner = torch.full((len(rows), columns), PAD)
+    offset = torch.full((len(rows), columns), -1)
+    for row, members in enumerate(rows):
+        begin = 0
+        for index in members:
+            e = examples[index]
+            start, text, end = begin + len(e.prompt), begin + len(e.prompt) + len(e.answer), begin + e.columns
+            if text > end:
+                raise ValueError(f"an answer of {len(e.answer)} tokens does not fit a canvas of {e.canvas}")
+            ids[row, begin:text] = torch.tensor([*e.prompt, *e.answer], dtype=torch.int64)
+            position[row, begin:end] = torch.arange(e.columns)
+            owner[row, begin:end] = index
+            offset[row, start:end] = torch.arange(e.canvas)
+            begin = end
+    return Batch(
+        ids=ids,
+        position=position,
+        owner=owner,
+        offset=offset,
+        order=torch.tensor([e.order for e in examples]),
+        text_length=torch.tensor([len(e.answer) for e in examples]),
+        filled_length=torch.tensor([min(fill_to_block(len(e.answer), block_size), e.canvas) for e in examples]),
+        canvas_length=torch.tensor([e.canvas for e in examples]),
+        block_size=block_size,
+    )
+
+
+def _pack(examples: Sequence[Example], row_length: int) -> list[list[int]]:
+    """Share examples out over as few rows as first-fit decreasing needs, then evenly: all are as wide as the widest."""
+    by_size = sorted(range(len(examples)), key=lambda i: -examples[i].columns)
+    fitted = _first_fit(examples, by_size, row_length)
+    even: list[list[int]] = [[] for _ in fitted]
+    for index in by_size:
+        min(even, key=lambda row: _columns(examples, row)).append(index)
+    widest = {id(rows): max(_columns(examples, row) for row in rows) for rows in (even, fitted)}
+    return even if widest[id(even)] <= widest[id(fitted)] else fitted
+
+
+def _first_fit(examples: Sequence[Example], by_size: Sequence[int], row_length: int) -> list[list[int]]:
+    """Put each into the first row that has room."""
+    rows: list[list[int]] = []
+    for index in by_size:
+        needed = examples[index].columns
+        row = next((row for row in rows if _columns(examples, row) + needed <= row_length), None)
+        if row is None:
+            rows.append([index])
+        else:
+            row.append(index)
+    return rows
+
+
+def _columns(examples: Sequence[Example], row: Sequence[int]) -> int:
+    return sum(examples[i].columns for i in row)

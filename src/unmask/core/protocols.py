@@ -1,0 +1,230 @@
+"""The seams: what an objective asks, what a loaded model answers.
+
+Axis letters everywhere: B rows of text, L columns of text, E examples, S block size, V vocabulary, K asked positions,
+R x N what the model reads. R may exceed B (several views of an example), N may exceed L (several streams).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from unmask.core.attention import Attention, AttentionRule
+from unmask.core.batch import Batch
+from unmask.core.query import Past, Query, SoftTokens, Store
+from unmask.core.random import Draws
+from unmask.core.reduction import Normaliser
+
+__all__ = [
+    "Denoiser",
+    "HeadSettings",
+    "Noised",
+    "Objective",
+    "Past",
+    "Query",
+    "Scored",
+    "SoftTokens",
+    "Store",
+    "Traits",
+    "Want",
+]
+
+HeadSettings = Mapping[str, int | float]
+"""Settings of a head by name, its learning rate ``lr`` among them."""
+
+Want = Literal["entropy", "is_top", "confidence", "reliability"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noised:
+    """A question to the model and the worth of each answer.
+
+    Args:
+        query: what the model reads.
+        at: (row, column) of the asked positions, in row-major order.
+        targets: the gold token of each.
+        weight: factor of each token's negative log-likelihood in the summed loss.
+        count: this batch's share of the denominator. It is summed over the accumulation window and all ranks, and the
+            summed loss is divided by it once.
+        example: which example of the batch each asked position belongs to.
+        noise_level: t of each asked position; 1 is all masked.
+        group: what shares a noise level and a view: an example, or one block or one view of it.
+        part: which part of a composite method asked; its ``loss`` hands each part its own.
+        notes: what a method wrote down for its own ``loss``.
+    """
+
+    query: Query
+    at: Int[Tensor, "K 2"]
+    targets: Int[Tensor, " K"]
+    weight: Float[Tensor, " K"]
+    count: Float[Tensor, ""]
+    example: Int[Tensor, " K"]
+    noise_level: Float[Tensor, " K"]
+    group: Int[Tensor, " K"]
+    part: Int[Tensor, " K"] | None = None
+    notes: Float[Tensor, "K F"] | None = None
+
+    def only(self, index: Bool[Tensor, " K"]) -> "Noised":
+        """Return the question about some of the asked positions."""
+        by_position = ("at", "targets", "weight", "example", "noise_level", "group")
+        kept: dict[str, Any] = {name: getattr(self, name)[index] for name in by_position}
+        for name in ("part", "notes"):
+            value = getattr(self, name)
+            kept[name] = None if value is None else value[index]
+        return replace(self, **kept)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """The model's answers at the asked positions.
+
+    Args:
+        nll: negative log-likelihood of the target, nats.
+        entropy: of the predicted distribution, nats; only if wanted.
+        is_top: whether the target is the most likely token; only if wanted.
+        confidence: probability of the most likely token; only if wanted.
+        reliability: logit that the token now standing there is right, of a model with such a head; only if wanted.
+    """
+
+    nll: Float[Tensor, " K"]
+    entropy: Float[Tensor, " K"] | None = None
+    is_top: Bool[Tensor, " K"] | None = None
+    confidence: Float[Tensor, " K"] | None = None
+    reliability: Float[Tensor, " K"] | None = None
+
+    def only(self, index: Bool[Tensor, " K"]) -> "Scored":
+        """Return the answers at some of the asked positions."""
+        answers = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: answer[index] for name, answer in answers.items() if answer is not None})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What a method may need to know of a model before it is trained.
+
+    Args:
+        shift: whether the state at the column before predicts a column.
+        attention: how it attends in plain text.
+        takes_positions: whether it can be told the position of a column; models that count for themselves cannot read
+            packed rows, streams or anchored blocks.
+    """
+
+    shift: bool
+    attention: Attention
+    takes_positions: bool = True
+
+
+@runtime_checkable
+class Heads(Protocol):
+    """Modules by name: a ``torch.nn.ModuleDict`` or a dictionary."""
+
+    def __contains__(self, name: str, /) -> bool: ...
+    def __getitem__(self, name: str, /) -> nn.Module: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def __len__(self) -> int: ...
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """A loaded model. The logit shift of models adapted from autoregressive ones lives behind it, and only there."""
+
+    @property
+    def mask_id(self) -> int:
+        """Token that stands for "hidden"."""
+        ...
+
+    @property
+    def eos_ids(self) -> tuple[int, ...]:
+        """Tokens that end an answer."""
+        ...
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens that can be predicted: the width of the logits."""
+        ...
+
+    @property
+    def heads(self) -> Heads:
+        """Small modules that a method has attached, by name; saved with the model."""
+        ...
+
+    @property
+    def shift(self) -> bool:
+        """Whether the state at the column before predicts a column."""
+        ...
+
+    @property
+    def rule(self) -> AttentionRule:
+        """Who may attend to whom in plain text, as the model was trained; training and decoding both read by it."""
+        ...
+
+    def logits(self, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
+        """Predict the tokens *at* the asked (row, column) positions, in a new tensor: the caller may write into it."""
+        ...
+
+    def store(self, rows: int, columns: int) -> Store:
+        """Make an empty store for the keys and values of a text.
+
+        Raises:
+            UserError: the model cannot be read piece by piece.
+        """
+        ...
+
+    def score(
+        self, query: Query, at: Int[Tensor, "K 2"], targets: Int[Tensor, " K"], want: Sequence[Want] = ()
+    ) -> Scored:
+        """Score the targets without keeping a ``[K, V]`` tensor for the caller."""
+        ...
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """A training method: given clean text, what does the model read, and what is each answer worth?
+
+    A frozen dataclass whose fields are its configuration.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    def want(self) -> tuple[Want, ...]:
+        """What ``loss`` needs beyond the likelihoods."""
+        ...
+
+    @property
+    def block_size(self) -> int | None:
+        """The decoder's block size that this method trains for, by which the canvas is cut; None: it has none."""
+        ...
+
+    @property
+    def attention(self) -> Attention | None:
+        """How a model trained by this attends in plain text; None: as it did before."""
+        ...
+
+    @property
+    def heads(self) -> Mapping[str, HeadSettings]:
+        """Heads that the model must have (name -> settings); training attaches those that are missing."""
+        ...
+
+    @property
+    def denominator(self) -> Normaliser:
+        """Name of the normaliser that divides the loss; losses that count different things cannot be mixed."""
+        ...
+
+    def refuses(self, traits: Traits) -> str | None:
+        """Return why a model cannot be trained by this, or None."""
+        ...
+
+    def scheduled(self, progress: float) -> Mapping[str, float]:
+        """Settings that change over the run, by name, for the metrics."""
+        ...
+
+    def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
+        """Turn clean text into a question. ``progress`` in [0, 1] drives schedules over the run."""
+        ...
+
+    def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
+        """Sum the weighted losses; the caller divides by the counts."""
+        ...

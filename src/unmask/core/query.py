@@ -1,0 +1,92 @@
+"""What a model reads, and what it has read before."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from unmask.core.attention import AttentionRule, Columns
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoftTokens:
+    """Blended embeddings at some columns: the sum of ``weights`` times the embeddings of ``ids``, with gradient.
+
+    Args:
+        at: (row, column) of each blended column.
+        ids: tokens that are blended there.
+        weights: their shares.
+    """
+
+    at: Int[Tensor, "M 2"]
+    ids: Int[Tensor, "M J"]
+    weights: Float[Tensor, "M J"]
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Keys and values of columns that a model has read: a slot for each (row, column) of the text.
+
+    A forward on a query with a ``Past`` writes those of the query's columns into their slots: empty ones (append) or
+    filled ones (overwrite). A slot that nobody may attend to counts for nothing: text is truncated by not showing it.
+    """
+
+    def select(self, rows: Int[Tensor, " R"]) -> None:
+        """Keep these rows, in this order, and free the others."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """Text of C columns that was read before, and where the query's columns stand in it.
+
+    Args:
+        store: keys and values of the text.
+        place: column of the text at which each of the query's columns stands.
+        may_attend: which columns of the text each of the query's may attend to; the query's own are among them.
+        rows: rows of the store that the query's rows are; None: all of them, in order.
+    """
+
+    store: Store
+    place: Int[Tensor, "R N"]
+    may_attend: Bool[Tensor, "R N C"]
+    rows: Int[Tensor, " R"] | None = None
+
+    @cached_property
+    def sees_all(self) -> bool:
+        """Whether nothing is hidden from anyone."""
+        return bool(self.may_attend.all())
+
+    @cached_property
+    def begin(self) -> int | None:
+        """The first place, if all rows stand at the same neighbouring ones."""
+        first = self.place[:1, :1]
+        ramp = torch.arange(self.place.shape[1], device=self.place.device)
+        is_ramp = (self.place == first + ramp).all()
+        begin: int = torch.where(is_ramp, first, -1).item()  # type: ignore[assignment]  # one wait for the GPU, not two
+        return None if begin < 0 else begin
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """What the model reads.
+
+    Args:
+        ids: tokens.
+        columns: position, document, block and stream of each column.
+        rule: which columns attend to which.
+        soft: embeddings that replace those of ``ids`` at some columns.
+        before: the column that stands before each column in its text, from whose state a model with shifted logits
+            predicts it; None: the column to the left.
+        past: text that was read before, against which the columns are read; None: they are all there is.
+    """
+
+    ids: Int[Tensor, "R N"]
+    columns: Columns
+    rule: AttentionRule
+    soft: SoftTokens | None = None
+    before: Int[Tensor, "R N"] | None = None
+    past: Past | None = None

@@ -1,0 +1,70 @@
+"""What every curriculum shares: its registry, and what tells how difficult an example is."""
+
+from typing import Annotated, ClassVar
+
+from jaxtyping import Float64
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from unmask.config.components import part
+from unmask.config.registry import Registry
+
+LENGTH = "length"
+BUCKETS = 4
+
+
+@part
+class Curriculum:
+    """A law that says how likely each bucket of difficulty is at each point of the run. Subclasses bring ``weights``.
+
+    Args:
+        by: what makes an example difficult: ``length`` (tokens of its answer), or a column of the data, with numbers
+            (larger is harder) or labels.
+        buckets: how many of equal size to cut numbers into; None: 4. Where there are no more different numbers than
+            that, each is a bucket.
+        order: the labels of the column from easy to hard, each a bucket of its own.
+    """
+
+    name: ClassVar[str]
+    by: Annotated[str, Field(min_length=1)] = LENGTH
+    buckets: Annotated[int, Field(ge=1)] | None = None
+    order: tuple[str | int | float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _fitting(self) -> "Curriculum":
+        if self.order is None:
+            return self
+        if self.by == LENGTH:
+            raise ValueError("order is for the labels of a column, found by: length; name the column in by")
+        if self.buckets is not None:
+            raise ValueError("expected either buckets (of numbers) or order (of labels), found both; leave one out")
+        if not self.order or len({label(value) for value in self.order}) < len(self.order):
+            raise ValueError(f"order: expected different labels from easy to hard, found {list(self.order)}")
+        return self
+
+    @property
+    def column(self) -> str | None:
+        """The column of the data that says how difficult a row is; None where its length does."""
+        return None if self.by == LENGTH else self.by
+
+    def weights(self, progress: Float64[Tensor, " P"], buckets: int) -> Float64[Tensor, "P N"]:
+        """Return the probability of each of N ``buckets``, easiest first, at each point of the run.
+
+        Args:
+            progress: share of the run that is done, in [0, 1].
+            buckets: N.
+        """
+        del progress, buckets
+        raise TypeError(f"{type(self).__name__} brings no weights()")
+
+
+CURRICULA = Registry[Curriculum]("curriculum")
+
+
+def label(value: float | str) -> str:
+    """Spell a label: 1, 1.0 and "1" are the same, whatever a file format makes of them.
+
+    >>> label(1.0), label("hard")
+    ('1', 'hard')
+    """
+    return str(int(value) if isinstance(value, (int, float)) and value == int(value) else value)

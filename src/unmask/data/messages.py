@@ -1,0 +1,254 @@
+"""A list of turns, in the words of many data sets, to turns in the words of chat templates."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unmask.data.fields import Row, glimpse, kind
+from unmask.data.parse import dump, parse
+from unmask.data.records import BadRow, Message
+from unmask.errors import UserError
+
+CALL = "function_call"
+"""Speaker of a turn whose text is a call; it becomes an assistant turn."""
+
+ROLES = {
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bing", "bard", "model", "bot"), "assistant"),
+    **{role: role for role in ("system", "developer", "tool")},
+    **dict.fromkeys((CALL, "tool_call"), CALL),
+    **dict.fromkeys(("observation", "function", "tool_response", "tool_result", "ipython"), "tool"),
+}
+"""Names of speakers in the wild -> the roles of chat templates, or ``CALL``."""
+
+WEIGHTS = ("weight", "loss", "train", "training")
+"""Keys that say whether a turn is trained."""
+
+REASONING = ("reasoning_content", "reasoning", "thinking")
+"""Keys under which templates expect what was thought before an answer."""
+
+READ = frozenset(("role", "from", "content", "value", "tool_calls", CALL, *WEIGHTS))
+"""Keys of a turn that are read here; others are the template's to read."""
+
+_TEXT_PARTS = (None, "text", "input_text", "output_text")
+
+
+def roles_of(mapping: Mapping[str, str | Sequence[str]]) -> dict[str, str]:
+    """Read ``data.roles``, in either direction, as name -> role.
+
+    >>> roles_of({"Arzt": "assistant", "user": ["Kind", "Eltern"]})
+    {'Arzt': 'assistant', 'Kind': 'user', 'Eltern': 'user'}
+
+    Raises:
+        UserError: an entry has no role.
+    """
+    ours, found = set(ROLES.values()), {}
+    for key, value in mapping.items():
+        if isinstance(value, str) and value in ours:
+            found[key] = value
+        elif key in ours:
+            found |= dict.fromkeys([value] if isinstance(value, str) else value, key)
+        else:
+            raise UserError(
+                f"data.roles.{glimpse(key)}: expected one of the roles {', '.join(sorted(ours))}, found "
+                f"{kind(value)}; write for example {{{glimpse(key)}: assistant}}"
+            )
+    return found
+
+
+def turns(
+    value: Any, column: str, role: str = "response", roles: Mapping[str, str] | None = None
+) -> tuple[Message, ...]:
+    """Read a list of turns, written with role and content or with from and value.
+
+    Args:
+        value: the list, or JSON text of one.
+        column: where it stands, for messages.
+        role: what is missing where there is none.
+        roles: further names of speakers.
+
+    Returns:
+        Turns with ``role`` and ``content``, which is text; calls under ``tool_calls``; ``weight: 0`` on turns that are
+        context only; and whatever else a turn had that is not null.
+
+    Raises:
+        BadRow: they cannot be read.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = parse(value)
+        except BadRow as fault:
+            detail = f"expected a list of turns under '{column}', found text: {fault.detail}; write it as JSON"
+            raise BadRow("wrong type", detail) from None
+    if value is None:
+        raise BadRow(f"no {role}", f"expected a list of turns under '{column}', found null")
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise BadRow("wrong type", f"expected a list of turns under '{column}', found {kind(value)}")
+    known = {**ROLES, **{name.lower(): ours for name, ours in (roles or {}).items()}}
+    return tuple(_turn(turn, f"{column}[{index}]", known) for index, turn in enumerate(value))
+
+
+def _turn(value: Any, where: str, roles: Mapping[str, str]) -> Message:
+    if not isinstance(value, Mapping):
+        raise BadRow("wrong type", f"expected an object with role and content at {where}, found {kind(value)}")
+    given = {key: entry for key, entry in value.items() if entry is not None}  # columnar files fill keys with nulls
+    speaker, content = given.get("role", given.get("from")), given.get("content", given.get("value"))
+    if not isinstance(speaker, str) or speaker.lower() not in roles:
+        found = "none" if speaker is None else f"'{glimpse(str(speaker))}'"
+        raise BadRow(
+            "unknown role",
+            f"expected a role at {where} (one of {', '.join(roles)}), found {found}; write data.roles={{name: role}}",
+        )
+    role = roles[speaker.lower()]
+    made = calls_of(given, where)
+    if role == CALL:
+        made, content, role = calls_of_text(content, where), "", "assistant"
+    if made and role != "assistant":
+        raise BadRow("wrong type", f"expected calls in assistant turns only, found some in the {role} turn {where}")
+    turn = {"role": role, "content": _content(content, where, role, bool(made))}
+    if made:
+        turn["tool_calls"] = made
+    if _is_context(given, where):
+        turn["weight"] = 0
+    return {**turn, **{key: entry for key, entry in given.items() if key not in READ}}
+
+
+def _content(content: Any, where: str, role: str, is_call: bool) -> str:
+    """Return the text of a turn. What a tool gave back may be any JSON; a call needs no text beside it."""
+    if isinstance(content, str):
+        return content
+    if content is None and is_call:
+        return ""
+    if isinstance(content, list) and (role != "tool" or all(map(_is_part, content))):
+        return "".join(_text_of(part, where) for part in content)
+    if role == "tool" and content is not None:
+        return dump(content)
+    raise BadRow("wrong type", f"expected text as the content of {where}, found {kind(content)}")
+
+
+def _is_part(value: Any) -> bool:
+    return isinstance(value, Mapping) and isinstance(value.get("type"), str)
+
+
+def _text_of(part: Any, where: str) -> str:
+    if isinstance(part, str):
+        return part
+    if isinstance(part, Mapping) and part.get("type") in _TEXT_PARTS and isinstance(part.get("text"), str):
+        return str(part["text"])
+    if isinstance(part, Mapping) and part.get("type") not in _TEXT_PARTS:
+        found = f"a part of type '{glimpse(str(part['type']))}'"
+        raise BadRow("not text", f"expected text as the content of {where}, found {found}; only text is trained")
+    raise BadRow("wrong type", f"expected text as the content of {where}, found a part that is {kind(part)}")
+
+
+def _is_context(turn: Mapping[str, Any], where: str) -> bool:
+    """Return whether a turn is to be read but not trained."""
+    said = {key: _is_trained(turn[key], key, where) for key in WEIGHTS if key in turn}
+    if len(set(said.values())) > 1:
+        keys = " and ".join(said)
+        raise BadRow("weight", f"expected one answer to whether {where} is trained, found that {keys} disagree")
+    return False in said.values()
+
+
+def _is_trained(value: Any, key: str, where: str) -> bool:
+    word = value.strip().lower() if isinstance(value, str) else value
+    if word in ("true", "false"):
+        return word == "true"
+    try:
+        number = float(word)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if number not in (0, 1):
+        raise BadRow(
+            "weight",
+            f"expected 0 (context only) or 1 (trained) as the {key} of {where}, found {kind(value)}; a turn is trained "
+            "in full or not at all",
+        )
+    return number == 1
+
+
+TOOL_COLUMNS = ("tools", "functions")
+
+_NONE = (None, "", "[]", "null", [])
+_CALL = '{"name": …, "arguments": {…}}'
+
+
+def tools_of(row: Row) -> tuple[Mapping[str, Any], ...]:
+    """Return the tools that a row describes, as it describes them; none where the column is empty.
+
+    Raises:
+        BadRow: what stands there is no list of tools.
+    """
+    column = tool_column(row)
+    if column is None:
+        return ()
+    found = _list(row[column], f"expected a list of tools under '{column}'")
+    tools = tuple(_read(tool) for tool in found)
+    for tool in tools:
+        if not isinstance(tool, Mapping) or not name_of(tool):
+            detail = f"expected tools with a name under '{column}', found {kind(tool)}"
+            raise BadRow("no tools", f"{detail}; if the column is no list of tools, name the others in data.columns")
+    return tools
+
+
+def tool_column(row: Row) -> str | None:
+    """Return the column that describes tools; None if no column does."""
+    return next((column for column in TOOL_COLUMNS if row.get(column) not in _NONE), None)
+
+
+def name_of(tool: Mapping[str, Any]) -> str | None:
+    """Return the name of a tool, which stands in it or under ``function``."""
+    inner = tool.get("function")
+    name = inner.get("name") if isinstance(inner, Mapping) else tool.get("name")
+    return name if isinstance(name, str) and name.strip() else None
+
+
+def calls_of(turn: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
+    """Return the calls of a turn, under ``tool_calls`` or, as in older data, one under ``function_call``."""
+    for key in ("tool_calls", "function_call"):
+        if turn.get(key) not in _NONE:
+            return [_call(call, where) for call in _list(turn[key], f"expected a list of calls in {where}")]
+    return []
+
+
+def calls_of_text(content: Any, where: str) -> list[dict[str, Any]]:
+    """Return the calls of a turn whose text is a call, or a list of them."""
+    return [_call(call, where) for call in _list(content, f"expected a call as JSON in {where}")]
+
+
+def _list(value: Any, expected: str) -> list[Any]:
+    if isinstance(value, str):
+        try:
+            value = parse(value)
+        except BadRow as fault:
+            raise BadRow("no call", f"{expected}, found text: {fault.detail}; write it as JSON") from None
+    if isinstance(value, Mapping):
+        return [value]
+    if not isinstance(value, list) or not value:
+        raise BadRow("no call", f"{expected}, found {kind(value)}")
+    return value
+
+
+def _read(value: Any) -> Any:
+    """Return what JSON text says; other text as it is, which is neither a tool nor a call."""
+    try:
+        return parse(value) if isinstance(value, str) else value
+    except BadRow:
+        return value
+
+
+def _call(value: Any, where: str) -> dict[str, Any]:
+    """Put a call into the form ``{"type": "function", "function": {"name": …, "arguments": …}}``."""
+    call = _read(value)
+    inner = call.get("function", call) if isinstance(call, Mapping) else None
+    name = inner.get("name") if isinstance(inner, Mapping) else None
+    if not isinstance(name, str) or not name.strip():
+        raise BadRow("no call", f"expected calls as {_CALL} in {where}, found {kind(call)}")
+    arguments = inner.get("arguments", inner.get("parameters"))
+    arguments = {} if arguments is None or arguments == "" else arguments
+    if not isinstance(arguments, (str, Mapping)):
+        raise BadRow("no call", f"expected an object as the arguments of '{name}' in {where}, found {kind(arguments)}")
+    made = {**{key: entry for key, entry in inner.items() if key in ("name", "arguments")}, "arguments": arguments}
+    if inner is call:
+        return {"type": "function", "function": made, **({"id": call["id"]} if call.get("id") is not None else {})}
+    return {"type": "function", **call, "function": made}

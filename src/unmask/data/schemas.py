@@ -1,0 +1,189 @@
+"""The shapes that rows come in, recognised by their columns. A new shape is one registered class.
+
+Where several shapes fit, the lowest ``rank`` wins: a data set that carries ``messages`` beside a bare ``prompt`` is a
+chat data set.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+from unmask.config.registry import Registry
+from unmask.data.fields import SYSTEM_COLUMNS, Row, names, system_of, text
+from unmask.data.messages import TOOL_COLUMNS, tools_of, turns
+from unmask.data.records import Record
+from unmask.errors import UserError, did_you_mean
+
+Roles = Mapping[str, str] | None
+"""Names of speakers, beside those of ``turns.ROLES``, -> roles."""
+
+
+class Shape(ABC):
+    """A way to write a row.
+
+    Attributes:
+        name: under which it is registered.
+        needs: columns that must be there.
+        rank: lower ones are tried first.
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]]
+    rank: ClassVar[int] = 3
+
+    @abstractmethod
+    def record(self, row: Row, roles: Roles = None) -> Record:
+        """Read a row (without its place), or raise ``BadRow``. ``roles``: further names of speakers."""
+
+
+SHAPES = Registry[Shape]("data shape")
+
+
+class Pair(Shape):
+    """A prompt and its completion, under two names; either may be a list of messages."""
+
+    def record(self, row: Row, roles: Roles = None) -> Record:
+        """Read the two columns."""
+        prompt, completion = (row.get(column) for column in self.needs)
+        if isinstance(prompt, list):
+            context = turns(prompt, self.needs[0], roles=roles)
+            answer = [{"role": "assistant", "content": completion}] if isinstance(completion, str) else completion
+            answers = turns(answer, self.needs[1], "response", roles)
+            return Record(messages=(*context, *answers), first_answer=len(context), tools=tools_of(row))
+        return pair(row, text(row, self.needs[0], "prompt"), text(row, self.needs[1], "response"))
+
+
+@SHAPES.register("prompt-completion")
+class PromptCompletion(Pair):
+    """``{"prompt": "2+2?", "completion": "4"}``; the values may be lists of messages."""
+
+    needs = ("prompt", "completion")
+
+
+@SHAPES.register("prompt-response")
+class PromptResponse(Pair):
+    """``{"prompt": "2+2?", "response": "4"}``."""
+
+    needs = ("prompt", "response")
+
+
+@SHAPES.register("question-answer")
+class QuestionAnswer(Pair):
+    """``{"question": "2+2?", "answer": "4"}``, as GSM8K."""
+
+    needs = ("question", "answer")
+
+
+@SHAPES.register("question-response")
+class QuestionResponse(Pair):
+    """``{"question": "2+2?", "response": "4"}``, as OpenOrca."""
+
+    needs = ("question", "response")
+
+
+@SHAPES.register("problem-solution")
+class ProblemSolution(Pair):
+    """``{"problem": "2+2?", "solution": "4"}``, as MATH."""
+
+    needs = ("problem", "solution")
+
+
+@SHAPES.register("instruction-output")
+class InstructionOutput(Pair):
+    """``{"instruction": "Add 2 and 2.", "output": "4"}``: Alpaca without inputs."""
+
+    needs = ("instruction", "output")
+
+
+@SHAPES.register("alpaca")
+class Alpaca(Shape):
+    """``{"instruction": "Add.", "input": "2, 2", "output": "4"}``; an input that is not empty follows a blank line."""
+
+    needs = ("instruction", "input", "output")
+    rank = 2
+
+    def record(self, row: Row, roles: Roles = None) -> Record:
+        """Join instruction and input."""
+        del roles  # there are no turns
+        instruction, extra, output = self.needs
+        prompt = text(row, instruction, "prompt")
+        if row.get(extra) not in (None, ""):
+            prompt = f"{prompt}\n\n{text(row, extra, 'prompt')}"
+        return pair(row, prompt, text(row, output, "response"))
+
+
+@SHAPES.register("dolly")
+class Dolly(Alpaca):
+    """``{"instruction": "Add.", "context": "2, 2", "response": "4"}``."""
+
+    needs = ("instruction", "context", "response")
+
+
+@SHAPES.register("chat")
+class Chat(Shape):
+    """``{"messages": [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]}``."""
+
+    needs = ("messages",)
+    rank = 0
+
+    def record(self, row: Row, roles: Roles = None) -> Record:
+        """Read the turns; in CSV they are JSON text."""
+        (column,) = self.needs
+        messages = turns(row.get(column), column, roles=roles)
+        system = system_of(row)
+        if system and not (messages and messages[0]["role"] == "system"):
+            messages = (*system, *messages)
+        return Record(messages=messages, tools=tools_of(row))
+
+
+@SHAPES.register("sharegpt")
+class ShareGPT(Chat):
+    """``{"conversations": [{"from": "human", "value": "2+2?"}, {"from": "gpt", "value": "4"}]}``."""
+
+    needs = ("conversations",)
+    rank = 1
+
+
+def shape_of(columns: Iterable[str]) -> Shape | None:
+    """Return the first shape whose columns are all there.
+
+    >>> shape_of(["id", "question", "answer"]).name
+    'question-answer'
+    """
+    have = set(columns)
+    fitting = [shape for shape in _by_rank() if have.issuperset(shape.needs)]
+    return fitting[0]() if fitting else None
+
+
+def describe_shapes() -> str:
+    """List the columns of every shape, for messages."""
+    return "; ".join("+".join(shape.needs) for shape in _by_rank())
+
+
+def check_mapping(mapping: Mapping[str, str], columns: Iterable[str], source: str) -> None:
+    """Refuse a column mapping whose names are unknown on either side, or which gives no shape."""
+    ours = {column for name in SHAPES for column in SHAPES[name].needs} | {*SYSTEM_COLUMNS, *TOOL_COLUMNS}
+    theirs = list(columns)
+    for our, their in mapping.items():
+        if our not in ours:
+            raise UserError(f"data.columns: unknown name '{our}'; {did_you_mean(our, ours)}")
+        if their not in theirs:
+            raise UserError(f"data.columns.{our}: {source} has no column '{their}'; {did_you_mean(their, theirs)}")
+    if shape_of(mapping) is None:
+        raise UserError(
+            f"data.columns: expected a mapping for all columns of one shape ({describe_shapes()}), "
+            f"found {names(mapping) or 'none'}; write for example {{prompt: question, completion: answer}}"
+        )
+
+
+def pair(row: Row, prompt: str, completion: str) -> Record:
+    """Make a prompt and a completion a record; with a system prompt beside them it is a conversation."""
+    system, tools = system_of(row), tools_of(row)
+    if not system:
+        return Record(prompt=prompt, completion=completion, tools=tools)
+    exchange = ({"role": "user", "content": prompt}, {"role": "assistant", "content": completion})
+    return Record(messages=(*system, *exchange), tools=tools)
+
+
+def _by_rank() -> list[type[Shape]]:
+    return sorted((SHAPES[name] for name in SHAPES), key=lambda shape: shape.rank)

@@ -1,0 +1,187 @@
+"""Renders chat templates in a child process, under limits: a template is a program of whoever wrote the tokenizer.
+
+A template may take 512 MiB of memory, write a million characters and eight for each that it is given, and 2 s of
+processor time; 50 ms for each rendering, and 1 s for each million characters that it is given, come back to it. The
+child is started once and kept; it is ended with this process.
+"""
+
+import atexit
+import math
+import os
+import pickle
+import select
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from unmask.errors import UserError, shorten
+
+MEBIBYTES = 512
+SECONDS, REFILL = 2.0, 0.05
+LONGEST_SOURCE, LONGEST_TEXT = 1_000_000, 1_000_000
+WALL = 60.0  # for a child that gets no processor
+_RUN = "import runpy, sys; sys.path += sys.argv[3:]; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
+_SLOW = f"it took more than {SECONDS:g} s of processor time"
+_DONE, _REFUSED, _STOPPED = b"d", b"r", b"s"
+_HEAD = struct.Struct("=Qdc")
+
+
+class TemplateRefusedError(UserError):
+    """The template does not take what it was given; ``reason`` is in its own words, or jinja2's."""
+
+    def __init__(self, reason: str, name: str) -> None:
+        self.reason = shorten(reason)
+        super().__init__(f"the chat template of {_named(name)} does not render these turns: {self.reason}")
+
+
+class TemplateStoppedError(UserError):
+    """The template went beyond a limit."""
+
+    def __init__(self, reason: str, name: str) -> None:
+        super().__init__(f"the chat template of {_named(name)} was stopped: {reason}; use another template")
+
+
+def _named(name: str) -> str:
+    return f"'{shorten(name, 100)}'" if name else "the tokenizer"
+
+
+class Worker:
+    """The child. Its process is started when it is needed, and again after a template ended it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.sent: dict[str, int] = {}
+        self.left: dict[str, float] = {}
+
+    def render(self, source: str, values: Mapping[str, Any], name: str) -> str:
+        """Return what the template makes of the values.
+
+        Raises:
+            TemplateRefusedError: it cannot be read, or raises something.
+            TemplateStoppedError: it went beyond a limit.
+        """
+        if len(source) > LONGEST_SOURCE:
+            raise TemplateStoppedError(f"it has {len(source):,} characters, more than {LONGEST_SOURCE:,}", name)
+        packed = pickle.dumps(dict(values), protocol=5)
+        with self.lock:
+            seconds = min(SECONDS, self.left.get(source, SECONDS) + REFILL + len(packed) / 1e6)
+            if seconds <= 0:
+                raise TemplateStoppedError(_SLOW, name)
+            self.left[source] = seconds
+            letter, used, text = self._ask(source, packed, seconds)
+            self.left[source] -= used
+        if letter == _DONE:
+            return text
+        raise (TemplateRefusedError if letter == _REFUSED else TemplateStoppedError)(text, name)
+
+    def close(self) -> None:
+        """End the child process; the next rendering starts another."""
+        process, self.process, self.sent = self.process, None, {}
+        if process is not None:
+            process.kill()
+            for pipe in (process.stdin, process.stdout):
+                with suppress(OSError):  # what was not sent yet
+                    pipe.close()  # type: ignore[union-attr]
+            process.wait()
+
+    def _ask(self, source: str, packed: bytes, seconds: float) -> tuple[bytes, float, str]:
+        if self.process is None or self.process.poll() is not None:
+            self.close()
+            self.process = _start()
+        is_new = source not in self.sent
+        key = self.sent.setdefault(source, len(self.sent))
+        longest = LONGEST_TEXT + 8 * len(packed)
+        body = pickle.dumps((key, source if is_new else None, longest, packed), protocol=5)
+        try:
+            self.process.stdin.write(struct.pack("=Qd", len(body), seconds) + body)  # type: ignore[union-attr]
+            self.process.stdin.flush()  # type: ignore[union-attr]
+            size, used, letter = _HEAD.unpack(self._read(_HEAD.size))
+            text = self._read(size).decode("utf-8", "surrogatepass")
+        except (OSError, EOFError):
+            reason = self._ended()
+            self.close()
+            return _STOPPED, math.inf if reason == _SLOW else 0.0, reason
+        except BaseException:  # an interrupt: what the child still sends belongs to nobody
+            self.close()
+            raise
+        if letter != _DONE and is_new:
+            del self.sent[source]  # it may not have been compiled
+        return letter, used, text
+
+    def _read(self, size: int) -> bytes:
+        found, until = bytearray(), time.monotonic() + WALL
+        file, ready = self.process.stdout.fileno(), select.poll()  # type: ignore[union-attr]
+        ready.register(file, select.POLLIN)
+        while len(found) < size:
+            if not ready.poll(1000 * max(0.0, until - time.monotonic())):
+                raise EOFError
+            piece = os.read(file, min(size - len(found), 1 << 20))
+            if not piece:
+                raise EOFError
+            found += piece
+        return bytes(found)
+
+    def _ended(self) -> str:
+        """Say why there was no answer."""
+        try:
+            code = self.process.wait(5)  # type: ignore[union-attr]
+        except subprocess.TimeoutExpired:
+            return f"it gave no answer in {WALL:g} s"
+        if code == -signal.SIGPROF:
+            return _SLOW
+        if code in (-signal.SIGKILL, -signal.SIGABRT):
+            return f"it took more than {MEBIBYTES} MiB of memory"
+        return f"its process ended with {code}"
+
+
+def _start() -> "subprocess.Popen[bytes]":
+    import jinja2
+    import markupsafe
+
+    places = sorted({str(Path(module.__file__).parents[1]) for module in (jinja2, markupsafe)})
+    script = Path(__file__).with_name("template_worker.py")
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-c", _RUN, str(script), str(MEBIBYTES), *places],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        raise UserError(f"chat templates run in a process of their own, found that none starts: {error}") from error
+
+
+_WORKER = Worker()
+_PARENTS: list[Worker] = []
+
+
+def render(source: str, values: Mapping[str, Any], *, name: str = "") -> str:
+    """Return what a chat template makes of its variables.
+
+    Args:
+        source: of the template.
+        values: its variables: plain values that can be pickled.
+        name: of the tokenizer that it belongs to, for messages.
+
+    Raises:
+        TemplateRefusedError: it cannot be read, or raises something.
+        TemplateStoppedError: it went beyond a limit.
+    """
+    return _WORKER.render(source, values, name)
+
+
+def _forget() -> None:
+    """Leave the child to the parent after a fork: two processes cannot share a pipe."""
+    global _WORKER
+    _PARENTS.append(_WORKER)
+    _WORKER = Worker()
+
+
+os.register_at_fork(after_in_child=_forget)
+atexit.register(lambda: _WORKER.close())

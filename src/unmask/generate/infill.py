@@ -1,0 +1,208 @@
+"""Infilling: what stands before a text's first blank is the prompt, the rest is canvas with given tokens."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from numbers import Integral
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unmask.core.batch import Batch, Example, lay_out
+from unmask.data.fields import broken
+from unmask.decoding import Decoder, Parts
+from unmask.decoding.defaults import Never
+from unmask.errors import UserError
+from unmask.generate.api import NotedDraws, Through, checked, collect, parts_of, run, unchanged
+from unmask.generate.prompts import Seed, check_room, row_keys, tokens_of
+from unmask.generate.text import Generation, cut_at_end, spelled
+from unmask.models import LoadedModel
+
+BLANK = re.compile(r"_{3,}")
+OPEN = -1  # a place of a blank, among token ids
+
+
+@dataclass(frozen=True, kw_only=True)
+class Infilling(Generation):
+    """What ``infill`` returns: ``texts`` are whole, with their blanks filled; ``answers`` are the tokens of the blanks.
+
+    Args:
+        blanks: of each row, the text that was put into each blank.
+    """
+
+    blanks: list[list[str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gapped:
+    """A text with blanks as tokens.
+
+    Args:
+        pieces: the text before, between and after the blanks.
+        prompt: tokens of the first piece.
+        canvas: blanks, as ``OPEN``, and the tokens of the other pieces.
+        spans: canvas offsets [begin, end) of each blank.
+    """
+
+    pieces: list[str]
+    prompt: list[int]
+    canvas: list[int]
+    spans: list[tuple[int, int]]
+
+
+def infill(
+    lm: LoadedModel,
+    texts: str | Sequence[str],
+    *,
+    blank_tokens: int | Sequence[int] = 16,
+    decoder: Decoder | None = None,
+    seed: Seed = 0,
+    n: int = 1,
+    compile: bool = False,  # noqa: A002  # as torch and transformers call it
+    keep_steps: bool = False,
+    through: Through = unchanged,
+    **options: Any,
+) -> Infilling:
+    """Fill the blanks of texts: ``infill(lm, "one ___ three ___ five", blank_tokens=2)``.
+
+    The text between and after blanks is given: it is read by a model that looks ahead, and never changes. A
+    block-causal model reads of it only what stands in the same block or before. Blocks are counted from the first blank
+    on. Every blank is filled, whatever the decoder's ``stop``; an end token inside a blank ends that blank's text, and
+    what the model wrote after it in that blank is left out of the text.
+
+    Args:
+        lm: a loaded model with a tokenizer. Texts are not put into its chat template.
+        texts: each with a blank, three or more underscores, or several.
+        blank_tokens: how many tokens each blank has; one number for all, or one for each blank of every text.
+        decoder: as for ``generate``.
+        seed: as for ``generate``.
+        n: samples of each text.
+        compile: as for ``generate``.
+        keep_steps: keep the trace.
+        through: what the steps pass through as they come: ``lambda steps: record(steps, lm, "trace.jsonl")``.
+        options: fields of ``Decoder`` in place of ``decoder``.
+
+    Raises:
+        UserError: a text without a blank, a blank without tokens, a text that spells the mask token.
+    """
+    if "stop" in options:
+        raise UserError("stop: every blank of a text is filled; leave it out")
+    parts = replace(parts_of(lm, decoder, options), stop=Never())
+    gapped = [gap(lm, text, blank_tokens) for text in ([texts] if isinstance(texts, str) else texts)]
+    if not gapped:
+        raise UserError("no text: expected at least one with a blank, ___")
+    batch, is_open = lay_out_gaps(lm, gapped, parts, seed=seed, n=n)
+    draws = NotedDraws(seed=0)  # the rows' own keys hold their seeds
+    steps = run(lm, batch, parts, draws=draws, is_open=is_open, compile=compile)
+    found = collect(
+        through(checked(steps, parts, draws) if n * parts.search.particles > 1 else steps),
+        batch,
+        parts,
+        eos_ids=lm.eos_ids,
+        keep_steps=keep_steps,
+    )
+    texts_of_rows = [each for each in gapped for _ in range(n)]
+    rows = [fill(lm, each, canvas) for each, canvas in zip(texts_of_rows, found.canvases, strict=True)]
+    return Infilling(
+        texts=[text for text, _, _ in rows],
+        blanks=[blanks for _, blanks, _ in rows],
+        answers=[answer for _, _, answer in rows],
+        sequences=found.sequences,
+        forwards=found.forwards,
+        row_forwards=found.row_forwards,
+        is_stuck=found.is_stuck,
+        steps=found.steps,
+        n=n,
+    )
+
+
+def gap(lm: LoadedModel, text: str, blank_tokens: int | Sequence[int] = 16) -> Gapped:
+    """Find the blanks of a text and tokenise what is between them."""
+    if lm.tokenizer is None:
+        raise UserError("text with blanks: the model has no tokenizer; load one that has")
+    if not isinstance(text, str):
+        raise UserError(f"text: expected a string with a blank, ___, found {str(text)[:60]!r}")
+    if detail := broken(text):
+        raise UserError(f"text: {detail}")
+    pieces = BLANK.split(text)
+    if len(pieces) == 1:
+        raise UserError(
+            f"text: expected a blank, three or more underscores, found none in {text[:60]!r}; write for example "
+            "'a ___ b'"
+        )
+    widths = _widths(blank_tokens, len(pieces) - 1)
+    prompt = tokens_of(lm, pieces[0], chat=False)
+    if lm.facts.shift and not prompt:
+        raise UserError("text: a model with shifted logits needs at least one token before the first blank, found none")
+    canvas: list[int] = []
+    spans = []
+    for width, piece in zip(widths, pieces[1:], strict=True):
+        spans.append((len(canvas), len(canvas) + width))
+        canvas += [*[OPEN] * width, *_continued(lm.tokenizer, piece)]
+    if lm.mask_id in (*prompt, *canvas):
+        name = lm.tokenizer.convert_ids_to_tokens(lm.mask_id)
+        raise UserError(f"text: expected blanks as ___, found the mask token '{name}'; write ___ in its place")
+    return Gapped(pieces=pieces, prompt=prompt, canvas=canvas, spans=spans)
+
+
+def _widths(blank_tokens: int | Sequence[int], blanks: int) -> list[int]:
+    widths = [blank_tokens] * blanks if isinstance(blank_tokens, Integral) else list(blank_tokens)  # type: ignore[arg-type]
+    if len(widths) != blanks:
+        raise UserError(
+            f"blank_tokens: expected one number, or one for each of the text's {blanks} blanks, found {len(widths)}"
+        )
+    for width in widths:
+        if width < 1:
+            raise UserError(f"blank_tokens: expected at least 1 token in each blank, found {width}")
+    return widths
+
+
+def _continued(tokenizer: Any, text: str) -> list[int]:
+    """Tokenise text that goes on after other text: SentencePiece would put a space before it."""
+    before, joint = tokenizer(["\n", "\n" + text], add_special_tokens=False)["input_ids"]
+    alone: list[int] = tokenizer([text], add_special_tokens=False)["input_ids"][0]
+    return joint[len(before) :] if joint[: len(before)] == before else alone
+
+
+def lay_out_gaps(
+    lm: LoadedModel, texts: Sequence[Gapped], parts: Parts, *, seed: Seed = 0, n: int = 1
+) -> tuple[Batch, Tensor]:
+    """Lay texts out, the samples of a text side by side.
+
+    Returns:
+        The batch, with filler in the blanks, and the columns (B, L) of the blanks.
+    """
+    particles = parts.search.particles
+    known = [[*each.prompt, *each.canvas] for each in texts]
+    rows = [each for each in texts for _ in range(n * particles)]
+    filled = [[lm.filler_id if token == OPEN else token for token in each.canvas] for each in rows]
+    examples = [
+        Example(prompt=each.prompt, answer=answer, order=key, canvas=len(answer))
+        for each, answer, key in zip(rows, filled, row_keys(known, seed, n, particles), strict=True)
+    ]
+    asked = min(parts.block_size, max(each.canvas for each in examples))
+    check_room(lm, rows=len(rows), particles=particles, columns=max(each.columns for each in examples), asked=asked)
+    batch = lay_out(examples, block_size=parts.block_size, filler_id=lm.filler_id)
+    is_open = torch.zeros_like(batch.ids, dtype=torch.bool)
+    for row, each in enumerate(rows):
+        is_blank = torch.tensor(each.canvas) == OPEN
+        is_open[row, len(each.prompt) : len(each.prompt) + len(is_blank)] = is_blank
+    return batch.to(lm.device), is_open.to(lm.device)
+
+
+def fill(lm: LoadedModel, gapped: Gapped, canvas: Tensor) -> tuple[str, list[str], Tensor]:
+    """Return the whole text, the text of each blank, and the tokens of the blanks up to and with their ends."""
+    text, blanks, answer = gapped.pieces[0], [], []
+    for (begin, end), piece in zip(gapped.spans, gapped.pieces[1:], strict=True):
+        found = cut_at_end(canvas[begin:end], lm.eos_ids)
+        blanks.append(_spelled_after(lm, [*gapped.prompt, *canvas[:begin].tolist()], found.tolist()))
+        answer.append(found)
+        text += blanks[-1] + piece
+    return text, blanks, torch.cat(answer)
+
+
+def _spelled_after(lm: LoadedModel, before: Sequence[int], ids: Sequence[int]) -> str:
+    """Spell tokens as they read after others: some tokenizers drop the space before a text's first word."""
+    head, whole = spelled(lm, before), spelled(lm, [*before, *ids])
+    return whole[len(head) :] if whole.startswith(head) else spelled(lm, ids)

@@ -1,0 +1,150 @@
+"""Reads the weights, the configuration and the tokenizer of a checkpoint, before anything is made of them."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unmask.errors import UserError, shorten
+from unmask.models.checkpoints import Checkpoint, family_of, first_line, parse_dtype, read_json, weight_files
+from unmask.models.config_file import check_model, check_sizes, read_config_file, stock_config
+from unmask.models.families.base import Family, check_complete, load_family
+from unmask.models.gguf_file import check_gguf
+from unmask.models.tokenizer_files import TOKENIZER_FILES, check_tokenizer, tokenizer_folder
+from unmask.models.weights import read_headers
+from unmask.runtime import transformers_api
+from unmask.runtime.foreign import foreign
+from unmask.runtime.transformers_api import StockModel, Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a checkpoint gives before its facts are settled.
+
+    Args:
+        model: on the CPU.
+        tokenizer: None where the checkpoint has none.
+        config: its ``config.json``.
+        generation: its ``generation_config.json``; may be empty.
+        family: None for models that transformers knows by itself.
+        predicts_next: whether it is a causal language model.
+    """
+
+    model: StockModel
+    tokenizer: Tokenizer | None
+    config: dict[str, Any]
+    generation: dict[str, Any]
+    family: Family | None
+    predicts_next: bool
+
+
+def read_parts(where: Checkpoint, dtype: torch.dtype | None, allow_pickle: bool) -> Parts:
+    """Read a model folder or a gguf file.
+
+    Args:
+        where: not an adapter.
+        dtype: the checkpoint's own if None (gguf: float32).
+        allow_pickle: read ``.bin`` weights.
+    """
+    if where.kind == "gguf":
+        return _read_gguf(where, dtype or torch.float32)
+    config = read_config_file(where.folder)
+    family = family_of(config)
+    files = weight_files(where.folder, allow_pickle=allow_pickle)
+    stored = read_headers(files)
+    check_sizes(config, stored)
+    masked = is_masked(config)
+    with foreign(f"the weights of '{shorten(where.source, 120)}' cannot be read"):
+        if family is not None:
+            model = load_family(family, config, files, dtype or _written_dtype(config))
+        else:
+            stock = stock_config(config)
+            check_model(empty_model(stock, masked=masked), stored)
+            model = _read_stock(where.folder, stock, dtype, masked=masked, pickled=files[0].suffix == ".bin")
+    return Parts(
+        model=model,
+        tokenizer=read_tokenizer(where.folder, family),
+        config=config,
+        generation=read_json(where.folder / "generation_config.json"),
+        family=family,
+        predicts_next=not masked,
+    )
+
+
+def is_masked(config: dict[str, Any]) -> bool:
+    """Tell whether a configuration is of a masked language model; a causal one if it does not say."""
+    names = config.get("architectures") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"config.json: expected a list of names for architectures, found {shorten(repr(names), 60)}")
+    return any(name.endswith("ForMaskedLM") for name in names)
+
+
+def empty_model(stock: Any, *, masked: bool) -> StockModel:
+    """Build a model without memory."""
+    with foreign("transformers has no language model for this config.json", "check the folder"), torch.device("meta"):
+        return transformers_api.new_model(stock, masked=masked)
+
+
+def _read_stock(folder: Path, stock: Any, dtype: torch.dtype | None, *, masked: bool, pickled: bool) -> StockModel:
+    try:
+        model, report = transformers_api.read_model(folder, stock, dtype=dtype, masked=masked, pickled=pickled)
+    except ValueError as error:
+        raise UserError(f"transformers has no language model for '{folder}': {first_line(error)}") from error
+    for name, found, wanted in sorted(report["mismatched_keys"]):
+        raise UserError(f"config.json asks for {name} of shape {tuple(wanted)}, found {tuple(found)} in '{folder}'")
+    check_complete(
+        model.config.model_type,
+        missing=sorted(report["missing_keys"]),
+        unexpected=sorted(report["unexpected_keys"]),
+    )
+    return model
+
+
+def _read_gguf(where: Checkpoint, dtype: torch.dtype) -> Parts:
+    try:
+        import gguf  # noqa: F401  # transformers' own message asks for a restart of "your runtime"
+    except ImportError as error:
+        raise UserError("reading a .gguf file needs the package gguf; run: pip install 'unmask[gguf]'") from error
+    check_gguf(where.folder / where.file)
+    with foreign(f"transformers cannot read '{shorten(where.file, 120)}'"):
+        model, tokenizer = transformers_api.read_gguf(where.folder, where.file, dtype)
+        check_tokenizer(tokenizer)
+    return Parts(
+        model=model,
+        tokenizer=tokenizer,
+        config=model.config.to_dict(),
+        generation={},
+        family=None,
+        predicts_next=True,
+    )
+
+
+def read_tokenizer(folder: Path, family: Family | None = None) -> Tokenizer | None:
+    """Read the tokenizer of a folder without running its code; None if it has none."""
+    if not any(os.path.lexists(folder / name) for name in TOKENIZER_FILES):
+        return None
+    with tokenizer_folder(folder) as clean, foreign(f"the tokenizer of '{shorten(folder, 120)}' cannot be read"):
+        if (clean / "tokenizer.json").is_file() and family is not None:
+            found = transformers_api.read_tokenizer_file(clean)
+        elif family is not None and family.tokenizer_class and (clean / "vocab.json").is_file():
+            found = transformers_api.read_tokenizer_as(family.tokenizer_class, clean)
+        else:
+            found = _by_its_class(clean)
+        check_tokenizer(found)
+    found.name_or_path = str(folder)
+    return found
+
+
+def _by_its_class(folder: Path) -> Tokenizer:
+    try:
+        return transformers_api.read_tokenizer(folder)
+    except (ValueError, OSError):
+        if not (folder / "tokenizer.json").is_file():
+            raise
+        return transformers_api.read_tokenizer_file(folder)  # its class is the checkpoint's own code, its content not
+
+
+def _written_dtype(config: dict[str, Any]) -> torch.dtype | None:
+    return parse_dtype(config.get("dtype") or config.get("torch_dtype"))

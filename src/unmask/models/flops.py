@@ -1,0 +1,132 @@
+"""Counts what a model was asked to compute: forwards, tokens read, floating-point operations."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from unmask.core.attention import PAD
+from unmask.core.query import Query
+from unmask.runtime.transformers_api import StockModel
+
+_HELD = 256  # counts that lie on the device until somebody asks
+
+
+@dataclass(kw_only=True)
+class Meter:
+    """Running totals of one loaded model.
+
+    Padding counts for nothing, so that the numbers do not depend on how examples are cut into batches. A token costs 2
+    FLOPs per weight of the body, and 4 d per layer for each column of its own text that is there to be attended to; an
+    asked row costs 2 V d in the LM head. A backward costs that again for the gradients that flow through (twice for
+    attention, whose operands both need one), and 2 FLOPs per token for each weight that is trained.
+
+    Args:
+        body: weights of all matrices but the embedding and the LM head.
+        head: weights of the LM head.
+        attention: sum over layers of 4 x width of the heads, FLOPs per token and key.
+        trained_body: those of the body that get a gradient.
+        trained_head: those of the head that get a gradient.
+    """
+
+    body: int
+    head: int
+    attention: int
+    trained_body: int
+    trained_head: int
+    forwards: int = 0
+    _tokens: int = 0
+    _flops: float = 0.0
+    _held: list[tuple[Int[Tensor, "2"], int, bool]] = field(default_factory=list, repr=False)
+
+    @classmethod
+    def of(cls, model: StockModel) -> "Meter":
+        """Return a meter at zero for a transformers model or its PEFT wrapper."""
+        return cls(**_sizes(model))
+
+    def measure(self, model: StockModel) -> None:
+        """Read the sizes again after modules were added to the model; the totals stay."""
+        for name, size in _sizes(model).items():
+            setattr(self, name, size)
+
+    def count(self, query: Query, asked: int, training: bool) -> None:
+        """Add a forward over a query with ``asked`` rows through the head; with ``training``, its backward too."""
+        self.forwards += 1
+        self._held.append((_extent(query), asked, training))
+        if len(self._held) >= _HELD:
+            self._settle()
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that were read."""
+        self._settle()
+        return self._tokens
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations."""
+        self._settle()
+        return self._flops
+
+    def reset(self) -> None:
+        """Start counting anew."""
+        self.forwards, self._tokens, self._flops, self._held = 0, 0, 0.0, []
+
+    def _settle(self) -> None:
+        """Add up what lies on the device: one wait for it in place of one a forward."""
+        held, self._held = self._held, []
+        if not held:
+            return
+        for (tokens, pairs), (_, asked, training) in zip(
+            torch.stack([x for x, *_ in held]).tolist(), held, strict=True
+        ):
+            scores = float(pairs * self.attention)
+            through = 2.0 * (tokens * self.body + asked * self.head)
+            self._tokens += tokens
+            self._flops += through + scores
+            if training:
+                trained = 2.0 * (tokens * self.trained_body + asked * self.trained_head)
+                self._flops += through + 2.0 * scores + trained
+
+
+def _extent(query: Query) -> Int[Tensor, "2"]:
+    """Count the tokens of a query, and the pairs of a token and a column of its text that it may be compared with."""
+    segment = query.columns.segment
+    is_real = segment != PAD
+    if query.past is not None:
+        seen = query.past.may_attend.any(1).sum(1, keepdim=True).expand_as(segment)
+    else:
+        inside = segment.contiguous().sort(1).values
+        last = torch.searchsorted(inside, segment.contiguous(), right=True)
+        seen = last - torch.searchsorted(inside, segment.contiguous())
+    return torch.stack([is_real.sum(), (seen * is_real).sum()])
+
+
+def _size(weights: Iterable[tuple[Tensor, float]]) -> int:
+    return round(sum(weight.numel() * share for weight, share in weights))
+
+
+def _sizes(model: StockModel) -> dict[str, Any]:
+    """Return the first five fields of a meter."""
+    config = model.config.get_text_config()
+    output = model.get_output_embeddings()
+    # PEFT wraps the head of a tied model whose mask row is trained: what counts is inside.
+    in_head = set() if output is None else {id(module) for module in output.modules()}
+    matrices = [m for m in model.modules() if isinstance(m, nn.Linear) or type(m).__name__ == "Conv1D"]  # GPT-2's
+    body = [(cast("Tensor", m.weight), 1.0) for m in matrices if id(m) not in in_head]
+    head = [(cast("Tensor", m.weight), 1.0) for m in matrices if id(m) in in_head]
+    if experts := getattr(config, "num_experts", None) or getattr(config, "num_local_experts", None):
+        # Their matrices are stacked in one weight, and a token passes through a few of them.
+        body += [(w, config.num_experts_per_tok / experts) for w in model.parameters() if w.ndim == 3]
+    heads = getattr(config, "num_attention_heads", 0)
+    width = getattr(config, "head_dim", None) or config.hidden_size // max(heads, 1)
+    return {
+        "body": _size(body),
+        "head": _size(head),
+        "attention": 4 * width * heads * config.num_hidden_layers,
+        "trained_body": _size((w, share) for w, share in body if w.requires_grad),
+        "trained_head": _size((w, share) for w, share in head if w.requires_grad),
+    }

@@ -1,0 +1,129 @@
+"""What can be told of a checkpoint without its weights: the shape of its model, its mask token, its tokenizer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from unmask.core.protocols import Traits
+from unmask.errors import UserError
+from unmask.models.adapter import SIDECAR
+from unmask.models.call import learn_call
+from unmask.models.checkpoint_files import empty_model, is_masked, read_tokenizer
+from unmask.models.checkpoints import Checkpoint, family_of, read_json, weight_files
+from unmask.models.config_file import check_model, check_sizes, read_config_file, stock_config
+from unmask.models.facts import check_facts
+from unmask.models.families import Family
+from unmask.models.lora import LoraSpec, resolve_targets
+from unmask.models.probe import local_layers
+from unmask.models.tokens import Ends, check_mask, find_ends, find_mask
+from unmask.models.weights import Stored, read_headers
+from unmask.runtime.foreign import foreign
+from unmask.runtime.transformers_api import FAILURES, StockModel, Tokenizer, new_config
+
+
+@dataclass(kw_only=True)
+class Outline:
+    """What was found out.
+
+    Args:
+        problems: why ``load`` would refuse it, a line each.
+        tokenizer: None where there is none, or it cannot be read.
+        mask_id: None where one would be added.
+        ends: None where they cannot be told.
+        block_size: that the model was trained with; None where there is none, or it cannot be told.
+        traits: what objectives ask; None where it cannot be told.
+        model: without memory; None where it cannot be made.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    tokenizer: Tokenizer | None = None
+    mask_id: int | None = None
+    ends: Ends | None = None
+    block_size: int | None = None
+    traits: Traits | None = None
+    model: StockModel | None = None
+
+    def ask(self, question: Callable[[], Any]) -> Any:
+        """Return the answer, or note the problem."""
+        try:
+            with foreign("it cannot be loaded"):
+                return question()
+        except UserError as error:
+            self.problems.append(str(error))
+            return None
+
+
+def outline(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpec | None = None) -> Outline:
+    """Look at a model folder as ``load`` and ``add_lora`` would, on a model without memory.
+
+    Args:
+        where: a folder; of adapters and gguf files only the tokenizer is read.
+        mask_token: as for ``load``.
+        lora: adapters that are to be put on.
+    """
+    found = Outline()
+    if where.kind != "folder":
+        if where.kind == "adapter":
+            found.tokenizer = found.ask(lambda: read_tokenizer(where.folder))
+            found.block_size = found.ask(lambda: _of_adapter(where))
+        return found
+    config = found.ask(lambda: read_config_file(where.folder)) or {}
+    family = found.ask(lambda: family_of(config)) if not found.problems else None
+    if found.problems:
+        return found
+    written = config.get("unmask") or {}
+    found.ask(lambda: check_facts(written))
+    if found.problems:
+        return found
+    found.block_size = written.get("block_size", family.trained_block_size(config) if family else None)
+    found.tokenizer = found.ask(lambda: read_tokenizer(where.folder, family))
+    stored = found.ask(lambda: read_headers(weight_files(where.folder, allow_pickle=False))) or {}
+    model = found.ask(lambda: _empty(config, family, stored))
+    if model is None:
+        return found
+    found.model = model
+    if reason := local_layers(model):
+        found.problems.append(f"attention cannot be made bidirectional: {reason}; load a model with full attention")
+    if lora is not None:
+        found.ask(lambda: resolve_targets(model, lora.targets))
+    found.traits = _traits(model, config, family)
+    rows = model.get_input_embeddings().weight.shape[0]
+    generation = found.ask(lambda: read_json(where.folder / "generation_config.json")) or {}
+    found.ends = found.ask(lambda: find_ends(config, generation, found.tokenizer, rows=rows))
+    found.mask_id = found.ask(lambda: find_mask(config, found.tokenizer, token=mask_token, id_=None))
+    mask_id, ends = found.mask_id, found.ends
+    if mask_id is not None and ends is not None:
+        pad_id = config.get("pad_token_id") if found.tokenizer is None else found.tokenizer.pad_token_id
+        found.ask(lambda: check_mask(mask_id, rows=rows, ends=ends, pad_id=pad_id))
+    return found
+
+
+def _of_adapter(where: Checkpoint) -> int | None:
+    """Return the block size that an adapter was trained with."""
+    facts = read_json(where.folder / SIDECAR).get("facts") or {}
+    check_facts(facts)
+    return facts.get("block_size")
+
+
+def _traits(model: StockModel, config: dict[str, Any], family: Family | None) -> Traits | None:
+    """Return what ``load`` would settle, unless its flags say otherwise; None if the model cannot be called so."""
+    try:
+        takes_positions = learn_call(model).takes_positions
+    except FAILURES:
+        return None
+    written = config.get("unmask") or {}
+    is_masked = type(model).__name__.endswith("ForMaskedLM")
+    return Traits(
+        shift=written.get("shift", family.shift if family else not is_masked),
+        attention=written.get("attention", family.attention if family else "bidirectional"),
+        takes_positions=takes_positions,
+    )
+
+
+def _empty(config: dict[str, Any], family: Family | None, stored: dict[str, Stored]) -> StockModel:
+    check_sizes(config, stored)
+    with foreign("transformers refuses config.json", "mend it"):
+        stock = stock_config(config) if family is None else new_config(*family.convert(config))
+    model = empty_model(stock, masked=family is None and is_masked(config))
+    check_model(model, stored)
+    return model

@@ -1,0 +1,182 @@
+"""Everything about a recipe that can be told before a weight is loaded: its fields, its files, the first rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from unmask.core.protocols import Traits
+from unmask.data import difficulties, encode
+from unmask.errors import UserError
+from unmask.models.checkpoints import locate, parse_dtype, pick_device
+from unmask.models.preflight import Outline, outline
+from unmask.models.scratch import read_tokenizer
+from unmask.recipes.recipe import (
+    DataSection,
+    ModelSection,
+    Recipe,
+    build_parts,
+    file_records,
+    read_recipe,
+    task_records,
+)
+from unmask.runtime.paths import is_hub_name
+from unmask.runtime.third_party_logging import quiet
+from unmask.runtime.transformers_api import check_tracker
+from unmask.train.config import announced
+from unmask.train.memory import Size, check_training_room
+
+LOOK = 200
+"""Rows of the data that are looked at: what is wrong with a data set is mostly wrong from the start."""
+
+
+@dataclass(kw_only=True)
+class Findings:
+    """What a check found.
+
+    Args:
+        problems: a line each, with the place and the remedy.
+        notes: what was not looked at, and why.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def check(recipe: str | Path | Mapping[str, Any]) -> Findings:
+    """Check a recipe as far as that is possible without loading a model or asking the network.
+
+    Args:
+        recipe: a YAML file, or the sections that such a file holds.
+
+    Raises:
+        UserError: there is no such file, or it is no YAML.
+    """
+    made, problems = build_parts(read_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe)
+    found, seen = Findings(problems=list(problems)), Outline()
+    for tracker in made.run.report_to if made.run is not None else ():
+        _ask(lambda tracker=tracker: check_tracker(tracker), found, "run.report_to")
+    if made.model is not None:
+        seen, size = _look_at_model(made.model, getattr(made.run, "objective", None), found)
+        if size is not None and made.run is not None and made.data is not None:
+            _look_at_memory(made, size, found)
+    if not problems and (fitted := _ask(lambda: made.fitted(seen.block_size), found)):
+        found.notes += announced(fitted.run.objective, seen.block_size)
+    if made.data is not None:
+        _look_at_data(made, seen, found)
+    return found
+
+
+def _look_at_model(section: ModelSection, objective: Any, found: Findings) -> tuple[Outline, Size | None]:
+    """Return what can be told of the model without its weights, and its size where that is known.
+
+    The objective is asked about the model.
+    """
+    if section.device:
+        _ask(lambda: pick_device(section.device), found, "model.device")
+    if section.from_scratch is not None:
+        _ask_objective(objective, Traits(shift=bool(section.shift), attention="bidirectional"), section, found)
+        tokenizer = _ask(lambda: read_tokenizer(section.tokenizer), found, "model.tokenizer")
+        spec, rows = section.from_scratch, 0 if tokenizer is None else len(tokenizer)
+        size = Size(weights=spec.weights(rows), hidden=spec.hidden_size, layers=spec.layers)
+        return Outline(tokenizer=tokenizer, mask_id=getattr(tokenizer, "mask_token_id", None)), size
+    if not section.path:
+        return Outline(), None
+    if is_hub_name(section.path):
+        found.notes.append(f"model.path: no '{section.path}' here; as a name on the hub it is not looked at")
+        return Outline(), None
+    where = _ask(lambda: locate(section.path), found, "model.path")
+    if where is None:
+        return Outline(), None
+    quiet()
+    seen = outline(where, mask_token=section.mask_token, lora=section.lora)
+    found.problems += [f"model: {problem}" for problem in seen.problems]
+    _ask_objective(objective, seen.traits, section, found)
+    if seen.model is None:
+        return seen, None
+    config, first = seen.model.config.get_text_config(), next(seen.model.parameters())
+    size = Size(
+        weights=sum(weight.numel() for weight in seen.model.parameters()), hidden=config.hidden_size,
+        layers=config.num_hidden_layers, item=(parse_dtype(section.dtype) or first.dtype).itemsize,
+    )  # fmt: skip
+    return seen, replace(size, trained=0) if section.lora else size
+
+
+def _look_at_memory(recipe: Recipe, size: Size, found: Findings) -> None:
+    """Note that the run cannot fit, by the least that it needs."""
+    section, run = recipe.model, recipe.run
+    if any(problem.startswith("model.device") for problem in found.problems):
+        return
+    columns = run.batch_size * (recipe.data.canvas or 1)
+    _ask(
+        lambda: check_training_room(
+            size, pick_device(section.device), columns=columns, recomputed=run.gradient_checkpointing
+        ),
+        found,
+    )
+
+
+def _ask_objective(objective: Any, traits: Traits | None, section: ModelSection, found: Findings) -> None:
+    """Note why the objective cannot train this model."""
+    if objective is None or traits is None:
+        return
+    shift = traits.shift if section.shift is None else section.shift
+    traits = replace(traits, shift=shift, attention=objective.attention or traits.attention)
+    if reason := objective.refuses(traits):
+        found.problems.append(f"objective: {reason}")
+
+
+def _look_at_data(recipe: Recipe, seen: Outline, found: Findings) -> None:
+    """Read the first rows, and encode them where there is a tokenizer to do it with."""
+    data = recipe.data
+    # Whether examples are left beside those that are held out, only the whole file tells.
+    enough = max(LOOK, data.held_out + 1)
+    size = min(data.size or enough, enough)
+    if data.path and is_hub_name(data.path) and not Path(data.path).suffix:
+        found.notes.append(f"data.path: no '{data.path}' here; as a name on the hub it is not looked at")
+        return
+    if getattr(data.task, "on_hub", False):
+        found.notes.append("data.task: on the hub, not looked at")
+        return
+    if (data.path is None) == (data.task is None):
+        return
+    records = _ask(lambda: _first_rows(data, size), found)
+    if records is None or any(problem.startswith("data.") for problem in found.problems):
+        return
+    if seen.tokenizer is None:  # the model section is wrong; what is broken in the rows can be told all the same
+        faults = [record for record in records if record.fault is not None]
+        if faults and data.on_bad == "error":
+            found.problems.append(f"{faults[0].place}: {faults[0].fault.detail} ({len(faults)} of {len(records)} rows)")
+        return
+    chat = data.task.chat if data.task is not None and data.chat is None else data.chat
+    encoded = _ask(
+        lambda: encode(
+            records, seen.tokenizer, mask_id=seen.mask_id, max_length=data.max_length, canvas=data.canvas,
+            block_size=recipe.block_size(seen.block_size), chat=chat, on_bad=data.on_bad, too_long=data.too_long,
+        ),
+        found,
+    )  # fmt: skip
+    if encoded is not None and data.held_out >= len(encoded):
+        found.problems.append(
+            f"data.held_out: expected fewer than the {len(encoded)} examples there are, found {data.held_out}; what is "
+            "held out is not trained on"
+        )
+    if encoded is not None:
+        found.notes += [f"first rows of the data: {note}" for note in encoded.report.notes()]
+    if encoded is not None and data.curriculum is not None:
+        _ask(lambda: difficulties(encoded, data.curriculum), found)
+
+
+def _first_rows(data: DataSection, size: int) -> list[Any]:
+    if data.task is not None:
+        return task_records(data, size)
+    return file_records(data, size)
+
+
+def _ask(question: Any, found: Findings, place: str = "") -> Any:
+    """Return the answer, or note the problem."""
+    try:
+        return question()
+    except UserError as error:
+        found.problems.append(f"{place}: {error}" if place else str(error))
+        return None

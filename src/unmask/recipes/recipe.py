@@ -1,0 +1,383 @@
+"""A recipe: model, data, objective, decoder and run, checked as a whole before any weight is loaded."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from unmask.config.components import InvalidConfigError, choose, fill, part, resolver
+from unmask.config.defaults import Layout, Rows, resolve_block_size
+from unmask.config.plugins import load_plugins, resolve
+from unmask.config.yaml import assign, read_yaml
+from unmask.data import CURRICULA, EncodedData, Record, encode, read
+from unmask.decoding import Decoder
+from unmask.errors import UserError, did_you_mean, shorten
+from unmask.models import LoadedModel, LoraSpec, ScratchSpec, add_lora, from_scratch, load
+from unmask.models.checkpoints import pick_device
+from unmask.objectives import OBJECTIVES, sized
+from unmask.runtime.foreign import check_file
+from unmask.runtime.paths import resolve_path
+from unmask.tasks import TASKS
+from unmask.train.config import TrainRun
+
+MOST_RECIPE = 4 * 2**20  # bytes
+SECTIONS = ("plugins", "model", "data", "objective", "decoder", "run", "evaluate")
+
+
+@part
+class ModelSection:
+    """Which model. Either ``path`` or ``from_scratch``.
+
+    Args:
+        path: hub name, folder, adapter folder, ``.gguf`` file, or ``asset:NAME`` for a model that ships with unmask.
+        from_scratch: shape of a random model.
+        tokenizer: of a random model: built-in name or folder.
+        lora: adapters instead of full fine-tuning.
+        mask_token: spelling of the mask token, where the checkpoint does not tell.
+        shift: whether logits are shifted; None: by the checkpoint.
+        dtype: of the weights; None: the checkpoint's own (gguf: float32).
+        device: None: a GPU if there is one.
+    """
+
+    path: Annotated[str, Field(min_length=1)] | None = None
+    from_scratch: Annotated[Any, BeforeValidator(lambda v: _maybe(ScratchSpec, v))] = None
+    tokenizer: str = "digits"
+    lora: Annotated[Any, BeforeValidator(lambda v: _maybe(LoraSpec, v))] = None
+    mask_token: str | None = None
+    shift: bool | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    device: str | None = None
+
+
+@part
+class DataSection(Rows):
+    """Which examples. Either ``path`` or ``task``.
+
+    Args:
+        path: JSON Lines, CSV or Parquet file, or the name of a hub data set.
+        task: problems with solutions: a name, or ``{name: …, fields}``.
+        split: of a hub data set or a task.
+        size: problems to make of a task; examples to take of a file (None: all).
+        seed: of a task's problems.
+        columns: roles of a file's columns where their names do not tell, ``{prompt: question, completion: answer}``.
+        roles: of speakers whose names do not tell, ``{Arzt: assistant}``.
+        chat: put prompt/completion rows into the chat template; None: if the tokenizer has one.
+        canvas: as in ``Rows``.
+        tail_blocks: as in ``Rows``.
+        max_length: as in ``Rows``.
+        pack: as in ``Rows``.
+        on_bad: ``error`` or ``skip`` rows that cannot be used.
+        too_long: ``error``, ``skip`` or ``truncate`` rows beyond ``max_length``.
+        held_out: examples kept aside for the held-out loss.
+        curriculum: in which order examples are shown: a name, or ``{name: …, fields}``; None: shuffled.
+    """
+
+    path: Annotated[str, Field(min_length=1)] | None = None
+    task: Annotated[Any, BeforeValidator(lambda v: v if v is None else resolver(TASKS)(v))] = None
+    split: str = "train"
+    size: Annotated[int, Field(ge=1)] | None = None
+    seed: int = 0
+    columns: dict[str, str] | None = None
+    roles: dict[str, str | list[str]] | None = None
+    chat: bool | None = None
+    on_bad: Literal["error", "skip"] = "error"
+    too_long: Literal["error", "skip", "truncate"] | None = None
+    held_out: Annotated[int, Field(ge=0)] = 0
+    curriculum: Annotated[Any, BeforeValidator(lambda v: v if v is None else resolver(CURRICULA)(v))] = None
+
+    def layout(self, block_size: int) -> Layout:
+        """Return the layout of the rows in blocks of a size."""
+        return Layout(block_size=block_size, **{f.name: getattr(self, f.name) for f in fields(Rows)})
+
+
+@part
+class EvaluateSection:
+    """How the trained model is judged: ``unmask eval MODEL --recipe FILE`` reads it, with the decoder beside it.
+
+    Args:
+        task: problems: a name, or ``{name: …, fields}``.
+        split: ``train`` or ``test``.
+        problems: how many; None: all.
+        samples: answers to each problem; several need a temperature above 0.
+        max_new_tokens: columns of the canvas; None: the model's, else 256.
+        batch_size: answers side by side.
+        seed: of the problems and of the decoder.
+    """
+
+    task: Annotated[Any, BeforeValidator(resolver(TASKS))]
+    split: Literal["train", "test"] = "test"
+    problems: Annotated[int, Field(ge=1)] | None = None
+    samples: Annotated[int, Field(ge=1)] = 1
+    max_new_tokens: Annotated[int, Field(ge=1)] | None = None
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    seed: int = 0
+
+
+def _maybe(cls: type[Any], value: Any) -> Any:
+    return value if value is None or isinstance(value, cls) else fill(cls, value)
+
+
+@part
+class Recipe:
+    """A whole run. ``run`` carries the objective; ``values`` is what it was built from; ``evaluate`` may be missing."""
+
+    model: Any
+    data: Any
+    decoder: Any
+    run: Any
+    evaluate: Any = None
+    values: Any = None
+
+    def block_size(self, trained: int | None) -> int:
+        """Return the block size of the run: of the objective, else the decoder, else the model, else 32.
+
+        Args:
+            trained: the block size that the model was trained with, if any.
+        """
+        objective = getattr(self.run, "objective", None)  # of a recipe with mistakes, sections may be missing
+        return resolve_block_size(
+            objective=getattr(objective, "block_size", None),
+            decoder=getattr(self.decoder, "own_block_size", None),
+            model=trained,
+        )
+
+    def fitted(self, trained: int | None) -> "Recipe":
+        """Return the recipe with the block size that its objective leaves to the decoder or the model.
+
+        Args:
+            trained: the block size that the model was trained with, if any.
+
+        Raises:
+            UserError: the objective or the canvas cannot be cut into blocks of this size.
+        """
+        try:
+            objective = sized(self.run.objective, self.block_size(trained))
+        except UserError as error:
+            raise UserError(f"objective: {error}") from None
+        if problem := _canvas_problem(self.data, objective):
+            raise UserError(problem)
+        return replace(self, run=replace(self.run, objective=objective))
+
+
+def read_recipe(path: str | Path, assignments: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Read a recipe file and apply ``--set`` assignments; nothing is checked yet."""
+    path = resolve_path(str(path))
+    if not path.is_file():
+        raise UserError(f"{shorten(path, 160)}: no such recipe; expected a YAML file")
+    check_file(path, MOST_RECIPE)
+    try:
+        values = read_yaml(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: expected a YAML text file, found binary data") from None
+    for assignment in assignments:
+        assign(values, assignment)
+    if values.get("plugins") is not None:
+        values["plugins"] = resolve(values["plugins"], path.parent)
+    return values
+
+
+def build(values: Mapping[str, Any]) -> Recipe:
+    """Check every section and how they fit together. Whether the files that they name are there is not looked at.
+
+    Raises:
+        InvalidConfigError: all problems at once.
+    """
+    recipe, problems = build_parts(values)
+    if problems:
+        raise InvalidConfigError(problems)
+    return recipe
+
+
+def build_parts(values: Mapping[str, Any]) -> tuple[Recipe, list[str]]:
+    """Build the sections that can be built, None for the others, and list what is wrong."""
+    problems = [f"{key}: unknown section; {did_you_mean(str(key), SECTIONS)}" for key in values if key not in SECTIONS]
+
+    def section(make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except InvalidConfigError as error:
+            problems.extend(error.problems)
+            return None
+
+    import_plugins(values, problems)
+    model = section(lambda: fill(ModelSection, values.get("model") or {}, "model"))
+    data = section(lambda: fill(DataSection, values.get("data") or {}, "data"))
+    decoder = section(lambda: fill(Decoder, values.get("decoder") or {}, "decoder"))
+    objective = section(lambda: choose(OBJECTIVES, values.get("objective") or "vanilla", "objective"))
+    settings = values.get("run") or {}
+    if isinstance(settings, Mapping):
+        if "objective" in settings:
+            problems.append("run.objective: stands beside run, not in it; write 'objective: …' at the top level")
+        settings = {**settings, "objective": objective or "vanilla"}
+    run = section(lambda: fill(TrainRun, settings, "run"))
+    judged = values.get("evaluate")
+    evaluate = section(lambda: None if judged is None else fill(EvaluateSection, judged, "evaluate"))
+    problems += _model_problems(model, values) + _data_problems(data, objective) + _decoder_problems(decoder, objective)
+    made = Recipe(model=model, data=data, decoder=decoder, run=run, evaluate=evaluate, values=dict(values))
+    return made, problems
+
+
+def import_plugins(values: Mapping[str, Any], problems: list[str] | None = None) -> None:
+    """Import what the ``plugins`` of a recipe name, before its components are looked up.
+
+    Args:
+        values: of a recipe; files are absolute already, or relative to where this runs.
+        problems: takes a line for what is wrong, instead of an error.
+
+    Raises:
+        UserError: one cannot be imported, or registers a name that is taken.
+    """
+    try:
+        load_plugins(resolve(values.get("plugins") or [], Path()))
+    except UserError as error:
+        if problems is None:
+            raise
+        problems.append(str(error))
+
+
+def _model_problems(model: ModelSection | None, values: Mapping[str, Any]) -> list[str]:
+    if model is None:
+        return []
+    problems = []
+    if (model.path is None) == (model.from_scratch is None):
+        found = "neither" if model.path is None else "both"
+        problems.append(
+            f"model: expected either path or from_scratch, found {found}; "
+            "write for example model: {path: GSAI-ML/LLaDA-8B-Base}"
+        )
+    if model.path and "tokenizer" in values["model"]:
+        problems.append("model.tokenizer: is for from_scratch, and a checkpoint brings its own; leave it out")
+    if model.dtype and model.from_scratch is not None:
+        problems.append("model.dtype: random weights are float32; leave it out, or write run.bf16: true for autocast")
+    if model.lora and model.from_scratch:
+        problems.append("model.lora: adapters on random weights cannot learn; leave out lora or give model.path")
+    return problems
+
+
+def _data_problems(data: DataSection | None, objective: Any) -> list[str]:
+    if data is None:
+        return []
+    problems = []
+    if (data.path is None) == (data.task is None):
+        found = "neither" if data.path is None else "both"
+        problems.append(
+            f"data: expected either path or task, found {found}; write for example data: {{path: my_chats.jsonl}}"
+        )
+    if data.task is not None and data.curriculum is not None and data.curriculum.column is not None:
+        problems.append(f"data.curriculum.by: a task has no columns, found '{data.curriculum.by}'; write by: length")
+    if data.task is not None and data.size and data.held_out >= data.size:
+        problems.append(
+            f"data.held_out: expected fewer than data.size={data.size}, found {data.held_out}; "
+            "what is held out is not trained on"
+        )
+    if data.canvas and data.canvas >= data.max_length:
+        problems.append(
+            f"data.canvas: expected less than data.max_length={data.max_length}, found {data.canvas}; the prompt needs "
+            "room too"
+        )
+    if problem := _canvas_problem(data, objective):
+        problems.append(problem)
+    return problems
+
+
+def _canvas_problem(data: DataSection, objective: Any) -> str | None:
+    """Return why a canvas cannot be cut into the objective's blocks, or None."""
+    size = getattr(objective, "block_size", None)
+    if not data.canvas or not size or data.canvas % size == 0:
+        return None
+    return (
+        f"data.canvas: expected a multiple of objective.block_size={size}, found {data.canvas}; "
+        f"write {-(-data.canvas // size) * size}"
+    )
+
+
+def _decoder_problems(decoder: Decoder | None, objective: Any) -> list[str]:
+    if decoder is None:
+        return []
+    size = getattr(objective, "block_size", None)
+    problems = []
+    if size and decoder.block_size and decoder.block_size > size:
+        problems.append(
+            f"decoder.block_size: {decoder.block_size} is larger than the objective's {size}; a model decodes well "
+            f"with blocks up to the size that it was trained with; write {size}"
+        )
+    try:
+        decoder.parts(trained_block_size=size)
+    except UserError as error:
+        problems.append(f"decoder: {error}")
+    return problems
+
+
+def judging(recipe: Path | None, given: Mapping[str, Any]) -> tuple[EvaluateSection, Mapping[str, Any]]:
+    """Put together how a model is judged.
+
+    Args:
+        recipe: a file whose ``evaluate`` and ``decoder`` sections are the defaults.
+        given: fields that outrank it.
+
+    Returns:
+        The evaluation, and the fields of the recipe's decoder.
+    """
+    values = read_recipe(recipe) if recipe else {}
+    import_plugins(values)
+    if recipe and not values.get("evaluate") and "task" not in given:
+        raise UserError(f"{recipe}: expected a section 'evaluate' with a task, found none; write --task beside it")
+    if not recipe and "task" not in given:
+        raise UserError("expected a task, found none; write --task gsm8k, or --recipe with a recipe that has one")
+    section = fill(EvaluateSection, {**(values.get("evaluate") or {}), **given}, "evaluate" if recipe else "")
+    return section, values.get("decoder") or {}
+
+
+def load_model(section: ModelSection) -> LoadedModel:
+    """Load or make the model of a recipe, with adapters if it asks for them."""
+    if section.from_scratch is not None:
+        return from_scratch(
+            section.from_scratch,
+            section.tokenizer,
+            shift=bool(section.shift),
+            device=pick_device(section.device),
+        )
+    lm = load(
+        section.path,
+        device=section.device,
+        dtype=section.dtype,
+        mask_token=section.mask_token,
+        shift=section.shift,
+    )
+    return add_lora(lm, section.lora) if section.lora else lm
+
+
+def load_examples(section: DataSection, lm: LoadedModel, *, block_size: int) -> tuple[EncodedData, EncodedData]:
+    """Read and encode the examples of a recipe; returns (training, held out), each with the report on all rows."""
+    if section.task is not None:
+        records = task_records(section, section.size)
+        chat = section.task.chat if section.chat is None else section.chat
+    else:
+        records = file_records(section, section.size)
+        chat = section.chat
+    encoded = encode(
+        records, lm.tokenizer, end_ids=lm.eos_ids, mask_id=lm.mask_id, max_length=section.max_length,
+        canvas=section.canvas, block_size=block_size, chat=chat, on_bad=section.on_bad, too_long=section.too_long,
+    )  # fmt: skip
+    if section.held_out >= len(encoded):
+        raise UserError(
+            f"data.held_out: expected fewer than the {len(encoded)} examples there are, found {section.held_out}; "
+            "what is held out is not trained on"
+        )
+    return encoded[section.held_out :], encoded[: section.held_out]
+
+
+def task_records(section: DataSection, size: int | None) -> list[Record]:
+    """Make the problems of a task rows to train on."""
+    return [problem.record for problem in section.task.problems(section.split, size, section.seed)]
+
+
+def file_records(section: DataSection, size: int | None) -> list[Record]:
+    """Read the rows of a file or a hub data set, with their difficulty if a curriculum goes by a column."""
+    difficulty = section.curriculum.column if section.curriculum is not None else None
+    return read(
+        section.path, split=section.split, limit=size, columns=section.columns, difficulty=difficulty,
+        roles=section.roles,
+    )  # fmt: skip

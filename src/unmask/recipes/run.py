@@ -1,0 +1,86 @@
+"""A recipe to a trained model."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from unmask.config.components import InvalidConfigError
+from unmask.models import LoadedModel
+from unmask.recipes.check import check
+from unmask.recipes.recipe import Recipe, build, load_examples, load_model, read_recipe
+from unmask.runtime.runlock import owned
+from unmask.train import TrainResult, train
+from unmask.train.record import refuse_changes, refuse_extension, settings_of_run
+from unmask.train.run_folder import check_folder
+
+
+def sft(recipe: str | Path | Mapping[str, Any], out: str | Path, **options: Any) -> TrainResult:
+    """Check a recipe, load its model, encode its data, train and save, as the command ``unmask sft`` does.
+
+    Args:
+        recipe: a YAML file, or the sections that such a file holds.
+        out: folder of the run.
+        options: see ``run_recipe``.
+
+    Raises:
+        InvalidConfigError: every problem that ``unmask.check`` finds in the recipe, its model folder and its data.
+        UserError: see ``unmask.train``.
+    """
+    values = read_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe
+    if problems := check(values).problems:
+        raise InvalidConfigError(problems)
+    return run_recipe(build(values), out, **options)
+
+
+def run_recipe(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    restart: bool = False,
+    show: bool = True,
+    tell: Callable[[str], None] | None = None,
+    evaluate: Callable[[LoadedModel], dict[str, float]] | None = None,
+) -> TrainResult:
+    """Load the model, encode the data, train, save.
+
+    Args:
+        recipe: checked.
+        out: folder of the run.
+        resume: go on from its newest whole checkpoint.
+        restart: begin again in the folder of a run that has none.
+        show: draw a progress bar.
+        tell: called with a line on what a user should know: rows of the data that are left out or cut short, columns
+            that matter and are not used, a block size that is not the model's, damaged checkpoints.
+        evaluate: further named values of the model as it is, computed when the held-out loss is.
+    """
+    out, data = Path(out), recipe.data
+    with owned(out, "unmask sft"):
+        # train() will ask again; here it costs nothing, there minutes of loading.
+        if record := check_folder(out, resume=resume, restart=restart):
+            before = record["settings"]
+            run = recipe.fitted(before.get("block_size")).run  # the model's size is not known yet
+            layout = data.layout(recipe.block_size(before.get("block_size")))
+            refuse_changes(str(out), before, settings_of_run(run, layout, data.curriculum))
+            refuse_extension(str(out), before, run, data.curriculum)
+        lm = load_model(recipe.model)
+        size = recipe.block_size(lm.facts.block_size)
+        examples, held_out = load_examples(data, lm, block_size=size)
+        if tell is not None:
+            for note in examples.report.notes():
+                tell(note)
+        return train(
+            lm,
+            examples,
+            recipe.fitted(lm.facts.block_size).run,
+            out=out,
+            held_out=held_out,
+            layout=data.layout(size),
+            curriculum=data.curriculum,
+            recipe=recipe.values,
+            resume=resume,
+            restart=restart,
+            evaluate=(lambda: evaluate(lm)) if evaluate else None,
+            show=show,
+            tell=tell,
+        )

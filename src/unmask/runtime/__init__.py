@@ -1,0 +1,1 @@
+"""What the program needs of the machine and of its libraries: files, locks, seals, paths, versions, memory."""

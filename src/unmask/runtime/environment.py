@@ -1,0 +1,32 @@
+"""What a number was made with: versions of packages, and the machine."""
+
+import os
+import platform
+from importlib import import_module, metadata
+from typing import Any
+
+import torch
+
+from unmask.config.plugins import plugin_versions
+
+PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what a run's numbers depend on; unmask itself need not be installed, only importable."""
+    own = import_module("unmask").__version__
+    packages = {name: metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), "unmask": own, **packages, **plugin_versions()}
+
+
+def hardware(device: torch.device | str) -> dict[str, Any]:
+    """Describe the machine and the device that the weights are on."""
+    device = torch.device(device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "device": device.type,
+        "name": name,
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }

@@ -1,0 +1,110 @@
+"""Can a folder or record be read? The version of its format, and a manifest of sizes and hashes that shows damage."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from unmask.errors import UserError, shorten
+from unmask.runtime.durable import sync, write_whole
+
+FORMAT = 2
+"""Format of every folder and record that is written. Format 1 is that of unmask 0.1.0: most of its files name none, and
+its runs describe their objective by the fields of that version."""
+
+MANIFEST = "manifest.json"
+_WEIGHTS = (".safetensors", ".bin")
+_READ_BY_LOAD = (*_WEIGHTS, ".json", ".jinja", ".txt", ".model")
+_REMEDY = f"copy or train it again, or delete {MANIFEST} if the files were changed on purpose"
+
+
+def check_format(found: Any, path: object) -> int:
+    """Return the format that a file was written in, a number from 1 to ``FORMAT``.
+
+    Args:
+        found: what the file names as its format; pass 1 where it names none.
+        path: of the file, for the message.
+
+    Raises:
+        UserError: the format is newer than ``FORMAT``, or no format at all.
+    """
+    if type(found) is not int or found < 1:
+        raise UserError(f"{path}: expected a format from 1 to {FORMAT}, found {shorten(repr(found), 60)}; restore it")
+    if found > FORMAT:
+        raise UserError(
+            f"{path}: was written by a newer unmask (format {shorten(found, 20)}; this one reads up to {FORMAT}); "
+            "upgrade with pip install -U unmask"
+        )
+    return found
+
+
+def seal(folder: Path) -> None:
+    """Write the manifest and force all files of a folder to disk."""
+    entries = {}
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and file.name != MANIFEST:
+            entries[str(file.relative_to(folder))] = {"bytes": file.stat().st_size, "sha256": _digest(file)}
+            sync(file)
+    write_whole(folder / MANIFEST, json.dumps(entries, indent=1))
+
+
+def fault_of(folder: Path) -> str | None:
+    """Return in what a sealed folder differs from its manifest, None if it is whole."""
+    expected = _read(folder)
+    if expected is None:
+        return f"{MANIFEST} cannot be read"
+    if not expected:
+        return f"{MANIFEST} lists nothing"
+    present = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()} - {MANIFEST}
+    if unlisted := sorted(present - expected.keys()):
+        return f"{MANIFEST} does not list {unlisted[0]}"
+    return next((fault for name, entry in expected.items() if (fault := _fault(folder / name, *entry))), None)
+
+
+def edited(folder: Path) -> list[str]:
+    """Return the settings and tokenizer files of a model folder that are not as they were written.
+
+    A folder without a manifest is not looked at.
+
+    Raises:
+        UserError: a file of weights is missing or damaged, or the manifest is.
+    """
+    if not (folder / MANIFEST).is_file():
+        return []
+    expected, found = _read(folder), []
+    if expected is None:
+        raise UserError(f"{folder}: {MANIFEST} cannot be read; {_REMEDY}")
+    if unlisted := [
+        file.name for file in sorted(folder.glob("*")) if file.suffix in _WEIGHTS and file.name not in expected
+    ]:
+        raise UserError(f"{folder}: damaged: {MANIFEST} does not list {unlisted[0]}; {_REMEDY}")
+    for name, entry in expected.items():
+        if not name.endswith(_READ_BY_LOAD):
+            continue
+        if fault := _fault(folder / name, *entry):
+            if name.endswith(_WEIGHTS):
+                raise UserError(f"{folder}: damaged: {fault}; {_REMEDY}")
+            found.append(name)
+    return found
+
+
+def _read(folder: Path) -> dict[str, tuple[int, str]] | None:
+    """Return size and hash of each file, None where the manifest is none."""
+    try:
+        entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return {name: (int(entry["bytes"]), str(entry["sha256"])) for name, entry in entries.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _fault(file: Path, size: int, digest: str) -> str | None:
+    if not file.is_file():
+        return f"{file.name} is missing"
+    if (found := file.stat().st_size) != size:
+        return f"{file.name} has {found:,} bytes in place of {size:,}"
+    return None if _digest(file) == digest else f"{file.name} is not what was written"
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

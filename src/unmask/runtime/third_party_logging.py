@@ -1,0 +1,18 @@
+"""Keeps libraries from writing their own progress bars and warnings between ours."""
+
+import logging
+import os
+
+LOUD = ("accelerate", "datasets", "huggingface_hub", "peft", "torch", "transformers")
+
+
+def quiet() -> None:
+    """Silence them; called by programs, never by the library itself."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    from unmask.runtime.transformers_api import hush
+
+    hush()
+    for name in LOUD:
+        logging.getLogger(name).setLevel(logging.ERROR)

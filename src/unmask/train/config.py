@@ -1,0 +1,78 @@
+"""What a training run is: the objective and how long, how fast, how often."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from unmask.config.components import part, resolver
+from unmask.core.protocols import Objective
+from unmask.objectives import OBJECTIVES
+
+Count = Annotated[int, Field(ge=1)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy takes, whom transformers seeds too
+
+
+@part
+class TrainRun:
+    """Settings of a training run.
+
+    Args:
+        objective: the method: a value, a name, or ``{name: …, fields}``.
+        steps: optimiser steps.
+        batch_size: rows per device and forward.
+        accumulate: forwards per optimiser step.
+        lr: peak learning rate (AdamW).
+        schedule: after warm-up: ``cosine`` or ``linear`` to ``final_lr`` of the peak, or ``constant``.
+        warmup: share of the steps spent warming up.
+        final_lr: share of the peak learning rate at the end.
+        weight_decay: of AdamW.
+        betas: of AdamW.
+        max_grad_norm: gradients are clipped to this norm; 0 never.
+        seed: of shuffling, noise and dropout.
+        eval_every: steps between evaluations on held-out examples; None: at the start and the end.
+        eval_passes: noise draws per held-out example; more is steadier.
+        save_every: steps between checkpoints; None: a tenth of the run, or what ten minutes do. There is always one at
+            the end, and one at the lowest held-out loss.
+        keep: newest checkpoints to keep, beside the one at the lowest held-out loss.
+        log_every: steps between lines in ``metrics.jsonl``.
+        bf16: autocast; None: on CUDA devices that have it.
+        gradient_checkpointing: recompute activations in the backward to save memory.
+        report_to: experiment trackers of transformers (``wandb``, ``tensorboard`` …), if installed.
+    """
+
+    objective: Annotated[Objective, BeforeValidator(resolver(OBJECTIVES))] = Field(
+        default="vanilla", validate_default=True
+    )
+    steps: Count = 1000
+    batch_size: Count = 8
+    accumulate: Count = 1
+    lr: Annotated[float, Field(gt=0)] = 1e-5
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: Annotated[float, Field(ge=0, le=1)] = 0.03
+    final_lr: Annotated[float, Field(ge=0, le=1)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    betas: tuple[Beta, Beta] = (0.9, 0.99)
+    max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
+    seed: Seed = 0
+    eval_every: Count | None = None
+    eval_passes: Count = 1
+    save_every: Count | None = None
+    keep: Count = 2
+    log_every: Count = 1
+    bf16: bool | None = None
+    gradient_checkpointing: bool = False
+    report_to: tuple[str, ...] = ()
+
+
+def announced(objective: Objective, trained: int | None) -> list[str]:
+    """Return a line if training makes the block size of a model another one, else nothing.
+
+    Args:
+        objective: with its block size resolved; None: it trains without blocks and leaves the model's size as it is.
+        trained: the block size that the model was trained with.
+    """
+    size = objective.block_size
+    if not trained or not size or size == trained:
+        return []
+    return [f"the model was trained with blocks of {trained}; this run makes it {size}"]
