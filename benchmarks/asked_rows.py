@@ -44,12 +44,12 @@ def full(arguments: argparse.Namespace) -> Step:
         logits = lm.model(input_ids=noised.query.ids, use_cache=False).logits
         targets = torch.zeros_like(noised.query.ids)
         weight = torch.zeros(targets.shape)
-        targets[noised.at[:, 0], noised.at[:, 1]] = noised.targets
-        weight[noised.at[:, 0], noised.at[:, 1]] = noised.weight
+        targets[noised.query_positions[:, 0], noised.query_positions[:, 1]] = noised.targets
+        weight[noised.query_positions[:, 0], noised.query_positions[:, 1]] = noised.weight
         nll = functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
         ((weight * nll).sum() / noised.count).backward()
         lm.model.zero_grad(set_to_none=False)
-        return float(len(noised.at))
+        return float(len(noised.query_positions))
 
     return run
 
@@ -63,17 +63,17 @@ def _head(chosen: bool) -> Step:
 
     def run() -> float:
         if chosen:
-            picked = states[noised.at[:, 0], noised.at[:, 1]]
+            picked = states[noised.query_positions[:, 0], noised.query_positions[:, 1]]
             nll = functional.cross_entropy(picked @ weight.T, noised.targets, reduction="none")
             (noised.weight * nll).sum().backward()
         else:
             targets, factor = torch.zeros(2, 512, dtype=torch.int64), torch.zeros(2, 512)
-            targets[noised.at[:, 0], noised.at[:, 1]] = noised.targets
-            factor[noised.at[:, 0], noised.at[:, 1]] = noised.weight
+            targets[noised.query_positions[:, 0], noised.query_positions[:, 1]] = noised.targets
+            factor[noised.query_positions[:, 0], noised.query_positions[:, 1]] = noised.weight
             nll = functional.cross_entropy((states @ weight.T).transpose(1, 2), targets, reduction="none")
             (factor * nll).sum().backward()
         states.grad = None
-        return float(len(noised.at))
+        return float(len(noised.query_positions))
 
     return run
 

@@ -35,11 +35,11 @@ def examples(blocks: int) -> list[Example]:
 
 def run(lm: LoadedModel, cache: str, batch: Batch, ended: int = 0) -> tuple[float, list[torch.Tensor]]:
     """Decode a batch; return the seconds and the canvases."""
-    parts = Decoder(block_size=BLOCK, stop="never", cache=cache).parts()
+    resolved = Decoder(block_size=BLOCK, stop="never", cache=cache).resolve()
     is_open = (batch.offset < 1) | (torch.arange(len(batch.order)) >= ended)[:, None]
     began = time.perf_counter()
     with torch.inference_mode():
-        for step in decode(lm, batch, parts, draws=Draws(seed=0), is_open=is_open):
+        for step in decode(lm, batch, resolved, draws=Draws(seed=0), is_open=is_open):
             ids = step.state.ids
     seconds = time.perf_counter() - began
     return seconds, [ids[row][batch.is_canvas[row]] for row in range(len(ids))]

@@ -53,7 +53,7 @@ def measure(name: str, rounds: int) -> float:
         batch = rows(first=2 * number)
         clock.seconds, start = 0.0, time.perf_counter()
         noised = objective.noise(batch, model=clock, draws=Draws(seed=0), progress=0.5)
-        scored = clock.score(noised.query, noised.at, noised.targets, want=objective.want)
+        scored = clock.score(noised.query, noised.query_positions, noised.targets, want=objective.want)
         loss = objective.loss(scored, noised) / noised.count
         ours = time.perf_counter() - start - clock.seconds
         loss.backward()

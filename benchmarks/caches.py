@@ -43,11 +43,11 @@ class _Truncated:
     def __init__(self, lm: LoadedModel) -> None:
         self.lm, self.forwards = lm, 0
 
-    def logits(self, query: Any, at: Any, *, state: Any, rows: Any) -> Any:
+    def logits(self, query: Any, query_positions: Any, *, state: Any, rows: Any) -> Any:
         self.forwards += 1
         block = (state.block_end[rows].max() - 1) // BLOCK
         end = int(((query.columns.segment != PAD) & (query.columns.block <= block)).sum(1).max())
-        return self.lm.logits(replace(query, ids=query.ids[:, :end], columns=query.columns[:, :end]), at)
+        return self.lm.logits(replace(query, ids=query.ids[:, :end], columns=query.columns[:, :end]), query_positions)
 
 
 CACHES = {"prefix + block": UpToTheBlock(), "whole canvas": "none"}
@@ -57,9 +57,9 @@ def run(lm: LoadedModel, cache: Any, batch: Batch, blocks: int) -> tuple[float, 
     """Decode the blocks in the middle; return the seconds and the text."""
     begin = (CANVAS // BLOCK - blocks + 1) // 2 * BLOCK
     is_open = (batch.offset >= max(begin - 1, 0)) & (batch.offset < begin + blocks * BLOCK)
-    parts = Decoder(block_size=BLOCK, stop="never", cache=cache).parts()
+    resolved = Decoder(block_size=BLOCK, stop="never", cache=cache).resolve()
     with torch.inference_mode():
-        steps = decode(lm, batch, parts, draws=Draws(seed=0), is_open=is_open)
+        steps = decode(lm, batch, resolved, draws=Draws(seed=0), is_open=is_open)
         if begin:
             next(steps)  # fills the last column of the block before, and reads what stands before that
         started = time.perf_counter()

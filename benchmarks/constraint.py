@@ -15,7 +15,6 @@ import torch
 from shape import END, model
 from transformers import AutoTokenizer
 
-from unmask.constraints import parts
 from unmask.constraints.compile import bind
 from unmask.core.batch import Example, lay_out
 from unmask.core.random import Draws
@@ -57,17 +56,17 @@ def measure(lm: LoadedModel, constraint: Any, selection: dict[str, Any]) -> dict
     compiled = time.perf_counter() - start
     batch = lay_out([Example(prompt=[1, 2, 3], answer=(), order=0, canvas=CANVAS)], block_size=CANVAS, filler_id=END)
     ours: dict[str, list[float]] = {"ban": [], "admit": []}
-    kept = {name: getattr(parts.Accepted, name) for name in ours}
+    kept = {name: getattr(components.Accepted, name) for name in ours}
     for name, seconds in ours.items():
-        setattr(parts.Accepted, name, clocked(kept[name], seconds))
+        setattr(components.Accepted, name, clocked(kept[name], seconds))
     try:
         settings = {"block_size": CANVAS, "stop": "never", "constraint": bound, **selection}
         start = time.perf_counter()
-        steps = list(decode(lm, batch, Decoder(**settings).parts(), draws=Draws(seed=0)))
+        steps = list(decode(lm, batch, Decoder(**settings).resolve(), draws=Draws(seed=0)))
         total = time.perf_counter() - start
     finally:
         for name, method in kept.items():
-            setattr(parts.Accepted, name, method)
+            setattr(components.Accepted, name, method)
     each = [sum(pair) for pair in zip(*ours.values(), strict=True)]
     return {
         "states": bound.automaton.states,

@@ -66,7 +66,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def settled(fields: dict[str, Any], lm: Any, canvas: int, size: int) -> dict[str, Any]:
+def filled_in(fields: dict[str, Any], lm: Any, canvas: int, size: int) -> dict[str, Any]:
     """Fill in what depends on the model: delimiter tokens, and steps for so many tokens each."""
     fields = dict(fields)
     if fields.get("steps", 0) < 0:
@@ -86,14 +86,14 @@ def measure(lm: Any, recipe: Any, problems: int, only: list[str]) -> dict[str, A
     for name, fields in SETTINGS.items():
         if only and name not in only:
             continue
-        decoder = Decoder(block_size=size, **settled(fields, lm, canvas, size))
-        lm.meter.forwards = lm.meter.tokens = 0
+        decoder = Decoder(block_size=size, **filled_in(fields, lm, canvas, size))
+        lm.flops.forwards = lm.flops.tokens = 0
         result = evaluate(lm, task, chosen, decoder=decoder, max_new_tokens=canvas, batch_size=100)
         low, high = result.interval
         found[name] = {
             "accuracy": result.accuracy,
             "interval": [low, high],
-            "forwards": lm.meter.tokens / read_once(lm, task, chosen, canvas),
+            "forwards": lm.flops.tokens / read_once(lm, task, chosen, canvas),
             "tokens_per_forward": result.tokens_per_forward,
             "seconds": result.seconds,
         }

@@ -45,13 +45,13 @@ def settings() -> Iterator[tuple[str, str, Objective]]:
 
 def gradient(lm: LoadedModel, objective: Objective, batch: Batch, seed: int = 0) -> tuple[torch.Tensor, int]:
     """Return the flat gradient of one step, and the tokens that it read."""
-    before = lm.meter.tokens
+    before = lm.flops.tokens
     noised = objective.noise(batch, model=lm, draws=Draws(seed=seed), progress=0.0)
-    scored = lm.score(noised.query, noised.at, noised.targets, want=objective.want)
+    scored = lm.score(noised.query, noised.query_positions, noised.targets, want=objective.want)
     lm.model.zero_grad()
     (objective.loss(scored, noised) / noised.count).backward()
     flat = torch.cat([p.grad.flatten() for p in lm.model.parameters() if p.grad is not None])
-    return flat.double(), lm.meter.tokens - before
+    return flat.double(), lm.flops.tokens - before
 
 
 def measure(lm: LoadedModel, objective: Objective, batches: Sequence[Batch]) -> dict[str, float]:

@@ -93,7 +93,7 @@ def ours(kind: str) -> Callable[[str, str], bool]:
     from unmask.tasks import GSM8K, Problem
 
     task = GSM8K()
-    return lambda gold, text: task.is_right(text, Problem(prompt="", solution=gold, answer=gold, place=""))
+    return lambda gold, text: task.is_right(text, Problem(prompt="", solution=gold, answer=gold, source=""))
 
 
 def theirs(kind: str) -> Iterator[tuple[str, Callable[[str, str], bool]]]:

@@ -39,10 +39,10 @@ class Table:
         self.vocab_size, self.mask_id, self.seconds = vocabulary, vocabulary - 1, 0.0
         self.table = torch.randn(PROMPT + CANVAS, vocabulary, generator=torch.Generator().manual_seed(0))
 
-    def logits(self, query: Query, at: Tensor) -> Tensor:
+    def logits(self, query: Query, query_positions: Tensor) -> Tensor:
         """Look up."""
         began = time.perf_counter()
-        found = self.table[query.columns.position[at[:, 0], at[:, 1]]]
+        found = self.table[query.columns.position[query_positions[:, 0], query_positions[:, 1]]]
         self.seconds += time.perf_counter() - began
         return found
 
@@ -58,7 +58,7 @@ def overhead(table: Table, batch: Batch, decoder: Decoder) -> float:
     table.seconds, steps = 0.0, 0
     began = time.perf_counter()
     with torch.inference_mode():
-        for _ in decode(table, batch, decoder.parts(), draws=Draws(seed=0)):
+        for _ in decode(table, batch, decoder.resolve(), draws=Draws(seed=0)):
             steps += 1
     return (time.perf_counter() - began - table.seconds) / steps * 1e3
 

@@ -42,7 +42,7 @@ def rows(count: int = 2, *, length: int = 512, prompt: float = 0.75, block_size:
 def step(lm: LoadedModel, objective: Objective, batch: Batch, draws: Draws) -> float:
     """One training step without the optimiser; returns the supervised tokens."""
     noised = objective.noise(batch, model=lm, draws=draws, progress=0.5)
-    scored = lm.score(noised.query, noised.at, noised.targets, want=objective.want)
+    scored = lm.score(noised.query, noised.query_positions, noised.targets, want=objective.want)
     (objective.loss(scored, noised) / noised.count).backward()
     lm.model.zero_grad(set_to_none=False)
     return float((noised.weight > 0).sum())

@@ -29,8 +29,8 @@ BECAUSE = "the same draws, and logits that differ by rounding only: the same cho
 def tokens(lm: LoadedModel, setting: Setting, **fields: object) -> Tensor:
     """Decode, and return what stands on the canvases."""
     batch = rows(lm, setting, answers=False)
-    parts = Decoder(**{"block_size": BLOCK, "stop": "never", "cache": "none", **fields}).parts()
-    *_, last = decode(lm, batch, parts, draws=Draws(seed=7))
+    resolved = Decoder(**{"block_size": BLOCK, "stop": "never", "cache": "none", **fields}).resolve()
+    *_, last = decode(lm, batch, resolved, draws=Draws(seed=7))
     return last.state.ids[batch.is_canvas].cpu()
 
 
@@ -62,8 +62,8 @@ def caches(setting: Setting) -> Iterator[Finding]:
             one, two = (tokens(lm, setting, cache=cache) for lm in (here, there))
             yield none_differs(f"{name}, tokens", int((one != two).sum()), BECAUSE)
             yield within(f"{name}, masks left", int((two == there.mask_id).sum()), 0, "every place is filled")
-            parts = Decoder(block_size=BLOCK, stop="never", cache=cache).parts()
-            drift = measure_drift(there, rows(there, setting, answers=False), parts, draws=Draws(seed=7))
+            resolved = Decoder(block_size=BLOCK, stop="never", cache=cache).resolve()
+            drift = measure_drift(there, rows(there, setting, answers=False), resolved, draws=Draws(seed=7))
             yield told(f"{name}, drift", vars(drift), "largest logit difference; shares of places and of text")
 
 
@@ -72,21 +72,21 @@ def waits(setting: Setting) -> Iterator[Finding]:
     for cache, attention in (("none", "bidirectional"), ("block", "block_causal"), ("dual", "bidirectional")):
         lm = twin(scratch(setting, attention=attention), setting.device)
         batch = rows(lm, setting, answers=False)
-        parts = Decoder(block_size=BLOCK, stop="never", cache=cache).parts()
-        list(decode(lm, batch, parts, draws=Draws(seed=7)))
+        resolved = Decoder(block_size=BLOCK, stop="never", cache=cache).resolve()
+        list(decode(lm, batch, resolved, draws=Draws(seed=7)))
         started = time.perf_counter()
-        steps = len(list(decode(lm, batch, parts, draws=Draws(seed=7))))
+        steps = len(list(decode(lm, batch, resolved, draws=Draws(seed=7))))
         yield told(f"{cache}, a step", (time.perf_counter() - started) * 1000 / steps, "milliseconds")
         if setting.on_gpu:
-            yield told(f"{cache}, waits a step", _waits(lm, batch, parts) / steps, "synchronising operations")
+            yield told(f"{cache}, waits a step", _waits(lm, batch, resolved) / steps, "synchronising operations")
 
 
-def _waits(lm: LoadedModel, batch: object, parts: object) -> int:
+def _waits(lm: LoadedModel, batch: object, resolved: object) -> int:
     with warnings.catch_warnings(record=True) as noted:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
         try:
-            for _ in decode(lm, batch, parts, draws=Draws(seed=7)):
+            for _ in decode(lm, batch, resolved, draws=Draws(seed=7)):
                 pass
         finally:
             torch.cuda.set_sync_debug_mode("default")

@@ -41,9 +41,9 @@ def logits(setting: Setting) -> Iterator[Finding]:
     for name, lm in models(setting):
         exact, here, here16 = (twin(lm, "cpu", dtype) for dtype in (torch.float64, torch.float32, torch.bfloat16))
         there, there16 = (twin(lm, setting.device, dtype) for dtype in (torch.float32, torch.bfloat16))
-        for (layout, *asked), (_, *far) in zip(questions(lm, setting), questions(there, setting), strict=True):
-            wanted = exact.logits(*asked)
-            own, own16 = apart(here.logits(*asked), wanted), apart(here16.logits(*asked), wanted)
+        for (layout, *queried), (_, *far) in zip(questions(lm, setting), questions(there, setting), strict=True):
+            wanted = exact.logits(*queried)
+            own, own16 = apart(here.logits(*queried), wanted), apart(here16.logits(*queried), wanted)
             found, found16 = apart(there.logits(*far), wanted), apart(there16.logits(*far), wanted)
             title = f"{name}, {layout}"
             yield within(f"{title}, float32", found, FLOAT32 * max(own, LEAST32), BECAUSE32)
@@ -64,9 +64,9 @@ def masks(setting: Setting) -> Iterator[Finding]:
         boolean = replace(native, facts=replace(lm.facts, native_bidirectional=False))
         additive = twin(boolean, setting.device)
         additive.stock.set_attn_implementation("eager")
-        for (layout, query, at), (_, *asked) in zip(questions(native, setting), questions(lm, setting), strict=True):
-            wanted = exact.logits(*asked)
-            bound = FLOAT32 * max(apart(lm.logits(*asked), wanted), LEAST32)
+        for (layout, query, at), (_, *queried) in zip(questions(native, setting), questions(lm, setting), strict=True):
+            wanted = exact.logits(*queried)
+            bound = FLOAT32 * max(apart(lm.logits(*queried), wanted), LEAST32)
             models = {"4-D boolean": boolean, "eager additive": additive}
             own = {"unpadded": "no mask", "padded": "2-D"}.get(layout)  # the others have no cheaper form
             for form, model in ({own: native} | models if own else models).items():

@@ -97,7 +97,7 @@ def speed(setting: Setting) -> Iterator[Finding]:
     def ours(objective: Any, batch: Batch) -> Callable[[], Tensor]:
         def loss() -> Tensor:
             noised = objective.noise(batch, model=lm, draws=Draws(seed=0), progress=0.5)
-            scored = lm.score(noised.query, noised.at, noised.targets, want=objective.want)
+            scored = lm.score(noised.query, noised.query_positions, noised.targets, want=objective.want)
             return objective.loss(scored, noised) / noised.count
 
         return loss
@@ -134,13 +134,13 @@ def pace(setting: Setting) -> Iterator[Finding]:
         lm = large(setting, torch.bfloat16, attention=attention)
         batch = texts(lm, setting, "equal")
         steps = int(batch.is_canvas.sum()) // (4 * len(batch.ids))
-        parts = Decoder(block_size=BLOCK, selection="quota", steps=steps, stop="never", cache=cache).parts()
-        list(decode(lm, batch, parts, draws=Draws(seed=7)))
+        resolved = Decoder(block_size=BLOCK, selection="quota", steps=steps, stop="never", cache=cache).resolve()
+        list(decode(lm, batch, resolved, draws=Draws(seed=7)))
         if setting.on_gpu:
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
         started = time.perf_counter()
-        steps = len(list(decode(lm, batch, parts, draws=Draws(seed=7))))
+        steps = len(list(decode(lm, batch, resolved, draws=Draws(seed=7))))
         if setting.on_gpu:
             torch.cuda.synchronize()
         seconds = time.perf_counter() - started

@@ -31,7 +31,7 @@ STEPS, STOP_AFTER, SAVE_EVERY = 6, 5, 3
 def slope(lm: LoadedModel, objective: Any, setting: Setting) -> tuple[Tensor, Tensor]:
     """One loss, and its gradient as one long vector."""
     noised = objective.noise(rows(lm, setting), model=lm, draws=Draws(seed=0), progress=0.5)
-    scored = lm.score(noised.query, noised.at, noised.targets, want=objective.want)
+    scored = lm.score(noised.query, noised.query_positions, noised.targets, want=objective.want)
     loss = objective.loss(scored, noised) / noised.count
     lm.model.zero_grad(set_to_none=True)
     loss.backward()
@@ -80,7 +80,7 @@ def examples() -> list[Encoded]:
     found = []
     for number in range(32):
         digits = [rng.randrange(10) for _ in range(rng.randint(2, 7))]
-        found.append(Encoded(prompt=[*digits, 15], answer=[*sorted(digits), END], place=f"row {number}"))
+        found.append(Encoded(prompt=[*digits, 15], answer=[*sorted(digits), END], source=f"row {number}"))
     return found
 
 

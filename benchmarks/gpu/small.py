@@ -93,7 +93,7 @@ def questions(lm: LoadedModel, setting: Setting) -> Iterator[tuple[str, Query, T
             is_masked &= batch.position > 0
         yield layout, batch.query(torch.where(is_masked, lm.mask_id, batch.ids), lm.rule), is_masked.nonzero()
     noised = BlockDiffusion(block_size=BLOCK).noise(padded, model=lm, draws=Draws(seed=0), progress=0.5)
-    yield "two streams", noised.query, noised.at
+    yield "two streams", noised.query, noised.query_positions
 
 
 def apart(found: Tensor, wanted: Tensor) -> float:

@@ -134,7 +134,7 @@ class UnmaskLM(TemplateLM):
             ids = self.tok_encode(request.args[0], add_special_tokens=False)
             pairs = get_rolling_token_windows(ids, self.prefix_token_id, self.max_length - 1, 1)
             for context, answer in map(make_disjoint_window, pairs):
-                windows.append(Encoded(prompt=context, answer=answer, place=""))
+                windows.append(Encoded(prompt=context, answer=answer, source=""))
                 owner.append(index)
         found = [0.0] * len(requests)
         for index, value in zip(owner, self._bounds(windows), strict=True):
@@ -166,23 +166,23 @@ class UnmaskLM(TemplateLM):
                     self.cache_hook.add_partial("generate_until", requests[index].args, text)
         return texts
 
-    def _generate(self, contexts: Sequence[str], asked: dict[str, Any], seeds: Sequence[int]) -> list[str]:
-        unknown = sorted(set(asked) - {*SAMPLING})
+    def _generate(self, contexts: Sequence[str], queried: dict[str, Any], seeds: Sequence[int]) -> list[str]:
+        unknown = sorted(set(queried) - {*SAMPLING})
         if unknown:
             raise UserError(
                 f"the task asks for generation with {', '.join(unknown)}: expected {', '.join(SAMPLING)}; write "
                 "--gen_kwargs without it, and give the decoder in --model_args"
             )
-        until = asked.get("until") or []
-        size = int(asked.get("max_gen_toks") or self.max_new_tokens)
+        until = queried.get("until") or []
+        size = int(queried.get("max_gen_toks") or self.max_new_tokens)
         room = self.max_length - size
         if room < 1:
             raise UserError(
                 f"max_gen_toks={size}: expected less than max_length={self.max_length}; write a smaller one"
             )
         fields = dict(self.decoder)
-        if asked.get("do_sample") and asked.get("temperature"):
-            fields["temperature"] = float(asked["temperature"])
+        if queried.get("do_sample") and queried.get("temperature"):
+            fields["temperature"] = float(queried["temperature"])
         out = generate(
             self.lm,
             [self.tok_encode(context)[-room:] or [self.prefix_token_id] for context in contexts],
@@ -202,7 +202,7 @@ class UnmaskLM(TemplateLM):
             if not after:
                 raise UserError(f"expected an answer of at least one token, found {answer!r} after {context[-40:]!r}")
             room = max(self.max_length - len(after), 1)
-            pairs.append(Encoded(prompt=before[-room:], answer=after[-self.max_length + 1 :], place=""))
+            pairs.append(Encoded(prompt=before[-room:], answer=after[-self.max_length + 1 :], source=""))
         values = self._bounds(pairs)
         written = self._would_write(pairs) if self.greedy else [False] * len(pairs)
         found = list(zip(values, written, strict=True))
@@ -230,18 +230,18 @@ class UnmaskLM(TemplateLM):
         """Say which answers greedy decoding would write, one token a forward: it may end at the first that differs."""
         size = resolve_block_size(decoder=self.decoder["block_size"], model=self.lm.facts.block_size)
         whole = {"blocks": "whole"} if self.order == "any" else {"block_size": size}
-        parts = Decoder(**whole, stop="never").parts(**self.lm.decoding)
+        resolved = Decoder(**whole, stop="never").resolve(**self.lm.decoding)
         by_length = sorted(range(len(pairs)), key=lambda i: (len(pairs[i].answer), len(pairs[i].prompt)))
         found = [False] * len(pairs)
         for begin in range(0, len(by_length), self.batch_size):
             chosen = by_length[begin : begin + self.batch_size]
             rows = [pairs[i] for i in chosen]
-            asked = [
+            queried = [
                 Example(prompt=p.prompt, answer=p.answer, order=i, canvas=len(p.answer)) for i, p in enumerate(rows)
             ]
-            batch = lay_out(asked, block_size=size, filler_id=self.lm.filler_id).to(self.lm.device)
+            batch = lay_out(queried, block_size=size, filler_id=self.lm.filler_id).to(self.lm.device)
             wrong = torch.zeros(len(rows), dtype=torch.bool, device=self.lm.device)
-            for step in run(self.lm, batch, parts, draws=Draws(seed=0)):
+            for step in run(self.lm, batch, resolved, draws=Draws(seed=0)):
                 wrong = _differs(step.state.ids, batch.ids, self.lm.mask_id)
                 if bool(wrong.all()):
                     break

@@ -200,19 +200,19 @@ def test_a_record_of_before_is_read_and_what_it_lacks_is_unknown(run, kept):
 
 def test_a_finished_run_is_shown_and_not_touched(run, kept):
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in Path("first").iterdir()}
-    asked = (*ASKED, "--out", "first", "--resume")
-    done = run(*asked)
+    queried = (*ASKED, "--out", "first", "--resume")
+    done = run(*queried)
     assert done.exit_code == 0, done.output
     assert "was finished before; nothing is changed" in done.stdout
-    found = json.loads(run(*asked, "--json").stdout)
+    found = json.loads(run(*queried, "--json").stdout)
     assert found["was_finished"]
     assert {name: found[name] for name in kept.run["results"]} == kept.run["results"]
-    other = run(*asked, "--seed", "4")
+    other = run(*queried, "--seed", "4")
     assert (other.exit_code, "seed was 0 and is 4" in other.stderr) == (2, True)
     kept.rows[0]["text"] = "changed"
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in Path("first").iterdir()} == before
     kept.write()
-    assert "its texts were changed after the run" in run(*asked).stderr
+    assert "its texts were changed after the run" in run(*queried).stderr
 
 
 @pytest.mark.parametrize("lost", ["results", "answers.jsonl"])

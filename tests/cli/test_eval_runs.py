@@ -54,9 +54,9 @@ def test_an_adapter_is_a_model_as_any_other(run, models, recipe):
     trained = recipe(model={"from_scratch": None, "path": models.digits, "lora": {"rank": 2}})
     assert run("sft", trained, "--out", "tuned").exit_code == 0
     folder = next(path.parent for path in Path("tuned").rglob("adapter_config.json"))
-    asked = ("--task", "sorting", "--problems", "2", "--max-new-tokens", "8", "--steps", "1", "--json")
-    assert json.loads(run("eval", folder, *asked, "--out", "adapted").stdout)["problems"] == 2
-    run("eval", models.digits, *asked, "--out", "base")
+    queried = ("--task", "sorting", "--problems", "2", "--max-new-tokens", "8", "--steps", "1", "--json")
+    assert json.loads(run("eval", folder, *queried, "--out", "adapted").stdout)["problems"] == 2
+    run("eval", models.digits, *queried, "--out", "base")
     weights = [json.loads(Path(f"{name}/run.json").read_text())["settings"]["weights"] for name in ("adapted", "base")]
     assert weights[0] != weights[1]
 
@@ -111,8 +111,8 @@ def test_what_cannot_be_repeated(run, models):
 
 
 def test_likelihoods(run):
-    asked = ("likelihood", MODEL, "sorting", "--limit", "3", "--block-size", "1", "--draws", "4")
-    found = json.loads(run(*asked, "--out", "bounds.json", "--json").stdout)
+    queried = ("likelihood", MODEL, "sorting", "--limit", "3", "--block-size", "1", "--draws", "4")
+    found = json.loads(run(*queried, "--out", "bounds.json", "--json").stdout)
     assert found["by_block"]["drawing_error"] == 0
     assert found["by_block"]["rows"] == found["tokens"]
     difference = found["any_order"]["nats_per_token"] - found["by_block"]["nats_per_token"]
@@ -121,10 +121,10 @@ def test_likelihoods(run):
     assert kept["results"]["tokens"] == found["tokens"] == sum(kept["answers"]["tokens"])
     per_token = sum(kept["answers"]["by_block"]["nats"]) / found["tokens"]
     assert math.isclose(per_token, found["by_block"]["nats_per_token"])
-    shown = run(*asked, "--canvas", "40").stdout
+    shown = run(*queried, "--canvas", "40").stdout
     assert "blocks of 1" in shown
     assert "nats a token" in shown
-    assert "found something of that name" in run(*asked, "--out", "bounds.json").stderr
+    assert "found something of that name" in run(*queried, "--out", "bounds.json").stderr
 
 
 @pytest.mark.parametrize("option", ["--seed", "--temperature"])

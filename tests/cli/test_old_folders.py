@@ -83,8 +83,8 @@ def test_an_evaluation_is_shown_and_repeated(run):
     again = run("eval", "--repeat", "evaluation", "--json")
     assert again.exit_code == 0, again.output
     assert json.loads(again.stdout)["repeat"]["is_same"]
-    asked = json.loads(Path("evaluation/run.json").read_text())["command"][1:]
-    shown = run(*asked, "--resume", "--json")
+    queried = json.loads(Path("evaluation/run.json").read_text())["command"][1:]
+    shown = run(*queried, "--resume", "--json")
     assert shown.exit_code == 0, shown.output
     assert json.loads(shown.stdout)["was_finished"]
 
@@ -152,8 +152,8 @@ def test_all_that_is_written_names_its_format(run):
     """As 0.1.0's fixtures were made, in small; a study is looked at by what its repetition writes."""
     assert run("sft", "recipe.yaml", "--out", "new", "--set", "run.steps=2").exit_code == 0
     assert run("sft", "adapted.yaml", "--out", "adapted", "--set", "run.steps=2").exit_code == 0
-    asked = ("--task", "sorting", "--problems", "2", "--max-new-tokens", "16", "--block-size", "8")
-    assert run("eval", "new", *asked, "--out", "judged").exit_code == 0
+    queried = ("--task", "sorting", "--problems", "2", "--max-new-tokens", "16", "--block-size", "8")
+    assert run("eval", "new", *queried, "--out", "judged").exit_code == 0
     assert run("likelihood", "new", "sorting", "--limit", "2", "--out", "bounds.json").exit_code == 0
     assert run(*GENERATE, "new", "--save-trace", "new.jsonl").exit_code == 0
     assert run("study", "study.yaml", "--out", "study").exit_code == 0

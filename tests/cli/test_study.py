@@ -160,8 +160,8 @@ def _repeat(run, published, out):
     assert [(row["arm"], row["decoder"]) for row in rows] == [("vanilla", "blocks"), ("vanilla", "full canvas")]
     assert all(row["changed"] == 0 and row["published"] == row["now"] for row in rows)
 
-    asked = ("study", "--repeat", published, "--out", out, "--only", "vanilla", "--report-only")
-    done = run(*asked)
+    queried = ("study", "--repeat", published, "--out", out, "--only", "vanilla", "--report-only")
+    done = run(*queried)
     assert (done.exit_code, "2 of 2 outcomes are the same" in done.stdout) == (0, True)
     file = out / "runs/all/vanilla/seed-0/result.json"
     kept = file.read_text()
@@ -170,26 +170,26 @@ def _repeat(run, published, out):
     row["right"][0] ^= 1
     row["accuracy"] = sum(row["right"]) / 6
     file.write_text(json.dumps(result))
-    forged = run(*asked)
+    forged = run(*queried)
     assert (forged.exit_code, "expected the verdicts of" in forged.stderr) == (2, True)
     texts = file.parent / "points/answers/0.jsonl"
     judged = texts.read_text()
     first, *others = judged.splitlines(keepends=True)
     answer = json.loads(first)
     texts.write_text("".join([json.dumps({**answer, "is_right": not answer["is_right"]}) + "\n", *others]))
-    done = run(*asked)
+    done = run(*queried)
     assert (done.exit_code, "1 of 2 outcomes are the same" in done.stdout) == (1, True)
     texts.write_text(judged)
     result = json.loads(kept)
     result["points"][0]["flops"] += 1e6
     file.write_text(json.dumps(result))
-    done = run(*asked)
+    done = run(*queried)
     assert (done.exit_code, "0 of 2 outcomes are the same" in done.stdout) == (1, True)
     assert "flops after 1 steps was" in done.stdout
 
     changed = published / "runs/all/vanilla/seed-0/result.json"
     changed.write_text(changed.read_text().replace('"forwards": ', '"forwards": 1'))
-    done = run(*asked)
+    done = run(*queried)
     assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
     assert f"{changed}: was changed after the report" in done.stderr
     changed.write_text(kept)
@@ -200,8 +200,8 @@ def _repeat(run, published, out):
 def test_some_cells_of_a_study(run, study, tmp_path):
     out, shown = tmp_path / "out", tmp_path / "published"
     vary = "vary={size: {few: {}, more: {recipe: {data: {size: 300}}}}}"
-    asked = ("study", study, "--set", vary, "--set", "learnability=0", "--out", out)
-    done = run(*asked, "--cell", "few", "--only", "vanilla", "--publish", shown)
+    queried = ("study", study, "--set", vary, "--set", "learnability=0", "--out", out)
+    done = run(*queried, "--cell", "few", "--only", "vanilla", "--publish", shown)
     assert done.exit_code == 0, done.stderr
     assert {path.name for path in (out / "runs").iterdir()} == {"few"}
     report = (out / "report.md").read_text()

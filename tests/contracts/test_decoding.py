@@ -5,7 +5,7 @@ from decoders import DECODERS, RANDOM, every, is_any
 
 from toys import Table
 from unmask.decoding import SELECTIONS, Candidates
-from unmask.decoding.defaults import Unrefined
+from unmask.decoding.defaults import SelectionDefaults
 from unmask.testing import DECODER_CHECKS, check_component, check_selection
 from unmask.testing.decoding import FIELDS, final_text, run
 
@@ -33,7 +33,7 @@ def same(one, other):
     return one[: differs[0]] if differs else one
 
 
-class Company(Unrefined):
+class Company(SelectionDefaults):
     """Writes as many tokens a row as there are rows."""
 
     score = "low_confidence"

@@ -128,7 +128,7 @@ def test_a_saturated_model_at_threshold_one_writes_the_block_at_once():
 def test_only_open_places_of_the_active_block_are_asked_and_finished_rows_are_not_read():
     model = EndFirst()
     batch, steps = run(model, {"stop": "eos", "block_size": 4}, prompts=[[1, 2, 3], [4]])
-    assert max(model.asked) <= 8
+    assert max(model.queried) <= 8
     assert model.rows[-1] <= 2
     done_at = [next(i for i, s in enumerate(steps) if s.state.is_done[row]) for row in range(2)]
     assert model.rows[min(done_at)] == 2
@@ -143,7 +143,7 @@ def test_infilling_keeps_fixed_tokens():
     is_open = batch.is_canvas.clone()
     is_open[0, 4] = False
     decoder = Decoder(block_size=4, stop="never")
-    steps = list(decode(Hash(), batch, decoder.parts(), draws=Draws(seed=0), is_open=is_open))
+    steps = list(decode(Hash(), batch, decoder.resolve(), draws=Draws(seed=0), is_open=is_open))
     assert steps[-1].state.ids[0, 4] == 7
     assert sum(len(s.at) for s in steps) == 7
 
@@ -180,12 +180,12 @@ def test_steps_that_do_not_divide_are_refused():
     ],
 )
 def test_one_block_size_for_the_grid_and_the_rule(fields, trained, size):
-    parts = Decoder(**fields).parts(trained_block_size=trained)
-    assert parts.block_size == parts.blocks.block_size == size
+    resolved = Decoder(**fields).resolve(trained_block_size=trained)
+    assert resolved.block_size == resolved.blocks.block_size == size
 
 
 def test_settings_that_contradict_each_other_are_refused():
     with pytest.raises(UserError, match="block_size=8 and blocks.block_size=4"):
-        Decoder(block_size=8, blocks={"name": "fixed", "block_size": 4}).parts()
+        Decoder(block_size=8, blocks={"name": "fixed", "block_size": 4}).resolve()
     with pytest.raises(UserError, match="temperature=0.5 beside a proposal"):
-        Decoder(proposal="greedy", temperature=0.5).parts()
+        Decoder(proposal="greedy", temperature=0.5).resolve()

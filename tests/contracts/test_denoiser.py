@@ -160,7 +160,7 @@ def test_a_row_of_padding_only_gives_finite_gradients(lm):
 
 
 @pytest.mark.parametrize(
-    "at",
+    "query_positions",
     [
         [[0, 1], [0, 6], [1, 0], [1, 3]],
         [[1, 3], [0, 1], [1, 0]],
@@ -170,16 +170,16 @@ def test_a_row_of_padding_only_gives_finite_gradients(lm):
         [],
     ],
 )
-def test_asked_rows_are_rows_of_all_logits(lm, at):
+def test_asked_rows_are_rows_of_all_logits(lm, query_positions):
     batch = batch_of(lm, TEXT, TEXT[::-1])
     query = batch.query(batch.ids)
     everything = torch.ones_like(batch.ids).nonzero()
-    at = torch.tensor(at, dtype=torch.int64).reshape(-1, 2)
+    query_positions = torch.tensor(query_positions, dtype=torch.int64).reshape(-1, 2)
     with torch.no_grad():
         table = lm.logits(query, everything).view(2, len(TEXT), -1)
-        got = lm.logits(query, at)
-    assert got.shape == (len(at), lm.vocab_size)
-    torch.testing.assert_close(got, table[at[:, 0], at[:, 1]], rtol=1e-5, atol=1e-5)
+        got = lm.logits(query, query_positions)
+    assert got.shape == (len(query_positions), lm.vocab_size)
+    torch.testing.assert_close(got, table[query_positions[:, 0], query_positions[:, 1]], rtol=1e-5, atol=1e-5)
 
 
 def test_the_state_before_predicts_where_logits_are_shifted(lm):
@@ -228,7 +228,9 @@ def test_soft_tokens_blend_embeddings_with_gradient(lm):
     place = torch.tensor([[0, 3], [0, 6]])
     weights = torch.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True)
     tokens = torch.tensor([[TEXT[3], 9], [9, TEXT[6]]])
-    soft = replace(batch.query(other(batch.ids, 0, 3)), soft=SoftTokens(at=place, ids=tokens, weights=weights))
+    soft = replace(
+        batch.query(other(batch.ids, 0, 3)), soft=SoftTokens(query_positions=place, ids=tokens, weights=weights)
+    )
     torch.testing.assert_close(read(lm, soft), read(lm, hard), rtol=1e-5, atol=1e-5)
     lm.score(soft, torch.tensor([[0, 1]]), torch.tensor([2])).nll.sum().backward()
     assert weights.grad.abs().max() > 0

@@ -43,19 +43,19 @@ def test_training_and_decoding_read_the_same_and_answer_the_same(attention, shif
         mask_id, eos_ids, vocab_size, rule = lm.mask_id, lm.eos_ids, lm.vocab_size, lm.rule
         heads, shift, store, score = lm.heads, lm.shift, lm.store, lm.score
 
-        def logits(self, query, at):
-            seen.append((query, at, lm.logits(query, at)))
+        def logits(self, query, query_positions):
+            seen.append((query, query_positions, lm.logits(query, query_positions)))
             return seen[-1][2]
 
     is_open = empty.is_canvas & (empty.offset >= block * BLOCK)
-    parts = Decoder(block_size=BLOCK, stop="never").parts()
+    resolved = Decoder(block_size=BLOCK, stop="never").resolve()
     with torch.no_grad():
-        next(decode(Spy(), empty, parts, draws=Draws(seed=0), is_open=is_open))
+        next(decode(Spy(), empty, resolved, draws=Draws(seed=0), is_open=is_open))
         query, at, decoded = seen[0]
         assert torch.equal(noised.query.ids, query.ids)
         assert torch.equal(noised.query.columns.position, query.columns.position)
-        assert torch.equal(noised.at, at)
-        assert torch.equal(lm.logits(noised.query, noised.at), decoded)
+        assert torch.equal(noised.query_positions, at)
+        assert torch.equal(lm.logits(noised.query, noised.query_positions), decoded)
 
 
 def test_a_saved_model_decodes_with_the_block_size_it_was_trained_with(tmp_path):
@@ -65,7 +65,7 @@ def test_a_saved_model_decodes_with_the_block_size_it_was_trained_with(tmp_path)
     from unmask.train import TrainRun, train
 
     lm = from_scratch(ScratchSpec(hidden_size=32, layers=1, heads=2))
-    examples = [Encoded(prompt=PROMPT, answer=[*ANSWER, lm.filler_id], place="row")]
+    examples = [Encoded(prompt=PROMPT, answer=[*ANSWER, lm.filler_id], source="row")]
     run = TrainRun(objective=Blockwise(block_size=BLOCK), steps=1, batch_size=1)
     result = train(lm, examples, run, out=tmp_path / "run", show=False)
     tuned = load(str(result.model))

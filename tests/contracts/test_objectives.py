@@ -100,9 +100,9 @@ def test_uniform_model(objective):
 def test_gradient_support(objective):
     """The loss depends on the answers at asked positions, each by its weight."""
     n = noise(objective, objective_batch())
-    nll = torch.full((len(n.at),), LN_V, dtype=torch.float64, requires_grad=True)
-    zero = torch.zeros(len(n.at), dtype=torch.float64)
-    objective.loss(Scored(nll=nll, entropy=zero, is_top=zero > 0, confidence=zero, reliability=zero), n).backward()
+    nll = torch.full((len(n.query_positions),), LN_V, dtype=torch.float64, requires_grad=True)
+    zero = torch.zeros(len(n.query_positions), dtype=torch.float64)
+    objective.loss(Scored(nll=nll, entropy=zero, is_top=zero > 0, confidence=zero, correctness=zero), n).backward()
     if "papl" in str(objective).lower():
         assert (nll.grad >= n.weight - 1e-9).all()
     elif "approximate=True" in str(objective):

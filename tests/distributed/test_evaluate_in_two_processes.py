@@ -53,10 +53,10 @@ def test_two_processes_give_the_answers_of_one(tmp_path):
 def test_two_processes_give_the_bounds_of_one(tmp_path, answers):
     script = tmp_path / "script.py"
     script.write_text("from unmask.cli.main import app\napp()\n")
-    asked = ("likelihood", "asset:quickstart/model", "sorting", "--limit", str(answers), "--block-size", "7",
+    queried = ("likelihood", "asset:quickstart/model", "sorting", "--limit", str(answers), "--block-size", "7",
              "--draws", "4", "--device", "cpu", "--out")  # fmt: skip
-    assert CliRunner().invoke(app, [*asked, str(tmp_path / "one.json")]).exit_code == 0
-    in_two(script, *asked, str(tmp_path / "two.json"))
+    assert CliRunner().invoke(app, [*queried, str(tmp_path / "one.json")]).exit_code == 0
+    in_two(script, *queried, str(tmp_path / "two.json"))
     one, two = (json.loads((tmp_path / name).read_text()) for name in ("one.json", "two.json"))
     assert two["results"]["any_order"]["rows"] == one["results"]["any_order"]["rows"] == 4 * answers
     for order in ("any_order", "by_block"):

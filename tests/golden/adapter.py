@@ -23,7 +23,7 @@ from unmask.decoding import (
     Decoder,
     decode,
 )
-from unmask.generate.api import parts_of
+from unmask.generate.api import resolve_decoder
 from unmask.models import ScratchSpec, from_scratch
 from unmask.objectives import OBJECTIVES
 from unmask.train import Layout, TrainRun, train
@@ -47,7 +47,7 @@ def objectives():
     return list(OBJECTIVES)
 
 
-def parts():
+def components():
     """Field of a decoder -> names of all parts that it may have."""
     return {field: list(registry) for field, registry in FIELDS.items()}
 
@@ -122,19 +122,21 @@ def question(method, lm, rows, *, row_length, seed, progress):
     noised = method.noise(clean, model=lm, draws=Draws(seed=seed), progress=progress)
     columns, soft = noised.query.columns, noised.query.soft
     read = [noised.query.ids, columns.position, columns.segment, columns.block, columns.stream]
-    real = [noised.weight, noised.noise_level] + ([] if noised.notes is None else [noised.notes])
+    real = [noised.weight, noised.noise_level] + ([] if noised.remarks is None else [noised.remarks])
     if soft is not None:
-        read += [soft.at, soft.ids]
+        read += [soft.query_positions, soft.ids]
         real.append(soft.weights)
 
     def loss():
-        scored = lm.score(noised.query, noised.at, noised.targets, want=method.want)
+        scored = lm.score(noised.query, noised.query_positions, noised.targets, want=method.want)
         return method.loss(scored, noised)
 
     found = {
         "layout": [clean.ids, clean.position, clean.owner, clean.offset, clean.text_length, clean.filled_length],
         "read": read,
-        "asked": torch.cat([noised.at, noised.targets[:, None], noised.example[:, None], noised.group[:, None]], dim=1),
+        "asked": torch.cat(
+            [noised.query_positions, noised.targets[:, None], noised.example[:, None], noised.group[:, None]], dim=1
+        ),
         "weights": real,
         "count": float(noised.count),
     }
@@ -152,7 +154,7 @@ def decoding(fields, lm, rows, *, is_given=None, seed=0):
         seed: of the draws.
     """
     options = {"block_size": BLOCK_SIZE, "stop": "never", **fields}
-    chosen = parts_of(lm, Decoder(**options))
+    chosen = resolve_decoder(lm, Decoder(**options))
     particles = chosen.search.particles
     each = [{**row, "order": row["order"] * particles + p} for row in rows for p in range(particles)]
     laid_out = batch(each, lm)
@@ -180,7 +182,7 @@ def trained(run, layout, rows, folder, *, steps, nudge=0.0):
     """Train by the trainer; return what it logged of each step, and the weights in the end as a list of tensors."""
     settings = TrainRun(**{"steps": steps, "batch_size": 4, "lr": 1e-2, "bf16": False, **run})
     lm = for_training(settings.objective, nudge=nudge)
-    examples = [Encoded(prompt=row["prompt"], answer=row["answer"], place="") for row in rows]
+    examples = [Encoded(prompt=row["prompt"], answer=row["answer"], source="") for row in rows]
     laid_out = Layout(block_size=BLOCK_SIZE, **layout)
     train(lm, examples, settings, out=folder, layout=laid_out, held_out=examples[:3], show=False)
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]

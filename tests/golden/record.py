@@ -52,8 +52,10 @@ def train(name, nudge=0.0):
     for step in range(STEPS):
         batch = [{**next(rows), "order": ROWS * step + row} for row in range(ROWS)]
         packed = 64 if step % 3 == 2 else None
-        asked, loss_of = adapter.question(method, lm, batch, row_length=packed, seed=step // 10, progress=step / STEPS)
-        loss = loss_of() / max(asked["count"], 1.0)
+        queried, loss_of = adapter.question(
+            method, lm, batch, row_length=packed, seed=step // 10, progress=step / STEPS
+        )
+        loss = loss_of() / max(queried["count"], 1.0)
         gradients = torch.autograd.grad(loss, weights, allow_unused=True)
         with torch.no_grad():
             for weight, gradient in zip(weights, gradients, strict=True):
@@ -61,11 +63,11 @@ def train(name, nudge=0.0):
                     weight -= LR * gradient
         found.append(
             {
-                "layout": digest(asked["layout"]),
-                "read": digest(asked["read"]),
-                "asked": asked["asked"].tolist() if step == 0 else [len(asked["asked"]), digest(asked["asked"])],
-                "weights": told(asked["weights"]),
-                "count": asked["count"],
+                "layout": digest(queried["layout"]),
+                "read": digest(queried["read"]),
+                "asked": queried["asked"].tolist() if step == 0 else [len(queried["asked"]), digest(queried["asked"])],
+                "weights": told(queried["weights"]),
+                "count": queried["count"],
                 "loss": float(loss.detach()),
                 "gradient": float(sum((g**2).sum() for g in gradients if g is not None)),
             }

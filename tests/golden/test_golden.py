@@ -37,7 +37,7 @@ def test_every_objective_is_recorded():
 
 def test_every_part_of_a_decoder_is_recorded():
     """A part that is the default of its field counts as named by a decoder that leaves it out."""
-    used = {field: {"quota"} if field == "selection" else set() for field in adapter.parts()}
+    used = {field: {"quota"} if field == "selection" else set() for field in adapter.components()}
     for fields in cases.DECODING.values():
         for field in used.keys() & fields.keys():
             spec = fields[field]
@@ -47,7 +47,7 @@ def test_every_part_of_a_decoder_is_recorded():
         used["proposal"] |= {"gumbel"} if "temperature" in fields else set()
         # These revisions bring the selection of their name along.
         used["selection"] |= {"saber", "remdm"} & {str(fields.get("revision")), dict_name(fields.get("revision"))}
-    assert {field: set(names) for field, names in adapter.parts().items()} == used
+    assert {field: set(names) for field, names in adapter.components().items()} == used
 
 
 def dict_name(spec):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BeforeValidator, Field
 
-from unmask.config.components import InvalidConfigError, choose, field_names, fill, part, resolver
+from unmask.config.components import InvalidConfigError, choose, component, field_names, fill, resolver
 from unmask.config.registry import Registry
 from unmask.config.yaml import assign, read_value, read_yaml
 from unmask.errors import UserError
@@ -14,7 +14,7 @@ PARTS = Registry[Any]("pastry")
 
 
 @PARTS.register("tart")
-@part
+@component
 class Tart:
     """A small one."""
 
@@ -22,7 +22,7 @@ class Tart:
     glaze: Literal["sugar", "egg"] = "sugar"
 
 
-@part
+@component
 class Menu:
     price: Annotated[float, Field(gt=0)]
     pastry: Annotated[Any, BeforeValidator(resolver(PARTS))] = "tart"

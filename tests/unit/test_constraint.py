@@ -8,7 +8,7 @@ import pytest
 
 from unmask.cli.decoding import decoder_of
 from unmask.constraints.compile import bind, byte_automaton, schema_pattern
-from unmask.decoding import Free, JsonSchema, Regex
+from unmask.decoding import JsonSchema, Regex, Unconstrained
 from unmask.errors import UserError
 from unmask.generate import answer_text, generate, infill, stream
 from unmask.models import ScratchSpec, from_scratch
@@ -67,7 +67,7 @@ def test_binding_knows_the_models_tokens():
     assert len(constraint.automaton.class_of) == lm.vocab_size
     assert bind(constraint, lm) is constraint
     assert bind(JsonSchema(json_schema=PERSON, whitespace=""), lm).automaton is constraint.automaton
-    assert bind(Free(), lm) == Free()
+    assert bind(Unconstrained(), lm) == Unconstrained()
     with pytest.raises(UserError, match="none that these tokens spell"):
         bind(Regex(pattern="z"), lm).check(10)
 
@@ -144,7 +144,7 @@ def test_the_command_line_takes_a_pattern_a_schema_or_its_file(tmp_path):
     for text in (json.dumps(PERSON), str(path)):
         assert decoder_of(chosen, json_schema=text).constraint == JsonSchema(json_schema=PERSON)
     assert decoder_of(chosen, regex="a: b").constraint == Regex(pattern="a: b")  # not read as YAML
-    assert decoder_of(chosen).parts().constraint == Free()
+    assert decoder_of(chosen).resolve().constraint == Unconstrained()
     with pytest.raises(UserError, match="regex: expected a pattern"):
         decoder_of(chosen, regex="a(")
     with pytest.raises(UserError, match="--json-schema: expected a JSON object or a file with one, found 'x.json'"):

@@ -76,7 +76,7 @@ def test_decoders(name):
     def work(device):
         toy = with_heads(Hash(rule=BlockCausal() if fields.get("cache") == "block" else Hash().rule))
         toy.heads["soft_mask"].to(device)
-        steps = list(decode(toy, canvas().to(device), Decoder(**fields).parts(), draws=Draws(seed=0)))
+        steps = list(decode(toy, canvas().to(device), Decoder(**fields).resolve(), draws=Draws(seed=0)))
         return [(step.at.tolist(), step.tokens.tolist()) for step in steps]
 
     here, there = on_both(work)
@@ -95,9 +95,16 @@ def test_objectives(name, layout):
         )  # fmt: skip
         rows = batch(row_length=40 if layout == "packed" else None).to(device)
         noised = objective.noise(rows, model=lm, draws=Draws(seed=0), progress=0.5)
-        loss = objective.loss(lm.score(noised.query, noised.at, noised.targets, want=objective.want), noised)
+        loss = objective.loss(
+            lm.score(noised.query, noised.query_positions, noised.targets, want=objective.want), noised
+        )
         (loss / noised.count).backward()
-        return noised.at.tolist(), noised.targets.tolist(), float(loss.detach()), next(lm.model.parameters()).grad.cpu()
+        return (
+            noised.query_positions.tolist(),
+            noised.targets.tolist(),
+            float(loss.detach()),
+            next(lm.model.parameters()).grad.cpu(),
+        )
 
     here, there = on_both(work)
     assert here[:2] == there[:2]
@@ -112,7 +119,7 @@ def test_objectives(name, layout):
 def test_caches_of_a_real_model(cache, attention, shift):
     def work(device):
         lm = model(shift=shift, attention=attention or "bidirectional", device=device)
-        parts = Decoder(block_size=4, stop="never", cache=cache).parts()
+        parts = Decoder(block_size=4, stop="never", cache=cache).resolve()
         drift = measure_drift(lm, canvas(length=8).to(device), parts, draws=Draws(seed=0))
         return drift.logits, drift.tokens, drift.text
 
@@ -142,7 +149,10 @@ def test_infill():
     assert here == there
 
 
-TEXTS = [Encoded(prompt=[1, 2, 3], answer=[4, 5, 6, 64], place="a"), Encoded(prompt=[7], answer=[8, 9, 64], place="b")]
+TEXTS = [
+    Encoded(prompt=[1, 2, 3], answer=[4, 5, 6, 64], source="a"),
+    Encoded(prompt=[7], answer=[8, 9, 64], source="b"),
+]
 
 
 @pytest.mark.parametrize("attention", ["bidirectional", "block_causal"])

@@ -63,7 +63,7 @@ def test_a_sequence_is_prompt_plus_canvas(lm):
 
 
 def test_forwards_are_counted(lm):
-    lm.meter.reset()
+    lm.flops.reset()
     out = generate(lm, list(ROWS), max_new_tokens=8, block_size=4, steps=4, stop="never", keep_steps=True)
     assert (out.forwards, out.row_forwards) == (4, [4, 4, 4])
     assert out.tokens_per_forward == sum(len(answer) for answer in out.answers) / 12
@@ -76,9 +76,11 @@ def test_texts_and_answers_end_at_the_end_of_text(lm, monkeypatch):
     end = lm.eos_ids[0]
     real = lm.logits
 
-    def logits(query, at):
-        out = real(query, at)
-        third = query.columns.position[at[:, 0], at[:, 1]] == 5  # the third token of the canvas
+    def logits(query, query_positions):
+        out = real(query, query_positions)
+        third = (
+            query.columns.position[query_positions[:, 0], query_positions[:, 1]] == 5
+        )  # the third token of the canvas
         out[:, end] = torch.where(third, 1e4, -1e4)
         return out
 

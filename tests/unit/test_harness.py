@@ -91,7 +91,7 @@ def test_multiple_choice(model, offline):
         for text, value in zip(row["choices"]["text"], values, strict=True):
             answer = model.tok_encode(f"Question: {row['question']}\nAnswer: {text}")[len(prompt) :]
             if len(answer) < 3:  # no more subsets than draws: exact, whatever the keys
-                pair = Encoded(prompt=prompt, answer=answer, place="")
+                pair = Encoded(prompt=prompt, answer=answer, source="")
                 assert value == pytest.approx(-float(likelihood_bound(model.lm, [pair], samples=6).nats), rel=1e-5)
 
 
@@ -107,10 +107,10 @@ def test_rolling_perplexity(model, offline):
 def test_generation(model, offline):
     found = evaluated(model, "gsm8k", offline("gsm8k", "gsm8k"), num_fewshot=0)
     sample = found["samples"]["gsm8k"][0]
-    ((context, asked),) = sample["arguments"]
+    ((context, queried),) = sample["arguments"]
     assert context == "Question: Natalia sold 48/2 clips. How many?\nAnswer:"
-    assert asked["until"] == ["Question:", "</s>", "<|im_end|>"]
-    (text,) = model.generate_until(requests("generate_until", (context, asked)))
+    assert queried["until"] == ["Question:", "</s>", "<|im_end|>"]
+    (text,) = model.generate_until(requests("generate_until", (context, queried)))
     assert sample["resps"] == [[text]]
 
 
@@ -159,10 +159,12 @@ def test_whether_greedy_decoding_would_write_it(model):
 
 
 def test_scores_do_not_depend_on_what_else_is_asked(model):
-    asked = requests("loglikelihood", ("What is two", " plus two? It is four."), ("", "Be brief, please. It is four."))
-    both = model.loglikelihood(asked)
-    assert model.loglikelihood(asked[1:])[0][0] == pytest.approx(both[1][0], rel=1e-5)
-    assert model.loglikelihood(asked[:1])[0][0] == pytest.approx(both[0][0], rel=1e-5)
+    queried = requests(
+        "loglikelihood", ("What is two", " plus two? It is four."), ("", "Be brief, please. It is four.")
+    )
+    both = model.loglikelihood(queried)
+    assert model.loglikelihood(queried[1:])[0][0] == pytest.approx(both[1][0], rel=1e-5)
+    assert model.loglikelihood(queried[:1])[0][0] == pytest.approx(both[0][0], rel=1e-5)
 
 
 def test_a_start_token_stands_before_contexts_once(model):
@@ -186,7 +188,7 @@ def test_a_folder_by_name_and_mistakes(model, tmp_path):
     pair = [(("", ""), [1, 2], [3, 4, 5, 6, 7, 8])]
     expected = likelihood_bound(
         model.lm,
-        [Encoded(prompt=[1, 2], answer=[3, 4, 5, 6, 7, 8], place="")],
+        [Encoded(prompt=[1, 2], answer=[3, 4, 5, 6, 7, 8], source="")],
         order="blocks",
         block_size=4,
         samples=15,

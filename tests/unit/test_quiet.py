@@ -5,13 +5,13 @@ import subprocess
 import sys
 import warnings
 
-from unmask.runtime.third_party_logging import LOUD, quiet
+from unmask.runtime.third_party_logging import LOUD, silence_libraries
 
 
 def test_named_loggers_are_silenced_and_no_warning_is():
     filters, levels = list(warnings.filters), {name: logging.getLogger(name).level for name in LOUD}
     try:
-        quiet()
+        silence_libraries()
         assert all(logging.getLogger(name).level == logging.ERROR for name in LOUD)
         assert warnings.filters == filters
         assert logging.getLogger("unmask").isEnabledFor(logging.WARNING)

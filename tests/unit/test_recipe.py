@@ -116,7 +116,7 @@ def test_load_examples_holds_out_the_first():
     lm = load_model(section.model)
     train, held_out = load_examples(section.data, lm, block_size=8)
     assert (len(train), len(held_out)) == (6, 4)
-    assert not {e.place for e in train} & {e.place for e in held_out}
+    assert not {e.source for e in train} & {e.source for e in held_out}
     assert train.report.rows == 10
 
 

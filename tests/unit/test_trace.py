@@ -8,7 +8,7 @@ import torch
 from unmask.core.attention import BIDIRECTIONAL, Columns
 from unmask.core.query import Query
 from unmask.errors import UserError
-from unmask.generate import generate, infill, parts_of
+from unmask.generate import generate, infill, resolve_decoder
 from unmask.models import ScratchSpec, from_scratch
 from unmask.tracing.record import describe, read_trace, record
 
@@ -110,7 +110,7 @@ def test_a_resampled_row_goes_on_with_the_text_of_another(tmp_path):
 
 
 def test_a_decoder_is_described_by_names_and_fields(lm):
-    told = describe(parts_of(lm, None, {"threshold": 0.9, "proposal": "no_eos"}, stop_strings=["a"]))
+    told = describe(resolve_decoder(lm, None, {"threshold": 0.9, "proposal": "no_eos"}, stop_strings=["a"]))
     assert told["selection"] == {"name": "threshold", "threshold": 0.9, "score": "low_confidence"}
     assert told["proposal"]["name"] == "no_eos"
     assert told["proposal"]["inner"] == {"name": "greedy"}

@@ -186,6 +186,6 @@ def _check_same_answers(subjects: Sequence[Subject]) -> None:
         for mine, theirs in zip(first, subject.examples, strict=True):
             if list(mine.answer) != list(theirs.answer):
                 raise UserError(
-                    f"{mine.place}: expected the same answer tokens for both models, found that {subjects[0].name} and "
-                    f"{subject.name} read it differently; compare models of one tokenizer"
+                    f"{mine.source}: expected the same answer tokens for both models, found that {subjects[0].name} "
+                    f"and {subject.name} read it differently; compare models of one tokenizer"
                 )

@@ -19,7 +19,7 @@ from unmask.models import LoadedModel
 
 
 @runtime_checkable
-class Asks(Protocol):
+class Queries(Protocol):
     """The part of an objective that is needed here."""
 
     @property
@@ -41,21 +41,21 @@ class Gradient:
     """The gradient of a mean loss.
 
     Args:
-        parts: one tensor for each trainable parameter, float32.
+        tensors: one tensor for each trainable parameter, float32.
         loss: the loss, nats; like the gradient the sum over all batches, divided once by the summed counts.
     """
 
-    parts: list[Tensor]
+    tensors: list[Tensor]
     loss: float
 
     @property
     def norm(self) -> float:
         """L2 norm over all parameters."""
-        return math.sqrt(sum(float(part.double().square().sum()) for part in self.parts))
+        return math.sqrt(sum(float(part.double().square().sum()) for part in self.tensors))
 
     def beside(self, base: "Gradient") -> dict[str, float | None]:
         """Return |g - g0| / |g0| and the cosine of the two (None where they do not exist), |g|, and the loss."""
-        pairs = list(zip(self.parts, base.parts, strict=True))
+        pairs = list(zip(self.tensors, base.tensors, strict=True))
         apart = math.sqrt(sum(float((mine - theirs).double().square().sum()) for mine, theirs in pairs))
         product = sum(float((mine.double() * theirs.double()).sum()) for mine, theirs in pairs)
         norm, base_norm = self.norm, base.norm
@@ -87,7 +87,7 @@ class Passes:
     batch_size: int
     on_rows: Callable[[int], None] | None = None
 
-    def questions(self, objective: Asks, draws: Draws) -> Iterator[tuple[Batch, Noised]]:
+    def questions(self, objective: Queries, draws: Draws) -> Iterator[tuple[Batch, Noised]]:
         """Noise every batch of every pass."""
         for number in range(self.passes):
             first = number * len(self.examples)
@@ -95,7 +95,7 @@ class Passes:
                 placed = batch.to(self.lm.device)
                 yield placed, objective.noise(placed, model=self.lm, draws=draws, progress=1.0)
 
-    def gradient(self, objective: Asks, draws: Draws) -> Gradient:
+    def gradient(self, objective: Queries, draws: Draws) -> Gradient:
         """Sum the gradients of all batches and divide them once.
 
         Raises:
@@ -104,15 +104,15 @@ class Passes:
         trained = [weight for weight in self.lm.model.parameters() if weight.requires_grad]
         if not trained:
             raise UserError(f"{self.lm.source}: expected a model with trainable parameters, found none")
-        parts = [torch.zeros_like(weight, dtype=torch.float32) for weight in trained]
+        tensors = [torch.zeros_like(weight, dtype=torch.float32) for weight in trained]
         total = count = 0.0
         for batch, noised in self.questions(objective, draws):
-            scored = self.lm.score(noised.query, noised.at, noised.targets, want=objective.want)
+            scored = self.lm.score(noised.query, noised.query_positions, noised.targets, want=objective.want)
             loss = objective.loss(scored, noised)
-            for part, found in zip(parts, torch.autograd.grad(loss, trained, allow_unused=True), strict=True):
+            for part, found in zip(tensors, torch.autograd.grad(loss, trained, allow_unused=True), strict=True):
                 if found is not None:
                     part.add_(found)
             total, count = total + float(loss.detach()), count + float(noised.count)
             if self.on_rows:
                 self.on_rows(len(batch.order))
-        return Gradient(parts=[part.div_(max(count, 1.0)) for part in parts], loss=total / max(count, 1.0))
+        return Gradient(tensors=[part.div_(max(count, 1.0)) for part in tensors], loss=total / max(count, 1.0))

@@ -148,12 +148,12 @@ def _score(
     """Return the example, the token and the entries to be summed of every token that pass ``number`` asks about."""
     is_hit = draws.uniform("learnability", batch.spread(batch.order), batch.offset, torch.tensor(number)) < t
     is_hidden = (batch.is_filled & is_hit) | (batch.is_canvas & ~batch.is_filled)
-    is_asked = batch.is_text & is_hit
-    tokens, order = batch.ids[is_asked].cpu(), batch.order[batch.owner[is_asked]].cpu()
+    is_queried = batch.is_text & is_hit
+    tokens, order = batch.ids[is_queried].cpu(), batch.order[batch.owner[is_queried]].cpu()
     if not len(tokens):
         return order, tokens, torch.zeros(0, ENTRIES, dtype=torch.float64)
     query = batch.query(torch.where(is_hidden, lm.mask_id, batch.ids), lm.rule)
-    scored = lm.score(query, is_asked.nonzero(), batch.ids[is_asked], want=("is_top", "confidence"))
+    scored = lm.score(query, is_queried.nonzero(), batch.ids[is_queried], want=("is_top", "confidence"))
     assert scored.confidence is not None  # both were wanted
     assert scored.is_top is not None
     nll = scored.nll.double().cpu()

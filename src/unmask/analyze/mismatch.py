@@ -145,7 +145,7 @@ class _VanillaContext:
         mine: Noised = self.aligned.noise(batch, model=model, draws=draws, progress=progress)
         theirs = self.vanilla.noise(batch, model=model, draws=draws, progress=progress)
         active = torch.full_like(batch.order, -1)
-        active[mine.example] = batch.block[mine.at[:, 0], mine.at[:, 1]]
+        active[mine.example] = batch.block[mine.query_positions[:, 0], mine.query_positions[:, 1]]
         in_block = batch.is_canvas & (batch.block == batch.spread(active))
         ids = torch.where(in_block, mine.query.ids, theirs.query.ids)
         return replace(mine, query=replace(mine.query, ids=ids))
@@ -178,7 +178,7 @@ class _Blocks:
         found = [(nothing, nothing, nothing, nothing.float())]
         for batch, noised in seen.questions(objective, draws):
             example, first = _firsts(noised.example)
-            start = batch.block[noised.at[first, 0], noised.at[first, 1]] * batch.block_size
+            start = batch.block[noised.query_positions[first, 0], noised.query_positions[first, 1]] * batch.block_size
             end = start + batch.block_size
             rest, kept = ((length[example] - end).clamp(min=0) for length in (batch.canvas_length, batch.filled_length))
             found.append((start.cpu(), rest.cpu(), kept.cpu(), noised.noise_level[first].cpu()))

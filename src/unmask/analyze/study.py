@@ -4,12 +4,12 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from unmask.config.components import part
+from unmask.config.components import component
 
 RATIOS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 2**-0.5, 2**-0.25, 1.0)
 
 
-@part
+@component
 class Study:
     """What is measured.
 

@@ -102,7 +102,7 @@ def _open(
         encoded = encode(
             records, lm.tokenizer, block_size=size, end_ids=lm.eos_ids, mask_id=lm.mask_id, on_bad="skip", **limits
         )  # fmt: skip
-        for note in encoded.report.notes() if not subjects else ():
+        for note in encoded.report.remarks() if not subjects else ():
             say(f"note: {note}")
         subjects.append(Subject(name=name, lm=lm, examples=encoded))
     return subjects, size

@@ -27,7 +27,7 @@ def chat(
     from unmask.cli.opening import open_model
     from unmask.cli.present import say
     from unmask.config.defaults import resolve_canvas
-    from unmask.generate import answer_text, parts_of, stream
+    from unmask.generate import answer_text, resolve_decoder, stream
     from unmask.plots.terminal import watch
 
     has_selection = any(chosen[name] is not None for name in ("threshold", "selection"))
@@ -35,7 +35,7 @@ def chat(
     lm = open_model(model, device=device)
     canvas = resolve_canvas(given=chosen["max_new_tokens"], model=lm.facts.canvas)
     check_decoder(decoder, lm, canvas)
-    search = parts_of(lm, decoder).search
+    search = resolve_decoder(lm, decoder).search
     has_template = bool(getattr(lm.tokenizer, "chat_template", None))
     if not has_template:
         say("note: the tokenizer has no chat template: every line is a prompt of its own")

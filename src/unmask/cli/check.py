@@ -19,8 +19,8 @@ def check(
 
     found = run(read_recipe(recipe, tuple(set_ or ())))
     if json:
-        emit({"recipe": str(recipe), "problems": found.problems, "notes": found.notes})
-    for note in found.notes:
+        emit({"recipe": str(recipe), "problems": found.problems, "notes": found.remarks})
+    for note in found.remarks:
         say(f"note: {note}")
     if found.problems:
         raise InvalidConfigError(found.problems)

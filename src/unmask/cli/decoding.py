@@ -94,9 +94,9 @@ def check_decoder(decoder: Any, lm: Any, canvas: int | None) -> None:
         canvas: its columns; None where they are not known yet.
     """
     trained = lm.facts.block_size
-    parts = decoder.parts(trained_block_size=trained)
+    resolved = decoder.resolve(trained_block_size=trained)
     if canvas is not None:
-        parts.steps_per_block(canvas)
+        resolved.steps_per_block(canvas)
     if trained and decoder.block_size and decoder.block_size > trained:
         typer.echo(
             f"warning: block size {decoder.block_size} is larger than the {trained} that the model was trained with; "

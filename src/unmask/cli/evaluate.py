@@ -155,22 +155,22 @@ def _answered(plan: _Plan, *, out: Path | None, resume: bool, device: str | None
     from unmask.evaluate.repeat import check_repeatable
 
     judged, task = plan.judged, plan.judged.task
-    asked = task.problems(judged.split, judged.problems or task.default_problems, judged.seed)
+    queried = task.problems(judged.split, judged.problems or task.default_problems, judged.seed)
     lm = open_model(plan.model, device=device)
     canvas = resolve_canvas(given=judged.max_new_tokens, model=lm.facts.canvas)
     check_decoder(plan.decoder, lm, canvas)
     numbers = {"max_new_tokens": canvas, "samples": judged.samples, "seed": judged.seed}
     settings = settings_of(
-        lm, task, asked, decoder=plan.decoder, model=plan.model, split=judged.split, size=judged.problems,
+        lm, task, queried, decoder=plan.decoder, model=plan.model, split=judged.split, size=judged.problems,
         batch_size=judged.batch_size, **numbers,
     )  # fmt: skip
     if plan.repeat:
         check_repeatable(plan.repeat, plan.kept, settings)
     journal = open_journal(out, settings, lm.device, resume=resume) if out else None
     try:
-        with progress(task.name, len(asked) * judged.samples) as on_batch:
+        with progress(task.name, len(queried) * judged.samples) as on_batch:
             found = run(
-                lm, task, asked, decoder=plan.decoder, batch_size=judged.batch_size, journal=journal,
+                lm, task, queried, decoder=plan.decoder, batch_size=judged.batch_size, journal=journal,
                 on_batch=on_batch, **numbers,
             )  # fmt: skip
     except BaseException:

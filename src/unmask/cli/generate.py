@@ -117,10 +117,10 @@ def _through(
 
             steps = watch(steps, lm, title=title)
         if path is not None:
-            from unmask.generate import parts_of
+            from unmask.generate import resolve_decoder
             from unmask.tracing.record import describe, record
 
-            steps = record(steps, lm, path, settings={"decoder": describe(parts_of(lm, decoder)), "seed": seed})
+            steps = record(steps, lm, path, settings={"decoder": describe(resolve_decoder(lm, decoder)), "seed": seed})
         return steps
 
     return through

@@ -60,7 +60,7 @@ def _measured(settings: dict[str, Any], *, block_size: int | None, device: str |
         records, lm.tokenizer, end_ids=lm.eos_ids, mask_id=lm.mask_id, max_length=settings["max_length"], chat=chat,
         canvas=canvas, on_bad="skip",
     )  # fmt: skip
-    for note in examples.report.notes():
+    for note in examples.report.remarks():
         say(f"note: {note}")
     with progress("rows read", likelihood_rows(lm, examples, samples=draws, block_size=size)) as on_rows:
         found = likelihoods(

@@ -6,9 +6,9 @@ from typing import Any
 def open_model(name: str, **options: Any) -> Any:
     """Load a model by the name that the user gave: a path, an asset, or a name on the hub."""
     from unmask.models import load
-    from unmask.runtime.third_party_logging import quiet
+    from unmask.runtime.third_party_logging import silence_libraries
 
-    quiet()
+    silence_libraries()
     return load(name, **options)
 
 
@@ -16,7 +16,7 @@ def open_tokenizer(name: str) -> tuple[Any, Any, int | None, int | None]:
     """Return a model's tokenizer, ends of an answer, mask token and block size, if possible without its weights."""
     from unmask.errors import UserError
     from unmask.models.checkpoints import locate
-    from unmask.models.preflight import outline
+    from unmask.models.preflight import preflight
     from unmask.runtime.paths import resolve_path
 
     path = resolve_path(name)
@@ -24,7 +24,7 @@ def open_tokenizer(name: str) -> tuple[Any, Any, int | None, int | None]:
     if where is None or where.kind != "folder":
         lm = open_model(name, device="cpu")
         return lm.tokenizer, lm.facts, lm.mask_id, lm.facts.block_size
-    seen = outline(where)
+    seen = preflight(where)
     if seen.problems:
         raise UserError(f"{name}: {seen.problems[0]}")
     if seen.tokenizer is None:

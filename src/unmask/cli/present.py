@@ -26,10 +26,10 @@ def table(rows: dict[str, Any]) -> None:
     width = max(len(name) for name in rows)
     for name, value in rows.items():
         label = typer.style(f"{name.replace('_', ' '):<{width}}", fg="cyan")
-        typer.echo(f"{label}  {plain(value)}")
+        typer.echo(f"{label}  {as_text(value)}")
 
 
-def plain(value: Any) -> str:
+def as_text(value: Any) -> str:
     """Write a value for people.
 
     >>> plain(None), plain(True), plain(1234567), plain(["a", 1])
@@ -42,9 +42,9 @@ def plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) >= 1e6 or 0 < abs(value) < 1e-3 else f"{value:,.4g}"
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(plain, value))
+        return ", ".join(map(as_text, value))
     if isinstance(value, dict):
-        return ", ".join(f"{name} {plain(entry)}" for name, entry in value.items())
+        return ", ".join(f"{name} {as_text(entry)}" for name, entry in value.items())
     return str(value)
 
 

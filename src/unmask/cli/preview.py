@@ -43,7 +43,7 @@ def preview(
         end_ids=ends.eos_ids, mask_id=mask_id, chat=chat, on_bad="skip",
         too_long=section.too_long if section.too_long == "truncate" else None,
     )  # fmt: skip
-    for note in encoded.report.notes(unread=True):
+    for note in encoded.report.remarks(unread=True):
         say(f"note: {note}")
     shown = show(encoded, tokenizer, layout=layout, filler_id=ends.filler_id, count=count)
     emit({**shown.as_dict(), "report": encoded.report.as_dict()}) if json else Console().print(shown)
@@ -52,13 +52,13 @@ def preview(
 def _section(data: str, **given: Any) -> tuple[Any, Any]:
     """Return what to read, of a recipe its ``data``, and the recipe as far as it can be built."""
     from unmask.config.components import fill
-    from unmask.recipes.recipe import DataSection, build_parts, read_recipe
+    from unmask.recipes.recipe import DataSection, build_sections, read_recipe
 
     given = {name: value for name, value in given.items() if value is not None}
     if Path(data).suffix.lower() not in (".yaml", ".yml"):
-        return DataSection(path=data, **given), build_parts({})[0]
+        return DataSection(path=data, **given), build_sections({})[0]
     values = read_recipe(data)
-    recipe = build_parts(values)[0]
+    recipe = build_sections(values)[0]
     section = values.get("data") or {}
     section = {**section, **given} if isinstance(section, dict) else section
     return fill(DataSection, section, "data"), recipe

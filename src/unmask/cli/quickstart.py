@@ -21,9 +21,9 @@ def quickstart(
 
     from unmask.cli.present import emit
     from unmask.recipes.quickstart import quickstart as run
-    from unmask.runtime.third_party_logging import quiet
+    from unmask.runtime.third_party_logging import silence_libraries
 
-    quiet()
+    silence_libraries()
     out = out or Path("runs") / time.strftime("quickstart-%Y%m%d-%H%M%S")
     console = Console(stderr=True)
     with console.status("starting") as status:

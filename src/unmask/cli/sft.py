@@ -25,13 +25,13 @@ def sft(
     from unmask.config.plugins import load_recorded
     from unmask.recipes.recipe import import_plugins, read_recipe
     from unmask.recipes.run import sft as run
-    from unmask.runtime.third_party_logging import quiet
+    from unmask.runtime.third_party_logging import silence_libraries
     from unmask.train.metrics import MetricsFile
     from unmask.train.run_folder import RUN_FILE, read_record
 
     options = {"model.device": device, "run.seed": seed}
     assignments = [*(set_ or ()), *(f"{name}={value}" for name, value in options.items() if value is not None)]
-    quiet()
+    silence_libraries()
     values = read_recipe(recipe, tuple(assignments))
     if resume and (out / RUN_FILE).exists():
         import_plugins(values)
@@ -47,7 +47,7 @@ def sft(
 
 def _summarise(lines: list[dict[str, Any]], result: Any) -> None:
     """Say what happened, what it cost, and what to do next."""
-    from unmask.cli.present import plain, table
+    from unmask.cli.present import as_text, table
 
     def course(name: str) -> str:
         values = [line[name] for line in lines if isinstance(line.get(name), float)]
@@ -56,6 +56,6 @@ def _summarise(lines: list[dict[str, Any]], result: Any) -> None:
     totals = result.totals
     typer.echo(f"{lines[-1]['step']:,} steps in {totals['seconds']:.1f} s")
     rows = {"loss": course("loss"), "held-out loss": course("held_out_loss"), "examples": totals["examples"]}
-    rows["tokens"] = f"{plain(totals['supervised_tokens'])} supervised of {plain(totals['forward_tokens'])} read"
+    rows["tokens"] = f"{as_text(totals['supervised_tokens'])} supervised of {as_text(totals['forward_tokens'])} read"
     table({**rows, "model": str(result.model)})
     typer.echo(f"next: unmask generate {result.folder} --prompt '…'")

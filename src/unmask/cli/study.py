@@ -104,9 +104,9 @@ def _run(run_study: Any, checked: Any, jobs: int | None) -> Any:
         TimeRemainingColumn,
     )
 
-    from unmask.runtime.third_party_logging import quiet
+    from unmask.runtime.third_party_logging import silence_libraries
 
-    quiet()
+    silence_libraries()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as bar:

@@ -32,7 +32,7 @@ def check(
     json: Json = False,
 ) -> None:
     """Judge the reference solution of every problem; exit code 1 if one is not right."""
-    from unmask.cli.present import emit, plain, progress
+    from unmask.cli.present import as_text, emit, progress
     from unmask.tasks import choose_task
     from unmask.tasks.references import check_references, splits_of
 
@@ -40,16 +40,16 @@ def check(
     size = problems or chosen.default_problems
     splits = {split: chosen.problems(split, size, 0)} if split else splits_of(chosen, size)
     found = []
-    for name, asked in splits.items():
-        with progress(f"{chosen.name}, {name}", len(asked)) as on_done:
-            found.append(check_references(chosen, asked, name, on_done))
+    for name, queried in splits.items():
+        with progress(f"{chosen.name}, {name}", len(queried)) as on_done:
+            found.append(check_references(chosen, queried, name, on_done))
     if json:
         by_split = {one.split: {"problems": one.problems, "failed": one.failed} for one in found}
         emit({"task": chosen.name, "splits": by_split})
     else:
         for one in found:
             right = one.problems - len(one.failed)
-            typer.echo(f"{chosen.name}, {one.split}: {plain(right)} of {plain(one.problems)} references are right")
+            typer.echo(f"{chosen.name}, {one.split}: {as_text(right)} of {as_text(one.problems)} references are right")
             for place in one.failed:
                 typer.echo(f"  not right: {place}")
     if any(one.failed for one in found):

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
-def part(cls: type[T]) -> type[T]:
+def component(cls: type[T]) -> type[T]:
     """Make a replaceable part: a frozen, keyword-only dataclass that checks its fields when it is made."""
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
     made = cast("type[T]", pydantic_dataclass(frozen=True, kw_only=True, config=config)(cls))
@@ -48,7 +48,7 @@ def fill(cls: type[T], values: Any, path: str = "") -> T:
     """Build a dataclass from a mapping of its fields.
 
     Args:
-        cls: made by ``part`` (or any pydantic model).
+        cls: made by ``component`` (or any pydantic model).
         values: from YAML.
         path: where the mapping stands in the recipe, for messages.
 
@@ -138,16 +138,16 @@ def _problems(error: ValidationError, cls: type[Any]) -> list[str]:
     """Write a line for each problem; the alternatives of a union share theirs."""
     lines: dict[str, str] = {}
     for problem in error.errors():
-        place = ".".join(_steps(problem["loc"]))
+        path = ".".join(_steps(problem["loc"]))
         cause = problem.get("ctx", {}).get("error")
         if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            lines[place] = f"{place}: unknown key; {did_you_mean(place, field_names(cls))}"
+            lines[path] = f"{path}: unknown key; {did_you_mean(path, field_names(cls))}"
         elif problem["type"].startswith("missing"):
-            lines[place] = f"{place}: missing; write a value for it"
+            lines[path] = f"{path}: missing; write a value for it"
         elif isinstance(cause, InvalidConfigError):
-            lines |= {f"{place} {inner}": _under(place, inner) for inner in cause.problems}
+            lines |= {f"{path} {inner}": _under(path, inner) for inner in cause.problems}
         else:
-            lines.setdefault(place, f"{place}: {_wrong_value(problem, cls)}")
+            lines.setdefault(path, f"{path}: {_wrong_value(problem, cls)}")
     return list(lines.values())
 
 
@@ -166,7 +166,7 @@ def _wrong_value(problem: Any, cls: type[Any]) -> str:
         message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
         message = message[0].lower() + message[1:]
     else:
-        limits = {name: _plain(value) for name, value in problem.get("ctx", {}).items()}
+        limits = {name: _as_values(value) for name, value in problem.get("ctx", {}).items()}
         message = f"expected {expected.format(**limits)}"
     if problem["type"] == "value_error":  # a part's own check says all that there is to say
         return message
@@ -174,7 +174,7 @@ def _wrong_value(problem: Any, cls: type[Any]) -> str:
     return f"{message}, found {problem['input']!r}" + ("" if default is None else f"; the default is {default}")
 
 
-def _plain(value: Any) -> Any:
+def _as_values(value: Any) -> Any:
     return f"{value:g}" if isinstance(value, float) else value
 
 
@@ -188,4 +188,4 @@ def _default(cls: type[Any], loc: tuple[Any, ...]) -> Any:
     return default if isinstance(default, (int, float, str)) else None
 
 
-__all__ = ["InvalidConfigError", "choose", "field_names", "fill", "part", "resolver"]
+__all__ = ["InvalidConfigError", "choose", "field_names", "fill", "component", "resolver"]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from unmask.config.components import part
+from unmask.config.components import component
 
 BLOCK_SIZE = 32
 """Columns of a block where neither a method, nor a decoder, nor the model has a size."""
@@ -39,7 +39,7 @@ def resolve_canvas(*, given: int | None = None, model: int | None = None) -> int
     return given if given is not None else model or CANVAS
 
 
-@part
+@component
 class Rows:
     """How examples become rows, but for the grid: what a recipe writes in ``data`` and ``Layout`` takes.
 
@@ -57,7 +57,7 @@ class Rows:
     pack: bool = False
 
 
-@part
+@component
 class Layout(Rows):
     """Grid, canvas and rows of a run.
 

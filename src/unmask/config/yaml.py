@@ -32,7 +32,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-def read_value(text: str, place: str) -> Any:
+def read_value(text: str, path: str) -> Any:
     """Parse YAML of any kind.
 
     >>> read_value("{lr: 1e-5}", "recipe.yaml")
@@ -46,25 +46,25 @@ def read_value(text: str, place: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise UserError(f"{place}{where}: not valid YAML: {error.problem or error.context}") from None
+        raise UserError(f"{path}{where}: not valid YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
-        raise UserError(f"{place}: not valid YAML: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
     except (ValueError, TypeError, RecursionError) as error:  # a date that is none, a list as a key, ten thousand "["
-        raise UserError(f"{place}: not valid YAML: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
 
 
-def read_yaml(text: str, place: str) -> dict[str, Any]:
+def read_yaml(text: str, path: str) -> dict[str, Any]:
     """Parse YAML into a mapping.
 
     Raises:
         UserError: not YAML, with line and column, or not a mapping.
     """
-    value = read_value(text, place)
+    value = read_value(text, path)
     if value is None:
-        raise UserError(f"{place}: expected 'key: value' lines, found an empty file")
+        raise UserError(f"{path}: expected 'key: value' lines, found an empty file")
     if not isinstance(value, dict):
         found = _KINDS.get(type(value).__name__, type(value).__name__)
-        raise UserError(f"{place}: expected 'key: value' lines, found {found}; write for example 'run: {{steps: 100}}'")
+        raise UserError(f"{path}: expected 'key: value' lines, found {found}; write for example 'run: {{steps: 100}}'")
     return value
 
 

@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from unmask.constraints import Automaton, compose
+from unmask.constraints.automaton import Automaton
 from unmask.constraints.components import JsonSchema, Regex
+from unmask.constraints.compose import compose
 from unmask.constraints.token_bytes import token_bytes
 from unmask.errors import UserError
 from unmask.models import LoadedModel

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.constraints.automaton import OPEN, Automaton
 from unmask.decoding.interfaces import CONSTRAINTS
 from unmask.decoding.state import Candidates, State
@@ -42,17 +42,19 @@ class Accepted:
                 f"{canvas}; write max_new_tokens={shortest} or more"
             )
 
-    def ban(self, state: State, at: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
+    def ban(
+        self, state: State, query_positions: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]
+    ) -> Float[Tensor, "K V"]:
         """Leave the tokens that some allowed text has there, whatever comes to stand at the open places.
 
         Where nothing is left, as given tokens contradict the pattern, nothing is banned; ``admit`` ends such rows.
         """
         automaton = self._automaton
-        canvases = Canvases(state, sorted(set(at[:, 0].tolist())), automaton)
+        canvases = Canvases(state, sorted(set(query_positions[:, 0].tolist())), automaton)
         ahead = {row: automaton.ahead(classes) for row, classes in canvases.classes.items()}
         behind = {row: automaton.behind(classes) for row, classes in canvases.classes.items()}
         allowed = []
-        for row, column in at.tolist():
+        for row, column in query_positions.tolist():
             place = column - canvases.begin[row]
             allowed.append(automaton.allowed(ahead[row][place], behind[row][place + 1]) or -1)
         return logits.masked_fill(automaton.banned(allowed, logits.device), -torch.inf) if allowed else logits
@@ -117,7 +119,7 @@ def _written(classes: Sequence[int], changes: Sequence[tuple[int, int]]) -> list
 
 
 @CONSTRAINTS.register("regex")
-@part
+@component
 class Regex(Accepted):
     r"""The whole answer matches a regular expression.
 
@@ -137,7 +139,7 @@ class Regex(Accepted):
 
 
 @CONSTRAINTS.register("json_schema")
-@part
+@component
 class JsonSchema(Accepted):
     """The whole answer is JSON of a schema, its properties in the schema's order; otherwise as ``regex``.
 

@@ -101,16 +101,19 @@ class Batch:
         ids: Int[Tensor, "B L"],
         rule: AttentionRule = BIDIRECTIONAL,
         *,
-        settled: Bool[Tensor, "B L"] | None = None,
+        is_context: Bool[Tensor, "B L"] | None = None,
     ) -> Query:
         """Ask about these rows with some tokens replaced. Training and decoding both read text through here.
 
-        ``settled``: columns that will not change any more; None: the prompts. Rules that tell a clean context from the
-        active block (``context_causal``) need to know.
+        ``is_context``: columns that will not change any more; None: the prompts. Rules that tell a clean context from
+        the active block (``context_causal``) need to know.
         """
-        settled = ~self.is_canvas if settled is None else settled
+        is_context = ~self.is_canvas if is_context is None else is_context
         columns = Columns(
-            position=self.position, segment=self.owner, block=self._grid(rule), stream=torch.where(settled, CLEAN, OPEN)
+            position=self.position,
+            segment=self.owner,
+            block=self._grid(rule),
+            stream=torch.where(is_context, CLEAN, OPEN),
         )
         return Query(ids=ids, columns=columns, rule=rule, before=self._before)
 

@@ -34,7 +34,7 @@ __all__ = [
 HeadSettings = Mapping[str, int | float]
 """Settings of a head by name, its learning rate ``lr`` among them."""
 
-Want = Literal["entropy", "is_top", "confidence", "reliability"]
+Want = Literal["entropy", "is_top", "confidence", "correctness"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Noised:
 
     Args:
         query: what the model reads.
-        at: (row, column) of the asked positions, in row-major order.
+        query_positions: (row, column) of the asked positions, in row-major order.
         targets: the gold token of each.
         weight: factor of each token's negative log-likelihood in the summed loss.
         count: this batch's share of the denominator. It is summed over the accumulation window and all ranks, and the
@@ -51,26 +51,26 @@ class Noised:
         example: which example of the batch each asked position belongs to.
         noise_level: t of each asked position; 1 is all masked.
         group: what shares a noise level and a view: an example, or one block or one view of it.
-        part: which part of a composite method asked; its ``loss`` hands each part its own.
-        notes: what a method wrote down for its own ``loss``.
+        member: which part of a composite method asked; its ``loss`` hands each part its own.
+        extra: what a method wrote down for its own ``loss``.
     """
 
     query: Query
-    at: Int[Tensor, "K 2"]
+    query_positions: Int[Tensor, "K 2"]
     targets: Int[Tensor, " K"]
     weight: Float[Tensor, " K"]
     count: Float[Tensor, ""]
     example: Int[Tensor, " K"]
     noise_level: Float[Tensor, " K"]
     group: Int[Tensor, " K"]
-    part: Int[Tensor, " K"] | None = None
-    notes: Float[Tensor, "K F"] | None = None
+    member: Int[Tensor, " K"] | None = None
+    extra: Float[Tensor, "K F"] | None = None
 
     def only(self, index: Bool[Tensor, " K"]) -> "Noised":
         """Return the question about some of the asked positions."""
-        by_position = ("at", "targets", "weight", "example", "noise_level", "group")
+        by_position = ("query_positions", "targets", "weight", "example", "noise_level", "group")
         kept: dict[str, Any] = {name: getattr(self, name)[index] for name in by_position}
-        for name in ("part", "notes"):
+        for name in ("member", "extra"):
             value = getattr(self, name)
             kept[name] = None if value is None else value[index]
         return replace(self, **kept)
@@ -85,14 +85,14 @@ class Scored:
         entropy: of the predicted distribution, nats; only if wanted.
         is_top: whether the target is the most likely token; only if wanted.
         confidence: probability of the most likely token; only if wanted.
-        reliability: logit that the token now standing there is right, of a model with such a head; only if wanted.
+        correctness: logit that the token now standing there is right, of a model with such a head; only if wanted.
     """
 
     nll: Float[Tensor, " K"]
     entropy: Float[Tensor, " K"] | None = None
     is_top: Bool[Tensor, " K"] | None = None
     confidence: Float[Tensor, " K"] | None = None
-    reliability: Float[Tensor, " K"] | None = None
+    correctness: Float[Tensor, " K"] | None = None
 
     def only(self, index: Bool[Tensor, " K"]) -> "Scored":
         """Return the answers at some of the asked positions."""
@@ -160,7 +160,7 @@ class Denoiser(Protocol):
         """Who may attend to whom in plain text, as the model was trained; training and decoding both read by it."""
         ...
 
-    def logits(self, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
+    def logits(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
         """Predict the tokens *at* the asked (row, column) positions, in a new tensor: the caller may write into it."""
         ...
 
@@ -173,7 +173,7 @@ class Denoiser(Protocol):
         ...
 
     def score(
-        self, query: Query, at: Int[Tensor, "K 2"], targets: Int[Tensor, " K"], want: Sequence[Want] = ()
+        self, query: Query, query_positions: Int[Tensor, "K 2"], targets: Int[Tensor, " K"], want: Sequence[Want] = ()
     ) -> Scored:
         """Score the targets without keeping a ``[K, V]`` tensor for the caller."""
         ...

@@ -16,12 +16,12 @@ class SoftTokens:
     """Blended embeddings at some columns: the sum of ``weights`` times the embeddings of ``ids``, with gradient.
 
     Args:
-        at: (row, column) of each blended column.
+        query_positions: (row, column) of each blended column.
         ids: tokens that are blended there.
         weights: their shares.
     """
 
-    at: Int[Tensor, "M 2"]
+    query_positions: Int[Tensor, "M 2"]
     ids: Int[Tensor, "M J"]
     weights: Float[Tensor, "M J"]
 
@@ -45,13 +45,13 @@ class Past:
 
     Args:
         store: keys and values of the text.
-        place: column of the text at which each of the query's columns stands.
+        column: column of the text at which each of the query's columns stands.
         may_attend: which columns of the text each of the query's may attend to; the query's own are among them.
         rows: rows of the store that the query's rows are; None: all of them, in order.
     """
 
     store: Store
-    place: Int[Tensor, "R N"]
+    column: Int[Tensor, "R N"]
     may_attend: Bool[Tensor, "R N C"]
     rows: Int[Tensor, " R"] | None = None
 
@@ -63,9 +63,9 @@ class Past:
     @cached_property
     def begin(self) -> int | None:
         """The first place, if all rows stand at the same neighbouring ones."""
-        first = self.place[:1, :1]
-        ramp = torch.arange(self.place.shape[1], device=self.place.device)
-        is_ramp = (self.place == first + ramp).all()
+        first = self.column[:1, :1]
+        ramp = torch.arange(self.column.shape[1], device=self.column.device)
+        is_ramp = (self.column == first + ramp).all()
         begin: int = torch.where(is_ramp, first, -1).item()  # type: ignore[assignment]  # one wait for the GPU, not two
         return None if begin < 0 else begin
 

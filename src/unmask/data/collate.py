@@ -37,7 +37,7 @@ class Collator:
         return resolve_block_size(layout=self.layout.block_size)
 
     def __call__(self, items: Sequence[Any]) -> Batch:
-        """Lay out items that have ``prompt``, ``answer``, ``order`` and maybe ``place``, as keys or attributes."""
+        """Lay out items that have ``prompt``, ``answer``, ``order`` and maybe ``source``, as keys or attributes."""
         rows = [item if isinstance(item, Mapping) else vars(item) for item in items]
         order = torch.tensor([row["order"] for row in rows])
         tail = self.draws.uniform("tail", order).tolist()
@@ -54,7 +54,7 @@ class Collator:
         if canvas is not None:
             if answer > canvas:
                 raise UserError(
-                    f"{row.get('place') or 'an example'}: expected an answer of at most canvas={canvas} tokens, "
+                    f"{row.get('source') or 'an example'}: expected an answer of at most canvas={canvas} tokens, "
                     f"found {answer}; raise the canvas or encode the data with it"
                 )
             return canvas
@@ -91,8 +91,8 @@ class Shuffled:
 
     def __call__(self, order: int) -> int:
         """Return the index of the example at this position of the global order."""
-        epoch, place = divmod(order, self.size)
-        return self._permutation(epoch)[place]
+        epoch, source = divmod(order, self.size)
+        return self._permutation(epoch)[source]
 
     def _permute(self, epoch: int) -> list[int]:
         keys = Draws(seed=self.seed).uniform("shuffle", torch.tensor(epoch), torch.arange(self.size))
@@ -132,4 +132,4 @@ class OrderedExamples(Dataset[dict[str, Any]]):
         if not 0 <= order < self.length:
             raise IndexError(order)
         example = self.encoded[self.sampler(order)]
-        return {"prompt": example.prompt, "answer": example.answer, "order": order, "place": example.place}
+        return {"prompt": example.prompt, "answer": example.answer, "order": order, "source": example.source}

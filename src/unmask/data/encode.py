@@ -9,7 +9,7 @@ from typing import Any, Literal, overload
 from unmask.data.columns import MATTER_IN_TURNS
 from unmask.data.records import BadRow, Difficulty, Encoded, Record
 from unmask.data.report import TOO_LONG, Report
-from unmask.data.templates import Piece, Text, text_of
+from unmask.data.templates import Text, TrainedTurn, text_of
 from unmask.data.tokens import tokenise
 from unmask.errors import UserError
 
@@ -32,7 +32,7 @@ class EncodedData(Sequence[Encoded]):
         self._tokens = array("i")
         self._answers = array("q")  # where each answer starts
         self._ends = array("q", [0])  # where each example ends, after a leading zero
-        self._places: list[str] = []
+        self._sources: list[str] = []
         self._difficulties: list[Difficulty | None] = []
         self._view: range | None = None  # which examples a slice shows; all of them in the whole
 
@@ -42,12 +42,12 @@ class EncodedData(Sequence[Encoded]):
         self._answers.append(len(self._tokens))
         self._tokens.extend(example.answer)
         self._ends.append(len(self._tokens))
-        self._places.append(example.place)
+        self._sources.append(example.source)
         self._difficulties.append(example.difficulty)
         self.report.examples += 1
 
     def __len__(self) -> int:
-        return len(self._places) if self._view is None else len(self._view)
+        return len(self._sources) if self._view is None else len(self._view)
 
     @overload
     def __getitem__(self, index: int) -> Encoded: ...
@@ -55,7 +55,7 @@ class EncodedData(Sequence[Encoded]):
     def __getitem__(self, index: slice) -> "EncodedData": ...
     def __getitem__(self, index: int | slice) -> "Encoded | EncodedData":
         """Return one example, or a view of several that shares the tokens."""
-        view = range(len(self._places)) if self._view is None else self._view
+        view = range(len(self._sources)) if self._view is None else self._view
         if isinstance(index, slice):
             part = copy(self)
             part._view = view[index]
@@ -65,7 +65,7 @@ class EncodedData(Sequence[Encoded]):
         return Encoded(
             prompt=self._tokens[start:answer].tolist(),
             answer=self._tokens[answer:end].tolist(),
-            place=self._places[index],
+            source=self._sources[index],
             difficulty=self._difficulties[index],
         )
 
@@ -88,7 +88,7 @@ class Limits:
 
     def fit(self, prompt: Sequence[int], answer: Sequence[int]) -> Sequence[int]:
         """Return the answer, cut if that is wanted, or raise ``BadRow``."""
-        room = self._room(len(prompt))
+        room = self._space_left(len(prompt))
         if room is None or len(answer) <= room:
             return answer
         if self.truncate:
@@ -97,7 +97,7 @@ class Limits:
             TOO_LONG[1], f"expected at most {room} tokens after a prompt of {len(prompt)}, found {len(answer)}"
         )
 
-    def _room(self, prompt: int) -> int | None:
+    def _space_left(self, prompt: int) -> int | None:
         if self.max_length is None:
             return self.canvas
         least = self.canvas or self.block_size
@@ -155,26 +155,26 @@ def encode(
     limits = Limits(max_length=max_length, block_size=block_size or 1, canvas=canvas, truncate=too_long == "truncate")
     data = EncodedData(report=Report(rows=len(records)), end_id=text.end_id)
     forbidden = {text.end_id, *end_ids, *(i for i in (tokenizer.eos_token_id,) if i is not None)}
-    pieces = list(_pieces(records, text, data.report))
-    for start in range(0, len(pieces), CHUNK):
-        chunk = pieces[start : start + CHUNK]
-        for piece, (prompt, answer) in zip(chunk, tokenise(text, chunk), strict=True):
+    trained_turns = list(_trained_turns(records, text, data.report))
+    for start in range(0, len(trained_turns), CHUNK):
+        chunk = trained_turns[start : start + CHUNK]
+        for trained, (prompt, answer) in zip(chunk, tokenise(text, chunk), strict=True):
             try:
                 _check(answer, forbidden, mask_id)
-                _check_control(piece)
+                _check_control(trained)
                 fitted = limits.fit(prompt, answer)
             except BadRow as fault:
-                data.report.skip(piece.place, fault)
+                data.report.skip(trained.source, fault)
                 continue
             data.report.truncated += len(fitted) < len(answer)
-            data.report.thoughts += piece.is_thought
-            data.append(Encoded(prompt=prompt, answer=fitted, place=piece.place, difficulty=piece.difficulty))
+            data.report.thoughts += trained.is_thought
+            data.append(Encoded(prompt=prompt, answer=fitted, source=trained.source, difficulty=trained.difficulty))
     skip_long = too_long == "skip" or (too_long != "error" and on_bad == "skip")
     data.report.check({"": on_bad == "skip", **dict.fromkeys(TOO_LONG, skip_long)})
     return data
 
 
-def _pieces(records: Sequence[Record], text: Text, report: Report) -> Iterator[Piece]:
+def _trained_turns(records: Sequence[Record], text: Text, report: Report) -> Iterator[TrainedTurn]:
     """Yield the text of every example that has one; count the rest."""
     for record in records:
         try:
@@ -183,13 +183,13 @@ def _pieces(records: Sequence[Record], text: Text, report: Report) -> Iterator[P
             keys = text.unread(record.messages)
             unused, unread = _of_turns(keys & MATTER_IN_TURNS), _of_turns(keys - MATTER_IN_TURNS)
             report.leave(unused=[*record.unused, *unused], unread=[*record.unread, *unread])
-            for found in text.pieces(record):
-                if isinstance(found, Piece):
+            for found in text.trained_turns(record):
+                if isinstance(found, TrainedTurn):
                     yield replace(found, difficulty=record.difficulty)
                 else:
-                    report.skip(record.place, found)
+                    report.skip(record.source, found)
         except BadRow as fault:
-            report.skip(record.place, fault)
+            report.skip(record.source, fault)
 
 
 def _of_turns(keys: Iterable[str]) -> list[str]:
@@ -209,10 +209,10 @@ def _check(answer: Sequence[int], forbidden: set[int], mask_id: int | None) -> N
         raise BadRow("mask token in the text", f"expected text without the mask token {mask_id}, found it")
 
 
-def _check_control(piece: Piece) -> None:
+def _check_control(trained: TrainedTurn) -> None:
     """Refuse an answer in which data spell a control token: it would be trained as one."""
-    if piece.control:
+    if trained.control:
         raise BadRow(
             "control token in an answer",
-            f"expected answers that spell no control token, found '{piece.control}'; write it with a space in it",
+            f"expected answers that spell no control token, found '{trained.control}'; write it with a space in it",
         )

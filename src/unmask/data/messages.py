@@ -119,26 +119,26 @@ def _content(content: Any, where: str, role: str, is_call: bool) -> str:
         return content
     if content is None and is_call:
         return ""
-    if isinstance(content, list) and (role != "tool" or all(map(_is_part, content))):
-        return "".join(_text_of(part, where) for part in content)
+    if isinstance(content, list) and (role != "tool" or all(map(_is_content_item, content))):
+        return "".join(_text_of(item, where) for item in content)
     if role == "tool" and content is not None:
         return dump(content)
     raise BadRow("wrong type", f"expected text as the content of {where}, found {kind(content)}")
 
 
-def _is_part(value: Any) -> bool:
+def _is_content_item(value: Any) -> bool:
     return isinstance(value, Mapping) and isinstance(value.get("type"), str)
 
 
-def _text_of(part: Any, where: str) -> str:
-    if isinstance(part, str):
-        return part
-    if isinstance(part, Mapping) and part.get("type") in _TEXT_PARTS and isinstance(part.get("text"), str):
-        return str(part["text"])
-    if isinstance(part, Mapping) and part.get("type") not in _TEXT_PARTS:
-        found = f"a part of type '{glimpse(str(part['type']))}'"
+def _text_of(item: Any, where: str) -> str:
+    if isinstance(item, str):
+        return item
+    if isinstance(item, Mapping) and item.get("type") in _TEXT_PARTS and isinstance(item.get("text"), str):
+        return str(item["text"])
+    if isinstance(item, Mapping) and item.get("type") not in _TEXT_PARTS:
+        found = f"a part of type '{glimpse(str(item['type']))}'"
         raise BadRow("not text", f"expected text as the content of {where}, found {found}; only text is trained")
-    raise BadRow("wrong type", f"expected text as the content of {where}, found a part that is {kind(part)}")
+    raise BadRow("wrong type", f"expected text as the content of {where}, found a part that is {kind(item)}")
 
 
 def _is_context(turn: Mapping[str, Any], where: str) -> bool:

@@ -56,12 +56,12 @@ class Shown:
     """One example of a preview.
 
     Args:
-        place: where the row came from.
+        source: where the row came from.
         block_size: the grid.
         segments: the whole row, in order.
     """
 
-    place: str
+    source: str
     block_size: int
     segments: tuple[Segment, ...]
 
@@ -75,7 +75,7 @@ class Shown:
         blocks = 1 + max(segment.block for segment in self.segments)
         sizes = [f"prompt {self.tokens('prompt')}", f"response {self.tokens('response', 'end')}"]
         sizes += [f"{kind} {n}" for kind in ("filler", "tail") if (n := self.tokens(kind))]
-        return f"{self.place or 'example'}: {', '.join(sizes)} tokens; {blocks} blocks of {self.block_size}"
+        return f"{self.source or 'example'}: {', '.join(sizes)} tokens; {blocks} blocks of {self.block_size}"
 
 
 def coloured(examples: Sequence[Shown]) -> Iterator[Rule | Text]:
@@ -154,7 +154,7 @@ class Preview:
         """Return JSON types only."""
         return {
             "examples": [
-                {"place": e.place, "block_size": e.block_size, "segments": [asdict(s) for s in e.segments]}
+                {"source": e.source, "block_size": e.block_size, "segments": [asdict(s) for s in e.segments]}
                 for e in self.examples
             ]
         }
@@ -187,7 +187,7 @@ def preview(
     for order, example in enumerate(encoded[:count]):
         batch = collate([{**vars(example), "order": order}])
         segments = tuple(_segments(batch, tokenizer, end_id))
-        shown.append(Shown(place=example.place, block_size=collate.block_size, segments=segments))
+        shown.append(Shown(source=example.source, block_size=collate.block_size, segments=segments))
     return Preview(examples=tuple(shown))
 
 
@@ -226,8 +226,8 @@ class _Decoded:
         text = self._decode(self._ids[:column])
         if not final:
             text = text.rstrip("\ufffd")  # an unfinished letter waits for its last token
-        piece, self._shown = text[self._shown :], max(len(text), self._shown)
-        return piece
+        trained, self._shown = text[self._shown :], max(len(text), self._shown)
+        return trained
 
     def of(self, token: int) -> str:
         return self._decode([token])

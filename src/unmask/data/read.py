@@ -61,11 +61,11 @@ def read(
     known = roles_of(roles or {})
     shapes = lru_cache(maxsize=64)(shape_of)  # most rows have the columns of others
     options = {"columns": columns, "shapes": shapes, "usual": usual, "difficulty": difficulty, "roles": known}
-    return [_record(place, row, **options) for place, row in rows]
+    return [_record(source, row, **options) for source, row in rows]
 
 
 def _record(
-    place: str, row: Any, *, columns: Mapping[str, str] | None, shapes: Callable[[tuple[str, ...]], Shape | None],
+    source: str, row: Any, *, columns: Mapping[str, str] | None, shapes: Callable[[tuple[str, ...]], Shape | None],
     usual: Shape | None, difficulty: str | None, roles: Mapping[str, str],
 ) -> Record:  # fmt: skip
     """Read one row in its own shape, or as a defective row of the usual one."""
@@ -81,8 +81,8 @@ def _record(
         check_leaves((record.messages, record.prompt, record.completion, record.tools))
         check_leaves(hard if isinstance(hard, str) else None)
     except BadRow as fault:
-        return Record(place=place, fault=fault)
+        return Record(source=source, fault=fault)
     said = [turn["content"] for turn in record.messages if turn["role"] == "system"]
     read = {*shape.needs, *(c for c in SYSTEM_COLUMNS if known.get(c) in said), tool_column(known)} & known.keys()
     unused, unread = left_over(row, {*(read if columns is None else map(columns.__getitem__, read)), difficulty})
-    return Record(**{**vars(record), "place": place, "difficulty": hard, "unused": unused, "unread": unread})
+    return Record(**{**vars(record), "source": source, "difficulty": hard, "unused": unused, "unread": unread})

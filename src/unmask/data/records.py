@@ -37,7 +37,7 @@ class Record:
         prompt: text before the completion.
         completion: text that the model learns to write.
         tools: what the model may call, for the chat template.
-        place: where the row came from (``chats.jsonl:12``), for messages.
+        source: where the row came from (``chats.jsonl:12``), for messages.
         difficulty: how hard the row is, where a column was named that says it.
         fault: why the row cannot be used. Such rows are kept so that they can be counted.
         unused: columns of the row that matter in training and are not used here.
@@ -49,7 +49,7 @@ class Record:
     prompt: str = ""
     completion: str = ""
     tools: tuple[Mapping[str, Any], ...] = ()
-    place: str = ""
+    source: str = ""
     difficulty: Difficulty | None = None
     fault: BadRow | None = None
     unused: tuple[str, ...] = field(default=(), compare=False)
@@ -63,11 +63,11 @@ class Encoded:
     Args:
         prompt: clean context, exactly what decoding would start from.
         answer: what the model learns to write; ends with one end-of-turn token (unless it was truncated).
-        place: where the row came from; ``chats.jsonl:12 turn 4`` in a conversation with several answers.
+        source: where the row came from; ``chats.jsonl:12 turn 4`` in a conversation with several answers.
         difficulty: of the row.
     """
 
     prompt: Sequence[int]
     answer: Sequence[int]
-    place: str = ""
+    source: str = ""
     difficulty: Difficulty | None = None

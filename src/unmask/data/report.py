@@ -18,12 +18,12 @@ class Skipped:
 
     Args:
         count: how many.
-        place: of the first.
+        source: of the first.
         detail: what was expected and found there.
     """
 
     count: int
-    place: str
+    source: str
     detail: str
 
 
@@ -55,7 +55,7 @@ class Report:
             for name in names:
                 counts[name] = counts.get(name, 0) + 1
 
-    def notes(self, *, unread: bool = False) -> list[str]:
+    def remarks(self, *, unread: bool = False) -> list[str]:
         """Return a line each on rows left out or cut, columns that matter, and, if asked, columns that no one reads."""
         lines = [self.summary()] if self.skipped or self.truncated else []
         if self.thoughts:
@@ -69,9 +69,9 @@ class Report:
             lines.append(f"columns that no one reads: {_counted(self.unread)}")
         return lines
 
-    def skip(self, place: str, fault: BadRow) -> None:
+    def skip(self, source: str, fault: BadRow) -> None:
         """Count one."""
-        entry = self.skipped.setdefault(fault.reason, Skipped(count=0, place=place, detail=fault.detail))
+        entry = self.skipped.setdefault(fault.reason, Skipped(count=0, source=source, detail=fault.detail))
         entry.count += 1
 
     def check(self, tolerated: Mapping[str, bool]) -> None:
@@ -115,7 +115,7 @@ class Report:
     def _why(self, skipped: Mapping[str, Skipped]) -> str:
         """Name the first place of each reason and how often it occurs."""
         total = self.examples + sum(entry.count for entry in self.skipped.values())
-        parts = [f"{s.place}: {s.detail} ({reason}: {s.count} of {total})" for reason, s in skipped.items()]
+        parts = [f"{s.source}: {s.detail} ({reason}: {s.count} of {total})" for reason, s in skipped.items()]
         return "; ".join(parts)
 
 

@@ -123,10 +123,10 @@ class Worker:
         while len(found) < size:
             if not ready.poll(1000 * max(0.0, until - time.monotonic())):
                 raise EOFError
-            piece = os.read(file, min(size - len(found), 1 << 20))
-            if not piece:
+            trained = os.read(file, min(size - len(found), 1 << 20))
+            if not trained:
                 raise EOFError
-            found += piece
+            found += trained
         return bytes(found)
 
     def _ended(self) -> str:
@@ -146,11 +146,11 @@ def _start() -> "subprocess.Popen[bytes]":
     import jinja2
     import markupsafe
 
-    places = sorted({str(Path(module.__file__).parents[1]) for module in (jinja2, markupsafe)})
+    sources = sorted({str(Path(module.__file__).parents[1]) for module in (jinja2, markupsafe)})
     script = Path(__file__).with_name("template_worker.py")
     try:
         return subprocess.Popen(
-            [sys.executable, "-I", "-c", _RUN, str(script), str(MEBIBYTES), *places],
+            [sys.executable, "-I", "-c", _RUN, str(script), str(MEBIBYTES), *sources],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
     except OSError as error:

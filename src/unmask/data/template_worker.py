@@ -115,14 +115,14 @@ def rendered(environment: Any, compiled: dict[int, Any], request: tuple[int, str
     key, source, longest, packed = request
     if source is not None:
         compiled[key] = environment.from_string(source)
-    pieces, length = [], 0
+    trained_turns, length = [], 0
     # Only the parent writes to this pipe, and it packs plain values; nothing of a file is ever unpickled.
-    for piece in compiled[key].generate(**pickle.loads(packed)):
-        pieces.append(piece)
-        length += len(piece)
+    for trained in compiled[key].generate(**pickle.loads(packed)):
+        trained_turns.append(trained)
+        length += len(trained)
         if length > longest:
             raise TooLongError(longest)
-    return "".join(pieces)
+    return "".join(trained_turns)
 
 
 def answer(environment: Any, compiled: dict[int, Any], body: bytes) -> tuple[bytes, str]:

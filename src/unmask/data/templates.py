@@ -36,13 +36,13 @@ _USER, _ANSWER, _SYSTEM = "PROBEUSER", "PROBEANSWER", "PROBESYSTEM"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piece:
+class TrainedTurn:
     """The text of one example.
 
     Args:
         prompt: clean context as text, special tokens included.
         answer: text of the answer, without its end.
-        place: where it came from.
+        source: where it came from.
         difficulty: of the row.
         control: a control token that the data spell in an answer; None if there is none.
         is_thought: whether the prompt opens a thinking section that the answer does not close.
@@ -50,7 +50,7 @@ class Piece:
 
     prompt: str
     answer: str
-    place: str
+    source: str
     control: str | None = None
     is_thought: bool = False
     difficulty: Difficulty | None = None
@@ -79,9 +79,9 @@ class RawText:
     def of(cls, tokenizer: Any, end_ids: Sequence[int] = ()) -> "RawText":
         """Ask the tokenizer for its start and end tokens."""
         framed, bare = tokenizer("a")["input_ids"], tokenizer("a", add_special_tokens=False)["input_ids"]
-        places = [i for i in range(len(framed)) if framed[i : i + len(bare)] == bare]
+        sources = [i for i in range(len(framed)) if framed[i : i + len(bare)] == bare]
         return cls(
-            tokenizer=tokenizer, end_id=_eos(tokenizer, end_ids), start=tuple(framed[: places[0] if places else 0])
+            tokenizer=tokenizer, end_id=_eos(tokenizer, end_ids), start=tuple(framed[: sources[0] if sources else 0])
         )
 
     def prompt(self, prompt: str | Sequence[Message], tools: Tools = ()) -> str:
@@ -91,15 +91,15 @@ class RawText:
             raise _without_template("a conversation")
         return prompt
 
-    def pieces(self, record: Record) -> Iterator[Piece | BadRow]:
+    def trained_turns(self, record: Record) -> Iterator[TrainedTurn | BadRow]:
         """Yield the one example of a prompt/completion row."""
         if record.messages:
-            raise _without_template(f"{record.place}: a conversation")
+            raise _without_template(f"{record.source}: a conversation")
         if record.tools:
             raise BadRow("tools not shown", "expected a chat template to show the tools of the row, found raw text")
         _require(record.completion)
         spelt = spelt_in([record.completion], self.controls)
-        yield Piece(prompt=record.prompt, answer=record.completion, place=record.place, control=spelt)
+        yield TrainedTurn(prompt=record.prompt, answer=record.completion, source=record.source, control=spelt)
 
     def unread(self, messages: Sequence[Message]) -> set[str]:
         """Return nothing: there are no turns."""
@@ -176,7 +176,7 @@ class ChatText:
                 )
         return rendered
 
-    def pieces(self, record: Record) -> Iterator[Piece | BadRow]:
+    def trained_turns(self, record: Record) -> Iterator[TrainedTurn | BadRow]:
         """Yield an example, or what is wrong with it, for every assistant turn from the record's first answer on."""
         messages = record.messages or (
             {"role": "user", "content": record.prompt},
@@ -192,7 +192,7 @@ class ChatText:
         ended = self._first_ended(messages, tools)
         control, read = None, 0  # of all answers up to the turn
         for index in trained:
-            place = f"{record.place} turn {index + 1}" if len(answers) > 1 else record.place
+            source = f"{record.source} turn {index + 1}" if len(answers) > 1 else record.source
             said = (text for i in spoken if read <= i <= index for text in strings(messages[i]))
             control, read = control or spelt_in(said, self.controls), index + 1
             try:
@@ -201,7 +201,7 @@ class ChatText:
                         "end-of-turn token in the text",
                         f"expected text without '{self.end_text}', found it in the content",
                     )
-                yield replace(self._piece(messages[:index], messages[index], tools, place), control=control)
+                yield replace(self._trained_turn(messages[:index], messages[index], tools, source), control=control)
             except BadRow as fault:
                 yield BadRow(fault.reason, f"turn {index + 1}: {fault.detail}") if len(answers) > 1 else fault
 
@@ -220,7 +220,7 @@ class ChatText:
         ended = (i for i, m in enumerate(messages) if any(self.end_text in text for text in strings(m)))
         return next(ended, math.inf)
 
-    def _piece(self, history: Sequence[Message], turn: Message, tools: Tools, place: str) -> Piece:
+    def _trained_turn(self, history: Sequence[Message], turn: Message, tools: Tools, source: str) -> TrainedTurn:
         if not turn.get("tool_calls"):
             _require(turn["content"])
         if not any(message["role"] == "user" for message in history):
@@ -243,7 +243,7 @@ class ChatText:
                 "shortened by the chat template",
                 f"expected the whole response, found that the template drops {part}; use a template that shows it",
             )
-        return Piece(prompt=prompt, answer=answer, place=place, is_thought=is_thought(prompt, answer))
+        return TrainedTurn(prompt=prompt, answer=answer, source=source, is_thought=is_thought(prompt, answer))
 
     def _added(self, messages: Sequence[Message], prompt: str, tools: Tools) -> str:
         """Return what the template writes for the last turn, from where decoding would take over."""

@@ -12,7 +12,7 @@ from typing import Any
 from unmask.data.fields import check_leaves
 from unmask.data.messages import turns
 from unmask.data.records import BadRow, Message
-from unmask.data.templates import Piece, Text, Tools, text_of
+from unmask.data.templates import Text, Tools, TrainedTurn, text_of
 from unmask.errors import UserError
 
 
@@ -44,14 +44,14 @@ def end_of_turn(tokenizer: Any, *, chat: bool | None = None) -> int:
     return text_of(tokenizer, chat).end_id
 
 
-def tokenise(text: Text, pieces: Sequence[Piece]) -> list[tuple[list[int], list[int]]]:
+def tokenise(text: Text, trained_turns: Sequence[TrainedTurn]) -> list[tuple[list[int], list[int]]]:
     """Return prompt and answer tokens of each piece, the answers with their end (see the head of this module)."""
-    prompts = _tokens(text.tokenizer, [piece.prompt for piece in pieces])
-    joints = _tokens(text.tokenizer, [piece.prompt + piece.answer for piece in pieces])
+    prompts = _tokens(text.tokenizer, [trained.prompt for trained in trained_turns])
+    joints = _tokens(text.tokenizer, [trained.prompt + trained.answer for trained in trained_turns])
     tokens = []
-    for piece, prompt, joint in zip(pieces, prompts, joints, strict=True):
+    for trained, prompt, joint in zip(trained_turns, prompts, joints, strict=True):
         aligned = joint[: len(prompt)] == prompt
-        answer = joint[len(prompt) :] if aligned else _tokens(text.tokenizer, [piece.answer])[0]
+        answer = joint[len(prompt) :] if aligned else _tokens(text.tokenizer, [trained.answer])[0]
         tokens.append(([*text.start, *prompt], [*answer, text.end_id]))
     return tokens
 

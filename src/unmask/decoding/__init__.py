@@ -2,7 +2,7 @@
 
 from unmask.config.registry import lazy
 from unmask.decoding.caching.drift import Drift, measure_drift
-from unmask.decoding.decoder import Decoder, Parts
+from unmask.decoding.decoder import Decoder, ResolvedDecoder
 from unmask.decoding.interfaces import (
     BLOCK_RULES,
     CACHES,
@@ -32,7 +32,7 @@ __all__ = [
     "Change",
     "Decoder",
     "Drift",
-    "Parts",
+    "ResolvedDecoder",
     "State",
     "Step",
     "decode",

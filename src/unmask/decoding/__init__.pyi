@@ -13,11 +13,10 @@ from unmask.decoding.caching.drift import measure_drift as measure_drift
 from unmask.decoding.caching.refreshed import DualCache as DualCache
 from unmask.decoding.caching.refreshed import PrefixCache as PrefixCache
 from unmask.decoding.decoder import Decoder as Decoder
-from unmask.decoding.decoder import Parts as Parts
+from unmask.decoding.decoder import ResolvedDecoder as ResolvedDecoder
 from unmask.decoding.defaults import CanvasView as CanvasView
 from unmask.decoding.defaults import Eos as Eos
 from unmask.decoding.defaults import Fixed as Fixed
-from unmask.decoding.defaults import Free as Free
 from unmask.decoding.defaults import Greedy as Greedy
 from unmask.decoding.defaults import Gumbel as Gumbel
 from unmask.decoding.defaults import Never as Never
@@ -25,6 +24,7 @@ from unmask.decoding.defaults import NoCache as NoCache
 from unmask.decoding.defaults import NoRevision as NoRevision
 from unmask.decoding.defaults import NoSearch as NoSearch
 from unmask.decoding.defaults import Quota as Quota
+from unmask.decoding.defaults import Unconstrained as Unconstrained
 from unmask.decoding.interfaces import BLOCK_RULES as BLOCK_RULES
 from unmask.decoding.interfaces import CACHES as CACHES
 from unmask.decoding.interfaces import CONSTRAINTS as CONSTRAINTS

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from unmask.config.components import choose, part, resolver
+from unmask.config.components import choose, component, resolver
 from unmask.config.defaults import resolve_block_size
 from unmask.core.attention import Grid
 from unmask.decoding.interfaces import (
@@ -25,7 +25,7 @@ from unmask.decoding.scores import Limit
 from unmask.errors import UserError
 
 
-@part
+@component
 class Decoder:
     """How a canvas is filled. Each part is a value, a name, or ``{name: …, fields}``.
 
@@ -73,14 +73,14 @@ class Decoder:
         """Return the block size that the decoder or its block rule names; None leaves it to the model."""
         return self.block_size or choose(BLOCK_RULES, self.blocks).block_size
 
-    def parts(
+    def resolve(
         self,
         *,
         trained_block_size: int | None = None,
         heads: Container[str] = (),
         exact_cache: str = "none",
         grid: Grid = "answer",
-    ) -> "Parts":
+    ) -> "ResolvedDecoder":
         """Resolve names and defaults into the parts that the loop runs.
 
         Args:
@@ -92,7 +92,7 @@ class Decoder:
         size = resolve_block_size(decoder=self.own_block_size, model=trained_block_size)
         revision = choose(REVISIONS, self.revision)
         view = self._view(revision, heads)
-        return Parts(
+        return ResolvedDecoder(
             block_size=size,
             steps=self.steps,
             selection=self._selection(revision),
@@ -157,8 +157,8 @@ class Decoder:
         )
 
 
-@part
-class Parts:
+@component
+class ResolvedDecoder:
     """A decoder with every part resolved; see ``Decoder`` for what they are."""
 
     block_size: int

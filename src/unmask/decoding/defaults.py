@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.attention import CLEAN, OPEN, Grid
 from unmask.core.protocols import Denoiser, Query, SoftTokens
 from unmask.core.random import Draws
@@ -32,19 +32,19 @@ from unmask.decoding.interfaces import (
     Reader,
 )
 from unmask.decoding.row_groups import cut, groups
-from unmask.decoding.scores import check_score, in_pieces, top
-from unmask.decoding.state import Candidates, Change, Notebook, State
+from unmask.decoding.scores import check_score, in_chunks, top
+from unmask.decoding.state import Candidates, Change, MemoryAccess, State
 
 
 @VIEWS.register("canvas")
-@part
+@component
 class CanvasView:
     """The model reads the live rows whole: prompt, written tokens, masks to the end of the canvas."""
 
     lays_out: ClassVar[bool] = False
 
     def query(
-        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], at: Int[Tensor, "K 2"]
+        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], query_positions: Int[Tensor, "K 2"]
     ) -> tuple[Query, Int[Tensor, "K 2"]]:
         """Select the live rows; what stands before the active block is settled, in whole blocks of the model's grid.
 
@@ -53,21 +53,23 @@ class CanvasView:
         whole = state.batch.query(state.ids, model.rule)
         block = whole.columns.block
         first = (state.prompt_length + state.block_start).clamp(max=block.shape[1] - 1)
-        is_settled = (block < block.gather(1, first[:, None])) & ~state.batch.is_pad
-        whole = replace(whole, columns=replace(whole.columns, stream=torch.where(is_settled, CLEAN, OPEN)))
-        return replace(whole, ids=whole.ids[rows], columns=whole.columns[rows]), at
+        is_context = (block < block.gather(1, first[:, None])) & ~state.batch.is_pad
+        whole = replace(whole, columns=replace(whole.columns, stream=torch.where(is_context, CLEAN, OPEN)))
+        return replace(whole, ids=whole.ids[rows], columns=whole.columns[rows]), query_positions
 
     def read(self, logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
         """Nothing to reduce."""
         return logits
 
-    def remember(self, model: Denoiser, at: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]) -> SoftTokens | None:
+    def remember(
+        self, model: Denoiser, query_positions: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]
+    ) -> SoftTokens | None:
         """Nothing."""
-        del model, at, logits
+        del model, query_positions, logits
         return None
 
 
-class Unshaped:
+class ProposalDefaults:
     """The neutral half of a proposal: drawn from and scored by the model's own logits."""
 
     @property
@@ -87,8 +89,8 @@ class Unshaped:
 
 
 @PROPOSALS.register("greedy")
-@part
-class Greedy(Unshaped):
+@component
+class Greedy(ProposalDefaults):
     """The most likely token."""
 
     def propose(
@@ -100,8 +102,8 @@ class Greedy(Unshaped):
 
 
 @PROPOSALS.register("gumbel")
-@part
-class Gumbel(Unshaped):
+@component
+class Gumbel(ProposalDefaults):
     """An exact sample from softmax(logits / temperature): argmax of logits + temperature * Gumbel noise.
 
     Drawn in float64: low precision lowers the effective temperature (arXiv 2409.02908). The noise is keyed by
@@ -129,23 +131,23 @@ def sample(
     vocabulary = torch.arange(logits.shape[-1], device=logits.device)[None, :]
     columns = torch.stack([key.expand(len(logits)) for key in keys], dim=1)
     tokens = []
-    for some, key in zip(in_pieces(logits), in_pieces(columns, like=logits), strict=True):
+    for some, key in zip(in_chunks(logits), in_chunks(columns, like=logits), strict=True):
         uniform = draws.uniform("gumbel", *(each[:, None] for each in key.unbind(1)), vocabulary)
         noise = -torch.log(-torch.log(uniform.clamp(min=2.0**-54)))
         tokens.append((some.double() + temperature * noise).argmax(-1))
     return torch.cat(tokens)
 
 
-class Unrefined:
+class SelectionDefaults:
     """The neutral half of a selection."""
 
     may_wait: ClassVar[bool] = False
 
     def fuse(
-        self, logits: Float[Tensor, "K V"], *, notes: Notebook, is_asked: Bool[Tensor, "R W"], mask_id: int
+        self, logits: Float[Tensor, "K V"], *, memory: MemoryAccess, is_queried: Bool[Tensor, "R W"], mask_id: int
     ) -> Float[Tensor, "K V"]:
         """As the model said."""
-        del notes, is_asked, mask_id
+        del memory, is_queried, mask_id
         return logits
 
     def refine(self, candidates: Candidates) -> Candidates:
@@ -154,8 +156,8 @@ class Unrefined:
 
 
 @SELECTIONS.register("quota")
-@part
-class Quota(Unrefined):
+@component
+class Quota(SelectionDefaults):
     """Write the quota's surest tokens (LLaDA, arXiv 2502.09992, Algorithm 5 and its generate.py).
 
     A block with n open places and s steps writes n // s tokens a step, one more in each of the first n mod s steps.
@@ -184,7 +186,7 @@ def share(candidates: Candidates) -> Int[Tensor, " R"]:
 
 
 @BLOCK_RULES.register("fixed")
-@part
+@component
 class Fixed:
     """Blocks of one size; the last may be shorter.
 
@@ -226,37 +228,37 @@ class Fixed:
         return self.block_size
 
 
-class Headless(ABC):
+class RevisionDefaults(ABC):
     """The neutral half of a revision: it reads no head, and is over with its block."""
 
     head: ClassVar[str | None] = None
 
     @property
     @abstractmethod
-    def asks_written(self) -> bool:
+    def queries_written(self) -> bool:
         """Whether the model is asked about the written places of the active block, too."""
         ...
 
-    def observe(self, model: Denoiser, asked: Int[Tensor, "K 2"]) -> None:
+    def observe(self, model: Denoiser, queried: Int[Tensor, "K 2"]) -> None:
         """Nothing to read."""
-        del model, asked
+        del model, queried
 
     def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
         """Until the block is full, every token of it may be taken back; if any ever is."""
         del changed
-        return state.has_open if self.asks_written else torch.zeros_like(state.is_done)
+        return state.has_open if self.queries_written else torch.zeros_like(state.is_done)
 
 
 @REVISIONS.register("none")
-@part
-class NoRevision(Headless):
+@component
+class NoRevision(RevisionDefaults):
     """A written token is final."""
 
     selection: ClassVar[str | None] = None
     view: ClassVar[str | None] = None
 
     @property
-    def asks_written(self) -> bool:
+    def queries_written(self) -> bool:
         """Never."""
         return False
 
@@ -267,7 +269,7 @@ class NoRevision(Headless):
 
 
 @STOPS.register("eos")
-@part
+@component
 class Eos:
     """A row ends once an end token is written and no open place precedes it."""
 
@@ -283,7 +285,7 @@ class Eos:
 
 
 @STOPS.register("never")
-@part
+@component
 class Never:
     """The whole canvas is filled."""
 
@@ -294,17 +296,19 @@ class Never:
 
 
 @CONSTRAINTS.register("none")
-@part
-class Free:
+@component
+class Unconstrained:
     """Any text."""
 
     def check(self, canvas: int) -> None:
         """Any canvas."""
         del canvas
 
-    def ban(self, state: State, at: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
+    def ban(
+        self, state: State, query_positions: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]
+    ) -> Float[Tensor, "K V"]:
         """Nothing."""
-        del state, at
+        del state, query_positions
         return logits
 
     def admit(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Bool[Tensor, "R W"]:
@@ -314,7 +318,7 @@ class Free:
 
 
 @SEARCHES.register("none")
-@part
+@component
 class NoSearch:
     """Each prompt is decoded once."""
 
@@ -338,7 +342,7 @@ class NoSearch:
 
 
 @CACHES.register("none")
-@part
+@component
 class NoCache:
     """Every step reads everything. Exact, for every model.
 
@@ -349,10 +353,10 @@ class NoCache:
 
     def open(self, model: Denoiser) -> Reader:
         """Nothing is remembered."""
-        return PlainReader(model)
+        return UncachedReader(model)
 
 
-class PlainReader:
+class UncachedReader:
     """Reads the query as it is."""
 
     def __init__(self, model: Denoiser) -> None:
@@ -360,16 +364,16 @@ class PlainReader:
         self.forwards = 0
 
     def logits(
-        self, query: Query, at: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
+        self, query: Query, query_positions: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
     ) -> Float[Tensor, "K V"]:
         """Call the model, once for each group of rows of nearly one length."""
         del state, rows
         split = groups(self.model, query)
         self.forwards += len(split)
         if len(split) == 1:
-            return self.model.logits(query, at)
-        found = [(self.model.logits(part, asked), mine) for part, asked, mine in cut(query, at, split)]
-        logits = found[0][0].new_empty(len(at), found[0][0].shape[1])
+            return self.model.logits(query, query_positions)
+        found = [(self.model.logits(part, queried), mine) for part, queried, mine in cut(query, query_positions, split)]
+        logits = found[0][0].new_empty(len(query_positions), found[0][0].shape[1])
         for answers, mine in found:
             logits[mine] = answers
         return logits

@@ -10,7 +10,7 @@ from unmask.config.registry import Registry
 from unmask.core.attention import Grid
 from unmask.core.protocols import Denoiser, Query, SoftTokens
 from unmask.core.random import Draws
-from unmask.decoding.state import Candidates, Change, Notebook, State
+from unmask.decoding.state import Candidates, Change, MemoryAccess, State
 
 
 @runtime_checkable
@@ -23,7 +23,7 @@ class View(Protocol):
         ...
 
     def query(
-        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], at: Int[Tensor, "K 2"]
+        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], query_positions: Int[Tensor, "K 2"]
     ) -> tuple[Query, Int[Tensor, "K2 2"]]:
         """Ask about (live row, column) positions."""
         ...
@@ -32,7 +32,9 @@ class View(Protocol):
         """Reduce the model's answers to one row for each asked position."""
         ...
 
-    def remember(self, model: Denoiser, at: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]) -> SoftTokens | None:
+    def remember(
+        self, model: Denoiser, query_positions: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]
+    ) -> SoftTokens | None:
         """Keep of the predictions at (batch row, column) what the next query shall carry."""
         ...
 
@@ -76,7 +78,7 @@ class Selection(Protocol):
         ...
 
     def fuse(
-        self, logits: Float[Tensor, "K V"], *, notes: Notebook, is_asked: Bool[Tensor, "R W"], mask_id: int
+        self, logits: Float[Tensor, "K V"], *, memory: MemoryAccess, is_queried: Bool[Tensor, "R W"], mask_id: int
     ) -> Float[Tensor, "K V"]:
         """Change what the model said of the asked places, before anything is proposed; never in place."""
         ...
@@ -146,11 +148,11 @@ class Revision(Protocol):
         ...
 
     @property
-    def asks_written(self) -> bool:
+    def queries_written(self) -> bool:
         """Whether the model is asked about the written places of the active block, too."""
         ...
 
-    def observe(self, model: Denoiser, asked: Int[Tensor, "K 2"]) -> Float[Tensor, " K"] | None:
+    def observe(self, model: Denoiser, queried: Int[Tensor, "K 2"]) -> Float[Tensor, " K"] | None:
         """Read a head at the asked (row, column) of the query that was just answered; ``Candidates.trust``."""
         ...
 
@@ -186,7 +188,9 @@ class Constraint(Protocol):
         """Refuse a canvas that no allowed text fits into; before anything is read."""
         ...
 
-    def ban(self, state: State, at: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
+    def ban(
+        self, state: State, query_positions: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]
+    ) -> Float[Tensor, "K V"]:
         """Take away (-inf) the tokens that no allowed text has at (row, column), given what is written."""
         ...
 
@@ -230,7 +234,7 @@ class Reader(Protocol):
     """Calls so far."""
 
     def logits(
-        self, query: Query, at: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
+        self, query: Query, query_positions: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
     ) -> Float[Tensor, "K V"]:
         """Answer a view's query about the live rows of a state."""
         ...

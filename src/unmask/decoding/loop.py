@@ -13,70 +13,70 @@ from torch import Tensor
 from unmask.core.batch import Batch
 from unmask.core.protocols import Denoiser
 from unmask.core.random import Draws
-from unmask.decoding.decoder import Parts
+from unmask.decoding.decoder import ResolvedDecoder
 from unmask.decoding.interfaces import Reader
 from unmask.decoding.propose import propose
 from unmask.decoding.state import Candidates, Change, State, Step
 
 
 def decode(
-    model: Denoiser, batch: Batch, parts: Parts, *, draws: Draws, is_open: Bool[Tensor, "B L"] | None = None
+    model: Denoiser, batch: Batch, decoder: ResolvedDecoder, *, draws: Draws, is_open: Bool[Tensor, "B L"] | None = None
 ) -> Iterator[Step]:
     """Fill the canvases of a batch, yielding a ``Step`` for every forward.
 
     Args:
         model: predicts tokens.
         batch: prompts laid out with a canvas each; with a search, a row for each particle.
-        parts: the decoder.
+        decoder: the decoder.
         draws: random numbers, keyed by the rows' ``order``.
         is_open: canvas columns to write; default all. The others keep the batch's tokens (infilling).
 
     Yields:
         One step for each forward. Nothing is yielded for a batch that has nothing open.
     """
-    parts.constraint.check(int(batch.canvas_length.min()))
-    steps = parts.steps_per_block(int(batch.canvas_length.max()))
+    decoder.constraint.check(int(batch.canvas_length.min()))
+    steps = decoder.steps_per_block(int(batch.canvas_length.max()))
     first = replace(start(batch, model.mask_id, is_open), steps=steps)
-    state, _ = advance(first, parts, draws, index=0, eos_ids=model.eos_ids)
-    reader = parts.cache.open(model)
+    state, _ = advance(first, decoder, draws, index=0, eos_ids=model.eos_ids)
+    reader = decoder.cache.open(model)
     index = 0
     while not bool(state.is_done.all()):
-        state, step = _step(model, state, parts, draws, index, reader=reader)
+        state, step = _step(model, state, decoder, draws, index, reader=reader)
         yield step
         index += 1
 
 
 @torch.no_grad()
 def _step(
-    model: Denoiser, state: State, parts: Parts, draws: Draws, index: int, *, reader: Reader
+    model: Denoiser, state: State, decoder: ResolvedDecoder, draws: Draws, index: int, *, reader: Reader
 ) -> tuple[State, Step]:
     """Make one step; return what the next one goes on from, and what is told of it."""
     batch, forwards = state.batch, reader.forwards
-    candidates, soft = propose(model, state, parts, draws, index, reader=reader)
-    candidates = parts.selection.refine(candidates)
-    state, candidates = _cut(replace(state, soft=soft), candidates, parts)
-    chosen = parts.selection.select(candidates)
-    _check(candidates, chosen, may_wait=parts.selection.may_wait)
-    state, chosen = _admit(state, candidates, chosen, parts)
-    change = parts.revision.revise(state, candidates, chosen)
+    candidates, soft = propose(model, state, decoder, draws, index, reader=reader)
+    candidates = decoder.selection.refine(candidates)
+    state, candidates = _cut(replace(state, soft=soft), candidates, decoder)
+    chosen = decoder.selection.select(candidates)
+    _check(candidates, chosen, may_wait=decoder.selection.may_wait)
+    state, chosen = _admit(state, candidates, chosen, decoder)
+    change = decoder.revision.revise(state, candidates, chosen)
     if change.write is not chosen:
-        change = _admit_change(state, candidates, change, chosen, parts=parts)
+        change = _admit_change(state, candidates, change, chosen, decoder=decoder)
     written = _write(state, candidates, change, model.mask_id)
-    state = replace(written, is_held=parts.revision.holds(written, _changed(state, candidates, change)))
-    ended = parts.stop.is_finished(state, model.eos_ids) & ~state.is_held | state.is_stuck
+    state = replace(written, is_held=decoder.revision.holds(written, _changed(state, candidates, change)))
+    ended = decoder.stop.is_finished(state, model.eos_ids) & ~state.is_held | state.is_stuck
     state = _finish(state, ended & ~state.is_done)
-    state, picked = advance(state, parts, draws, index=index + 1, eos_ids=model.eos_ids)
+    state, picked = advance(state, decoder, draws, index=index + 1, eos_ids=model.eos_ids)
     return state, Step(
         index=index,
-        at=_places(batch, candidates, change.write),
+        at=_positions(batch, candidates, change.write),
         tokens=candidates.token[change.write],
         scores=candidates.score[change.write],
         probabilities=candidates.log_prob[change.write].exp(),
-        taken_back=_places(batch, candidates, change.hide | (change.write & ~candidates.is_open)),
+        taken_back=_positions(batch, candidates, change.hide | (change.write & ~candidates.is_open)),
         live=candidates.rows,
         forwards=reader.forwards - forwards,
         picked=picked,
-        state=replace(state, soft=None, notes={}),
+        state=replace(state, soft=None, memory={}),
     )
 
 
@@ -101,12 +101,12 @@ def start(batch: Batch, mask_id: int, is_open: Bool[Tensor, "B L"] | None = None
         is_done=never,
         is_stuck=never,
         log_prob=torch.zeros_like(batch.ids, dtype=torch.float64),
-        log_settled=torch.zeros_like(none, dtype=torch.float64),
+        log_resampled=torch.zeros_like(none, dtype=torch.float64),
     )
 
 
 def advance(
-    state: State, parts: Parts, draws: Draws, *, index: int, eos_ids: Sequence[int]
+    state: State, decoder: ResolvedDecoder, draws: Draws, *, index: int, eos_ids: Sequence[int]
 ) -> tuple[State, Int[Tensor, " B"] | None]:
     """Move every row whose block is full to its next block with something open; rows without one are done.
 
@@ -116,18 +116,18 @@ def advance(
         The state, and which row each row continues where particles were resampled on the way.
     """
     batch, picked = state.batch, None
-    state = _slide(state, parts)
+    state = _slide(state, decoder)
     is_open_now = state.has_open
     first = torch.where(state.is_open, batch.offset, batch.ids.shape[1]).amin(1)
     while True:
         is_full = ~is_open_now & ~state.is_held & ~state.is_done
         if not bool(is_full.any()):
             return replace(state, is_waiting=is_full), picked
-        is_met = parts.search.is_met(is_full, state.is_done)
-        resampled = parts.search.pick(state, is_met, draws, index=index, eos_ids=eos_ids)
+        is_met = decoder.search.is_met(is_full, state.is_done)
+        resampled = decoder.search.pick(state, is_met, draws, index=index, eos_ids=eos_ids)
         if resampled is not None:
-            row, log_settled = resampled
-            state = replace(state.take(row), log_settled=log_settled)
+            row, log_resampled = resampled
+            state = replace(state.take(row), log_resampled=log_resampled)
             picked = row if picked is None else picked[row]
             first, is_full = first[row], is_full[row]
         is_out = is_met & is_full & (state.block_end >= batch.canvas_length)
@@ -135,20 +135,20 @@ def advance(
         moving = is_met & is_full & ~is_out
         if not bool(moving.any()):
             return replace(state, is_waiting=is_full & ~is_met), picked
-        state = _move(state, moving, parts)
+        state = _move(state, moving, decoder)
         is_open_now = torch.where(moving, (first >= state.block_start) & (first < state.block_end), is_open_now)
 
 
-def _move(state: State, moving: Bool[Tensor, " B"], parts: Parts) -> State:
+def _move(state: State, moving: Bool[Tensor, " B"], decoder: ResolvedDecoder) -> State:
     """Begin the next block of some rows."""
     begin = torch.where(moving, state.block_end, state.block_start)
-    end = torch.where(moving, parts.blocks.end(begin, state), state.block_end)
+    end = torch.where(moving, decoder.blocks.end(begin, state), state.block_end)
     return _begin(replace(state, block_start=begin, block_end=end), moving)
 
 
-def _slide(state: State, parts: Parts) -> State:
+def _slide(state: State, decoder: ResolvedDecoder) -> State:
     """Let a rule move the active blocks that are not full."""
-    window = parts.blocks.slide(state)
+    window = decoder.blocks.slide(state)
     if window is None:
         return state
     begin, end, is_new = window
@@ -167,9 +167,9 @@ def _begin(state: State, is_new: Bool[Tensor, " B"]) -> State:
     )
 
 
-def _cut(state: State, candidates: Candidates, parts: Parts) -> tuple[State, Candidates]:
+def _cut(state: State, candidates: Candidates, decoder: ResolvedDecoder) -> tuple[State, Candidates]:
     """Let the block rule shorten the blocks that have just begun, now that it knows the predictions for them."""
-    wanted = parts.blocks.cut(candidates)
+    wanted = decoder.blocks.cut(candidates)
     if wanted is None:
         return state, candidates
     ramp = torch.arange(candidates.is_open.shape[1], device=wanted.device)
@@ -188,10 +188,10 @@ def _cut(state: State, candidates: Candidates, parts: Parts) -> tuple[State, Can
         candidates,
         width=width,
         is_open=is_open,
-        is_asked=candidates.is_asked & inside,
+        is_queried=candidates.is_queried & inside,
         log_prob=torch.where(inside, candidates.log_prob, -torch.inf),
         score=torch.where(inside, candidates.score, -torch.inf),
-        logits=candidates.logits[inside[candidates.is_asked]],
+        logits=candidates.logits[inside[candidates.is_queried]],
         block_open=opened,
     )
 
@@ -208,10 +208,10 @@ def _check(candidates: Candidates, chosen: Bool[Tensor, "R W"], *, may_wait: boo
 
 
 def _admit(
-    state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"], parts: Parts
+    state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"], decoder: ResolvedDecoder
 ) -> tuple[State, Bool[Tensor, "R W"]]:
     """Ask the constraint; a row of which it admits nothing is stuck."""
-    admitted = parts.constraint.admit(state, candidates, chosen)
+    admitted = decoder.constraint.admit(state, candidates, chosen)
     if admitted is chosen:
         return state, chosen
     is_stuck = state.is_stuck.clone()
@@ -220,7 +220,7 @@ def _admit(
 
 
 def _admit_change(
-    state: State, candidates: Candidates, change: Change, chosen: Bool[Tensor, "R W"], *, parts: Parts
+    state: State, candidates: Candidates, change: Change, chosen: Bool[Tensor, "R W"], *, decoder: ResolvedDecoder
 ) -> Change:
     """Ask the constraint about a revision's own writing; what is left must gain a row something, else it is undone.
 
@@ -228,7 +228,7 @@ def _admit_change(
     """
     nothing = torch.zeros_like(chosen)
     hidden = _write(state, candidates, replace(change, write=nothing), candidates.mask_id)
-    written = parts.constraint.admit(hidden, candidates, change.write)
+    written = decoder.constraint.admit(hidden, candidates, change.write)
     if written is change.write:
         return change
     gained = (written & candidates.is_open).sum(1) - change.hide.sum(1)
@@ -256,7 +256,7 @@ def _write(state: State, candidates: Candidates, change: Change, mask_id: int) -
         log_prob=log_prob,
         block_steps=block_steps,
         full_steps=full_steps,
-        notes=candidates.notes.written(len(ids)),
+        memory=candidates.memory.written(len(ids)),
     )
 
 
@@ -267,7 +267,7 @@ def _changed(state: State, candidates: Candidates, change: Change) -> Bool[Tenso
     return changed
 
 
-def _places(batch: Batch, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Int[Tensor, "M 2"]:
+def _positions(batch: Batch, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Int[Tensor, "M 2"]:
     """Name places by (row, canvas offset)."""
     row, column = candidates.rows[chosen.nonzero()[:, 0]], candidates.columns[chosen]
     return torch.stack([row, batch.offset[row, column]], dim=1)

@@ -8,24 +8,24 @@ from torch import Tensor
 
 from unmask.core.protocols import Denoiser, SoftTokens
 from unmask.core.random import Draws
-from unmask.decoding.decoder import Parts
+from unmask.decoding.decoder import ResolvedDecoder
 from unmask.decoding.interfaces import Reader
 from unmask.decoding.scores import SCORES, low_confidence
-from unmask.decoding.state import Candidates, LookAhead, Notebook, State, spread
+from unmask.decoding.state import Candidates, LookAhead, MemoryAccess, State, spread
 from unmask.errors import NonFiniteError
 
 LEAST = 2.0**-1022  # sums of logarithms stay numbers
 
 
 def propose(
-    model: Denoiser, state: State, parts: Parts, draws: Draws, index: int, *, reader: Reader
+    model: Denoiser, state: State, decoder: ResolvedDecoder, draws: Draws, index: int, *, reader: Reader
 ) -> tuple[Candidates, SoftTokens | None]:
     """Call the model once, and turn its answers into proposals.
 
     Args:
         model: predicts tokens.
         state: where decoding stands.
-        parts: the decoder.
+        decoder: the decoder.
         draws: random numbers.
         index: of the step.
         reader: calls the model.
@@ -43,17 +43,17 @@ def propose(
     in_block = ramp < width[:, None]
     columns = ((prompt + begin)[:, None] + ramp).clamp(max=state.ids.shape[1] - 1)
     is_open = in_block & state.is_open[rows[:, None], columns]
-    is_asked = in_block & state.is_ours[rows[:, None], columns] if parts.revision.asks_written else is_open
+    is_queried = in_block & state.is_ours[rows[:, None], columns] if decoder.revision.queries_written else is_open
 
-    at = torch.stack([is_asked.nonzero()[:, 0], columns[is_asked]], dim=1)
+    at = torch.stack([is_queried.nonzero()[:, 0], columns[is_queried]], dim=1)
     in_batch = torch.stack([rows[at[:, 0]], at[:, 1]], dim=1)
-    query, asked = parts.view.query(model, state, rows, at)
-    logits = parts.view.read(_widened(reader.logits(query, asked, state=state, rows=rows)))
+    query, queried = decoder.view.query(model, state, rows, at)
+    logits = decoder.view.read(_widened(reader.logits(query, queried, state=state, rows=rows)))
     offset = at[:, 1] - prompt[at[:, 0]]
     keys = (state.batch.order[in_batch[:, 0]], torch.full_like(offset, index), offset)
-    notes = Notebook(state.notes, rows=rows, start=begin, width=width, places=len(ramp))
-    fused = parts.selection.fuse(logits, notes=notes, is_asked=is_asked, mask_id=model.mask_id)
-    shaped, token = _tokens(model, state, parts, draws, logits=fused, in_batch=in_batch, keys=keys)
+    memory = MemoryAccess(state.memory, rows=rows, start=begin, width=width, columns=len(ramp))
+    fused = decoder.selection.fuse(logits, memory=memory, is_queried=is_queried, mask_id=model.mask_id)
+    shaped, token = _tokens(model, state, decoder, draws, logits=fused, in_batch=in_batch, keys=keys)
     probability = low_confidence(logits, token, draws, keys)
     _refuse_non_finite(probability, in_batch[:, 0], index)
 
@@ -62,33 +62,33 @@ def propose(
             return probability
         return SCORES[name](shaped, token, draws, keys)
 
-    trust = parts.revision.observe(model, asked[: len(at)])
+    correctness = decoder.revision.observe(model, queried[: len(at)])
     candidates = Candidates(
         rows=rows,
         columns=columns,
         width=width,
         canvas=state.batch.canvas_length[rows],
         is_open=is_open,
-        is_asked=is_asked,
-        token=torch.zeros_like(columns).masked_scatter(is_asked, token),
+        is_queried=is_queried,
+        token=torch.zeros_like(columns).masked_scatter(is_queried, token),
         written=state.ids[rows[:, None], columns],
         logits=logits,
-        log_prob=spread(probability.clamp(min=LEAST).log(), is_asked),
-        score=spread(parts.proposal.rank(measured(parts.selection.score), token, model.eos_ids), is_asked),
-        measure=lambda name: spread(measured(name), is_asked),
+        log_prob=spread(probability.clamp(min=LEAST).log(), is_queried),
+        score=spread(decoder.proposal.rank(measured(decoder.selection.score), token, model.eos_ids), is_queried),
+        measure=lambda name: spread(measured(name), is_queried),
         block_open=state.block_open[rows],
         block_steps=state.block_steps[rows],
         steps=state.steps,
-        sureness=lambda: _sureness(state, rows),
+        mean_confidence=lambda: _mean_confidence(state, rows),
         mask_id=model.mask_id,
-        notes=notes,
-        look_ahead=_foresight(model, state, parts, reader, rows=rows, columns=columns),
-        trust=None if trust is None else spread(trust, is_asked),
+        memory=memory,
+        look_ahead=_foresight(model, state, decoder, reader, rows=rows, columns=columns),
+        correctness=None if correctness is None else spread(correctness, is_queried),
     )
-    if is_asked is not is_open:
-        at_open = is_open[is_asked]
+    if is_queried is not is_open:
+        at_open = is_open[is_queried]
         in_batch, logits = in_batch[at_open], logits[at_open]
-    return candidates, parts.view.remember(model, in_batch, logits)
+    return candidates, decoder.view.remember(model, in_batch, logits)
 
 
 def _refuse_non_finite(probability: Float[Tensor, " K"], row: Int[Tensor, " K"], index: int) -> None:
@@ -108,7 +108,7 @@ def _widened(logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
     return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
 
-def _sureness(state: State, rows: Int[Tensor, " R"]) -> Float[Tensor, " R"]:
+def _mean_confidence(state: State, rows: Int[Tensor, " R"]) -> Float[Tensor, " R"]:
     is_written = (state.is_ours & ~state.is_open)[rows]
     total = torch.where(is_written, state.log_prob[rows].exp(), 0).sum(1)
     return torch.where(is_written.any(1), total / is_written.sum(1).clamp(min=1), 1)
@@ -117,7 +117,7 @@ def _sureness(state: State, rows: Int[Tensor, " R"]) -> Float[Tensor, " R"]:
 def _tokens(
     model: Denoiser,
     state: State,
-    parts: Parts,
+    decoder: ResolvedDecoder,
     draws: Draws,
     *,
     logits: Float[Tensor, "K V"],
@@ -130,16 +130,16 @@ def _tokens(
     """
     kept = logits[:, model.mask_id].clone()
     logits[:, model.mask_id] = -torch.inf
-    shaped = parts.proposal.shape(parts.constraint.ban(state, in_batch, logits), model.eos_ids)
-    token = parts.proposal.propose(shaped, draws, keys)
+    shaped = decoder.proposal.shape(decoder.constraint.ban(state, in_batch, logits), model.eos_ids)
+    token = decoder.proposal.propose(shaped, draws, keys)
     logits[:, model.mask_id] = kept
-    return (shaped if parts.proposal.scores_shaped else logits), token
+    return (shaped if decoder.proposal.scores_shaped else logits), token
 
 
 def _foresight(
     model: Denoiser,
     state: State,
-    parts: Parts,
+    decoder: ResolvedDecoder,
     reader: Reader,
     *,
     rows: Int[Tensor, " R"],
@@ -148,20 +148,20 @@ def _foresight(
     """Prepare to read what the text would be; a forward without a cache, counted by the reader."""
 
     def look_ahead(
-        is_written: Bool[Tensor, "N R W"], tokens: Int[Tensor, "N R W"], is_asked: Bool[Tensor, "N R W"]
+        is_written: Bool[Tensor, "N R W"], tokens: Int[Tensor, "N R W"], is_queried: Bool[Tensor, "N R W"]
     ) -> Float[Tensor, "K V"]:
         column = columns.repeat(len(is_written), 1)
 
-        def places(chosen: Bool[Tensor, "N R W"]) -> tuple[Int[Tensor, " K"], Int[Tensor, " K"]]:
+        def columns_of(chosen: Bool[Tensor, "N R W"]) -> tuple[Int[Tensor, " K"], Int[Tensor, " K"]]:
             row, place = chosen.flatten(0, 1).nonzero().unbind(1)
             return row, column[row, place]
 
         seen = state.shown(rows.repeat(len(is_written)))
-        seen.ids[places(is_written)], seen.is_open[places(is_written)] = tokens[is_written], False
-        at = torch.stack(places(is_asked), dim=1)
-        query, asked = parts.view.query(model, seen, torch.arange(len(seen.ids), device=rows.device), at)
+        seen.ids[columns_of(is_written)], seen.is_open[columns_of(is_written)] = tokens[is_written], False
+        at = torch.stack(columns_of(is_queried), dim=1)
+        query, queried = decoder.view.query(model, seen, torch.arange(len(seen.ids), device=rows.device), at)
         reader.forwards += 1
-        logits: Tensor = parts.view.read(_widened(model.logits(query, asked)))
+        logits: Tensor = decoder.view.read(_widened(model.logits(query, queried)))
         return logits
 
     return look_ahead

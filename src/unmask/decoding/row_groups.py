@@ -47,30 +47,30 @@ def _cheapest(lengths: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
 
 
 def cut(
-    query: Query, at: Int[Tensor, "K 2"], split: list[Int[Tensor, " _"]]
+    query: Query, query_positions: Int[Tensor, "K 2"], split: list[Int[Tensor, " _"]]
 ) -> Iterator[tuple[Query, Int[Tensor, "M 2"], Int[Tensor, " M"]]]:
     """Cut a query into groups of rows, each as wide as its longest; yield with each what is asked, and whose answers.
 
     Yields:
-        The narrower query, the asked (row, column) within it, and their indices in ``at``.
+        The narrower query, the asked (row, column) within it, and their indices in ``query_positions``.
     """
     lengths = (query.columns.segment != PAD).sum(1)
     for rows in split:
         width = int(lengths[rows].max())
         local = torch.full_like(lengths, -1)
         local[rows] = torch.arange(len(rows), device=rows.device)
-        mine = (local[at[:, 0]] >= 0).nonzero().squeeze(1)
-        asked = torch.stack([local[at[mine, 0]], at[mine, 1]], dim=1)
+        mine = (local[query_positions[:, 0]] >= 0).nonzero().squeeze(1)
+        queried = torch.stack([local[query_positions[mine, 0]], query_positions[mine, 1]], dim=1)
         part = replace(
             query, ids=query.ids[rows, :width], columns=query.columns[rows, :width], soft=_soft(query.soft, local)
         )
-        yield part, asked, mine
+        yield part, queried, mine
 
 
 def _soft(soft: SoftTokens | None, local: Int[Tensor, " R"]) -> SoftTokens | None:
     if soft is None:
         return None
-    row = local[soft.at[:, 0]]
+    row = local[soft.query_positions[:, 0]]
     is_here = row >= 0
-    at = torch.stack([row, soft.at[:, 1]], dim=1)[is_here]
-    return SoftTokens(at=at, ids=soft.ids[is_here], weights=soft.weights[is_here])
+    at = torch.stack([row, soft.query_positions[:, 1]], dim=1)[is_here]
+    return SoftTokens(query_positions=at, ids=soft.ids[is_here], weights=soft.weights[is_here])

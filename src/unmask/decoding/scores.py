@@ -30,7 +30,7 @@ def probability(logits: Float[Tensor, "K V"], token: Int[Tensor, " K"]) -> Float
     What is left for the others decides among sure places, and float32 rounds it away: it is summed by itself.
     """
     found = []
-    for some, at in zip(in_pieces(logits), in_pieces(token[:, None], like=logits), strict=True):
+    for some, at in zip(in_chunks(logits), in_chunks(token[:, None], like=logits), strict=True):
         share = some.softmax(-1)
         own = share.gather(-1, at).double()
         found.append(own / (own + share.scatter_(-1, at, 0).sum(-1, keepdim=True).double()))
@@ -47,7 +47,7 @@ def negative_entropy(
 
 def entropy(logits: Float[Tensor, "K V"]) -> Float[Tensor, " K"]:
     """Measure in nats how spread each row is."""
-    return torch.cat([torch.special.entr(piece.softmax(-1)).sum(-1) for piece in in_pieces(logits)])
+    return torch.cat([torch.special.entr(chunk.softmax(-1)).sum(-1) for chunk in in_chunks(logits)])
 
 
 def margin(
@@ -55,7 +55,7 @@ def margin(
 ) -> Float[Tensor, " K"]:
     """Probability of the best token minus that of the second best."""
     del token, draws, keys
-    best = torch.cat([piece.softmax(-1).topk(2, dim=-1).values for piece in in_pieces(logits)])
+    best = torch.cat([chunk.softmax(-1).topk(2, dim=-1).values for chunk in in_chunks(logits)])
     return best[:, 0] - best[:, 1]
 
 
@@ -112,7 +112,7 @@ def check_score(name: str) -> str:
     return name
 
 
-def in_pieces(values: Tensor, *, like: Tensor | None = None) -> tuple[Tensor, ...]:
+def in_chunks(values: Tensor, *, like: Tensor | None = None) -> tuple[Tensor, ...]:
     """Split the rows of a tensor into pieces, of so many rows as those of ``like`` (default: its own) would have."""
     columns = (values if like is None else like).shape[-1]
     return torch.split(values, max(1, _NUMBERS // max(columns, 1)))

@@ -13,7 +13,7 @@ from unmask.core.protocols import SoftTokens
 
 
 @dataclass(frozen=True, kw_only=True)
-class Note:
+class BlockMemory:
     """One thing that is remembered.
 
     Args:
@@ -26,29 +26,35 @@ class Note:
     width: Int[Tensor, " B"]
     values: Tensor
 
-    def take(self, index: Int[Tensor, " B"]) -> "Note":
+    def take(self, index: Int[Tensor, " B"]) -> "BlockMemory":
         """Let each row go on with what is remembered of row ``index``."""
-        return Note(start=self.start[index], width=self.width[index], values=self.values[index])
+        return BlockMemory(start=self.start[index], width=self.width[index], values=self.values[index])
 
 
-Notes = Mapping[str, Note]
+BlockMemories = Mapping[str, BlockMemory]
 
 
-class Notebook:
+class MemoryAccess:
     """The notes, seen from the places of one step: rows are the live ones, columns those of their active blocks.
 
     Args:
-        notes: what was remembered.
+        memory: what was remembered.
         rows: live rows.
         start: canvas offset of each live row's block.
         width: columns of each block.
-        places: columns of the widest.
+        columns: columns of the widest.
     """
 
     def __init__(
-        self, notes: Notes, *, rows: Int[Tensor, " R"], start: Int[Tensor, " R"], width: Int[Tensor, " R"], places: int
+        self,
+        memory: BlockMemories,
+        *,
+        rows: Int[Tensor, " R"],
+        start: Int[Tensor, " R"],
+        width: Int[Tensor, " R"],
+        columns: int,
     ) -> None:
-        self.notes, self.rows, self.start, self.width, self.places = notes, rows, start, width, places
+        self.memory, self.rows, self.start, self.width, self.columns = memory, rows, start, width, columns
         self._kept: dict[str, Tensor] = {}
 
     def recall(self, name: str) -> tuple[Tensor, Bool[Tensor, "R W"]] | None:
@@ -56,11 +62,11 @@ class Notebook:
 
         A place is known by its canvas offset: a block that moves on or slides takes along what it still covers.
         """
-        if name not in self.notes:
+        if name not in self.memory:
             return None
-        note = self.notes[name]
-        start, width, values = note.start[self.rows], note.width[self.rows], note.values
-        column = torch.arange(self.places, device=self.rows.device) + (self.start - start)[:, None]
+        one = self.memory[name]
+        start, width, values = one.start[self.rows], one.width[self.rows], one.values
+        column = torch.arange(self.columns, device=self.rows.device) + (self.start - start)[:, None]
         is_known = (start >= 0)[:, None] & (column >= 0) & (column < width[:, None])
         column = column.clamp(min=0, max=values.shape[1] - 1)
         found = values[self.rows[:, None], column]
@@ -70,17 +76,17 @@ class Notebook:
         """Remember ``values[R, W, ...]`` of the places until the next step."""
         self._kept[name] = values
 
-    def written(self, rows: int) -> Notes:
+    def written(self, rows: int) -> BlockMemories:
         """Return the notes for the step after this one, for a state of so many rows; what was not kept is forgotten."""
-        notes = {}
+        memory = {}
         for name, values in self._kept.items():
             start = self.start.new_full((rows,), -1)
             width = self.width.new_zeros(rows)
             start[self.rows], width[self.rows] = self.start, self.width
             whole = values.new_zeros(rows, *values.shape[1:])
             whole[self.rows] = values
-            notes[name] = Note(start=start, width=width, values=whole)
-        return notes
+            memory[name] = BlockMemory(start=start, width=width, values=whole)
+        return memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +109,9 @@ class State:
         is_done: rows that are finished.
         is_stuck: rows that ended because nothing that the constraint allows was left to write.
         log_prob: log probability that each token had when it was written; 0 elsewhere.
-        log_settled: log probability of the row's answer when it was last resampled; 0 before.
+        log_resampled: log probability of the row's answer when it was last resampled; 0 before.
         soft: what the view remembers of the last predictions; (row, column) in the batch.
-        notes: what parts remember of the active blocks.
+        memory: what parts remember of the active blocks.
         steps: forwards that a block may take; None: one for each open place.
     """
 
@@ -124,9 +130,9 @@ class State:
     is_done: Bool[Tensor, " B"]
     is_stuck: Bool[Tensor, " B"]
     log_prob: Float[Tensor, "B L"]
-    log_settled: Float[Tensor, " B"]
+    log_resampled: Float[Tensor, " B"]
     soft: SoftTokens | None = None
-    notes: Notes = field(default_factory=dict)
+    memory: BlockMemories = field(default_factory=dict)
     steps: int | None = None
 
     @property
@@ -147,26 +153,30 @@ class State:
 
     def take(self, index: Int[Tensor, " B"]) -> "State":
         """Let each row go on from where row ``index`` stands, with what is remembered of that row."""
-        notes = {name: note.take(index) for name, note in self.notes.items()}
+        memory = {name: one.take(index) for name, one in self.memory.items()}
         soft = None if self.soft is None else _taken(self.soft, index)
-        return replace(self, **self._by_row(index), soft=soft, notes=notes)
+        return replace(self, **self._by_row(index), soft=soft, memory=memory)
 
     def shown(self, index: Int[Tensor, " R"]) -> "State":
         """Show rows as a batch of their own, any number of times each; nothing is remembered of them."""
         batch = self.batch
         by_example = ("order", "text_length", "filled_length", "canvas_length")
         shown = replace(batch.rows(index), **{name: getattr(batch, name)[index] for name in by_example})
-        return replace(self, **self._by_row(index), batch=shown, soft=None, notes={})
+        return replace(self, **self._by_row(index), batch=shown, soft=None, memory={})
 
     def _by_row(self, index: Int[Tensor, " R"]) -> dict[str, Any]:
-        kept = ("batch", "soft", "notes", "steps")
+        kept = ("batch", "soft", "memory", "steps")
         return {each.name: getattr(self, each.name)[index] for each in fields(self) if each.name not in kept}
 
 
 def _taken(soft: SoftTokens, index: Int[Tensor, " B"]) -> SoftTokens:
     """Give each row the blends of row ``index``."""
-    row, entry = (index[:, None] == soft.at[:, 0]).nonzero().unbind(1)
-    return SoftTokens(at=torch.stack([row, soft.at[entry, 1]], dim=1), ids=soft.ids[entry], weights=soft.weights[entry])
+    row, entry = (index[:, None] == soft.query_positions[:, 0]).nonzero().unbind(1)
+    return SoftTokens(
+        query_positions=torch.stack([row, soft.query_positions[entry, 1]], dim=1),
+        ids=soft.ids[entry],
+        weights=soft.weights[entry],
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +189,7 @@ class Candidates:
         width: columns of each block.
         canvas: columns of each row's canvas.
         is_open: places that may be written now.
-        is_asked: places that the model answered about: the open ones, and the written ones that the revision asks for.
+        is_queried: columns that the model answered about: the open ones, and written ones that the revision queries.
         token: proposed token; 0 where not asked.
         written: token that stands there; the mask token where open.
         logits: what the model said of each asked place, in their order (that of ``is_asked.nonzero()``).
@@ -189,11 +199,11 @@ class Candidates:
         block_open: open places when the block became active.
         block_steps: forwards spent on the block before this one.
         steps: forwards that a block may take; None: as many as it has open places.
-        sureness: gives the mean probability that a row's tokens had when they were written; 1 where there is none.
+        mean_confidence: gives the mean probability of a row's tokens when they were written; 1 where there is none.
         mask_id: the mask token, which is never proposed.
-        notes: what was remembered, and what shall be.
+        memory: what was remembered, and what shall be.
         look_ahead: reads what the text would be; see ``LookAhead``.
-        trust: what the revision's head says of each place, if it has one; -inf where not asked.
+        correctness: what the revision's head says of each place, if it has one; -inf where not asked.
     """
 
     rows: Int[Tensor, " R"]
@@ -201,7 +211,7 @@ class Candidates:
     width: Int[Tensor, " R"]
     canvas: Int[Tensor, " R"]
     is_open: Bool[Tensor, "R W"]
-    is_asked: Bool[Tensor, "R W"]
+    is_queried: Bool[Tensor, "R W"]
     token: Int[Tensor, "R W"]
     written: Int[Tensor, "R W"]
     logits: Float[Tensor, "K V"]
@@ -211,22 +221,22 @@ class Candidates:
     block_open: Int[Tensor, " R"]
     block_steps: Int[Tensor, " R"]
     steps: int | None
-    sureness: Callable[[], Float[Tensor, " R"]]
+    mean_confidence: Callable[[], Float[Tensor, " R"]]
     mask_id: int
-    notes: Notebook
+    memory: MemoryAccess
     look_ahead: "LookAhead"
-    trust: Float[Tensor, "R W"] | None = None
+    correctness: Float[Tensor, "R W"] | None = None
 
     def spread(self, values: Tensor, empty: float = -torch.inf) -> Tensor:
         """Lay values of the asked places, in their order, out over the places; ``empty`` elsewhere."""
-        return spread(values, self.is_asked, empty)
+        return spread(values, self.is_queried, empty)
 
 
-def spread(values: Tensor, is_asked: Bool[Tensor, "R W"], empty: float = -torch.inf) -> Tensor:
+def spread(values: Tensor, is_queried: Bool[Tensor, "R W"], empty: float = -torch.inf) -> Tensor:
     """Lay values of the asked places, in their order, out over the places; ``empty`` elsewhere."""
     further = values.shape[1:]
-    return values.new_full((*is_asked.shape, *further), empty).masked_scatter(
-        is_asked.view(*is_asked.shape, *[1] * len(further)), values
+    return values.new_full((*is_queried.shape, *further), empty).masked_scatter(
+        is_queried.view(*is_queried.shape, *[1] * len(further)), values
     )
 
 
@@ -253,7 +263,7 @@ class Step:
 
     Args:
         index: steps before this one.
-        at: (row, canvas offset) of each committed token.
+        query_positions: (row, canvas offset) of each committed token.
         tokens: what was written there.
         scores: its score by the selection's measure.
         taken_back: (row, canvas offset) of each token that was hidden again or, where ``at`` names it too, replaced.

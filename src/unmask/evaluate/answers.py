@@ -17,7 +17,7 @@ class Answer:
     """One judged answer.
 
     Args:
-        place: where the problem came from.
+        source: where the problem came from.
         prompt: what was asked.
         text: what was answered.
         expected: the right answer.
@@ -30,7 +30,7 @@ class Answer:
         grades: what else the task says of it, from 0 to 1.
     """
 
-    place: str
+    source: str
     prompt: str
     text: str
     expected: str
@@ -167,6 +167,6 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def by_place(answers: Sequence[Answer]) -> dict[tuple[int, int], Answer]:
+def by_problem(answers: Sequence[Answer]) -> dict[tuple[int, int], Answer]:
     """Index answers by problem and sample."""
     return {(answer.problem, answer.sample): answer for answer in answers}

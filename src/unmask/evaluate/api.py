@@ -9,7 +9,7 @@ from unmask.config.defaults import resolve_canvas
 from unmask.decoding import Decoder
 from unmask.errors import UserError
 from unmask.evaluate import processes
-from unmask.evaluate.answers import Answer, Evaluation, by_place
+from unmask.evaluate.answers import Answer, Evaluation, by_problem
 from unmask.evaluate.journal import Journal
 from unmask.generate import generate
 from unmask.models import LoadedModel
@@ -52,7 +52,7 @@ def evaluate(
     canvas = resolve_canvas(given=max_new_tokens, model=lm.facts.canvas)
     check_samples(samples, decoder)
     began = time.perf_counter()
-    done = by_place(journal.done if journal else [])
+    done = by_problem(journal.done if journal else [])
     by_length = sorted(range(len(problems)), key=lambda i: len(problems[i].prompt))
     units = [(index, sample) for index in by_length for sample in range(samples)]
     mine = [unit for unit in units[processes.rank() :: processes.world()] if unit not in done]
@@ -65,7 +65,7 @@ def evaluate(
         found += judged
         if on_batch:
             on_batch(len(done) + len(found))
-    whole = done | by_place(processes.gather(found))
+    whole = done | by_problem(processes.gather(found))
     answers = [whole[index, sample] for index in range(len(problems)) for sample in range(samples)]
     return Evaluation(answers=answers, samples=samples, seconds=time.perf_counter() - began)
 
@@ -78,7 +78,7 @@ def check_samples(samples: int, decoder: Decoder) -> None:
     """
     if samples < 1:
         raise UserError(f"samples={samples}: expected at least 1")
-    proposal: Any = decoder.parts().proposal
+    proposal: Any = decoder.resolve().proposal
     proposal = getattr(proposal, "inner", proposal)
     if samples > 1 and not getattr(proposal, "temperature", 0):
         raise UserError(
@@ -111,7 +111,7 @@ def _answer(
     rows = zip(chosen, out.texts, out.answers, out.row_forwards, strict=True)
     return [
         Answer(
-            place=problems[index].place,
+            source=problems[index].source,
             prompt=problems[index].prompt,
             text=text,
             expected=problems[index].answer,

@@ -129,12 +129,12 @@ class Likelihoods:
 
 @dataclass(frozen=True, kw_only=True)
 class _Row:
-    """One question: tokens ``start`` … of an answer, of which ``is_asked`` are hidden and asked."""
+    """One question: tokens ``start`` … of an answer, of which ``is_queried`` are hidden and asked."""
 
     example: int
     group: int
     start: int
-    is_asked: Bool[Tensor, " n"]
+    is_queried: Bool[Tensor, " n"]
     weight: float
 
 
@@ -272,11 +272,11 @@ def bound(
             variance[example] += len(parts) * parts.var() if len(parts) > 1 else math.nan
     if not bool(total.isfinite().all()):
         index = int((~total.isfinite()).nonzero()[0])
-        place = getattr(examples[index], "place", "") or f"example {index}"
+        source = getattr(examples[index], "source", "") or f"example {index}"
         raise NonFiniteError(
-            f"{place}: expected a finite likelihood, found {float(total[index])}; the weights are damaged or their "
+            f"{source}: expected a finite likelihood, found {float(total[index])}; the weights are damaged or their "
             "dtype is too narrow: try float32",
-            [place],
+            [source],
         )
     tokens = torch.tensor([len(example.answer) for example in examples], dtype=torch.float64)
     return Bound(order=order, nats=total, errors=variance.sqrt(), tokens=tokens, rows=len(found))
@@ -294,11 +294,11 @@ def _check(examples: Sequence[Pair], samples: int, canvas: int | None) -> None:
     if samples < 1:
         raise UserError(f"samples={samples}: expected at least 1; LLaDA's evaluation takes 128")
     for index, example in enumerate(examples):
-        place = getattr(example, "place", "") or f"example {index}"
+        source = getattr(example, "source", "") or f"example {index}"
         if not len(example.answer):
-            raise UserError(f"{place}: expected an answer to score, found one without tokens; leave it out")
+            raise UserError(f"{source}: expected an answer to score, found one without tokens; leave it out")
         if canvas is not None and len(example.answer) > canvas:
-            raise UserError(f"{place}: expected at most canvas={canvas} tokens, found {len(example.answer)}; raise it")
+            raise UserError(f"{source}: expected at most canvas={canvas} tokens, found {len(example.answer)}; raise it")
 
 
 def _groups(example: Pair, order: Order, block_size: int) -> int:
@@ -328,10 +328,10 @@ def _rows(
                 else _drawn(draws, keys[index], group, width, samples)
             )
             hidden = patterns.sum(1).tolist()
-            for is_asked, k in zip(patterns, hidden, strict=True):
+            for is_queried, k in zip(patterns, hidden, strict=True):
                 chance = 1 / (width * math.comb(width, k)) if _enumerated(width, samples) else 1 / samples
                 start = group * block_size
-                yield _Row(example=index, group=group, start=start, is_asked=is_asked, weight=chance * width / k)
+                yield _Row(example=index, group=group, start=start, is_queried=is_queried, weight=chance * width / k)
 
 
 def _all_subsets(width: int) -> Bool[Tensor, "P n"]:
@@ -344,8 +344,8 @@ def _drawn(draws: Draws, key: int, group: int, width: int, samples: int) -> Bool
     keys, index = (torch.tensor([key]), torch.tensor([group])), torch.arange(samples)
     first = int(draws.uniform("likelihood/count", *keys) * width)
     size = 1 + (first + index * width // samples) % width
-    place = torch.arange(width)
-    rank = draws.uniform("likelihood/hidden", *keys, index[:, None], place).argsort(1).argsort(1)
+    source = torch.arange(width)
+    rank = draws.uniform("likelihood/hidden", *keys, index[:, None], source).argsort(1).argsort(1)
     return rank < size[:, None]
 
 
@@ -364,21 +364,21 @@ def _read(
         filler_id=model.eos_ids[0],
     )  # fmt: skip
     widest = int(batch.canvas_length.max())
-    is_asked, is_hidden = (
+    is_queried, is_hidden = (
         torch.zeros(len(rows), widest, dtype=torch.bool),
         torch.zeros(len(rows), widest, dtype=torch.bool),
     )
     for index, row in enumerate(rows):
-        end = row.start + len(row.is_asked)
-        is_asked[index, row.start : end] = row.is_asked
-        is_hidden[index, row.start : end] = row.is_asked
+        end = row.start + len(row.is_queried)
+        is_queried[index, row.start : end] = row.is_queried
+        is_hidden[index, row.start : end] = row.is_queried
         is_hidden[index, end:] = True
     offset = batch.offset.clamp(min=0)
-    asked = batch.is_canvas & is_asked.gather(1, offset)
+    queried = batch.is_canvas & is_queried.gather(1, offset)
     start = torch.tensor([row.start for row in rows])
     ids = torch.where(batch.is_canvas & is_hidden.gather(1, offset), model.mask_id, batch.ids)
-    settled = ~batch.is_canvas | (batch.offset < start[:, None])
-    query = batch.to(device).query(ids.to(device), model.rule, settled=settled.to(device))
-    at = asked.nonzero()
-    scored = model.score(query, at.to(device), batch.ids[asked].to(device))
+    is_context = ~batch.is_canvas | (batch.offset < start[:, None])
+    query = batch.to(device).query(ids.to(device), model.rule, is_context=is_context.to(device))
+    at = queried.nonzero()
+    scored = model.score(query, at.to(device), batch.ids[queried].to(device))
     return torch.zeros(len(rows), dtype=torch.float64).index_add_(0, at[:, 0], scored.nll.double().cpu())

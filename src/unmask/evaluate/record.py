@@ -42,9 +42,9 @@ def settings_of(
         split: of the task.
         numbers: ``max_new_tokens``, ``batch_size``, ``samples``, ``seed``, and ``size``, the problems asked for.
     """
-    parts = decoder.parts(**lm.decoding)
+    resolved = decoder.resolve(**lm.decoding)
     return {
-        "model": _settled(model),
+        "model": _is_context(model),
         "weights": hash_weights(lm),
         "model_hash": hash_of_model(lm),
         "dtype": str(next(lm.model.parameters()).dtype).removeprefix("torch."),
@@ -52,7 +52,7 @@ def settings_of(
         "split": split,
         "problems": len(problems),
         "problems_hash": digest([[problem.prompt, problem.answer] for problem in problems]),
-        "decoder": described(parts),
+        "decoder": described(resolved),
         **numbers,
     }
 
@@ -103,7 +103,7 @@ def _short(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _settled(model: str) -> str:
+def _is_context(model: str) -> str:
     """Make a path here absolute, so that a repeat may be asked for elsewhere; other names stay."""
     path = Path(model).expanduser()
     return str(path.resolve()) if path.exists() else model

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from unmask.errors import UserError
-from unmask.evaluate.answers import Answer, Evaluation, by_place
+from unmask.evaluate.answers import Answer, Evaluation, by_problem
 from unmask.evaluate.record import differences
 from unmask.evaluate.verify import TIMES, changed_verdicts, check_record, total_differences
 
@@ -79,6 +79,8 @@ def compare(path: Path, kept: Mapping[str, Any], found: Evaluation, made_with: M
 
 
 def _different(before: Sequence[Answer], now: Sequence[Answer]) -> list[str]:
-    texts = {place: answer.text for place, answer in by_place(before).items()}
-    places = [answer.place for answer in now if texts.get((answer.problem, answer.sample), answer.text) != answer.text]
-    return list(dict.fromkeys(places))
+    texts = {source: answer.text for source, answer in by_problem(before).items()}
+    sources = [
+        answer.source for answer in now if texts.get((answer.problem, answer.sample), answer.text) != answer.text
+    ]
+    return list(dict.fromkeys(sources))

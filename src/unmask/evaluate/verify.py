@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from unmask.errors import UserError
-from unmask.evaluate.answers import Answer, Evaluation, by_place
+from unmask.evaluate.answers import Answer, Evaluation, by_problem
 from unmask.evaluate.lines import read_lines
 from unmask.evaluate.record import differences, fingerprint
 
@@ -89,10 +89,10 @@ def _check_counts(file: Path, settings: Mapping[str, Any], answers: list[Answer]
             f"{len(answers)}; put it back, or run unmask eval anew"
         )
     wanted = [(problem, sample) for problem in range(problems) for sample in range(samples)]
-    for number, (answer, place) in enumerate(zip(answers, wanted, strict=True), 1):
-        if (answer.problem, answer.sample) != place:
+    for number, (answer, source) in enumerate(zip(answers, wanted, strict=True), 1):
+        if (answer.problem, answer.sample) != source:
             raise UserError(
-                f"{file}:{number}: expected sample {place[1]} of problem {place[0]}, found sample {answer.sample} of "
+                f"{file}:{number}: expected sample {source[1]} of problem {source[0]}, found sample {answer.sample} of "
                 f"problem {answer.problem}; put the file back, or run unmask eval anew"
             )
     return samples
@@ -116,11 +116,11 @@ def _without_intervals(totals: Mapping[str, Any]) -> dict[str, Any]:
 
 def changed_verdicts(before: list[Answer], now: list[Answer]) -> list[str]:
     """Return the places of problems that are judged otherwise: right or wrong, or another grade."""
-    was = by_place(before)
-    places = [
-        answer.place
+    was = by_problem(before)
+    sources = [
+        answer.source
         for answer in now
         if (old := was.get((answer.problem, answer.sample))) is not None
         and (old.is_right, old.grades) != (answer.is_right, answer.grades)
     ]
-    return list(dict.fromkeys(places))
+    return list(dict.fromkeys(sources))

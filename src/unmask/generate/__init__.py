@@ -1,6 +1,6 @@
 """Text in, text out, or a stream of steps: decoding for people who have strings."""
 
-from unmask.generate.api import generate, parts_of, run, stream
+from unmask.generate.api import generate, resolve_decoder, run, stream
 from unmask.generate.infill import Infilling, infill
 from unmask.generate.prompts import Prompt, prepare
 from unmask.generate.text import Generation, answer_text, canvases, decode_text
@@ -14,7 +14,7 @@ __all__ = [
     "decode_text",
     "generate",
     "infill",
-    "parts_of",
+    "resolve_decoder",
     "prepare",
     "run",
     "stream",

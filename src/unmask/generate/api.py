@@ -12,7 +12,7 @@ from unmask.config.defaults import resolve_canvas
 from unmask.constraints.compile import bind, constraint_of
 from unmask.core.batch import Batch
 from unmask.core.random import Draws
-from unmask.decoding import Decoder, Parts, Step, decode
+from unmask.decoding import Decoder, ResolvedDecoder, Step, decode
 from unmask.errors import UserError
 from unmask.generate.prompts import Prompt, Seed, as_list, prepare
 from unmask.generate.streaming import Streamer, feed
@@ -72,20 +72,20 @@ def generate(
     """
     strings = check_strings(lm, stop_strings)
     constraint = constraint_of(regex=regex, json_schema=json_schema)
-    parts = parts_of(lm, decoder, options, strings, constraint=constraint)
+    resolved = resolve_decoder(lm, decoder, options, strings, constraint=constraint)
     canvas = resolve_canvas(given=max_new_tokens, model=lm.facts.canvas)
     batch = prepare(
-        lm, as_list(prompts), canvas, parts.block_size, chat=chat, seed=seed, n=n,
-        particles=parts.search.particles,
+        lm, as_list(prompts), canvas, resolved.block_size, chat=chat, seed=seed, n=n,
+        particles=resolved.search.particles,
     )  # fmt: skip
     draws = NotedDraws(seed=0)  # the rows' own keys hold their seeds
-    steps = run(lm, batch, parts, draws=draws, compile=compile)
+    steps = run(lm, batch, resolved, draws=draws, compile=compile)
     if streamer is not None:
         steps = feed(steps, streamer, lm, batch, strings)
     found = collect(
-        through(checked(steps, parts, draws) if n * parts.search.particles > 1 else steps),
+        through(checked(steps, resolved, draws) if n * resolved.search.particles > 1 else steps),
         batch,
-        parts,
+        resolved,
         eos_ids=lm.eos_ids,
         keep_steps=keep_steps,
     )
@@ -119,11 +119,11 @@ def stream(
     """Answer one prompt, yielding a ``Step`` for every forward. Arguments as for ``generate``."""
     strings = check_strings(lm, stop_strings)
     constraint = constraint_of(regex=regex, json_schema=json_schema)
-    parts = parts_of(lm, decoder, options, strings, constraint=constraint)
-    particles = parts.search.particles
+    resolved = resolve_decoder(lm, decoder, options, strings, constraint=constraint)
+    particles = resolved.search.particles
     canvas = resolve_canvas(given=max_new_tokens, model=lm.facts.canvas)
-    batch = prepare(lm, [prompt], canvas, parts.block_size, chat=chat, seed=seed, particles=particles)
-    yield from run(lm, batch, parts, draws=NotedDraws(seed=0), compile=compile)
+    batch = prepare(lm, [prompt], canvas, resolved.block_size, chat=chat, seed=seed, particles=particles)
+    yield from run(lm, batch, resolved, draws=NotedDraws(seed=0), compile=compile)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +151,7 @@ class Collected:
 def run(
     lm: LoadedModel,
     batch: Batch,
-    parts: Parts,
+    resolved: ResolvedDecoder,
     *,
     draws: Draws,
     is_open: Tensor | None = None,
@@ -163,13 +163,13 @@ def run(
     try:
         # Dynamic shapes: one compilation serves every length of text and every number of rows.
         with lm.through(torch.compile(lm.model, dynamic=True)) if compile else nullcontext():
-            yield from decode(lm, batch, parts, draws=draws, is_open=is_open)
+            yield from decode(lm, batch, resolved, draws=draws, is_open=is_open)
     finally:
         lm.model.train(was_training)
 
 
 def collect(
-    steps: Iterable[Step], batch: Batch, parts: Parts, *, eos_ids: Sequence[int], keep_steps: bool
+    steps: Iterable[Step], batch: Batch, resolved: ResolvedDecoder, *, eos_ids: Sequence[int], keep_steps: bool
 ) -> Collected:
     """Run to the end and count."""
     kept: list[Step] = []
@@ -182,7 +182,11 @@ def collect(
         if keep_steps:
             kept.append(step)
     ids = batch.ids if state is None else state.ids
-    best = list(range(0, rows, parts.search.particles)) if state is None else parts.search.best(state, eos_ids).tolist()
+    best = (
+        list(range(0, rows, resolved.search.particles))
+        if state is None
+        else resolved.search.best(state, eos_ids).tolist()
+    )
     return Collected(
         canvases=[ids[row][batch.offset[row] >= 0].cpu() for row in best],
         sequences=[ids[row][batch.owner[row] >= 0].cpu() for row in best],
@@ -193,38 +197,38 @@ def collect(
     )
 
 
-def parts_of(
+def resolve_decoder(
     lm: LoadedModel,
     decoder: Decoder | None = None,
     options: Mapping[str, Any] | None = None,
     stop_strings: Sequence[str] = (),
     *,
     constraint: Any = None,
-) -> Parts:
+) -> ResolvedDecoder:
     """Resolve a decoder, or its fields, for a model. ``constraint``: outranks the decoder's."""
     options = options or {}
     if decoder is not None and options:
         raise UserError(f"give either decoder=… or its fields {sorted(options)}, not both")
-    parts = (decoder or Decoder(**options)).parts(**lm.decoding)
-    parts = _with_line_breaks(lm, parts)
-    parts = replace(parts, constraint=bind(constraint or parts.constraint, lm))
+    resolved = (decoder or Decoder(**options)).resolve(**lm.decoding)
+    resolved = _with_line_breaks(lm, resolved)
+    resolved = replace(resolved, constraint=bind(constraint or resolved.constraint, lm))
     if not stop_strings:
-        return parts
-    return replace(parts, stop=StopAtText(lm=lm, strings=tuple(stop_strings), other=parts.stop))
+        return resolved
+    return replace(resolved, stop=StopAtText(lm=lm, strings=tuple(stop_strings), other=resolved.stop))
 
 
-def _with_line_breaks(lm: LoadedModel, parts: Parts) -> Parts:
+def _with_line_breaks(lm: LoadedModel, resolved: ResolvedDecoder) -> ResolvedDecoder:
     """Tell a block rule that ends blocks at delimiters, but names none, the tokens with a line break in them."""
-    if getattr(parts.blocks, "delimiters", ()) is not None:
-        return parts
+    if getattr(resolved.blocks, "delimiters", ()) is not None:
+        return resolved
     tokens = [] if lm.tokenizer is None else lm.tokenizer.batch_decode([[token] for token in range(lm.vocab_size)])
     found = tuple(token for token, text in enumerate(tokens) if "\n" in text)
     if not found:
         raise UserError(
-            f"the block rule '{parts.blocks.name}': expected delimiters, found no token with a line break; write "
-            "{name: " + parts.blocks.name + ", delimiters: [token ids]}"
+            f"the block rule '{resolved.blocks.name}': expected delimiters, found no token with a line break; write "
+            "{name: " + resolved.blocks.name + ", delimiters: [token ids]}"
         )
-    return replace(parts, blocks=replace(parts.blocks, delimiters=found))
+    return replace(resolved, blocks=replace(resolved.blocks, delimiters=found))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,14 +253,14 @@ class NotedDraws(Draws):
         return super().stratified(name, *keys)
 
 
-def checked(steps: Iterator[Step], parts: Parts, draws: NotedDraws) -> Iterator[Step]:
+def checked(steps: Iterator[Step], resolved: ResolvedDecoder, draws: NotedDraws) -> Iterator[Step]:
     """Refuse several samples of a decoder that would give the same one each time.
 
     Every part but the revision is asked in the first forward as in all others, so that the first forward tells.
     """
     for step in steps:
-        if step.index == 0 and not draws.names and parts.revision.name == "none":
-            what = "n" if parts.search.particles == 1 else f"search '{parts.search.name}'"
+        if step.index == 0 and not draws.names and resolved.revision.name == "none":
+            what = "n" if resolved.search.particles == 1 else f"search '{resolved.search.name}'"
             raise UserError(
                 f"{what}: expected a decoder that draws random numbers, found one whose samples would all be equal; "
                 "write temperature=0.7, or ask for one"

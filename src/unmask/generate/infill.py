@@ -11,11 +11,11 @@ from torch import Tensor
 
 from unmask.core.batch import Batch, Example, lay_out
 from unmask.data.fields import broken
-from unmask.decoding import Decoder, Parts
+from unmask.decoding import Decoder, ResolvedDecoder
 from unmask.decoding.defaults import Never
 from unmask.errors import UserError
-from unmask.generate.api import NotedDraws, Through, checked, collect, parts_of, run, unchanged
-from unmask.generate.prompts import Seed, check_room, row_keys, tokens_of
+from unmask.generate.api import NotedDraws, Through, checked, collect, resolve_decoder, run, unchanged
+from unmask.generate.prompts import Seed, check_memory, row_keys, tokens_of
 from unmask.generate.text import Generation, cut_at_end, spelled
 from unmask.models import LoadedModel
 
@@ -39,13 +39,13 @@ class Gapped:
     """A text with blanks as tokens.
 
     Args:
-        pieces: the text before, between and after the blanks.
+        given: the text before, between and after the blanks.
         prompt: tokens of the first piece.
         canvas: blanks, as ``OPEN``, and the tokens of the other pieces.
         spans: canvas offsets [begin, end) of each blank.
     """
 
-    pieces: list[str]
+    given: list[str]
     prompt: list[int]
     canvas: list[int]
     spans: list[tuple[int, int]]
@@ -88,17 +88,17 @@ def infill(
     """
     if "stop" in options:
         raise UserError("stop: every blank of a text is filled; leave it out")
-    parts = replace(parts_of(lm, decoder, options), stop=Never())
+    resolved = replace(resolve_decoder(lm, decoder, options), stop=Never())
     gapped = [gap(lm, text, blank_tokens) for text in ([texts] if isinstance(texts, str) else texts)]
     if not gapped:
         raise UserError("no text: expected at least one with a blank, ___")
-    batch, is_open = lay_out_gaps(lm, gapped, parts, seed=seed, n=n)
+    batch, is_open = lay_out_gaps(lm, gapped, resolved, seed=seed, n=n)
     draws = NotedDraws(seed=0)  # the rows' own keys hold their seeds
-    steps = run(lm, batch, parts, draws=draws, is_open=is_open, compile=compile)
+    steps = run(lm, batch, resolved, draws=draws, is_open=is_open, compile=compile)
     found = collect(
-        through(checked(steps, parts, draws) if n * parts.search.particles > 1 else steps),
+        through(checked(steps, resolved, draws) if n * resolved.search.particles > 1 else steps),
         batch,
-        parts,
+        resolved,
         eos_ids=lm.eos_ids,
         keep_steps=keep_steps,
     )
@@ -125,25 +125,25 @@ def gap(lm: LoadedModel, text: str, blank_tokens: int | Sequence[int] = 16) -> G
         raise UserError(f"text: expected a string with a blank, ___, found {str(text)[:60]!r}")
     if detail := broken(text):
         raise UserError(f"text: {detail}")
-    pieces = BLANK.split(text)
-    if len(pieces) == 1:
+    given = BLANK.split(text)
+    if len(given) == 1:
         raise UserError(
             f"text: expected a blank, three or more underscores, found none in {text[:60]!r}; write for example "
             "'a ___ b'"
         )
-    widths = _widths(blank_tokens, len(pieces) - 1)
-    prompt = tokens_of(lm, pieces[0], chat=False)
+    widths = _widths(blank_tokens, len(given) - 1)
+    prompt = tokens_of(lm, given[0], chat=False)
     if lm.facts.shift and not prompt:
         raise UserError("text: a model with shifted logits needs at least one token before the first blank, found none")
     canvas: list[int] = []
     spans = []
-    for width, piece in zip(widths, pieces[1:], strict=True):
+    for width, piece in zip(widths, given[1:], strict=True):
         spans.append((len(canvas), len(canvas) + width))
         canvas += [*[OPEN] * width, *_continued(lm.tokenizer, piece)]
     if lm.mask_id in (*prompt, *canvas):
         name = lm.tokenizer.convert_ids_to_tokens(lm.mask_id)
         raise UserError(f"text: expected blanks as ___, found the mask token '{name}'; write ___ in its place")
-    return Gapped(pieces=pieces, prompt=prompt, canvas=canvas, spans=spans)
+    return Gapped(given=given, prompt=prompt, canvas=canvas, spans=spans)
 
 
 def _widths(blank_tokens: int | Sequence[int], blanks: int) -> list[int]:
@@ -166,14 +166,14 @@ def _continued(tokenizer: Any, text: str) -> list[int]:
 
 
 def lay_out_gaps(
-    lm: LoadedModel, texts: Sequence[Gapped], parts: Parts, *, seed: Seed = 0, n: int = 1
+    lm: LoadedModel, texts: Sequence[Gapped], resolved: ResolvedDecoder, *, seed: Seed = 0, n: int = 1
 ) -> tuple[Batch, Tensor]:
     """Lay texts out, the samples of a text side by side.
 
     Returns:
         The batch, with filler in the blanks, and the columns (B, L) of the blanks.
     """
-    particles = parts.search.particles
+    particles = resolved.search.particles
     known = [[*each.prompt, *each.canvas] for each in texts]
     rows = [each for each in texts for _ in range(n * particles)]
     filled = [[lm.filler_id if token == OPEN else token for token in each.canvas] for each in rows]
@@ -181,9 +181,11 @@ def lay_out_gaps(
         Example(prompt=each.prompt, answer=answer, order=key, canvas=len(answer))
         for each, answer, key in zip(rows, filled, row_keys(known, seed, n, particles), strict=True)
     ]
-    asked = min(parts.block_size, max(each.canvas for each in examples))
-    check_room(lm, rows=len(rows), particles=particles, columns=max(each.columns for each in examples), asked=asked)
-    batch = lay_out(examples, block_size=parts.block_size, filler_id=lm.filler_id)
+    queried = min(resolved.block_size, max(each.canvas for each in examples))
+    check_memory(
+        lm, rows=len(rows), particles=particles, columns=max(each.columns for each in examples), queried=queried
+    )
+    batch = lay_out(examples, block_size=resolved.block_size, filler_id=lm.filler_id)
     is_open = torch.zeros_like(batch.ids, dtype=torch.bool)
     for row, each in enumerate(rows):
         is_blank = torch.tensor(each.canvas) == OPEN
@@ -193,8 +195,8 @@ def lay_out_gaps(
 
 def fill(lm: LoadedModel, gapped: Gapped, canvas: Tensor) -> tuple[str, list[str], Tensor]:
     """Return the whole text, the text of each blank, and the tokens of the blanks up to and with their ends."""
-    text, blanks, answer = gapped.pieces[0], [], []
-    for (begin, end), piece in zip(gapped.spans, gapped.pieces[1:], strict=True):
+    text, blanks, answer = gapped.given[0], [], []
+    for (begin, end), piece in zip(gapped.spans, gapped.given[1:], strict=True):
         found = cut_at_end(canvas[begin:end], lm.eos_ids)
         blanks.append(_spelled_after(lm, [*gapped.prompt, *canvas[:begin].tolist()], found.tolist()))
         answer.append(found)

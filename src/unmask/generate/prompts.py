@@ -44,9 +44,9 @@ def prepare(
         raise UserError("no prompt: expected at least one")
     if lm.facts.shift and not all(rows):
         raise UserError("empty prompt: a model with shifted logits needs at least one token before the answer")
-    check_room(
+    check_memory(
         lm, rows=len(rows) * n * particles, particles=particles, columns=max(map(len, rows)) + max_new_tokens,
-        asked=min(block_size, max_new_tokens),
+        queried=min(block_size, max_new_tokens),
     )  # fmt: skip
     repeated = [ids for ids in rows for _ in range(n * particles)]
     examples = [
@@ -125,7 +125,7 @@ def _key(ids: Sequence[int], seed: int, sample: int) -> int:
 _FLOAT32 = 4  # bytes
 
 
-def check_room(lm: LoadedModel, *, rows: int, particles: int, columns: int, asked: int) -> None:
+def check_memory(lm: LoadedModel, *, rows: int, particles: int, columns: int, queried: int) -> None:
     """Refuse a run whose least need is more than there is.
 
     Args:
@@ -133,14 +133,14 @@ def check_room(lm: LoadedModel, *, rows: int, particles: int, columns: int, aske
         rows: that are decoded side by side.
         particles: of these, for each answer.
         columns: of the longest text.
-        asked: columns of a block.
+        queried: columns of a block.
 
     Raises:
         UserError: with the rows, what they need and what is free.
     """
     config = lm.stock.config.get_text_config()
     item = next(lm.model.parameters()).element_size()
-    need = rows * (columns * config.hidden_size * item * STREAMS + asked * lm.vocab_size * _FLOAT32)
+    need = rows * (columns * config.hidden_size * item * STREAMS + queried * lm.vocab_size * _FLOAT32)
     free = free_memory(lm.device)
     if free is None or need <= free:
         return

@@ -56,7 +56,7 @@ class ConfidenceStream(Head):
         """Blocks and learning rate."""
         return {"taps": self.taps, "lr": self.lr}
 
-    def read(self, at: Int[Tensor, "K 2"]) -> Float[Tensor, " K"]:
+    def read(self, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, " K"]:
         """Return the confidence logits at (row, column) positions of the last forward.
 
         Raises:
@@ -64,7 +64,7 @@ class ConfidenceStream(Head):
         """
         if self._logits is None:
             raise RuntimeError("the confidence stream is read after a forward of its model, and there was none")
-        return self._logits[at[:, 0], at[:, 1]]
+        return self._logits[query_positions[:, 0], query_positions[:, 1]]
 
     def _tap(self, number: int, layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> Any:
         """Run a block on the output of the layer that it taps, with the layer's own arguments."""

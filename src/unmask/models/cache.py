@@ -94,7 +94,7 @@ def _overwrite(slots: Float[Tensor, "B H L D"], new: Float[Tensor, "R H N D"], p
         slots[:, :, begin : begin + width] = new
     else:
         rows = torch.arange(len(slots), device=slots.device) if past.rows is None else past.rows
-        slots[rows[:, None], :, past.place] = new.transpose(1, 2)
+        slots[rows[:, None], :, past.column] = new.transpose(1, 2)
     if begin == 0 and width == known:
         return new
     return slots[:, :, :known] if past.rows is None else slots[past.rows, :, :known]

@@ -20,7 +20,7 @@ from unmask.runtime.transformers_api import StockModel, Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
+class CheckpointFiles:
     """What a checkpoint gives before its facts are settled.
 
     Args:
@@ -40,7 +40,7 @@ class Parts:
     predicts_next: bool
 
 
-def read_parts(where: Checkpoint, dtype: torch.dtype | None, allow_pickle: bool) -> Parts:
+def read_checkpoint(where: Checkpoint, dtype: torch.dtype | None, allow_pickle: bool) -> CheckpointFiles:
     """Read a model folder or a gguf file.
 
     Args:
@@ -63,7 +63,7 @@ def read_parts(where: Checkpoint, dtype: torch.dtype | None, allow_pickle: bool)
             stock = stock_config(config)
             check_model(empty_model(stock, masked=masked), stored)
             model = _read_stock(where.folder, stock, dtype, masked=masked, pickled=files[0].suffix == ".bin")
-    return Parts(
+    return CheckpointFiles(
         model=model,
         tokenizer=read_tokenizer(where.folder, family),
         config=config,
@@ -102,7 +102,7 @@ def _read_stock(folder: Path, stock: Any, dtype: torch.dtype | None, *, masked: 
     return model
 
 
-def _read_gguf(where: Checkpoint, dtype: torch.dtype) -> Parts:
+def _read_gguf(where: Checkpoint, dtype: torch.dtype) -> CheckpointFiles:
     try:
         import gguf  # noqa: F401  # transformers' own message asks for a restart of "your runtime"
     except ImportError as error:
@@ -111,7 +111,7 @@ def _read_gguf(where: Checkpoint, dtype: torch.dtype) -> Parts:
     with foreign(f"transformers cannot read '{shorten(where.file, 120)}'"):
         model, tokenizer = transformers_api.read_gguf(where.folder, where.file, dtype)
         check_tokenizer(tokenizer)
-    return Parts(
+    return CheckpointFiles(
         model=model,
         tokenizer=tokenizer,
         config=model.config.to_dict(),

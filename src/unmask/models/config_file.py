@@ -129,25 +129,25 @@ def check_sizes(config: Mapping[str, Any], stored: Mapping[str, Stored]) -> None
         _check_number(shorten(".".join(path), 80), value, limit)
 
 
-def _check_number(place: str, value: Any, limit: int | None) -> None:
+def _check_number(key: str, value: Any, limit: int | None) -> None:
     if isinstance(value, (list, tuple)):
         for entry in value:
             if not isinstance(entry, str):
-                _check_number(place, entry, limit)
+                _check_number(key, entry, limit)
         return
     if value is None or isinstance(value, (bool, Mapping)):
         return
     if limit is None:
         if isinstance(value, int) and abs(value) >= 2**63:
-            raise UserError(f"config.json: expected a smaller number for {place}, found {shorten(value, 40)}")
+            raise UserError(f"config.json: expected a smaller number for {key}, found {shorten(value, 40)}")
         if isinstance(value, str) and len(value) > 2**16:
-            raise UserError(f"config.json: expected a short text for {place}, found {len(value):,} characters")
+            raise UserError(f"config.json: expected a short text for {key}, found {len(value):,} characters")
         return
     if type(value) is not int:
-        raise UserError(f"config.json: expected a whole number for {place}, found {shorten(repr(value), 40)}")
+        raise UserError(f"config.json: expected a whole number for {key}, found {shorten(repr(value), 40)}")
     if not 0 <= value <= limit:
         raise UserError(
-            f"config.json: expected at most {limit:,} for {place} by the weights beside it, found {shorten(value, 40)}"
+            f"config.json: expected at most {limit:,} for {key} by the weights beside it, found {shorten(value, 40)}"
         )
 
 

@@ -99,30 +99,30 @@ class StockDenoiser:
         finally:
             self._forward = before
 
-    def logits(self, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
+    def logits(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
         """Predict the tokens at some (row, column) positions; the LM head runs on those rows only.
 
         A model with shifted logits predicts column c from its state at the column before (column 0 from itself).
         """
-        column = at[:, 1]
+        column = query_positions[:, 1]
         if self.facts.shift:
-            column = (column - 1).clamp(min=0) if query.before is None else query.before[at[:, 0], column]
+            column = (column - 1).clamp(min=0) if query.before is None else query.before[query_positions[:, 0], column]
         read = torch.zeros_like(query.ids, dtype=torch.bool)
-        read[at[:, 0], column] = True
+        read[query_positions[:, 0], column] = True
         out = self._read(query, read)
         if self.on_forward is not None:
             self.on_forward(query, out.shape[0], out.requires_grad)
         rank = read.flatten().cumsum(0) - 1
-        index = rank[at[:, 0] * query.ids.shape[1] + column]
+        index = rank[query_positions[:, 0] * query.ids.shape[1] + column]
         # With a gradient the copy of all rows costs memory that lasts; without one, looking costs a wait for the GPU.
         in_order = out.requires_grad and len(out) == len(index) and bool((index[1:] > index[:-1]).all())
         return out if in_order else out[index]
 
     def score(
-        self, query: Query, at: Int[Tensor, "K 2"], targets: Int[Tensor, " K"], want: Sequence[Want] = ()
+        self, query: Query, query_positions: Int[Tensor, "K 2"], targets: Int[Tensor, " K"], want: Sequence[Want] = ()
     ) -> Scored:
         """Score the targets; softmax over the whole vocabulary in at least float32."""
-        logits = self.logits(query, at)
+        logits = self.logits(query, query_positions)
         logits = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
         nll = F.cross_entropy(logits, targets, reduction="none")
         if not want:
@@ -134,7 +134,7 @@ class StockDenoiser:
             entropy=-(log_p.exp() * log_p).sum(-1) if "entropy" in want else None,
             is_top=top.indices == targets if "is_top" in want else None,
             confidence=top.values.exp() if "confidence" in want else None,
-            reliability=self._reliability(at) if "reliability" in want else None,
+            correctness=self._correctness(query_positions) if "correctness" in want else None,
         )
 
     def store(self, rows: int, columns: int) -> Store:
@@ -155,11 +155,11 @@ class StockDenoiser:
             self.cache_argument, self._cache_fault = find_cache(self)
         return self._cache_fault or None
 
-    def _reliability(self, at: Int[Tensor, "K 2"]) -> Float[Tensor, " K"]:
+    def _correctness(self, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, " K"]:
         """Read the confidence stream of the forward that was just made."""
         if "confidence" not in self.heads:
             raise UserError("the model has no head 'confidence'; train it with the objective remedi")
-        return cast("ConfidenceStream", self.heads["confidence"]).read(at)
+        return cast("ConfidenceStream", self.heads["confidence"]).read(query_positions)
 
     def _read(self, query: Query, read: Bool[Tensor, "R N"]) -> Float[Tensor, "M V"]:
         """Return the logits of the columns that are read, in row-major order."""
@@ -195,7 +195,7 @@ class StockDenoiser:
         soft = query.soft
         hard = embed(query.ids)
         blended = (embed(soft.ids) * soft.weights[..., None]).sum(1).to(hard.dtype)
-        embeddings = hard.index_put((soft.at[:, 0], soft.at[:, 1]), blended)
+        embeddings = hard.index_put((soft.query_positions[:, 0], soft.query_positions[:, 1]), blended)
         return {"inputs_embeds": embeddings}
 
     def _attention(self, query: Query) -> Tensor | dict[str, Tensor] | None:

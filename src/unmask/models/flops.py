@@ -16,7 +16,7 @@ _HELD = 256  # counts that lie on the device until somebody asks
 
 
 @dataclass(kw_only=True)
-class Meter:
+class FlopCounter:
     """Running totals of one loaded model.
 
     Padding counts for nothing, so that the numbers do not depend on how examples are cut into batches. A token costs 2
@@ -43,7 +43,7 @@ class Meter:
     _held: list[tuple[Int[Tensor, "2"], int, bool]] = field(default_factory=list, repr=False)
 
     @classmethod
-    def of(cls, model: StockModel) -> "Meter":
+    def of(cls, model: StockModel) -> "FlopCounter":
         """Return a meter at zero for a transformers model or its PEFT wrapper."""
         return cls(**_sizes(model))
 
@@ -52,10 +52,10 @@ class Meter:
         for name, size in _sizes(model).items():
             setattr(self, name, size)
 
-    def count(self, query: Query, asked: int, training: bool) -> None:
-        """Add a forward over a query with ``asked`` rows through the head; with ``training``, its backward too."""
+    def count(self, query: Query, queried: int, training: bool) -> None:
+        """Add a forward over a query with ``queried`` rows through the head; with ``training``, its backward too."""
         self.forwards += 1
-        self._held.append((_extent(query), asked, training))
+        self._held.append((_extent(query), queried, training))
         if len(self._held) >= _HELD:
             self._settle()
 
@@ -80,15 +80,15 @@ class Meter:
         held, self._held = self._held, []
         if not held:
             return
-        for (tokens, pairs), (_, asked, training) in zip(
+        for (tokens, pairs), (_, queried, training) in zip(
             torch.stack([x for x, *_ in held]).tolist(), held, strict=True
         ):
             scores = float(pairs * self.attention)
-            through = 2.0 * (tokens * self.body + asked * self.head)
+            through = 2.0 * (tokens * self.body + queried * self.head)
             self._tokens += tokens
             self._flops += through + scores
             if training:
-                trained = 2.0 * (tokens * self.trained_body + asked * self.trained_head)
+                trained = 2.0 * (tokens * self.trained_body + queried * self.trained_head)
                 self._flops += through + 2.0 * scores + trained
 
 

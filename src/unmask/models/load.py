@@ -12,7 +12,7 @@ from unmask.core.attention import Attention
 from unmask.errors import UserError, shorten
 from unmask.models.adapter import adapter_weights, find_base, read_sidecar, restore_mask_rows
 from unmask.models.adapter_config import adapter_config
-from unmask.models.checkpoint_files import Parts, read_parts, read_tokenizer
+from unmask.models.checkpoint_files import CheckpointFiles, read_checkpoint, read_tokenizer
 from unmask.models.checkpoints import ADAPTER_CONFIG, Checkpoint, locate, parse_dtype, pick_device
 from unmask.models.denoiser import StockDenoiser
 from unmask.models.facts import AdapterBase, Facts, check_facts
@@ -99,19 +99,19 @@ def _load_whole(
     """
     _warn_of_edits(where)
     with torch.random.fork_rng(devices=[]):  # transformers draws when it makes or grows a model
-        parts = read_parts(where, dtype, allow_pickle)
-        facts = _settle(parts, **mask, chosen=chosen)
+        files = read_checkpoint(where, dtype, allow_pickle)
+        facts = _settle(files, **mask, chosen=chosen)
     # The padding token is often also the filler, whose embedding must learn; padding is hidden by attention here.
-    parts.model.get_input_embeddings().padding_idx = None
-    parts.model.config.get_text_config().is_causal = False
-    parts.model.eval().to(device)
-    denoiser = StockDenoiser(model=parts.model, facts=facts)
+    files.model.get_input_embeddings().padding_idx = None
+    files.model.config.get_text_config().is_causal = False
+    files.model.eval().to(device)
+    denoiser = StockDenoiser(model=files.model, facts=facts)
     settle_attention(denoiser, where.source)
     if where.kind == "folder":
         load_heads(denoiser, None, where.folder)
-    family = parts.family.name if parts.family else parts.model.config.model_type
+    family = files.family.name if files.family else files.model.config.model_type
     return LoadedModel(
-        model=parts.model, facts=denoiser.facts, tokenizer=parts.tokenizer, source=where.source, family=family
+        model=files.model, facts=denoiser.facts, tokenizer=files.tokenizer, source=where.source, family=family
     )
 
 
@@ -162,9 +162,9 @@ def _load_adapter(
         _check_base(where, source, sidecar, mark)
         restore_mask_rows(lm, where.folder)
         # The settled attention is the base's; all else is what the adapter was trained with, unless the user differs.
-        settled = {"native_bidirectional": lm.facts.native_bidirectional, "vocab_size": lm.facts.vocab_size}
+        is_context = {"native_bidirectional": lm.facts.native_bidirectional, "vocab_size": lm.facts.vocab_size}
         given = {name: value for name, value in chosen.items() if value is not None}
-        lm.facts = Facts.from_config({**sidecar["facts"], **settled, **given})
+        lm.facts = Facts.from_config({**sidecar["facts"], **is_context, **given})
     kept = AdapterBase(source=lm.source, fingerprint=mark, dtype=str(lm.model.dtype).removeprefix("torch."))
     if dtype is not None:
         for weight in lm.model.parameters():  # model.to(dtype) would round the rotary frequencies too
@@ -193,21 +193,21 @@ def _check_base(where: Checkpoint, source: str | Path, sidecar: Mapping[str, Any
         )
 
 
-def _settle(parts: Parts, *, mask_token: str | None, mask_id: int | None, chosen: Mapping[str, Any]) -> Facts:
+def _settle(files: CheckpointFiles, *, mask_token: str | None, mask_id: int | None, chosen: Mapping[str, Any]) -> Facts:
     """Put together what the user says, what the checkpoint says, and what its family implies, in this order."""
-    model, tokenizer, config, family = parts.model, parts.tokenizer, parts.config, parts.family
+    model, tokenizer, config, family = files.model, files.tokenizer, files.config, files.family
     written = config.get("unmask") or {}
     check_facts(written)
     found, added = find_mask(config, tokenizer, token=mask_token, id_=mask_id), 0
     if found is None:
         found, added = add_mask(model, tokenizer, mask_token)
     rows = model.get_input_embeddings().weight.shape[0]
-    ends = find_ends(config, parts.generation, tokenizer, rows=rows)
+    ends = find_ends(config, files.generation, tokenizer, rows=rows)
     pad_id = config.get("pad_token_id") if tokenizer is None else tokenizer.pad_token_id
     implied: dict[str, Any] = {
         "eos_ids": ends.eos_ids,
         "filler_id": ends.filler_id,
-        "shift": family.shift if family else parts.predicts_next,
+        "shift": family.shift if family else files.predicts_next,
         "attention": family.attention if family else "bidirectional",
         "grid": family.grid if family else "answer",
         "block_size": family.trained_block_size(config) if family else None,

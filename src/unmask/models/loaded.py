@@ -11,7 +11,7 @@ from torch import Tensor
 from unmask.core.protocols import Traits
 from unmask.models.denoiser import StockDenoiser
 from unmask.models.facts import AdapterBase
-from unmask.models.flops import Meter
+from unmask.models.flops import FlopCounter
 from unmask.models.heads import attach_head, checkpoint_gradients
 from unmask.models.save import save
 from unmask.runtime.transformers_api import Tokenizer
@@ -39,8 +39,8 @@ class LoadedModel(StockDenoiser):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.meter = Meter.of(self.model)
-        self.on_forward = self.meter.count
+        self.flops = FlopCounter.of(self.model)
+        self.on_forward = self.flops.count
         self._has_warned = False
 
     @property
@@ -82,7 +82,7 @@ class LoadedModel(StockDenoiser):
     def attach(self, name: str, settings: Mapping[str, Any]) -> None:
         """Add a head and count its weights from now on; see ``unmask.models.heads.attach_head``."""
         attach_head(self, name, settings)
-        self.meter.measure(self.model)
+        self.flops.measure(self.model)
 
     def checkpoint_gradients(self) -> None:
         """Keep no activations in training but recompute them in the backward pass."""

@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.errors import UserError, did_you_mean
 from unmask.heads import HEADS_ATTRIBUTE
 from unmask.models.facts import AdapterBase
@@ -18,7 +18,7 @@ from unmask.runtime.transformers_api import StockModel
 NOWHERE = ("", "from_scratch")
 
 
-@part
+@component
 class LoraSpec:
     """What is trained instead of all weights.
 

@@ -22,7 +22,7 @@ from unmask.runtime.transformers_api import FAILURES, StockModel, Tokenizer, new
 
 
 @dataclass(kw_only=True)
-class Outline:
+class Preflight:
     """What was found out.
 
     Args:
@@ -53,7 +53,7 @@ class Outline:
             return None
 
 
-def outline(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpec | None = None) -> Outline:
+def preflight(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpec | None = None) -> Preflight:
     """Look at a model folder as ``load`` and ``add_lora`` would, on a model without memory.
 
     Args:
@@ -61,7 +61,7 @@ def outline(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpec 
         mask_token: as for ``load``.
         lora: adapters that are to be put on.
     """
-    found = Outline()
+    found = Preflight()
     if where.kind != "folder":
         if where.kind == "adapter":
             found.tokenizer = found.ask(lambda: read_tokenizer(where.folder))

@@ -44,7 +44,7 @@ class _Probed(Protocol):
     def device(self) -> torch.device: ...
     @property
     def vocab_size(self) -> int: ...
-    def logits(self, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]: ...
+    def logits(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]: ...
 
 
 def settle_attention(model: _Probed, name: str) -> None:
@@ -107,7 +107,7 @@ def _disobeys(model: _Probed) -> str | None:
     return next(iter([*failed, *(reason for reason, change in leaks.items() if change > noise)]), None)
 
 
-def _change(model: _Probed, rule: AttentionRule, changed: int, asked: list[int], padding: int = 0) -> float:
+def _change(model: _Probed, rule: AttentionRule, changed: int, queried: list[int], padding: int = 0) -> float:
     """Return by how much another token in one column moves the logits of the asked columns.
 
     The two inputs go through separate forwards of one shape, so that equal means bit for bit, whatever the dtype.
@@ -121,7 +121,7 @@ def _change(model: _Probed, rule: AttentionRule, changed: int, asked: list[int],
     position = torch.arange(columns, device=model.device)[None]
     where = Columns(position=position, segment=segment, block=segment, stream=torch.zeros_like(ids))
     # A shifted model answers for column c from the state at c - 1, which is what must or must not move.
-    shown = [c + 1 if model.facts.shift else c for c in asked]
+    shown = [c + 1 if model.facts.shift else c for c in queried]
     before, after = (_states(model, Query(ids=i, columns=where, rule=rule), shown) for i in (ids, other))
     return float((before - after).abs().max())
 
@@ -198,5 +198,5 @@ def _in_parts(model: _Probed) -> tuple[Tensor, bool]:
     _, columns = _columns(model)
     for begin, end in ((0, _READ_FIRST), (_READ_FIRST, _COLUMNS)):
         may = may_attend(BlockCausal(), columns[:, begin:end], columns[:, :end])
-        logits = _ask(model, begin, end, Past(store=store, place=columns.position[:, begin:end], may_attend=may))
+        logits = _ask(model, begin, end, Past(store=store, column=columns.position[:, begin:end], may_attend=may))
     return logits, all(layer.is_initialized for layer in store.slots)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import torch
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.attention import Attention
 from unmask.errors import UserError
 from unmask.models.facts import Facts
@@ -16,7 +16,7 @@ from unmask.runtime import transformers_api
 from unmask.runtime.transformers_api import Tokenizer
 
 
-@part
+@component
 class ScratchSpec:
     """The shape of a model with random weights.
 

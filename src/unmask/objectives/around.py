@@ -7,7 +7,7 @@ from jaxtyping import Float
 from pydantic import BeforeValidator, Field, SkipValidation
 from torch import Tensor
 
-from unmask.config.components import InvalidConfigError, choose, part
+from unmask.config.components import InvalidConfigError, choose, component
 from unmask.core.attention import Attention
 from unmask.core.protocols import HeadSettings, Noised, Scored, Traits, Want
 from unmask.core.reduction import Normaliser
@@ -26,7 +26,7 @@ def _resolve(spec: object) -> Masking:
     return method
 
 
-@part
+@component
 class Around(WeightedLikelihood):
     """A method around one that hides tokens of a response.
 

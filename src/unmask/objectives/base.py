@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.config.registry import Registry
 from unmask.core.attention import Attention
 from unmask.core.batch import Batch
@@ -68,7 +68,7 @@ class Region:
         schedule: turns ``u`` into noise levels.
         is_response: columns that may be hidden and asked.
         is_hidden: columns that are hidden whatever is drawn, and never asked.
-        settled: columns that count as clean context for rules that tell it from the active block.
+        is_context: columns that count as clean context for rules that tell it from the active block.
         group: of each response column; -1 elsewhere.
         example: of each group.
         block: number of the block that a group is, 0 where it is a whole example: a key of its draws.
@@ -84,7 +84,7 @@ class Region:
     schedule: Schedule
     is_response: Bool[Tensor, "B L"]
     is_hidden: Bool[Tensor, "B L"]
-    settled: Bool[Tensor, "B L"]
+    is_context: Bool[Tensor, "B L"]
     group: Int[Tensor, "B L"]
     example: Int[Tensor, " G"]
     block: Int[Tensor, " G"]
@@ -105,7 +105,7 @@ class Region:
 
     def only(self, rows: Int[Tensor, " R"]) -> "Region":
         """Return the region without the other rows; groups keep their numbers."""
-        by_column = {name: getattr(self, name)[rows] for name in ("is_response", "is_hidden", "settled", "group")}
+        by_column = {name: getattr(self, name)[rows] for name in ("is_response", "is_hidden", "is_context", "group")}
         return replace(self, batch=self.batch.rows(rows), **by_column)
 
     def ask(self, model: Denoiser, is_masked: Bool[Tensor, "B L"]) -> tuple[Query, Int[Tensor, "B L"]]:
@@ -115,7 +115,7 @@ class Region:
         """
         ids = torch.where(is_masked | self.is_hidden, model.mask_id, self.batch.ids)
         column = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
-        return self.batch.query(ids, model.rule, settled=self.settled), column
+        return self.batch.query(ids, model.rule, is_context=self.is_context), column
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,15 +123,15 @@ class Hidden:
     """Which tokens of a region are hidden.
 
     Args:
-        is_asked: hidden, and asked.
+        is_queried: hidden, and asked.
         level: the rate at which each column was to be hidden, t.
-        notes: what the weight's ``loss`` needs to know of each asked token.
+        extra: what the weight's ``loss`` needs to know of each asked token.
         kept: asked tokens of each group that the ``loss`` keeps, where it drops some.
     """
 
-    is_asked: Bool[Tensor, "B L"]
+    is_queried: Bool[Tensor, "B L"]
     level: Float64[Tensor, "B L"]
-    notes: Float64[Tensor, "K F"] | None = None
+    extra: Float64[Tensor, "K F"] | None = None
     kept: Int[Tensor, " G"] | None = None
 
 
@@ -178,7 +178,7 @@ class Weight:
     def weigh(self, region: Region, hidden: Hidden, *, by_t: bool) -> Float[Tensor, " K"]:
         """Return the factor of each asked token's loss. ``by_t``: the denominator wants 1/t in it."""
         del region
-        level = hidden.level[hidden.is_asked]
+        level = hidden.level[hidden.is_queried]
         return (1 / level if by_t else torch.ones_like(level)).float()
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
@@ -280,28 +280,28 @@ class Composition:
 
     def _ask(self, region: Region, hidden: Hidden, model: Denoiser) -> Noised:
         """Return the question about the hidden tokens of a region."""
-        is_asked, batch = hidden.is_asked, region.batch
-        query, column = region.ask(model, is_asked)
-        group, by_t = region.group[is_asked], divides_by_t(self.reduce.normaliser)
+        is_queried, batch = hidden.is_queried, region.batch
+        query, column = region.ask(model, is_queried)
+        group, by_t = region.group[is_queried], divides_by_t(self.reduce.normaliser)
         factor = self.weight.weigh(region, hidden, by_t=by_t)
         if by_t:
             factor = factor * region.importance[group].float()
         weight, count = self.reduce.divide(region, factor, group, hidden.kept)
-        row = is_asked.nonzero()[:, 0]
+        row = is_queried.nonzero()[:, 0]
         return Noised(
             query=query,
-            at=torch.stack([row, column[is_asked]], dim=1),
-            targets=batch.ids[is_asked],
+            query_positions=torch.stack([row, column[is_queried]], dim=1),
+            targets=batch.ids[is_queried],
             weight=weight,
             count=count,
-            example=batch.owner[is_asked],
-            noise_level=hidden.level[is_asked].float(),
+            example=batch.owner[is_queried],
+            noise_level=hidden.level[is_queried].float(),
             group=group,
-            notes=hidden.notes,
+            extra=hidden.extra,
         )
 
 
-@part
+@component
 class WeightedLikelihood:
     """A method whose loss is the weighted sum of negative log-likelihoods. Subclasses bring ``noise``."""
 

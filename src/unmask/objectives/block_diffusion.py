@@ -1,12 +1,12 @@
 """Block diffusion: autoregressive over blocks, masked diffusion inside, all blocks in one pass."""
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.objectives.base import OBJECTIVES
 from unmask.objectives.streams import InStreams
 
 
 @OBJECTIVES.register("block_diffusion")
-@part
+@component
 class BlockDiffusion(InStreams):
     """Read ``[x_0 ; x_t]`` once: each noisy block sees itself and the clean blocks before it (BD3LM, arXiv 2503.09573).
 

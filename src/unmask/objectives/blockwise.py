@@ -9,7 +9,7 @@ from jaxtyping import Float, Float64, Int
 from pydantic import BeforeValidator, Field, SkipValidation
 from torch import Tensor
 
-from unmask.config.components import InvalidConfigError, choose, part
+from unmask.config.components import InvalidConfigError, choose, component
 from unmask.core.batch import Batch
 from unmask.core.random import Draws
 from unmask.errors import UserError
@@ -73,7 +73,7 @@ class ActiveBlocks(Scope):
             schedule=schedule,
             is_response=is_active,
             is_hidden=is_dirty_prefix | is_hidden_suffix,
-            settled=~batch.is_canvas | (block < now),
+            is_context=~batch.is_canvas | (block < now),
             group=torch.where(is_active, batch.owner, -1),
             example=torch.arange(len(active), device=active.device),
             block=active,
@@ -132,7 +132,7 @@ def _resolve(spec: object) -> Masking | None:
 
 
 @OBJECTIVES.register("blockwise")
-@part
+@component
 class Blockwise(Masking):
     """Train the very conditional that block decoding uses (Blockwise SFT, arXiv 2508.19529).
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # torch's own convention
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.reduction import Normaliser
 from unmask.objectives.base import OBJECTIVES, Composition, Hidden, Region, Weight
 from unmask.objectives.masking import WEIGHTS, Masking
@@ -18,7 +18,7 @@ NEGLIGIBLE = 1e-9
 
 
 @WEIGHTS.register("cart")
-@part
+@component
 class CartWeight(Weight):
     """Weigh each hidden token by the visible tokens near it (CART, Dream 7B, arXiv 2508.15487).
 
@@ -45,9 +45,9 @@ class CartWeight(Weight):
     def weigh(self, region: Region, hidden: Hidden, *, by_t: bool) -> Float[Tensor, " K"]:
         """Return the context weights."""
         del by_t
-        is_hidden = hidden.is_asked | region.is_hidden
-        weight = self._context(region, (~is_hidden & ~region.batch.is_pad).double())[hidden.is_asked]
-        return (weight / hidden.level[hidden.is_asked] if self.time_weight else weight).float()
+        is_hidden = hidden.is_queried | region.is_hidden
+        weight = self._context(region, (~is_hidden & ~region.batch.is_pad).double())[hidden.is_queried]
+        return (weight / hidden.level[hidden.is_queried] if self.time_weight else weight).float()
 
     def _context(self, region: Region, visible: Float[Tensor, "B L"]) -> Float[Tensor, "B L"]:
         """Sum the kernel over each example's visible columns; every example is laid out in a row of its own for it."""
@@ -73,7 +73,7 @@ class CartWeight(Weight):
 
 
 @OBJECTIVES.register("cart")
-@part
+@component
 class Cart(Masking):
     """Weigh each masked token by the visible tokens near it (CART, Dream 7B, arXiv 2508.15487).
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from unmask.config.components import part, resolver
+from unmask.config.components import component, resolver
 from unmask.core.batch import Batch
 from unmask.core.protocols import Denoiser, Noised
 from unmask.core.random import Draws
@@ -18,7 +18,7 @@ from unmask.objectives.masking import HIDES
 
 
 @HIDES.register("complementary")
-@part
+@component
 class ComplementaryHide(Hide):
     """Hide a region in two views: what ``inner`` hides at rate t, and the rest (LaViDa, arXiv 2505.16839).
 
@@ -52,11 +52,11 @@ class ComplementaryHide(Hide):
         """Return what is hidden in the first view, and in the second."""
         (first,) = self.inner.choose(region, model=model, draws=draws)
         t = (1 - first.level).clamp(min=region.schedule.eps)
-        return [first, Hidden(is_asked=region.is_response & ~first.is_asked, level=t)]
+        return [first, Hidden(is_queried=region.is_response & ~first.is_queried, level=t)]
 
 
 @OBJECTIVES.register("complementary")
-@part
+@component
 class Complementary(Around):
     """Train on two views of each example: the inner method's m at rate t, and the rest of its region at 1 - t.
 

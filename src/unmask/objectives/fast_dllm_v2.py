@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.reduction import Normaliser
 from unmask.objectives.base import OBJECTIVES, Composition
 from unmask.objectives.complementary import ComplementaryHide
@@ -10,7 +10,7 @@ from unmask.objectives.streams import InStreams
 
 
 @OBJECTIVES.register("fast_dllm_v2")
-@part
+@component
 class FastDllmV2(InStreams):
     """Supervise every response token exactly once in two complementary views (Fast-dLLM v2, arXiv 2509.26328, Eq. 5).
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.protocols import Denoiser
 from unmask.core.random import Draws
 from unmask.core.reduction import Normaliser
@@ -16,7 +16,7 @@ from unmask.objectives.masking import HIDES, Masking, TimeWeight, bernoulli
 
 
 @HIDES.register("gift")
-@part
+@component
 class GiftHide(Hide):
     """Hide each token at a rate of its own, by its entropy under a fully hidden region (GIFT, arXiv 2509.20863).
 
@@ -37,7 +37,7 @@ class GiftHide(Hide):
     def choose(self, region: Region, *, model: Denoiser, draws: Draws) -> Sequence[Hidden]:
         """Toss a coin of each token's own rate."""
         rate = self._rates(region, model)
-        return [Hidden(is_asked=region.is_response & bernoulli(draws, "mask", region.batch, rate), level=rate)]
+        return [Hidden(is_queried=region.is_response & bernoulli(draws, "mask", region.batch, rate), level=rate)]
 
     @torch.no_grad()
     def _rates(self, region: Region, model: Denoiser) -> Float64[Tensor, "B L"]:
@@ -66,7 +66,7 @@ class GiftHide(Hide):
 
 
 @OBJECTIVES.register("gift")
-@part
+@component
 class Gift(Masking):
     """Mask each token at a rate of its own, by its entropy under a fully hidden response (GIFT, arXiv 2509.20863).
 

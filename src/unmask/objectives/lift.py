@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Float64, Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.protocols import Denoiser, Noised, Scored
 from unmask.core.random import Draws
 from unmask.core.reduction import rank_within
@@ -20,7 +20,7 @@ from unmask.objectives.masking import HIDES, Masking, TimeWeight, bernoulli
 EASY, RANDOM, HARD = 1.0, -1.0, 0.0
 
 
-@part
+@component
 class LiftSettings:
     """The settings of LIFT, which its method and its ``hide`` share; ``Lift`` explains them."""
 
@@ -35,7 +35,7 @@ class LiftSettings:
     time_weight: bool = True
 
 
-@part
+@component
 class LateWeight(Weight):
     """Weigh, of the whole superset, what the forward that trains it selects (LIFT's approximation).
 
@@ -52,18 +52,18 @@ class LateWeight(Weight):
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
         """Return the sum over the kept tokens, which are found here, without gradient."""
-        if noised.notes is None:
+        if noised.extra is None:
             raise TypeError("these answers are not to questions of the approximation")
         groups = int(noised.group.max()) + 1 if len(noised.group) else 0
-        share, mode = noised.notes.new_zeros(2, groups)
-        share[noised.group], mode[noised.group] = noised.notes[:, 0], noised.notes[:, 1]
-        sureness = torch.where(mode[noised.group] == RANDOM, noised.notes[:, 2], -scored.nll.detach().double())
-        is_kept = _keep(sureness, noised.group, share, mode)
+        share, mode = noised.extra.new_zeros(2, groups)
+        share[noised.group], mode[noised.group] = noised.extra[:, 0], noised.extra[:, 1]
+        score = torch.where(mode[noised.group] == RANDOM, noised.extra[:, 2], -scored.nll.detach().double())
+        is_kept = _keep(score, noised.group, share, mode)
         return (noised.weight * is_kept * scored.nll).sum()
 
 
 @HIDES.register("lift")
-@part
+@component
 class LiftHide(LiftSettings, Hide):
     """Hide a superset at rate t + rho, score it, keep the share t / (t + rho) that suits t (LIFT, arXiv 2605.22939)."""
 
@@ -110,13 +110,13 @@ class LiftHide(LiftSettings, Hide):
         batch = region.batch
         chance = draws.uniform("keep", batch.spread(batch.order), batch.offset)[is_candidate]
         if self.approximate:
-            notes = torch.stack([share[group], mode[group], chance], dim=1)
+            extra = torch.stack([share[group], mode[group], chance], dim=1)
             kept = _how_many(torch.bincount(group, minlength=len(share)), share)
-            return [Hidden(is_asked=is_candidate, level=region.spread(t), notes=notes, kept=kept)]
-        sureness = self._sureness(region, is_candidate, mode, chance, model)
+            return [Hidden(is_queried=is_candidate, level=region.spread(t), extra=extra, kept=kept)]
+        score = self._score(region, is_candidate, mode, chance, model)
         is_kept = torch.zeros_like(is_candidate)
-        is_kept[is_candidate] = _keep(sureness, group, share, mode)
-        return [Hidden(is_asked=is_kept, level=region.spread(t))]
+        is_kept[is_candidate] = _keep(score, group, share, mode)
+        return [Hidden(is_queried=is_kept, level=region.spread(t))]
 
     def _rho(self, region: Region, draws: Draws) -> Float64[Tensor, " G"]:
         """Draw how much larger than t the superset is, from the unclamped t as in the released collator."""
@@ -143,7 +143,7 @@ class LiftHide(LiftSettings, Hide):
             place = torch.where(is_between, RANDOM, place)
         return torch.full_like(place, RANDOM) if self.order == "random" else place
 
-    def _sureness(
+    def _score(
         self,
         region: Region,
         is_candidate: Bool[Tensor, "B L"],
@@ -171,7 +171,7 @@ class LiftHide(LiftSettings, Hide):
 
 
 @OBJECTIVES.register("lift")
-@part
+@component
 class Lift(LiftSettings, Masking):
     """Hide a superset at rate t + rho, score it, keep the share t / (t + rho) that suits t (LIFT, arXiv 2605.22939).
 
@@ -213,7 +213,7 @@ class Lift(LiftSettings, Masking):
 
 
 def _keep(
-    sureness: Float64[Tensor, " K"],
+    score: Float64[Tensor, " K"],
     group: Int[Tensor, " K"],
     share: Float64[Tensor, " G"],
     mode: Float64[Tensor, " G"],
@@ -224,7 +224,7 @@ def _keep(
     at the last rank; a random one is the first of a random ranking.
     """
     candidates = torch.bincount(group, minlength=len(share))
-    rank = rank_within(sureness, group, len(share))
+    rank = rank_within(score, group, len(share))
     kept = _how_many(candidates, share)
     first = torch.round((candidates - kept) * (1 - torch.where(mode == RANDOM, EASY, mode))).long()
     return (rank >= first[group]) & (rank < (first + kept)[group])

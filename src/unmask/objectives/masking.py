@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from unmask.config.components import part, resolver
+from unmask.config.components import component, resolver
 from unmask.config.registry import Registry
 from unmask.core.attention import Attention
 from unmask.core.batch import Batch
@@ -55,7 +55,7 @@ class Response(Scope):
             schedule=schedule,
             is_response=is_response,
             is_hidden=batch.is_canvas & ~is_response,
-            settled=~batch.is_canvas,
+            is_context=~batch.is_canvas,
             group=torch.where(is_response, batch.owner, -1),
             example=torch.arange(len(one), device=one.device),
             block=torch.zeros_like(batch.order),
@@ -83,7 +83,7 @@ def bernoulli(draws: Draws, name: str, batch: Batch, rate: Float[Tensor, "B L"] 
 
 
 @HIDES.register("uniform")
-@part
+@component
 class UniformHide(Hide):
     """Hide each token with probability t (LLaDA, arXiv 2502.09992)."""
 
@@ -91,11 +91,11 @@ class UniformHide(Hide):
         """Toss a coin for each token."""
         del model
         t = region.spread(region.t)
-        return [Hidden(is_asked=region.is_response & bernoulli(draws, "mask", region.batch, t), level=t)]
+        return [Hidden(is_queried=region.is_response & bernoulli(draws, "mask", region.batch, t), level=t)]
 
 
 @WEIGHTS.register("time")
-@part
+@component
 class TimeWeight(Weight):
     """Weigh each hidden token by 1/t (LLaDA, arXiv 2502.09992, Eq. 5), or by 1.
 
@@ -115,7 +115,7 @@ ChosenHide = Annotated[Hide | None, BeforeValidator(resolver(HIDES))]
 ChosenWeight = Annotated[Weight | None, BeforeValidator(resolver(WEIGHTS))]
 
 
-@part
+@component
 class Masking(WeightedLikelihood):
     """Hide tokens of the response and restore them: here each with probability t, its loss weighed by 1/t.
 

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from unmask.config.components import InvalidConfigError, choose, part
+from unmask.config.components import InvalidConfigError, choose, component
 from unmask.core.attention import PAD, Attention
 from unmask.core.batch import Batch
 from unmask.core.protocols import Denoiser, HeadSettings, Noised, Objective, Scored, Traits, Want
@@ -28,7 +28,7 @@ def _resolve(values: object) -> tuple[Objective, ...]:
 
 
 @OBJECTIVES.register("mixture")
-@part
+@component
 class Mixture(WeightedLikelihood):
     """Draw a method for each example, and ask all methods' questions in one forward.
 
@@ -127,20 +127,20 @@ class Mixture(WeightedLikelihood):
 
     def _claim(self, noised: Noised, number: int, mine: Int[Tensor, " E2"]) -> Noised:
         """Return a member's question with the batch's own numbering of examples, marked as the member's."""
-        kind = torch.zeros_like(noised.example) if noised.part is None else noised.part
+        kind = torch.zeros_like(noised.example) if noised.member is None else noised.member
         columns = noised.query.columns
         segment = torch.where(columns.segment == PAD, PAD, mine[columns.segment.clamp(min=0)])
         query = replace(noised.query, columns=replace(columns, segment=segment))
-        return replace(noised, query=query, example=mine[noised.example], part=kind * len(self.members) + number)
+        return replace(noised, query=query, example=mine[noised.example], member=kind * len(self.members) + number)
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
         """Return the sum of the members' losses, each on its own positions."""
-        if noised.part is None:
+        if noised.member is None:
             raise TypeError("these answers are not to a mixture's questions")
         total = super().loss(scored, noised) * 0
         for number, member in enumerate(self.members):
-            is_mine = noised.part % len(self.members) == number
+            is_mine = noised.member % len(self.members) == number
             mine = noised.only(is_mine)
-            parts = None if mine.part is None else mine.part // len(self.members)
-            total = total + member.loss(scored.only(is_mine), replace(mine, part=parts))
+            parts = None if mine.member is None else mine.member // len(self.members)
+            total = total + member.loss(scored.only(is_mine), replace(mine, member=parts))
         return total

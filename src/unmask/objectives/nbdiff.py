@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.config.defaults import resolve_block_size
 from unmask.core.attention import ContextCausal
 from unmask.core.protocols import Denoiser, Noised, Traits
@@ -40,7 +40,7 @@ class NextTokens:
         batch = region.batch
         is_next = region.is_response & (batch.position > 0)
         example, column = batch.owner[is_next], region.clean_column[is_next]
-        at = torch.cat([noised.at, torch.stack([is_next.nonzero()[:, 0], column], dim=1)])
+        at = torch.cat([noised.query_positions, torch.stack([is_next.nonzero()[:, 0], column], dim=1)])
         weight = torch.full_like(example, 1, dtype=torch.float32) * self.weight
         if not self.per_token:
             length = torch.bincount(example, minlength=len(batch.order)).clamp(min=1)
@@ -52,7 +52,7 @@ class NextTokens:
 
         return replace(
             noised,
-            at=at[in_order],
+            query_positions=at[in_order],
             targets=join(noised.targets, batch.ids[is_next]),
             weight=join(noised.weight, weight),
             example=join(noised.example, example),
@@ -62,7 +62,7 @@ class NextTokens:
 
 
 @OBJECTIVES.register("nbdiff")
-@part
+@component
 class NBDiff(InStreams):
     """Adapt an autoregressive model: causal context, growing blocks, an auxiliary loss (NBDiff, arXiv 2512.06776).
 

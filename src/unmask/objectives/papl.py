@@ -7,7 +7,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.protocols import Noised, Scored
 from unmask.core.reduction import Normaliser
 from unmask.objectives.base import OBJECTIVES, Composition, Weight
@@ -15,7 +15,7 @@ from unmask.objectives.masking import WEIGHTS, Masking
 
 
 @WEIGHTS.register("papl")
-@part
+@component
 class PaplWeight(Weight):
     """Weigh hidden tokens by a planner's softmax over their gold log-probabilities (PAPL, arXiv 2509.23405).
 
@@ -43,7 +43,7 @@ class PaplWeight(Weight):
 
 
 @OBJECTIVES.register("papl")
-@part
+@component
 class Papl(Masking):
     """Weigh masked tokens by a planner's softmax over their gold log-probabilities (PAPL, arXiv 2509.23405).
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # torch's own convention
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.batch import Batch
 from unmask.core.protocols import Denoiser, HeadSettings, Noised, Scored, Want
 from unmask.core.random import Draws
@@ -32,30 +32,30 @@ class WithMistakes:
     corruption: float
 
     def extend(self, noised: Noised, region: Region, hidden: Hidden, *, model: Denoiser, draws: Draws) -> Noised:
-        """Return the question about every response token; ``part`` tells hidden, right and wrong ones apart."""
+        """Return the question about every response token; ``member`` tells hidden, right and wrong ones apart."""
         batch, is_wrong = region.batch, self._spoil(region, hidden, draws)
         ids = torch.where(is_wrong, _other_tokens(batch, model, draws), noised.query.ids)
         is_response = region.is_response
-        kind = torch.where(hidden.is_asked, MASKED, torch.where(is_wrong, WRONG, RIGHT))[is_response]
+        kind = torch.where(hidden.is_queried, MASKED, torch.where(is_wrong, WRONG, RIGHT))[is_response]
         weight = torch.zeros(len(kind), device=ids.device).masked_scatter(kind == MASKED, noised.weight)
         return replace(
             noised,
             query=replace(noised.query, ids=ids),
-            at=is_response.nonzero(),
+            query_positions=is_response.nonzero(),
             targets=batch.ids[is_response],
             weight=weight,
             example=batch.owner[is_response],
             noise_level=hidden.level[is_response].float(),
             group=region.group[is_response],
-            part=kind,
+            member=kind,
         )
 
     def _spoil(self, region: Region, hidden: Hidden, draws: Draws) -> Bool[Tensor, "B L"]:
         """Choose visible response tokens at random, fewer than are hidden."""
         batch, t = region.batch, region.t
-        is_visible = region.is_response & ~hidden.is_asked
+        is_visible = region.is_response & ~hidden.is_queried
         group = region.group[is_visible]
-        visible, masked = _count(group, t), _count(region.group[hidden.is_asked], t)
+        visible, masked = _count(group, t), _count(region.group[hidden.is_queried], t)
         wanted = torch.ceil(4 * self.corruption * t * (1 - t) * visible)
         wanted = torch.minimum(wanted, (masked - 1).clamp(min=0))
         chance = draws.uniform("wrong", batch.spread(batch.order), batch.offset)[is_visible]
@@ -65,7 +65,7 @@ class WithMistakes:
 
 
 @OBJECTIVES.register("remedi")
-@part
+@component
 class Remedi(Masking):
     """Supervised fine-tuning for reflective remasking (RemeDi, arXiv 2509.23653, section 3.2).
 
@@ -100,7 +100,7 @@ class Remedi(Masking):
     @property
     def want(self) -> tuple[Want, ...]:
         """The head's logit at every response token."""
-        return ("reliability",)
+        return ("correctness",)
 
     @property
     def heads(self) -> Mapping[str, HeadSettings]:
@@ -114,11 +114,11 @@ class Remedi(Masking):
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
         """Add the confidence loss to that of the masked tokens."""
         loss = super().loss(scored, noised)
-        if scored.reliability is None or noised.part is None:
+        if scored.correctness is None or noised.member is None:
             raise TypeError("RemeDi's loss needs a model with the head 'confidence' and its own questions")
-        gold = (-scored.nll.detach()).exp().clamp(0, 1).to(scored.reliability)
-        wanted = torch.where(noised.part == MASKED, gold, (noised.part == RIGHT).to(gold))
-        each = F.binary_cross_entropy_with_logits(scored.reliability, wanted, reduction="none")
+        gold = (-scored.nll.detach()).exp().clamp(0, 1).to(scored.correctness)
+        wanted = torch.where(noised.member == MASKED, gold, (noised.member == RIGHT).to(gold))
+        each = F.binary_cross_entropy_with_logits(scored.correctness, wanted, reduction="none")
         if self.normaliser == "per_sequence":
             each = each / torch.bincount(noised.example).clamp(min=1)[noised.example]
         return loss + self.score_weight * each.sum()

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.attention import ANCHORED, CLEAN, PAD, Anchored, Attention, Columns
 from unmask.core.batch import Batch, compress
 from unmask.core.protocols import Denoiser, Noised, Traits
@@ -19,7 +19,7 @@ from unmask.objectives.streams import refuse_streams
 
 
 @OBJECTIVES.register("sdlm")
-@part
+@component
 class Sdlm(WeightedLikelihood):
     """Next-sequence prediction: D tokens after random anchors, behind a causal prefix (SDLM, arXiv 2509.24007).
 
@@ -71,12 +71,12 @@ class Sdlm(WeightedLikelihood):
         inside = target.clamp(max=batch.ids.shape[1] - 1)
         row = torch.arange(len(anchor), device=anchor.device)[:, None, None].expand_as(target)
         owner = batch.owner.gather(1, anchor)[:, :, None]
-        is_asked = is_anchor[:, :, None] & (target == inside) & batch.is_text[row, inside]
-        is_asked &= batch.owner[row, inside] == owner
+        is_queried = is_anchor[:, :, None] & (target == inside) & batch.is_text[row, inside]
+        is_queried &= batch.owner[row, inside] == owner
         start = query.ids.shape[1] - 1 - anchor.shape[1] * width
         column = start + torch.arange(anchor.shape[1], device=anchor.device)[:, None] * width + 1 + slot
 
-        example = owner.expand_as(target)[is_asked]
+        example = owner.expand_as(target)[is_queried]
         one = torch.ones(len(batch.order), device=anchor.device)
         weight, count = normalise(
             self.normaliser, torch.ones_like(example, dtype=torch.float32), example,
@@ -84,8 +84,8 @@ class Sdlm(WeightedLikelihood):
         )  # fmt: skip
         return Noised(
             query=query,
-            at=torch.stack([row[is_asked], column.expand_as(target)[is_asked]], dim=1),
-            targets=batch.ids[row, inside][is_asked],
+            query_positions=torch.stack([row[is_queried], column.expand_as(target)[is_queried]], dim=1),
+            targets=batch.ids[row, inside][is_queried],
             weight=weight,
             count=count,
             example=example,

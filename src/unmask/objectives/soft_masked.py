@@ -7,7 +7,7 @@ from typing import Annotated, cast
 import torch
 from pydantic import Field
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.batch import Batch
 from unmask.core.protocols import Denoiser, HeadSettings, Noised
 from unmask.core.query import SoftTokens
@@ -18,7 +18,7 @@ from unmask.objectives.base import OBJECTIVES
 
 
 @OBJECTIVES.register("soft_masked")
-@part
+@component
 class SoftMasked(Around):
     """Train the model to read blends of mask and predicted embeddings (soft-masked diffusion, arXiv 2510.17206).
 
@@ -56,11 +56,13 @@ class SoftMasked(Around):
             return noised  # before the head is attached the masks are hard
         head = cast("SoftMask", model.heads["soft_mask"])
         is_blended = draws.uniform("soft", batch.order) < self.share
-        row, column = noised.at.unbind(1)
+        row, column = noised.query_positions.unbind(1)
         is_masked = noised.query.ids[row, column] == model.mask_id  # some methods ask about visible tokens, too
-        at = noised.at[is_masked & is_blended[noised.example]]
+        at = noised.query_positions[is_masked & is_blended[noised.example]]
         with torch.no_grad():
             logits = model.logits(noised.query, at) if len(at) else torch.zeros(0, model.vocab_size)
         ids, weights = head.blend(logits.to(at.device), model.mask_id)
         # Without positions the head still takes part, with a gradient of zero: data-parallel wrappers wait for it.
-        return replace(noised, query=replace(noised.query, soft=SoftTokens(at=at, ids=ids, weights=weights)))
+        return replace(
+            noised, query=replace(noised.query, soft=SoftTokens(query_positions=at, ids=ids, weights=weights))
+        )

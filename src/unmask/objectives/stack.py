@@ -18,36 +18,39 @@ def stack(questions: Sequence[Noised]) -> Noised:
         return questions[0]
     first_row = _starts([q.query.ids.shape[0] for q in questions])
     first_group = _starts([int(q.group.max()) + 1 if len(q.group) else 0 for q in questions])
-    has_parts = all(q.part is not None for q in questions)
+    has_members = all(q.member is not None for q in questions)
     return Noised(
         query=_stack_queries([q.query for q in questions], first_row),
-        at=torch.cat([_down(q.at, row) for q, row in zip(questions, first_row, strict=True)]),
+        query_positions=torch.cat([_down(q.query_positions, row) for q, row in zip(questions, first_row, strict=True)]),
         targets=torch.cat([q.targets for q in questions]),
         weight=torch.cat([q.weight for q in questions]),
         count=torch.stack([q.count for q in questions]).sum(),
         example=torch.cat([q.example for q in questions]),
         noise_level=torch.cat([q.noise_level for q in questions]),
         group=torch.cat([q.group + start for q, start in zip(questions, first_group, strict=True)]),
-        part=torch.cat([q.part for q in questions if q.part is not None]) if has_parts else None,
-        notes=_stack_notes(questions),
+        member=torch.cat([q.member for q in questions if q.member is not None]) if has_members else None,
+        extra=_stack_extra(questions),
     )
 
 
-def _stack_notes(questions: Sequence[Noised]) -> Float[Tensor, "K F"] | None:
+def _stack_extra(questions: Sequence[Noised]) -> Float[Tensor, "K F"] | None:
     """Questions without notes get zeros beside those that have some."""
-    width = max(0 if q.notes is None else q.notes.shape[1] for q in questions)
+    width = max(0 if q.extra is None else q.extra.shape[1] for q in questions)
     if not width:
         return None
-    blank = [torch.zeros(len(q.at), width, dtype=torch.float64, device=q.at.device) for q in questions]
-    return torch.cat([b if q.notes is None else q.notes for q, b in zip(questions, blank, strict=True)])
+    blank = [
+        torch.zeros(len(q.query_positions), width, dtype=torch.float64, device=q.query_positions.device)
+        for q in questions
+    ]
+    return torch.cat([b if q.extra is None else q.extra for q, b in zip(questions, blank, strict=True)])
 
 
 def _starts(sizes: Sequence[int]) -> list[int]:
     return [sum(sizes[:i]) for i in range(len(sizes))]
 
 
-def _down(at: Int[Tensor, "K 2"], rows: int) -> Int[Tensor, "K 2"]:
-    return at + torch.tensor([rows, 0], device=at.device)
+def _down(query_positions: Int[Tensor, "K 2"], rows: int) -> Int[Tensor, "K 2"]:
+    return query_positions + torch.tensor([rows, 0], device=query_positions.device)
 
 
 def _stack_queries(queries: Sequence[Query], first_row: Sequence[int]) -> Query:
@@ -107,7 +110,7 @@ def _stack_soft(queries: Sequence[Query], first_row: Sequence[int]) -> SoftToken
         return torch.nn.functional.pad(values, (0, most - values.shape[1]))
 
     return SoftTokens(
-        at=torch.cat([_down(s.at, row) for s, row in soft]),
+        query_positions=torch.cat([_down(s.query_positions, row) for s, row in soft]),
         ids=torch.cat([pad(s.ids) for s, _ in soft]),
         weights=torch.cat([pad(s.weights) for s, _ in soft]),
     )

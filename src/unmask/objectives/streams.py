@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.attention import CLEAN, OPEN, PAD, Attention, AttentionRule, BlockDiffusion, Columns
 from unmask.core.batch import Batch, compress
 from unmask.core.protocols import Denoiser, Traits
@@ -146,7 +146,7 @@ class Streams(Scope):
             schedule=schedule,
             is_response=is_response,
             is_hidden=torch.zeros_like(is_response),
-            settled=~batch.is_canvas,
+            is_context=~batch.is_canvas,
             group=torch.where(is_response, batch.owner * most + batch.block, -1),
             example=example,
             block=block,
@@ -172,7 +172,7 @@ def refuse_streams(name: str, traits: Traits) -> str | None:
     )
 
 
-@part
+@component
 class Redrawn(Hide):
     """Hide each token with its block's t, and draw a block's coins again while the hidden share is outside the clip.
 
@@ -192,14 +192,14 @@ class Redrawn(Hide):
             if not bool(is_out.any()):
                 break
             coins = region.is_response & bernoulli(draws, f"mask again {attempt}", region.batch, hidden.level)
-            again = torch.where(region.spread(is_out), coins, hidden.is_asked)
-            hidden = Hidden(is_asked=again, level=hidden.level)
+            again = torch.where(region.spread(is_out), coins, hidden.is_queried)
+            hidden = Hidden(is_queried=again, level=hidden.level)
         return [hidden]
 
     def _is_out(self, region: Region, hidden: Hidden) -> Bool[Tensor, " G"]:
         """Find the blocks whose hidden share left the clip; a bound left at its default is not enforced."""
         counts = torch.bincount(region.group[region.is_response], minlength=len(region.u))
-        masked = torch.bincount(region.group[hidden.is_asked], minlength=len(region.u))
+        masked = torch.bincount(region.group[hidden.is_queried], minlength=len(region.u))
         share = masked / counts.clamp(min=1)
         low, high = region.schedule.clip
         return (counts > 0) & (((low > 0) & (share < low)) | ((high < 1) & (share > high)))
@@ -223,7 +223,7 @@ class ReduceByExample(Reduce):
         )  # fmt: skip
 
 
-@part
+@component
 class InStreams(Masking):
     """The frame of methods that train all blocks of a response at once, in two streams.
 

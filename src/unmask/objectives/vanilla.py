@@ -1,12 +1,12 @@
 """Vanilla masked-diffusion fine-tuning: hide answer tokens anywhere, restore them."""
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.objectives.base import OBJECTIVES
 from unmask.objectives.masking import Masking
 
 
 @OBJECTIVES.register("vanilla")
-@part
+@component
 class Vanilla(Masking):
     """Hide each answer token with probability t; weigh its loss by 1/t (LLaDA, arXiv 2502.09992, Eq. 5).
 

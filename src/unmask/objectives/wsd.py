@@ -9,7 +9,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.config.defaults import resolve_block_size
 from unmask.core.batch import Batch
 from unmask.core.protocols import Noised, Scored, Want
@@ -36,7 +36,7 @@ class StreamsOrWhole(Streams):
 
 
 @WEIGHTS.register("cap")
-@part
+@component
 class CapWeight(Weight):
     """Add the entropy of what is already right: confidence-aware parallel training (CAP, dParallel, arXiv 2509.26488).
 
@@ -72,7 +72,7 @@ class CapWeight(Weight):
 
 
 @OBJECTIVES.register("wsd")
-@part
+@component
 class Wsd(InStreams):
     """Warm up, stay, decay (LLaDA2.0, arXiv 2512.15745): from an autoregressive model to blocks, by way of no blocks.
 

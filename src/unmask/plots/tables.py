@@ -74,7 +74,7 @@ def _tokens(rows: Sequence[Row]) -> Table:
 
 
 def _by_ratio(title: str, heads: Sequence[str], rows: Sequence[Row]) -> Table:
-    table = _plain(title)
+    table = _empty_table(title)
     for head in heads:
         table.add_column(head)
     for ratio in sorted({row["ratio"] for row in rows}):
@@ -82,13 +82,13 @@ def _by_ratio(title: str, heads: Sequence[str], rows: Sequence[Row]) -> Table:
     return table
 
 
-def _plain(title: str) -> Table:
+def _empty_table(title: str) -> Table:
     """Make a table without lines between columns: seven noise levels fit a terminal of 80 columns."""
     return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
 
 
 def _contexts(rows: Sequence[Row]) -> Table:
-    table = _plain("Gradients in other contexts, against the aligned one")
+    table = _empty_table("Gradients in other contexts, against the aligned one")
     table.add_column("context")
     for head in ("rate", "distance", "cosine", "loss", "P(hidden)", "P(visible)"):
         table.add_column(head, justify="right")

@@ -9,22 +9,22 @@ from unmask.core.protocols import Traits
 from unmask.data import difficulties, encode
 from unmask.errors import UserError
 from unmask.models.checkpoints import locate, parse_dtype, pick_device
-from unmask.models.preflight import Outline, outline
+from unmask.models.preflight import Preflight, preflight
 from unmask.models.scratch import read_tokenizer
 from unmask.recipes.recipe import (
     DataSection,
     ModelSection,
     Recipe,
-    build_parts,
+    build_sections,
     file_records,
     read_recipe,
     task_records,
 )
 from unmask.runtime.paths import is_hub_name
-from unmask.runtime.third_party_logging import quiet
+from unmask.runtime.third_party_logging import silence_libraries
 from unmask.runtime.transformers_api import check_tracker
 from unmask.train.config import announced
-from unmask.train.memory import Size, check_training_room
+from unmask.train.memory import Size, check_training_memory
 
 LOOK = 200
 """Rows of the data that are looked at: what is wrong with a data set is mostly wrong from the start."""
@@ -36,11 +36,11 @@ class Findings:
 
     Args:
         problems: a line each, with the place and the remedy.
-        notes: what was not looked at, and why.
+        remarks: what was not looked at, and why.
     """
 
     problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
 def check(recipe: str | Path | Mapping[str, Any]) -> Findings:
@@ -52,8 +52,8 @@ def check(recipe: str | Path | Mapping[str, Any]) -> Findings:
     Raises:
         UserError: there is no such file, or it is no YAML.
     """
-    made, problems = build_parts(read_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe)
-    found, seen = Findings(problems=list(problems)), Outline()
+    made, problems = build_sections(read_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe)
+    found, seen = Findings(problems=list(problems)), Preflight()
     for tracker in made.run.report_to if made.run is not None else ():
         _ask(lambda tracker=tracker: check_tracker(tracker), found, "run.report_to")
     if made.model is not None:
@@ -61,13 +61,13 @@ def check(recipe: str | Path | Mapping[str, Any]) -> Findings:
         if size is not None and made.run is not None and made.data is not None:
             _look_at_memory(made, size, found)
     if not problems and (fitted := _ask(lambda: made.fitted(seen.block_size), found)):
-        found.notes += announced(fitted.run.objective, seen.block_size)
+        found.remarks += announced(fitted.run.objective, seen.block_size)
     if made.data is not None:
         _look_at_data(made, seen, found)
     return found
 
 
-def _look_at_model(section: ModelSection, objective: Any, found: Findings) -> tuple[Outline, Size | None]:
+def _look_at_model(section: ModelSection, objective: Any, found: Findings) -> tuple[Preflight, Size | None]:
     """Return what can be told of the model without its weights, and its size where that is known.
 
     The objective is asked about the model.
@@ -79,17 +79,17 @@ def _look_at_model(section: ModelSection, objective: Any, found: Findings) -> tu
         tokenizer = _ask(lambda: read_tokenizer(section.tokenizer), found, "model.tokenizer")
         spec, rows = section.from_scratch, 0 if tokenizer is None else len(tokenizer)
         size = Size(weights=spec.weights(rows), hidden=spec.hidden_size, layers=spec.layers)
-        return Outline(tokenizer=tokenizer, mask_id=getattr(tokenizer, "mask_token_id", None)), size
+        return Preflight(tokenizer=tokenizer, mask_id=getattr(tokenizer, "mask_token_id", None)), size
     if not section.path:
-        return Outline(), None
+        return Preflight(), None
     if is_hub_name(section.path):
-        found.notes.append(f"model.path: no '{section.path}' here; as a name on the hub it is not looked at")
-        return Outline(), None
+        found.remarks.append(f"model.path: no '{section.path}' here; as a name on the hub it is not looked at")
+        return Preflight(), None
     where = _ask(lambda: locate(section.path), found, "model.path")
     if where is None:
-        return Outline(), None
-    quiet()
-    seen = outline(where, mask_token=section.mask_token, lora=section.lora)
+        return Preflight(), None
+    silence_libraries()
+    seen = preflight(where, mask_token=section.mask_token, lora=section.lora)
     found.problems += [f"model: {problem}" for problem in seen.problems]
     _ask_objective(objective, seen.traits, section, found)
     if seen.model is None:
@@ -109,7 +109,7 @@ def _look_at_memory(recipe: Recipe, size: Size, found: Findings) -> None:
         return
     columns = run.batch_size * (recipe.data.canvas or 1)
     _ask(
-        lambda: check_training_room(
+        lambda: check_training_memory(
             size, pick_device(section.device), columns=columns, recomputed=run.gradient_checkpointing
         ),
         found,
@@ -126,17 +126,17 @@ def _ask_objective(objective: Any, traits: Traits | None, section: ModelSection,
         found.problems.append(f"objective: {reason}")
 
 
-def _look_at_data(recipe: Recipe, seen: Outline, found: Findings) -> None:
+def _look_at_data(recipe: Recipe, seen: Preflight, found: Findings) -> None:
     """Read the first rows, and encode them where there is a tokenizer to do it with."""
     data = recipe.data
     # Whether examples are left beside those that are held out, only the whole file tells.
     enough = max(LOOK, data.held_out + 1)
     size = min(data.size or enough, enough)
     if data.path and is_hub_name(data.path) and not Path(data.path).suffix:
-        found.notes.append(f"data.path: no '{data.path}' here; as a name on the hub it is not looked at")
+        found.remarks.append(f"data.path: no '{data.path}' here; as a name on the hub it is not looked at")
         return
     if getattr(data.task, "on_hub", False):
-        found.notes.append("data.task: on the hub, not looked at")
+        found.remarks.append("data.task: on the hub, not looked at")
         return
     if (data.path is None) == (data.task is None):
         return
@@ -146,7 +146,9 @@ def _look_at_data(recipe: Recipe, seen: Outline, found: Findings) -> None:
     if seen.tokenizer is None:  # the model section is wrong; what is broken in the rows can be told all the same
         faults = [record for record in records if record.fault is not None]
         if faults and data.on_bad == "error":
-            found.problems.append(f"{faults[0].place}: {faults[0].fault.detail} ({len(faults)} of {len(records)} rows)")
+            found.problems.append(
+                f"{faults[0].source}: {faults[0].fault.detail} ({len(faults)} of {len(records)} rows)"
+            )
         return
     chat = data.task.chat if data.task is not None and data.chat is None else data.chat
     encoded = _ask(
@@ -162,7 +164,7 @@ def _look_at_data(recipe: Recipe, seen: Outline, found: Findings) -> None:
             "held out is not trained on"
         )
     if encoded is not None:
-        found.notes += [f"first rows of the data: {note}" for note in encoded.report.notes()]
+        found.remarks += [f"first rows of the data: {note}" for note in encoded.report.remarks()]
     if encoded is not None and data.curriculum is not None:
         _ask(lambda: difficulties(encoded, data.curriculum), found)
 
@@ -173,10 +175,10 @@ def _first_rows(data: DataSection, size: int) -> list[Any]:
     return file_records(data, size)
 
 
-def _ask(question: Any, found: Findings, place: str = "") -> Any:
+def _ask(question: Any, found: Findings, source: str = "") -> Any:
     """Return the answer, or note the problem."""
     try:
         return question()
     except UserError as error:
-        found.problems.append(f"{place}: {error}" if place else str(error))
+        found.problems.append(f"{source}: {error}" if source else str(error))
         return None

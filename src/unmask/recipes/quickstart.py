@@ -113,9 +113,9 @@ def _alone() -> None:
     """Keep to one thread, and to what a user wants to read."""
     import torch
 
-    from unmask.runtime.third_party_logging import quiet
+    from unmask.runtime.third_party_logging import silence_libraries
 
-    quiet()
+    silence_libraries()
     torch.set_num_threads(1)
 
 

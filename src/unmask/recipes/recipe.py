@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from unmask.config.components import InvalidConfigError, choose, fill, part, resolver
+from unmask.config.components import InvalidConfigError, choose, component, fill, resolver
 from unmask.config.defaults import Layout, Rows, resolve_block_size
 from unmask.config.plugins import load_plugins, resolve
 from unmask.config.yaml import assign, read_yaml
@@ -26,7 +26,7 @@ MOST_RECIPE = 4 * 2**20  # bytes
 SECTIONS = ("plugins", "model", "data", "objective", "decoder", "run", "evaluate")
 
 
-@part
+@component
 class ModelSection:
     """Which model. Either ``path`` or ``from_scratch``.
 
@@ -51,7 +51,7 @@ class ModelSection:
     device: str | None = None
 
 
-@part
+@component
 class DataSection(Rows):
     """Which examples. Either ``path`` or ``task``.
 
@@ -92,7 +92,7 @@ class DataSection(Rows):
         return Layout(block_size=block_size, **{f.name: getattr(self, f.name) for f in fields(Rows)})
 
 
-@part
+@component
 class EvaluateSection:
     """How the trained model is judged: ``unmask eval MODEL --recipe FILE`` reads it, with the decoder beside it.
 
@@ -119,7 +119,7 @@ def _maybe(cls: type[Any], value: Any) -> Any:
     return value if value is None or isinstance(value, cls) else fill(cls, value)
 
 
-@part
+@component
 class Recipe:
     """A whole run. ``run`` carries the objective; ``values`` is what it was built from; ``evaluate`` may be missing."""
 
@@ -184,13 +184,13 @@ def build(values: Mapping[str, Any]) -> Recipe:
     Raises:
         InvalidConfigError: all problems at once.
     """
-    recipe, problems = build_parts(values)
+    recipe, problems = build_sections(values)
     if problems:
         raise InvalidConfigError(problems)
     return recipe
 
 
-def build_parts(values: Mapping[str, Any]) -> tuple[Recipe, list[str]]:
+def build_sections(values: Mapping[str, Any]) -> tuple[Recipe, list[str]]:
     """Build the sections that can be built, None for the others, and list what is wrong."""
     problems = [f"{key}: unknown section; {did_you_mean(str(key), SECTIONS)}" for key in values if key not in SECTIONS]
 
@@ -304,7 +304,7 @@ def _decoder_problems(decoder: Decoder | None, objective: Any) -> list[str]:
             f"with blocks up to the size that it was trained with; write {size}"
         )
     try:
-        decoder.parts(trained_block_size=size)
+        decoder.resolve(trained_block_size=size)
     except UserError as error:
         problems.append(f"decoder: {error}")
     return problems

@@ -67,7 +67,7 @@ def run_recipe(
         size = recipe.block_size(lm.facts.block_size)
         examples, held_out = load_examples(data, lm, block_size=size)
         if tell is not None:
-            for note in examples.report.notes():
+            for note in examples.report.remarks():
                 tell(note)
         return train(
             lm,

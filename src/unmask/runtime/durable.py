@@ -36,7 +36,7 @@ def sync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def room_for(what: str, remedy: Callable[[], str]) -> Iterator[None]:
+def space_for(what: str, remedy: Callable[[], str]) -> Iterator[None]:
     """Turn a library's complaint about a full disk into one line; other errors pass.
 
     Args:
@@ -49,13 +49,13 @@ def room_for(what: str, remedy: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # safetensors and torch have errors of their own for what the system refused
-        reason = _no_room(error)
+        reason = _no_space(error)
         if reason is None:
             raise
         raise UserError(f"{what}: could not be written ({reason}); {remedy()}") from error
 
 
-def _no_room(error: BaseException) -> str | None:
+def _no_space(error: BaseException) -> str | None:
     """Return the system's words for a full disk if an error, or what caused it, is about one."""
     numbers = [getattr(link, "errno", None) for link in _chain(error)]
     for number in NO_ROOM:

@@ -6,7 +6,7 @@ import os
 LOUD = ("accelerate", "datasets", "huggingface_hub", "peft", "torch", "transformers")
 
 
-def quiet() -> None:
+def silence_libraries() -> None:
     """Silence them; called by programs, never by the library itself."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

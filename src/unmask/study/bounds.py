@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.config.defaults import resolve_block_size
 from unmask.data import encode
 from unmask.evaluate import likelihoods
@@ -17,7 +17,7 @@ from unmask.tasks import Problem, Task
 Count = Annotated[int, Field(ge=1)]
 
 
-@part
+@component
 class BoundSection:
     """Bounds on the likelihood of held-out solutions, after a whole run and of the base.
 

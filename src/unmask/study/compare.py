@@ -55,7 +55,7 @@ def _cell_rows(curves: list[Curve], budget: str, stated: float | None, reference
     rows = []
     for decoder, mine in _by(curves, "decoder"):
         by_arm = {arm: sorted(group, key=lambda curve: curve.seed) for arm, group in _by(list(mine), "arm")}
-        tables = {arm: [curve.at(budget, amount) for curve in group] for arm, group in by_arm.items()}
+        tables = {arm: [curve.points_at(budget, amount) for curve in group] for arm, group in by_arm.items()}
         for arm, group in by_arm.items():
             compared = {} if arm == reference else _against(by_arm, tables, arm, reference, intervals=intervals)
             rows.append(
@@ -96,7 +96,9 @@ def _against(
     }
 
 
-def check_room(curves: Sequence[Curve], base: tuple[float, float], tuned: float, decoders: Sequence[str]) -> list[Row]:
+def check_memory(
+    curves: Sequence[Curve], base: tuple[float, float], tuned: float, decoders: Sequence[str]
+) -> list[Row]:
     """Say for each cell and decoder whether base and tuned models leave room for differences.
 
     Args:

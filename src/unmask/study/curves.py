@@ -29,7 +29,7 @@ class Curve:
     right: Sequence[Sequence[float]]
     path: str
 
-    def at(self, budget: str, amount: float) -> list[float]:
+    def points_at(self, budget: str, amount: float) -> list[float]:
         """Interpolate each problem's outcome linearly between the two neighbouring points.
 
         The mean is the interpolated accuracy. Amounts beyond the last point by rounding count as the last point.

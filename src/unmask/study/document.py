@@ -63,16 +63,16 @@ class Figure:
     caption: str
 
 
-Part = Heading | Text | Items | Table | Figure
+Section = Heading | Text | Items | Table | Figure
 
 
-def to_markdown(parts: Sequence[Part]) -> str:
+def to_markdown(sections: Sequence[Section]) -> str:
     """Render as GitHub's Markdown."""
-    return "\n\n".join(_markdown(part) for part in parts) + "\n"
+    return "\n\n".join(_markdown(section) for section in sections) + "\n"
 
 
-def _markdown(part: Part) -> str:
-    match part:
+def _markdown(section: Section) -> str:
+    match section:
         case Heading(text, level):
             return f"{'#' * level} {text}"
         case Text(text, loud):
@@ -86,9 +86,9 @@ def _markdown(part: Part) -> str:
             return f"![{_without_links(caption)}]({path})\n\n*{caption}*"
 
 
-def to_html(parts: Sequence[Part], title: str) -> str:
+def to_html(sections: Sequence[Section], title: str) -> str:
     """Render as one page without scripts; pictures stay files beside it."""
-    body = "\n".join(_html(part) for part in parts)
+    body = "\n".join(_html(section) for section in sections)
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
     )
@@ -96,8 +96,8 @@ def to_html(parts: Sequence[Part], title: str) -> str:
     return f'<!doctype html>\n<html lang="en"><head>{head}{style}</head>\n<body>\n{body}\n</body></html>\n'
 
 
-def _html(part: Part) -> str:
-    match part:
+def _html(section: Section) -> str:
+    match section:
         case Heading(text, level):
             return f"<h{level}>{inline(text)}</h{level}>"
         case Text(text, loud):

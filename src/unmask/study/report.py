@@ -8,8 +8,8 @@ from typing import Any
 
 from unmask.evaluate.verify import hash_of
 from unmask.study.bounds import compare_bounds
-from unmask.study.compare import check_room, compare
-from unmask.study.document import Figure, Heading, Items, Part, Table, Text, to_html, to_markdown
+from unmask.study.compare import check_memory, compare
+from unmask.study.document import Figure, Heading, Items, Section, Table, Text, to_html, to_markdown
 from unmask.study.figures import draw
 from unmask.study.files import write_json
 from unmask.study.grid import ALL, Cell
@@ -42,13 +42,13 @@ def write_report(study: Study, cells: Sequence[Cell], results: Results, out: Pat
             for each in (*results.bases.values(), *results.trials, *results.runs)
         },
     }  # fmt: skip
-    parts = [
-        *_head(study, cells, results, present), *_short(study, rows), *_room(study, made["room"]), *figures,
-        *_budgets(study, rows), *_bounds(results, bounds), *_costs_part(made["costs"]),
+    sections = [
+        *_head(study, cells, results, present), *_short(study, rows), *_canvas(study, made["room"]), *figures,
+        *_budgets(study, rows), *_bounds(results, bounds), *_costs_section(made["costs"]),
         *_rates(made["rates"], cells[0].judge.tuned_on), *maps, *_runs(results),
     ]  # fmt: skip
-    (out / "report.md").write_text(to_markdown(parts), "utf-8")
-    (out / "report.html").write_text(to_html(parts, study.question), "utf-8")
+    (out / "report.md").write_text(to_markdown(sections), "utf-8")
+    (out / "report.html").write_text(to_html(sections, study.question), "utf-8")
     write_json(out / SUMMARY, summary)
     return summary
 
@@ -66,7 +66,7 @@ def figures_of(study: Study, cells: Sequence[Cell], results: Results, *, interva
     looked_at = judged.tuned_on if len(judged.decoders) > 3 else tuple(judged.decoders)
     return {
         "reference": study.compared_with, "missing_runs": results.missing,
-        "room": check_room(results.curves, study.room.base, study.room.tuned, looked_at),
+        "room": check_memory(results.curves, study.canvas.base, study.canvas.tuned, looked_at),
         "interval_method": INTERVALS,
         "comparisons": compare(results.curves, study.equal, study.compared_with, intervals=intervals),
         "costs": list(_costs(results)),
@@ -78,7 +78,7 @@ def figures_of(study: Study, cells: Sequence[Cell], results: Results, *, interva
     }  # fmt: skip
 
 
-def _head(study: Study, cells: Sequence[Cell], results: Results, present: set[str]) -> Iterator[Part]:
+def _head(study: Study, cells: Sequence[Cell], results: Results, present: set[str]) -> Iterator[Section]:
     yield Heading(study.question, 1)
     judged = cells[0].judge
     versions, machine = results.runs[0]["versions"], results.runs[0]["machine"]
@@ -112,7 +112,7 @@ def _seeds_say(seeds: int) -> str:
     )
 
 
-def _short(study: Study, rows: Sequence[Row]) -> Iterator[Part]:
+def _short(study: Study, rows: Sequence[Row]) -> Iterator[Section]:
     """Say in a sentence for each arm what the first budget showed under the first two decoders."""
     budget = next(iter(study.equal))
     told = [row for row in rows if row["budget"] == budget and row["difference"] is not None]
@@ -130,27 +130,27 @@ def _sentence(row: Row, reference: str) -> str:
     if row["p_holm"] <= 0.05 and not low <= 0 <= high:
         found = f"{abs(points):.1f} points {'above' if points > 0 else 'below'} {reference}"
     where = "" if row["cell"] == ALL else f" ({row['cell']})"
-    sureness = f"{low * 100:+.1f} to {high * 100:+.1f}; {_both_p(row)}; above in {row['above']} seeds"
-    return f"**{row['arm']}** under {row['decoder']}{where}: {found} ({sureness})"
+    score = f"{low * 100:+.1f} to {high * 100:+.1f}; {_both_p(row)}; above in {row['above']} seeds"
+    return f"**{row['arm']}** under {row['decoder']}{where}: {found} ({score})"
 
 
-def _room(study: Study, room: Sequence[Row]) -> Iterator[Part]:
+def _canvas(study: Study, canvas: Sequence[Row]) -> Iterator[Section]:
     yield Heading("Is there room for differences?")
-    for row in room:
+    for row in canvas:
         if row["faults"]:
             yield Text(f"**No room** in {row['cell']} under {row['decoder']}: {'; '.join(row['faults'])}.", True)
-    if not any(row["faults"] for row in room):
-        low, high = study.room.base
+    if not any(row["faults"] for row in canvas):
+        low, high = study.canvas.base
         yield Text(
-            f"Yes: every base stands between {low:.0%} and {high:.0%}, and no arm reaches {study.room.tuned:.0%}."
+            f"Yes: every base stands between {low:.0%} and {high:.0%}, and no arm reaches {study.canvas.tuned:.0%}."
         )
     yield Table(
         ("cell", "decoder", "base", "best arm", "its accuracy"),
-        [(row["cell"], row["decoder"], f"{row['base']:.3f}", row["arm"], f"{row['best']:.3f}") for row in room],
+        [(row["cell"], row["decoder"], f"{row['base']:.3f}", row["arm"], f"{row['best']:.3f}") for row in canvas],
     )
 
 
-def _budgets(study: Study, rows: Sequence[Row]) -> Iterator[Part]:
+def _budgets(study: Study, rows: Sequence[Row]) -> Iterator[Section]:
     for budget, group in groupby(rows, key=lambda row: row["budget"]):
         yield Heading(f"At equal {NAMES[budget]}")
         for cell, inside in groupby(group, key=lambda row: row["cell"]):
@@ -214,7 +214,7 @@ def _costs(results: Results) -> Iterator[Row]:
         yield row
 
 
-def _costs_part(costs: Sequence[Row]) -> Iterator[Part]:
+def _costs_section(costs: Sequence[Row]) -> Iterator[Section]:
     yield Heading("What a whole run cost")
     yield Table(
         ("cell", "arm", *NAMES.values()), [(c["cell"], c["arm"], *(_amount(c[name]) for name in NAMES)) for c in costs]
@@ -230,7 +230,7 @@ def _costs_part(costs: Sequence[Row]) -> Iterator[Part]:
     )  # fmt: skip
 
 
-def _rates(trials: Sequence[Row], tuned_on: Sequence[str]) -> Iterator[Part]:
+def _rates(trials: Sequence[Row], tuned_on: Sequence[str]) -> Iterator[Section]:
     if not trials:
         return
     yield Heading("Learning rates")
@@ -249,7 +249,7 @@ def _rates(trials: Sequence[Row], tuned_on: Sequence[str]) -> Iterator[Part]:
         yield Text(f"At the edge of the grid, so that a better rate may lie outside: {', '.join(edge)}.")
 
 
-def _bounds(results: Results, compared: Sequence[Row]) -> Iterator[Part]:
+def _bounds(results: Results, compared: Sequence[Row]) -> Iterator[Section]:
     """Show the likelihood bounds after the whole run, where they were measured, and how arms differ in them."""
     lines = []
     for cell, base in results.bases.items():
@@ -284,7 +284,7 @@ def _nats(found: Row) -> tuple[str, str]:
     return tuple("" if row is None else f"{row['nats_per_token']:.3f} ± {row['standard_error']:.3f}" for row in rows)  # type: ignore[return-value]
 
 
-def _runs(results: Results) -> Iterator[Part]:
+def _runs(results: Results) -> Iterator[Section]:
     yield Heading("Runs")
     lines = []
     for result in results.runs:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from unmask.config.components import InvalidConfigError, fill, part, resolver
+from unmask.config.components import InvalidConfigError, component, fill, resolver
 from unmask.config.yaml import assign
 from unmask.decoding import Decoder
 from unmask.errors import UserError, did_you_mean
@@ -22,7 +22,7 @@ BUDGETS = ("steps", "examples", "supervised_tokens", "forward_tokens", "flops", 
 Count = Annotated[int, Field(ge=1)]
 
 
-@part
+@component
 class JudgeSection:
     """How models are judged.
 
@@ -78,14 +78,14 @@ class JudgeSection:
         for name, decoder in made.items():
             try:
                 if self.max_new_tokens and (trained or decoder.own_block_size):
-                    decoder.parts(trained_block_size=trained).steps_per_block(self.max_new_tokens)
+                    decoder.resolve(trained_block_size=trained).steps_per_block(self.max_new_tokens)
             except UserError as error:
                 raise UserError(f"decoders.{name}: {error}") from None
         return made
 
 
-@part
-class Room:
+@component
+class Canvas:
     """What the base and the tuned models must leave room for, as shares of right answers.
 
     Args:
@@ -97,7 +97,7 @@ class Room:
     tuned: Annotated[float, Field(gt=0, le=1)] = 0.98
 
 
-@part
+@component
 class Study:
     """A grid of arms x cells x seeds, and how it is compared.
 
@@ -115,7 +115,7 @@ class Study:
         tuning_seed: of the trials; not among ``seeds``.
         evaluate: how models are judged.
         equal: budgets to compare under: names, each at the largest that all arms reach, or name -> amount.
-        room: what is checked before anything is believed.
+        canvas: what is checked before anything is believed.
         keep: models that stay on disk: of the first seed, of all, or none.
         learnability: heat maps of the base and of each arm's model of the first seed: examples to measure; 0: none.
         seconds_per_run: measured on the machine that the size is for; for the estimate before anything has run.
@@ -135,7 +135,7 @@ class Study:
     equal: Annotated[dict[str, float | None], BeforeValidator(lambda v: _budgets(v))] = Field(
         default=("steps",), validate_default=True
     )
-    room: Annotated[Any, BeforeValidator(lambda v: v if isinstance(v, Room) else fill(Room, v))] = Room()
+    canvas: Annotated[Any, BeforeValidator(lambda v: v if isinstance(v, Canvas) else fill(Canvas, v))] = Canvas()
     keep: Literal["none", "first", "all"] = "first"
     learnability: Annotated[int, Field(ge=0)] = 0
     seconds_per_run: float | None = None

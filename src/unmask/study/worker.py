@@ -23,7 +23,7 @@ from unmask.recipes.recipe import build
 from unmask.recipes.run import run_recipe
 from unmask.runtime.environment import versions
 from unmask.runtime.runlock import owned
-from unmask.runtime.third_party_logging import quiet
+from unmask.runtime.third_party_logging import silence_libraries
 from unmask.study.files import read_json, write_json
 from unmask.study.judge import Judge, bounds_of, judge, problem_keys, problems_of, read_points
 from unmask.study.spec import JudgeSection
@@ -44,7 +44,7 @@ def do(folder: Path, plugins: Sequence[str]) -> None:
     log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream, target in ((0, os.open(os.devnull, os.O_RDONLY)), (1, log), (2, log)):
         os.dup2(target, stream)
-    quiet()
+    silence_libraries()
     torch.set_num_threads(1)
     try:
         load_plugins(plugins)

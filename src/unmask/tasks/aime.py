@@ -3,7 +3,7 @@
 from fractions import Fraction
 from typing import ClassVar
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.errors import UserError
 from unmask.tasks.base import TASKS, Problem, check_split
 from unmask.tasks.extract import boxed
@@ -36,16 +36,16 @@ class _AIME:
         source = source_of(self.path, self.name) if self.path else data
         return problems_of(source, self._problem, split=hub_split, size=size)
 
-    def _problem(self, place: str, row: Row) -> Problem:
-        answer = text_of(row, place, "answer")
+    def _problem(self, source: str, row: Row) -> Problem:
+        answer = text_of(row, source, "answer")
         number = number_of(answer)
         if number is None or number.denominator != 1:
-            raise UserError(f"{place}: expected a whole number under 'answer', found '{answer[:40]}'; mend the row")
+            raise UserError(f"{source}: expected a whole number under 'answer', found '{answer[:40]}'; mend the row")
         return Problem(
-            prompt=instructed(text_of(row, place, "question", "problem"), self.instruction),
+            prompt=instructed(text_of(row, source, "question", "problem"), self.instruction),
             solution=f"\\boxed{{{number}}}",
             answer=str(number),
-            place=place,
+            source=source,
         )
 
     def is_right(self, text: str, problem: Problem) -> bool:
@@ -58,7 +58,7 @@ class _AIME:
 
 
 @TASKS.register("aime24")
-@part
+@component
 class AIME24(_AIME):
     r"""AIME 2024: 30 problems, answers from 0 to 999.
 
@@ -77,7 +77,7 @@ class AIME24(_AIME):
 
 
 @TASKS.register("aime25")
-@part
+@component
 class AIME25(_AIME):
     r"""AIME 2025: 30 problems, answers from 0 to 999; judged as ``aime24``.
 

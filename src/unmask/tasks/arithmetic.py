@@ -5,12 +5,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.tasks.base import TASKS, Problem, draw
 
 
 @TASKS.register("arithmetic")
-@part
+@component
 class Arithmetic:
     """Numbers to add up from left to right.
 
@@ -60,4 +60,4 @@ def make_problem(numbers: list[int]) -> Problem:
         lines.append(f"{total}+{number}={total + number}")
         total += number
     prompt = "+".join(map(str, numbers)) + "="
-    return Problem(prompt=prompt, solution=";".join(lines), answer=str(total), place=f"arithmetic:{prompt}")
+    return Problem(prompt=prompt, solution=";".join(lines), answer=str(total), source=f"arithmetic:{prompt}")

@@ -25,13 +25,13 @@ class Problem:
         prompt: what the model is asked.
         solution: a full written-out solution that scores 1.
         answer: what is compared.
-        place: where the problem came from.
+        source: where the problem came from.
     """
 
     prompt: str
     solution: str
     answer: str
-    place: str
+    source: str
 
     @property
     def key(self) -> str:
@@ -41,7 +41,7 @@ class Problem:
     @property
     def record(self) -> Record:
         """The problem and its solution as a row to train on."""
-        return Record(prompt=self.prompt, completion=self.solution, place=self.place)
+        return Record(prompt=self.prompt, completion=self.solution, source=self.source)
 
 
 @runtime_checkable

@@ -68,8 +68,8 @@ def check_execution(execute: Execute, task: str) -> None:
 def judge(text: str, problem: Problem, *, execute: Execute, limits: Limits) -> Verdict:
     """Run the code of an answer against its tests."""
     if not isinstance(problem, Code):
-        raise TypeError(f"expected a problem about code, found {problem.place}")
-    check_execution(execute, problem.place.partition(":")[0])
+        raise TypeError(f"expected a problem about code, found {problem.source}")
+    check_execution(execute, problem.source.partition(":")[0])
     source = source_of_answer(text, problem)
     if not source.strip():
         return Verdict(passed=False, why="no code")
@@ -120,7 +120,7 @@ def code_of(text: str, wanted: Sequence[str] = (), *, is_begun: bool = False) ->
             if binds(contents[number], wanted, imports=imports):
                 others = [content for content in contents[number + 1 :] if not binds(content, wanted, imports=True)]
                 return without_examples(_with_needs(contents[number], contents[:number], others, wanted), wanted)
-    if part := _part(text, contents, wanted):
+    if part := _excerpt(text, contents, wanted):
         return without_examples(part, wanted)
     if not is_begun:
         return ""
@@ -129,7 +129,7 @@ def code_of(text: str, wanted: Sequence[str] = (), *, is_begun: bool = False) ->
     return next((code for code in reversed(bodies) if "return" in code), bodies[0] if bodies else "")
 
 
-def _part(text: str, contents: Sequence[str], wanted: Sequence[str]) -> str:
+def _excerpt(text: str, contents: Sequence[str], wanted: Sequence[str]) -> str:
     """Find the longest part that parses and binds what is asked for, in blocks, in the text, in lines of code."""
     for content in contents[:-_MOST_PARTS:-1]:
         if part := max(longest(content, wanted), longest(_unglued(content), wanted), key=len):

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.errors import UserError
 from unmask.tasks.base import TASKS, Problem, check_split, draw
 from unmask.tasks.expressions import evaluate
@@ -27,7 +27,7 @@ class Numbers(Problem):
 
 
 @TASKS.register("countdown")
-@part
+@component
 class Countdown:
     r"""Reach a number with given ones and ``+ - * /``, each number exactly once.
 
@@ -72,31 +72,31 @@ class Countdown:
             make, split=split, size=size or 1000, remedy="ask for fewer, or raise numbers or largest of the task"
         )
 
-    def _read(self, place: str, row: Row) -> Problem:
+    def _read(self, source: str, row: Row) -> Problem:
         nums = row.get("nums")
         row = {**row, "nums": ",".join(map(str, nums))} if isinstance(nums, (list, tuple)) else row
-        given, target = text_of(row, place, "input", "nums"), text_of(row, place, "output", "target")
+        given, target = text_of(row, source, "input", "nums"), text_of(row, source, "output", "target")
         given = given.strip().removeprefix("[").removesuffix("]")
         if not re.fullmatch(r"\s*\d{1,6}(\s*,\s*\d{1,6}){1,5}\s*", given) or not re.fullmatch(r"\s*\d{1,9}\s*", target):
             found = f"'{given[:40]}' and '{target[:20]}'"
-            raise UserError(f"{place}: expected two to six numbers and a target, found {found}; mend the row")
+            raise UserError(f"{source}: expected two to six numbers and a target, found {found}; mend the row")
         numbers = tuple(int(n) for n in given.split(","))
         text = solve(numbers, int(target))
         if text is None:
-            raise UserError(f"{place}: expected numbers that reach {target.strip()}, found {given}; leave the row out")
-        return self._problem(numbers, int(target), text, place)
+            raise UserError(f"{source}: expected numbers that reach {target.strip()}, found {given}; leave the row out")
+        return self._problem(numbers, int(target), text, source)
 
-    def _problem(self, numbers: tuple[int, ...], target: int, text: str, place: str) -> Problem:
+    def _problem(self, numbers: tuple[int, ...], target: int, text: str, source: str) -> Problem:
         short = f"{','.join(map(str, numbers))}={target}:"
-        asked = (
+        queried = (
             f"Use the numbers {', '.join(map(str, numbers))} to make {target}. You may use +, -, *, / and parentheses, "
             f"and each number exactly once. Put the final expression within \\boxed{{}}."
         )
         return Numbers(
-            prompt=asked if self.words else short,
+            prompt=queried if self.words else short,
             solution=f"\\boxed{{{text}}}" if self.words else text,
             answer=text,
-            place=place,
+            source=source,
             numbers=numbers,
             target=target,
         )
@@ -118,7 +118,7 @@ def _is_file(path: str, split: str) -> bool:
 def _judged(text: str, problem: Problem) -> Fraction | None:
     """Return the value of an answer that uses exactly the given numbers, else None."""
     if not isinstance(problem, Numbers):
-        raise TypeError(f"expected a problem of Countdown, found {problem.place}")
+        raise TypeError(f"expected a problem of Countdown, found {problem.source}")
     fenced = [content for _, content in fences(text)]
     answer = last_box(text) or last_tag(text) or (fenced and _last_line(fenced[-1])) or last_phrase(text)
     answer = answer or _last_line(text)

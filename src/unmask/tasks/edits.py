@@ -5,12 +5,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.tasks.base import TASKS, Problem, draw
 
 
 @TASKS.register("edits")
-@part
+@component
 class Edits:
     """A word and commands that change it one after another.
 
@@ -91,4 +91,4 @@ def make_problem(word: str, commands: list[str]) -> Problem:
     for command in commands:
         word = edit(word, command)
         lines.append(word)
-    return Problem(prompt=prompt, solution="|".join(lines), answer=word, place=f"edits:{prompt}")
+    return Problem(prompt=prompt, solution="|".join(lines), answer=word, source=f"edits:{prompt}")

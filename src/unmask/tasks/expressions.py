@@ -28,7 +28,7 @@ def evaluate(text: str) -> tuple[Fraction, list[int]] | None:
     >>> evaluate("9**9**9"), evaluate("7 // 2"), evaluate("1 / (2 - 2)")
     (None, None, None)
     """
-    text = _plain(text)
+    text = _simplified(text)
     if len(text) > _LONGEST or not _SUM.fullmatch(text):
         return None
     numbers: list[int] = []
@@ -38,7 +38,7 @@ def evaluate(text: str) -> tuple[Fraction, list[int]] | None:
         return None
 
 
-def _plain(text: str) -> str:
+def _simplified(text: str) -> str:
     if len(text) > 4 * _LONGEST:
         return text
     while (inner := _FRACTION.sub(r"((\1)/(\2))", text)) != text:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.data import Record, read
 from unmask.errors import UserError
 from unmask.tasks.base import TASKS, Problem, check_split
@@ -48,7 +48,7 @@ _THIN_SPACE = re.compile(
 
 
 @TASKS.register("gsm8k")
-@part
+@component
 class GSM8K:
     """Questions and worked answers that end in ``#### number``.
 
@@ -96,13 +96,15 @@ class GSM8K:
 
 def _problem(record: Record) -> Problem:
     if record.fault is not None:
-        raise UserError(f"{record.place}: {record.fault.detail}; mend it, or leave the row out of the file")
+        raise UserError(f"{record.source}: {record.fault.detail}; mend it, or leave the row out of the file")
     answer = final_number(record.completion)
     if answer is None:
         raise UserError(
-            f"{record.place}: expected an answer that ends with '#### number', found no number; mend the row"
+            f"{record.source}: expected an answer that ends with '#### number', found no number; mend the row"
         )
-    return Problem(prompt=record.prompt, solution=_MARKS.sub("", record.completion), answer=answer, place=record.place)
+    return Problem(
+        prompt=record.prompt, solution=_MARKS.sub("", record.completion), answer=answer, source=record.source
+    )
 
 
 def final_number(text: str) -> str | None:
@@ -117,7 +119,7 @@ def final_number(text: str) -> str | None:
     >>> final_number("from 3-5 days"), final_number("#### Rs. 2 1/2")
     ('5', '2.5')
     """
-    text = _plain(without_thinking(text))
+    text = _simplified(without_thinking(text))
     marked = _MARKED.search(text) or _BOXED.match(last_box(text) or "")
     if marked and (value := _decimal(marked[1])) is not None:
         return value
@@ -127,7 +129,7 @@ def final_number(text: str) -> str | None:
     return next((value for number in reversed(numbers) if (value := _decimal(number)) is not None), None)
 
 
-def _plain(text: str) -> str:
+def _simplified(text: str) -> str:
     """Write minus signs, thousands and fractions as ``-1200`` and ``1 1/2``."""
     text = _DASH.sub("-", text).replace("{,}", ",").replace("\N{DIVISION SIGN}", "/")
     text = _THIN_SPACE.sub("", text)

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.tasks.base import TASKS, Problem, check_split
 from unmask.tasks.code import Code, Execute, check_execution, judge
 from unmask.tasks.published import Row, problems_of, source_of, text_of
@@ -12,7 +12,7 @@ from unmask.tasks.sandbox import Checks, Limits
 
 
 @TASKS.register("humaneval")
-@part
+@component
 class HumanEval:
     """Python functions to complete, judged by running their tests.
 
@@ -53,18 +53,18 @@ class HumanEval:
         source = source_of(self.path, "HumanEval") if self.path else "openai/openai_humaneval"
         return list(problems_of(source, self._problem, size=size))
 
-    def _problem(self, place: str, row: Row) -> Problem:
-        start, rest = text_of(row, place, "prompt"), text_of(row, place, "canonical_solution")
-        name, test = text_of(row, place, "entry_point"), text_of(row, place, "test")
-        asked = (
+    def _problem(self, source: str, row: Row) -> Problem:
+        start, rest = text_of(row, source, "prompt"), text_of(row, source, "canonical_solution")
+        name, test = text_of(row, source, "entry_point"), text_of(row, source, "test")
+        queried = (
             f"Complete this Python function. Answer with the whole function, imports included, in one fenced Python "
             f"block.\n\n```python\n{start.rstrip()}\n```"
         )
         return Code(
-            prompt=asked if self.words else start,
+            prompt=queried if self.words else start,
             solution=f"```python\n{start}{rest}\n```" if self.words else rest,
             answer=test,
-            place=place,
+            source=source,
             before=start,
             checks=Checks(before=start, names=(name,), code=f"{test}\ncheck({name})"),
         )

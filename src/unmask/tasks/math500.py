@@ -2,7 +2,7 @@ r"""MATH500: competition mathematics (arXiv 2103.03874; the 500 problems of arXi
 
 from typing import ClassVar
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.tasks.base import TASKS, Problem, check_split
 from unmask.tasks.equal import is_equal
 from unmask.tasks.extract import boxed, last_phrase, last_tag
@@ -13,7 +13,7 @@ BOXED = "Reason step by step, and put your final answer within \\boxed{}."
 
 
 @TASKS.register("math500")
-@part
+@component
 class Math500:
     r"""Competition mathematics: 500 problems of MATH, answers as LaTeX.
 
@@ -44,12 +44,12 @@ class Math500:
         source = source_of(self.path, split) if self.path else "HuggingFaceH4/MATH-500"
         return problems_of(source, self._problem, size=size)
 
-    def _problem(self, place: str, row: Row) -> Problem:
+    def _problem(self, source: str, row: Row) -> Problem:
         return Problem(
-            prompt=instructed(text_of(row, place, "problem", "question"), self.instruction),
-            solution=text_of(row, place, "solution"),
-            answer=text_of(row, place, "answer"),
-            place=place,
+            prompt=instructed(text_of(row, source, "problem", "question"), self.instruction),
+            solution=text_of(row, source, "solution"),
+            answer=text_of(row, source, "answer"),
+            source=source,
         )
 
     def is_right(self, text: str, problem: Problem) -> bool:

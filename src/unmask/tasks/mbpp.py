@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.errors import UserError
 from unmask.tasks.base import TASKS, Problem, check_split
 from unmask.tasks.code import Code, Execute, check_execution, judge
@@ -18,7 +18,7 @@ SPLITS = {"test": range(11, 511), "train": range(601, 975)}
 
 
 @TASKS.register("mbpp")
-@part
+@component
 class MBPP:
     """Python functions from a description and three tests, judged by running these.
 
@@ -56,11 +56,11 @@ class MBPP:
             check_execution(self.execute, "mbpp")
         source = source_of(self.path, "mbpp") if self.path else "google-research-datasets/mbpp:full"
 
-        def make(place: str, row: Row) -> Problem | None:
+        def make(source: str, row: Row) -> Problem | None:
             number = row.get("task_id")
             if not isinstance(number, int):
-                raise UserError(f"{place}: expected a number under 'task_id', found {number!r:.40}; mend the row")
-            return _problem(place, row) if number in SPLITS[split] else None
+                raise UserError(f"{source}: expected a number under 'task_id', found {number!r:.40}; mend the row")
+            return _problem(source, row) if number in SPLITS[split] else None
 
         return list(problems_of(source, make, split=split, size=size))
 
@@ -73,22 +73,24 @@ class MBPP:
         return judge(text, problem, execute=self.execute, limits=self.limits).passed
 
 
-def _problem(place: str, row: Row) -> Problem:
-    asked, code = text_of(row, place, "text", "prompt"), text_of(row, place, "code").replace("\r\n", "\n")
-    setup, tests = str(row.get("test_setup_code") or "").replace("\r\n", "\n"), texts_of(row, place, "test_list")
+def _problem(source: str, row: Row) -> Problem:
+    queried, code = text_of(row, source, "text", "prompt"), text_of(row, source, "code").replace("\r\n", "\n")
+    setup, tests = str(row.get("test_setup_code") or "").replace("\r\n", "\n"), texts_of(row, source, "test_list")
     if not tests:
-        raise UserError(f"{place}: expected tests under 'test_list', found none; leave the row out of the file")
-    imports, listed = "\n".join(texts_of(row, place, "test_imports")), "\n".join(tests)
+        raise UserError(f"{source}: expected tests under 'test_list', found none; leave the row out of the file")
+    imports, listed = "\n".join(texts_of(row, source, "test_imports")), "\n".join(tests)
     try:
         more, names = _shared(code, f"{imports}\n{setup}\n{listed}")
     except SyntaxError as error:
-        raise UserError(f"{place}: expected Python under 'code' and 'test_list', found: {error.msg}; mend it") from None
+        raise UserError(
+            f"{source}: expected Python under 'code' and 'test_list', found: {error.msg}; mend it"
+        ) from None
     shown = f"{imports}\n{listed}".lstrip("\n")
     return Code(
-        prompt=f"{asked}\nYour code should pass these tests:\n\n{shown}\n\nAnswer with one fenced Python block.",
+        prompt=f"{queried}\nYour code should pass these tests:\n\n{shown}\n\nAnswer with one fenced Python block.",
         solution=f"```python\n{code.strip()}\n```",
         answer=shown,
-        place=place,
+        source=source,
         before="",
         checks=Checks(before=f"{more}\n{imports}", names=names, code=f"{setup}\n{listed}"),
     )

@@ -19,10 +19,10 @@ def source_of(path: str, split: str) -> str:
     Raises:
         UserError: the folder holds no such file, or several.
     """
-    place = Path(path).expanduser()
-    if not place.is_dir():
-        return str(place)
-    files = sorted(p for p in place.iterdir() if Path(p.name.lower().removesuffix(".gz")).suffix in READERS)
+    where = Path(path).expanduser()
+    if not where.is_dir():
+        return str(where)
+    files = sorted(p for p in where.iterdir() if Path(p.name.lower().removesuffix(".gz")).suffix in READERS)
     named = [p for p in files if p.name.split(".")[0] == split]
     found = named or files
     if len(found) != 1:
@@ -46,12 +46,12 @@ def problems_of(
         UserError: a row is no problem (its place is named), or there are too few.
     """
     found: list[Made] = []
-    for place, row in rows_of(source, split):
+    for where, row in rows_of(source, split):
         if size is not None and len(found) == size:
             break
         if isinstance(row, BadRow):
-            raise UserError(f"{place}: {row.detail}; mend it, or leave the row out of the file")
-        made = make(place, row)
+            raise UserError(f"{where}: {row.detail}; mend it, or leave the row out of the file")
+        made = make(where, row)
         if made is not None:
             found.append(made)
     if size and len(found) < size:
@@ -59,7 +59,7 @@ def problems_of(
     return found
 
 
-def text_of(row: Row, place: str, *names: str) -> str:
+def text_of(row: Row, where: str, *names: str) -> str:
     """Return the text in the first of the columns ``names`` that the row has; whole numbers are read as text.
 
     Raises:
@@ -71,19 +71,19 @@ def text_of(row: Row, place: str, *names: str) -> str:
         columns = " or ".join(f"'{name}'" for name in names)
         found = "nothing" if value is None else "empty text" if isinstance(value, str) else repr(value)[:40]
         raise UserError(
-            f"{place}: expected text under {columns}, found {found}; mend it, or leave the row out of the file"
+            f"{where}: expected text under {columns}, found {found}; mend it, or leave the row out of the file"
         )
     if detail := broken(text):
-        raise UserError(f"{place}: {detail}, or leave the row out of the file")
+        raise UserError(f"{where}: {detail}, or leave the row out of the file")
     return text
 
 
-def texts_of(row: Row, place: str, name: str) -> list[str]:
+def texts_of(row: Row, where: str, name: str) -> list[str]:
     """Return the list of texts in a column; a missing column is an empty list."""
     values = row.get(name)
     values = [] if values is None else values
     if isinstance(values, str) or not isinstance(values, Iterable) or not all(isinstance(v, str) for v in values):
-        raise UserError(f"{place}: expected a list of texts under '{name}', found {values!r:.40}; mend the row")
+        raise UserError(f"{where}: expected a list of texts under '{name}', found {values!r:.40}; mend the row")
     if detail := next(filter(None, map(broken, values)), None):
-        raise UserError(f"{place}: {detail}, or leave the row out of the file")
+        raise UserError(f"{where}: {detail}, or leave the row out of the file")
     return list(values)

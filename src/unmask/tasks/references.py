@@ -51,7 +51,7 @@ def check_references(
     failed = []
     for number, problem in enumerate(problems, 1):
         if not task.is_right(problem.solution, problem):
-            failed.append(problem.place)
+            failed.append(problem.source)
         if on_done:
             on_done(number)
     return References(split=split, problems=len(problems), failed=failed)

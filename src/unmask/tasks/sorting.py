@@ -5,12 +5,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.tasks.base import TASKS, Problem, draw
 
 
 @TASKS.register("sorting")
-@part
+@component
 class Sorting:
     """Digits to sort, and every pass of a bottom-up merge sort.
 
@@ -66,4 +66,4 @@ def passes(digits: str) -> list[str]:
 def make_problem(digits: str) -> Problem:
     """Write the problem and its solution."""
     lines = passes(digits)
-    return Problem(prompt=f"{digits}=", solution="|".join(lines), answer=lines[-1], place=f"sorting:{digits}")
+    return Problem(prompt=f"{digits}=", solution="|".join(lines), answer=lines[-1], source=f"sorting:{digits}")

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.errors import UserError
 from unmask.tasks.base import TASKS, Problem, check_split, draw
 from unmask.tasks.extract import fences, last_box, last_tag
@@ -37,7 +37,7 @@ class Grid(Problem):
 
 
 @TASKS.register("sudoku")
-@part
+@component
 class Sudoku:
     r"""Sudoku with 4x4 cells; a grid that follows the rules and keeps the given digits is right.
 
@@ -87,26 +87,26 @@ class Sudoku:
 
         return draw(make, split=split, size=size or 1000, remedy="ask for fewer, or raise most of the task")
 
-    def _read(self, place: str, row: Row) -> Problem:
-        puzzle, solution = text_of(row, place, "Puzzle", "puzzle"), text_of(row, place, "Solution", "solution")
+    def _read(self, source: str, row: Row) -> Problem:
+        puzzle, solution = text_of(row, source, "Puzzle", "puzzle"), text_of(row, source, "Solution", "solution")
         puzzle, solution = puzzle.strip(), solution.strip()
         fits = re.fullmatch("[0-4]{16}", puzzle) and is_solution(solution, puzzle) and "0" in puzzle
         if not fits:
             found = f"'{puzzle[:20]}' and '{solution[:20]}'"
-            raise UserError(f"{place}: expected a puzzle of 16 digits and its solution, found {found}; mend the row")
-        return self._problem(puzzle, solution, place)
+            raise UserError(f"{source}: expected a puzzle of 16 digits and its solution, found {found}; mend the row")
+        return self._problem(puzzle, solution, source)
 
-    def _problem(self, puzzle: str, solution: str, place: str) -> Problem:
+    def _problem(self, puzzle: str, solution: str, source: str) -> Problem:
         rows = "\n".join(puzzle[i : i + 4] for i in range(0, 16, 4))
-        asked = (
+        queried = (
             f"Solve this 4x4 Sudoku; 0 stands for an empty cell. Each row, each column and each 2x2 quarter holds "
             f"1, 2, 3 and 4 once.\n{rows}\nWrite the 16 digits of the solved grid, row by row, within \\boxed{{}}."
         )
         return Grid(
-            prompt=asked if self.words else f"{puzzle}=",
+            prompt=queried if self.words else f"{puzzle}=",
             solution=f"\\boxed{{{solution}}}" if self.words else solution,
             answer=solution,
-            place=place,
+            source=source,
             puzzle=puzzle,
         )
 
@@ -125,7 +125,7 @@ class Sudoku:
 
 def _puzzle(problem: Problem) -> str:
     if not isinstance(problem, Grid):
-        raise TypeError(f"expected a Sudoku, found {problem.place}")
+        raise TypeError(f"expected a Sudoku, found {problem.source}")
     return problem.puzzle
 
 

@@ -152,7 +152,7 @@ def run(
     if getattr(decoder.cache, "name", None) == "block":
         model.rule = BlockCausal()
     batch = batch or blank_canvas(prompts, length, orders=orders)
-    return batch, list(decode(with_heads(model), batch, decoder.parts(), draws=Draws(seed=seed), is_open=is_open))
+    return batch, list(decode(with_heads(model), batch, decoder.resolve(), draws=Draws(seed=seed), is_open=is_open))
 
 
 def final_text(batch: Batch, steps: Sequence[Step]) -> list[list[int]]:
@@ -187,7 +187,7 @@ def the_trace_tells_all(fields: Fields) -> None:
     where the selection may wait.
     """
     batch, steps = run(Hash(), fields)
-    parts = Decoder(**fields).parts()
+    parts = Decoder(**fields).resolve()
     revises = parts.revision.name != "none"
     may_wait = revises or parts.selection.may_wait
     prompt = steps[0].state.prompt_length.tolist()
@@ -197,13 +197,13 @@ def the_trace_tells_all(fields: Fields) -> None:
         back = {(row, offset) for row, offset in step.taken_back.tolist()}
         assert back <= set(text), f"step {number} takes back what was not written"
         assert revises or not back, f"step {number} takes a token back, without a revision"
-        for place in back:
-            del text[place]
+        for source in back:
+            del text[source]
         for (row, offset), token in zip(step.at.tolist(), step.tokens.tolist(), strict=True):
             assert (row, offset) not in text, f"step {number} writes column {offset} of row {row} again"
             text[row, offset] = token
         for row in step.live.tolist():
-            written, now = (sum(place[0] == row for place in places) for places in (before, text))
+            written, now = (sum(source[0] == row for source in places) for places in (before, text))
             assert now > written or may_wait, f"step {number} writes nothing in the live row {row}"
         for (row, offset), token in text.items():
             assert int(step.state.ids[row, prompt[row] + offset]) == token, f"step {number} wrote what it does not tell"

@@ -86,7 +86,7 @@ def mean_uniform_loss(objective: Objective) -> tuple[float, float]:
     values = []
     for seed in range(100):
         n = noise(objective, batch, seed, model=Uniform())
-        scored = Uniform().score(n.query, n.at, n.targets, want=objective.want)
+        scored = Uniform().score(n.query, n.query_positions, n.targets, want=objective.want)
         values.append(float(objective.loss(scored, n) / n.count))
     mean = sum(values) / len(values)
     return mean, (sum((v - mean) ** 2 for v in values) / len(values) / len(values)) ** 0.5
@@ -107,11 +107,11 @@ def prompt_is_clean(objective: Objective) -> None:
             for key, seen, may_hide in zip(keys, n.query.ids[is_prompt].tolist(), anchored, strict=True):
                 is_right = seen == truth[key] or (may_hide and seen == Hash.mask_id)
                 assert is_right, f"prompt token {key[1]} of example {key[0]} was changed to {seen} ({case})"
-            assert len(n.at), f"nothing is asked ({case})"
-            row, column = n.at.unbind(1)
+            assert len(n.query_positions), f"nothing is asked ({case})"
+            row, column = n.query_positions.unbind(1)
             assert torch.equal(columns.segment[row, column], n.example), f"example: not the positions' own ({case})"
             assert (columns.position[row, column] >= PROMPT).all(), f"a position of the prompt is asked ({case})"
-            lengths = {len(value) for value in (n.at, n.weight, n.targets, n.example, n.noise_level)}
+            lengths = {len(value) for value in (n.query_positions, n.weight, n.targets, n.example, n.noise_level)}
             assert len(lengths) == 1, f"fields of the noised batch differ in length: {sorted(lengths)} ({case})"
 
 
@@ -123,7 +123,7 @@ def targets_are_gold(objective: Objective) -> None:
         for seed in SEEDS:
             case = f"{layout} batch, seed {seed}"
             n = noise(objective, batch, seed)
-            row, column = n.at.unbind(1)
+            row, column = n.query_positions.unbind(1)
             position = n.query.columns.position[row, column]
             expected = [truth[key] for key in zip(n.example.tolist(), position.tolist(), strict=True)]
             assert n.targets.tolist() == expected, f"targets are not the text's tokens ({case})"
@@ -149,25 +149,27 @@ def no_answer_can_be_read(objective: Objective) -> None:
         columns = n.query.columns
         assert may_attend(n.query.rule, columns, columns).any(-1).all(), "a column attends to nothing"
         with torch.no_grad():
-            before = lm.logits(n.query, n.at)
-            for k in range(0, len(n.at), max(1, len(n.at) // 12)):
+            before = lm.logits(n.query, n.query_positions)
+            for k in range(0, len(n.query_positions), max(1, len(n.query_positions) // 12)):
                 if n.weight[k] == 0:
                     continue
                 ids = _without_target(n, k, truth, shift=shift)
-                after = lm.logits(type(n.query)(**{**vars(n.query), "ids": ids}), n.at)
+                after = lm.logits(type(n.query)(**{**vars(n.query), "ids": ids}), n.query_positions)
                 leak = float((after[k] - before[k]).abs().max())
-                case = f"position {n.at[k].tolist()} of a model with shift={shift}"
+                case = f"position {n.query_positions[k].tolist()} of a model with shift={shift}"
                 assert leak <= 1e-5, f"the target can be read: its logits move by {leak:.2g} ({case})"
 
 
 def _without_target(n: Noised, k: int, truth: Mapping[tuple[int, int], int], *, shift: bool) -> Int[Tensor, "R N"]:
     """Return what is read with another token at every column that holds the k-th target."""
-    (row, column), target = n.at[k].tolist(), int(n.targets[k])
+    (row, column), target = n.query_positions[k].tolist(), int(n.targets[k])
     columns, ids = n.query.columns, n.query.ids.clone()
     # Where the target stands: at the column that is read or, with shifted logits, one further on.
     before = column - 1 if n.query.before is None else int(n.query.before[row, column])
     position = int(columns.position[row, before]) + 1 if shift else int(columns.position[row, column])
-    assert truth[int(n.example[k]), position] == target, f"the target of {n.at[k].tolist()} is not the text's token"
+    assert truth[int(n.example[k]), position] == target, (
+        f"the target of {n.query_positions[k].tolist()} is not the text's token"
+    )
     same = (columns.segment[row] == n.example[k]) & (ids[row] == target) & (columns.position[row] == position)
     ids[row, same] = (target + 1) % 9
     return ids
@@ -180,11 +182,11 @@ def draws_decide(objective: Objective) -> None:
     assert torch.equal(one.query.ids, again.query.ids), "the same seed hides other tokens"
     assert torch.equal(one.weight, again.weight), "the same seed gives other weights"
 
-    def asked(seed: int) -> tuple[Any, ...]:
+    def queried(seed: int) -> tuple[Any, ...]:
         n = noise(objective, batch, seed)
         return n.query.ids.shape, n.query.ids.tolist(), n.query.columns.position.tolist()
 
-    assert any(asked(5) != asked(seed) for seed in range(6, 10)), "seeds 5 to 9 all hide the same tokens"
+    assert any(queried(5) != queried(seed) for seed in range(6, 10)), "seeds 5 to 9 all hide the same tokens"
 
 
 def noise_belongs_to_the_example(objective: Objective) -> None:
@@ -234,7 +236,7 @@ def finite_at_the_edges(objective: Objective) -> None:
     batch = objective_batch(lengths=(9, 0, 1, 14))
     for t in (0.0, 1e-9, 0.5, 1.0 - 1e-12):
         n = noise(objective, batch, model=Uniform(), draws=_Edge(seed=0).at(t))
-        scored = Uniform().score(n.query, n.at, n.targets, want=objective.want)
+        scored = Uniform().score(n.query, n.query_positions, n.targets, want=objective.want)
         loss = objective.loss(scored, n) / n.count.clamp(min=1)
         assert torch.isfinite(loss), f"the loss is {float(loss)} where t is drawn at {t}"
         assert torch.isfinite(n.weight).all(), f"a weight is not finite where t is drawn at {t}"
@@ -244,9 +246,9 @@ def finite_at_the_edges(objective: Objective) -> None:
 def gradients_are_weights(objective: Objective) -> None:
     """Check that the loss depends on each likelihood by no more than a finite, non-negative factor."""
     n = noise(objective, objective_batch())
-    nll = torch.full((len(n.at),), math.log(11), dtype=torch.float64, requires_grad=True)
-    zero = torch.zeros(len(n.at), dtype=torch.float64)
-    scored = Scored(nll=nll, entropy=zero, is_top=zero > 0, confidence=zero, reliability=zero)
+    nll = torch.full((len(n.query_positions),), math.log(11), dtype=torch.float64, requires_grad=True)
+    zero = torch.zeros(len(n.query_positions), dtype=torch.float64)
+    scored = Scored(nll=nll, entropy=zero, is_top=zero > 0, confidence=zero, correctness=zero)
     objective.loss(scored, n).backward()  # type: ignore[no-untyped-call]  # torch's own
     assert nll.grad is not None, "the loss does not depend on the likelihoods"
     assert torch.isfinite(nll.grad).all(), "a gradient of the loss is not finite"
@@ -256,9 +258,9 @@ def gradients_are_weights(objective: Objective) -> None:
 def nothing_asked_costs_nothing(objective: Objective) -> None:
     """Check that a batch of which nothing is asked has the loss 0, with a graph that can be differentiated."""
     n = noise(objective, objective_batch())
-    none = n.only(torch.zeros(len(n.at), dtype=torch.bool))
+    none = n.only(torch.zeros(len(n.query_positions), dtype=torch.bool))
     nll, empty = torch.zeros(0, requires_grad=True), torch.zeros(0)
-    loss = objective.loss(Scored(nll=nll, entropy=empty, is_top=empty > 0, reliability=empty), none)
+    loss = objective.loss(Scored(nll=nll, entropy=empty, is_top=empty > 0, correctness=empty), none)
     assert loss.requires_grad, "the loss of a batch of which nothing is asked has no graph"
     loss.backward()  # type: ignore[no-untyped-call]  # torch's own
     assert float(loss.detach()) == 0, f"a batch of which nothing is asked has the loss {float(loss.detach())}"

@@ -51,23 +51,23 @@ class Toy:
     mask_id: int = 10
     eos_ids: tuple[int, ...] = (9,)
     forwards: int = 0
-    asked: list[int] = field(default_factory=list)
+    queried: list[int] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     heads: dict[str, Any] = field(default_factory=dict)
     shift: bool = False
     read: int = 0
     query: Any = None
 
-    def logits(self, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
+    def logits(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
         """Predict the tokens at (row, column) positions, and note what was read."""
         self.query = query
         self.forwards += 1
-        self.asked.append(len(at))
+        self.queried.append(len(query_positions))
         self.rows.append(query.ids.shape[0])
         self.read += query.ids.numel()
         if query.past is not None:
             query.past.store.write(query)  # type: ignore[attr-defined]  # a toy's store is its own
-        return self.predict(query, at)
+        return self.predict(query, query_positions)
 
     def store(self, rows: int, columns: int) -> Slots:
         """Return an empty store."""
@@ -79,7 +79,7 @@ class Toy:
             return query.ids, query.columns.position, may_attend(query.rule, query.columns, query.columns)
         return *query.past.store.read(query.past), query.past.may_attend  # type: ignore[attr-defined]
 
-    def predict(self, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
+    def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
         """Return the logits at (row, column) positions.
 
         Raises:
@@ -88,17 +88,17 @@ class Toy:
         raise AssertionError(f"{type(self).__name__} brings no predict()")
 
     def score(
-        self, query: Query, at: Int[Tensor, "K 2"], targets: Int[Tensor, " K"], want: Sequence[Want] = ()
+        self, query: Query, query_positions: Int[Tensor, "K 2"], targets: Int[Tensor, " K"], want: Sequence[Want] = ()
     ) -> Scored:
         """Score the targets, with all that an objective may want."""
-        log_p = self.logits(query, at).log_softmax(-1)
+        log_p = self.logits(query, query_positions).log_softmax(-1)
         top = log_p.max(-1)
         return Scored(
             nll=-log_p.gather(-1, targets[:, None]).squeeze(-1),
             entropy=-(log_p.exp() * log_p).sum(-1),
             is_top=top.indices == targets,
             confidence=top.values.exp(),
-            reliability=torch.zeros(len(at), dtype=torch.float64),
+            correctness=torch.zeros(len(query_positions), dtype=torch.float64),
         )
 
 
@@ -113,18 +113,18 @@ def pseudo_random(keys: Int[Tensor, " K"], vocab_size: int) -> Float[Tensor, "K 
 class Table(Toy):
     """Logits depend on the position in the text only: every order of writing gives the same text."""
 
-    def predict(self, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
+    def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
         """Look the position up."""
-        position = query.columns.position[at[:, 0], at[:, 1]]
+        position = query.columns.position[query_positions[:, 0], query_positions[:, 1]]
         return pseudo_random(position, self.vocab_size)
 
 
 class Hash(Toy):
     """Logits depend on every (position, token) that may be attended to: any other order changes the text."""
 
-    def predict(self, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
+    def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
         """Hash what is visible."""
-        row, column = at.unbind(1)
+        row, column = query_positions.unbind(1)
         ids, position, allowed = self.text(query)
         code = ((position + 1) * 7919 + ids * 104729) % 1000003
         seen = torch.where(allowed[row, column] & (ids != self.mask_id)[row], code[row], 0).sum(1)
@@ -134,17 +134,17 @@ class Hash(Toy):
 class Uniform(Toy):
     """All logits are zero: its cross-entropy is ln V everywhere."""
 
-    def predict(self, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
+    def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
         """Return zeros."""
-        return torch.zeros(len(at), self.vocab_size, dtype=torch.float64)
+        return torch.zeros(len(query_positions), self.vocab_size, dtype=torch.float64)
 
 
 class Saturated(Toy):
     """Token 3 has probability 1 everywhere."""
 
-    def predict(self, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
+    def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
         """Return logits whose softmax rounds to one."""
-        out = torch.full((len(at), self.vocab_size), -1e9, dtype=torch.float64)
+        out = torch.full((len(query_positions), self.vocab_size), -1e9, dtype=torch.float64)
         out[:, 3] = 1e9
         return out
 
@@ -152,9 +152,9 @@ class Saturated(Toy):
 class AlwaysMask(Toy):
     """The most likely token is the mask, always."""
 
-    def predict(self, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
+    def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
         """Return those of ``Table``, and 50 for the mask."""
-        out = pseudo_random(query.columns.position[at[:, 0], at[:, 1]], self.vocab_size)
+        out = pseudo_random(query.columns.position[query_positions[:, 0], query_positions[:, 1]], self.vocab_size)
         out[:, self.mask_id] = 50.0
         return out
 
@@ -162,9 +162,9 @@ class AlwaysMask(Toy):
 class EndFirst(Toy):
     """The surest token is an end token at the far end of the canvas; text elsewhere."""
 
-    def predict(self, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
+    def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
         """Let the end token grow along the text."""
-        offset = query.columns.position[at[:, 0], at[:, 1]]
+        offset = query.columns.position[query_positions[:, 0], query_positions[:, 1]]
         out = pseudo_random(offset, self.vocab_size)
         out[:, 9] = -20.0 + 2.0 * offset
         return out
@@ -174,38 +174,38 @@ class EndFirst(Toy):
 class Half(Hash):
     """As ``Hash``, answering in bfloat16."""
 
-    def predict(self, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
+    def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
         """Round."""
-        return super().predict(query, at).bfloat16()
+        return super().predict(query, query_positions).bfloat16()
 
 
 class Flat(Hash):
     """All tokens are equally likely, everywhere: nothing but ties."""
 
-    def predict(self, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
+    def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
         """Return zeros in float32."""
-        return torch.zeros(len(at), self.vocab_size)
+        return torch.zeros(len(query_positions), self.vocab_size)
 
 
 class Fickle(Hash):
     """The most likely token changes with the number of masks, now and then the mask or an end; at float16's limits."""
 
-    def predict(self, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
+    def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
         """Prefer a token by how many masks are visible."""
         ids, _, allowed = self.text(query)
-        row, column = at.unbind(1)
+        row, column = query_positions.unbind(1)
         masks = (allowed[row, column] & (ids == self.mask_id)[row]).sum(1)
-        out = super().predict(query, at) * 1e5
-        out[torch.arange(len(at)), (masks + query.columns.position[row, column]) % self.vocab_size] += 1e6
+        out = super().predict(query, query_positions) * 1e5
+        out[torch.arange(len(query_positions)), (masks + query.columns.position[row, column]) % self.vocab_size] += 1e6
         return out.clamp(min=-65504, max=65504).half()
 
 
 class Barred(Hash):
     """Three tokens are possible at a position, of which one may be an end or, never first, the mask."""
 
-    def predict(self, query: Query, at: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
+    def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
         """Give all others no probability."""
-        out = super().predict(query, at)
+        out = super().predict(query, query_positions)
         out[:, self.mask_id] = out[:, self.mask_id].clamp(max=2.9)
         best = out.topk(3).indices
         possible = torch.zeros_like(out, dtype=torch.bool).scatter(1, best, True)
@@ -218,10 +218,10 @@ class Doubts:
 
     model: Toy
 
-    def read(self, at: Int[Tensor, "K 2"]) -> Float[Tensor, " K"]:
+    def read(self, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, " K"]:
         """Return a logit for each (row, column) of the query that was answered last."""
         query = self.model.query
-        row, column = at.unbind(1)
+        row, column = query_positions.unbind(1)
         visible = ((query.ids != self.model.mask_id) & (query.columns.segment != PAD)).sum(1)[row]
         keys = query.columns.position[row, column] * 131 + query.ids[row, column] * 17 + visible
         return pseudo_random(keys, 1)[:, 0]

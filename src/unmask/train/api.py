@@ -16,7 +16,7 @@ from unmask.data import Collator, Curriculum, CurriculumSampler, Encoded, Ordere
 from unmask.errors import Interrupted, NonFiniteError, UserError
 from unmask.models import LoadedModel
 from unmask.objectives import sized
-from unmask.runtime.durable import room_for
+from unmask.runtime.durable import space_for
 from unmask.runtime.runlock import owned
 from unmask.train import checkpoints
 from unmask.train.callbacks import Reporter, Saver
@@ -210,7 +210,7 @@ def _trainer(
         keep=run.keep,
         arguments=arguments,
         train_dataset=stream,
-        data_collator=lambda items: {"batch": collator(items), "places": [item["place"] for item in items]},
+        data_collator=lambda items: {"batch": collator(items), "sources": [item["source"] for item in items]},
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -283,7 +283,7 @@ def _fit(
 def _save_final(trainer: Any, out: Path) -> None:
     """Write ``model/`` aside and rename it. Sharded weights need all ranks."""
     trainer.refuse_non_finite_weights()
-    with room_for(str(out / MODEL), lambda: "make room and go on by --resume: the last checkpoint is whole"):
+    with space_for(str(out / MODEL), lambda: "make room and go on by --resume: the last checkpoint is whole"):
         trainer.save_model(str(out / f".{MODEL}"), _internal_call=True)
         if trainer.args.should_save:
             checkpoints.publish(out / f".{MODEL}", out / MODEL)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from unmask.config.components import part, resolver
+from unmask.config.components import component, resolver
 from unmask.core.protocols import Objective
 from unmask.objectives import OBJECTIVES
 
@@ -13,7 +13,7 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy takes, whom transformers seeds too
 
 
-@part
+@component
 class TrainRun:
     """Settings of a training run.
 

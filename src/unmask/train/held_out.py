@@ -45,19 +45,19 @@ def held_out_loss(
     lm.model.eval()
     total, count = 0.0, 0.0
     items = [
-        {"prompt": e.prompt, "answer": e.answer, "order": n * len(examples) + i, "place": e.place}
+        {"prompt": e.prompt, "answer": e.answer, "order": n * len(examples) + i, "source": e.source}
         for n in range(passes)
         for i, e in enumerate(examples)
     ]
     for begin in range(0, len(items), batch_size):
         batch = collator(items[begin : begin + batch_size]).to(lm.device)
         noised = objective.noise(batch, model=lm, draws=draws, progress=1.0)
-        scored = lm.score(noised.query, noised.at, noised.targets, want=objective.want)
+        scored = lm.score(noised.query, noised.query_positions, noised.targets, want=objective.want)
         loss = float(objective.loss(scored, noised))
         if not math.isfinite(loss):
             bad = noised.example[~scored.nll.isfinite()].unique().tolist()
-            places = [str(items[begin + i]["place"]) for i in bad] or [str(item["place"]) for item in items]
-            raise NonFiniteError(f"the held-out loss is {loss} on {', '.join(places[:8])}", places)
+            sources = [str(items[begin + i]["source"]) for i in bad] or [str(item["source"]) for item in items]
+            raise NonFiniteError(f"the held-out loss is {loss} on {', '.join(sources[:8])}", sources)
         total += loss
         count += float(noised.count)
     lm.model.train(was_training)

@@ -29,7 +29,7 @@ class Size:
     layers: int
 
 
-def check_training_room(size: Size, device: torch.device, *, columns: int, recomputed: bool) -> None:
+def check_training_memory(size: Size, device: torch.device, *, columns: int, recomputed: bool) -> None:
     """Refuse a run whose least need is more than there is: weights, gradients, moments, states of the rows.
 
     Args:

@@ -159,7 +159,7 @@ def _lora(lm: LoadedModel) -> Any:
     if not configs:
         return None
     names = ("r", "lora_alpha", "lora_dropout", "target_modules", "trainable_token_indices")
-    return [{name: _plain(getattr(config, name, None)) for name in names} for config in configs.values()]
+    return [{name: _as_values(getattr(config, name, None)) for name in names} for config in configs.values()]
 
 
 def _described(part: Any) -> Any:
@@ -175,7 +175,7 @@ def _told(value: Any) -> Any:
     return {k: v for k, v in value.items() if v is not None} if isinstance(value, Mapping) else value
 
 
-def _plain(value: Any) -> Any:
+def _as_values(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(value)
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

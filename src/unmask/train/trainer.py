@@ -19,7 +19,7 @@ from unmask.core.random import Draws
 from unmask.errors import NonFiniteError, UserError
 from unmask.models import LoadedModel
 from unmask.models.heads import restore_heads
-from unmask.runtime.durable import room_for
+from unmask.runtime.durable import space_for
 from unmask.train import checkpoints
 from unmask.train.checkpoints import StopSignals
 from unmask.train.metrics import Totals
@@ -64,7 +64,7 @@ class DiffusionTrainer(Trainer):
         self.saver: Any = None
         self.must_save = self._must_stop = False
         self._window = torch.zeros(8, dtype=torch.float64)
-        self._places: list[str] = []  # of the window that is open
+        self._sources: list[str] = []  # of the window that is open
         self._updated_on: list[str] = []
         if self.is_deepspeed_enabled:
             raise UserError("DeepSpeed rescales gradients out of our reach; use DDP or FSDP2 through accelerate")
@@ -76,17 +76,18 @@ class DiffusionTrainer(Trainer):
         del num_items_in_batch
         model.train()
         batch: Batch = inputs["batch"].to(self.args.device)
-        self._places += inputs["places"]
-        before = (self.lm.meter.tokens, self.lm.meter.flops)
+        self._sources += inputs["sources"]
+        before = (self.lm.flops.tokens, self.lm.flops.flops)
         with self.compute_loss_context_manager(), self.lm.through(model):
             noised = self.objective.noise(batch, model=self.lm, draws=self.draws, progress=self._progress())
-            scored = self.lm.score(noised.query, noised.at, noised.targets, want=self.objective.want)
+            scored = self.lm.score(noised.query, noised.query_positions, noised.targets, want=self.objective.want)
             loss = self.objective.loss(scored, noised)
-        self._refuse_non_finite(loss, scored, noised, inputs["places"])
+        self._refuse_non_finite(loss, scored, noised, inputs["sources"])
         self.accelerator.backward(loss)
-        read = self.lm.meter.tokens - before[0], self.lm.meter.flops - before[1]
+        read = self.lm.flops.tokens - before[0], self.lm.flops.flops - before[1]
         self._window[:6] += torch.tensor(
-            [float(loss.detach()), float(noised.count), len(batch.order), len(noised.at), *read], dtype=torch.float64
+            [float(loss.detach()), float(noised.count), len(batch.order), len(noised.query_positions), *read],
+            dtype=torch.float64,
         )
         if not self.accelerator.sync_gradients:
             return torch.zeros((), device=self.args.device)
@@ -122,29 +123,29 @@ class DiffusionTrainer(Trainer):
         self.totals.flops += flops
         return torch.tensor(self.window_loss, device=self.args.device)
 
-    def _refuse_non_finite(self, loss: Tensor, scored: Scored, noised: Noised, places: list[str]) -> None:
+    def _refuse_non_finite(self, loss: Tensor, scored: Scored, noised: Noised, sources: list[str]) -> None:
         if bool(torch.isfinite(loss)):
             return
         bad = noised.example[~torch.isfinite(scored.nll)].unique().tolist()
-        raise self.non_finite(f"the loss is {float(loss.detach())}", [places[i] for i in bad] or places)
+        raise self.non_finite(f"the loss is {float(loss.detach())}", [sources[i] for i in bad] or sources)
 
-    def non_finite(self, what: str, places: Sequence[str], *, is_done: bool = False) -> NonFiniteError:
+    def non_finite(self, what: str, sources: Sequence[str], *, is_done: bool = False) -> NonFiniteError:
         """Return the error: what is not finite, in or after which step, on which examples, and what is left."""
         last = checkpoints.newest(Path(self.args.output_dir))
         step = f"after step {self.state.global_step}" if is_done else f"at step {self.state.global_step + 1}"
-        shown = [str(place) for place in places[:8]] + ["…"][: len(places) > 8]
+        shown = [str(source) for source in sources[:8]] + ["…"][: len(sources) > 8]
         return NonFiniteError(
             f"{what} {step}, on {', '.join(shown)}; last good checkpoint: {last or 'none'}; lower run.lr or look at "
             "these examples",
-            places,
+            sources,
         )
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         """Return the norm before clipping; it must be finite, or the update would spoil every weight."""
         self.grad_norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         if self.grad_norm is not None and not math.isfinite(self.grad_norm):
-            raise self.non_finite(f"the norm of the gradient is {float(self.grad_norm)}", self._places)
-        self._places, self._updated_on = [], self._places
+            raise self.non_finite(f"the norm of the gradient is {float(self.grad_norm)}", self._sources)
+        self._sources, self._updated_on = [], self._sources
         return self.grad_norm
 
     def refuse_non_finite_weights(self) -> None:
@@ -199,7 +200,7 @@ class DiffusionTrainer(Trainer):
         self.refuse_non_finite_weights()
         root = Path(self.args.output_dir)
         name = f"{checkpoints.PREFIX}{self.state.global_step}"
-        with room_for(str(root / name), lambda: _after_a_full_disk(root)), self._staging(root) as staging:
+        with space_for(str(root / name), lambda: _after_a_full_disk(root)), self._staging(root) as staging:
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()  # every rank writes its own random state into the staged folder
             if self.args.should_save:

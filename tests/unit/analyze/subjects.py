@@ -41,7 +41,7 @@ class Knows(LoadedToy):
 
     known: tuple[int, ...] = ()
 
-    def score(self, query, at, targets, want=()):
+    def score(self, query, query_positions, targets, want=()):
         self.forwards += 1
         is_known = torch.isin(targets, torch.tensor(self.known))
         return told(is_known, self.vocab_size)
@@ -51,8 +51,8 @@ class Knows(LoadedToy):
 class Copies(LoadedToy):
     """Knows a token if the column before it is visible, and is uniform otherwise: context is all."""
 
-    def score(self, query, at, targets, want=()):
-        is_known = query.ids[at[:, 0], at[:, 1] - 1] != self.mask_id
+    def score(self, query, query_positions, targets, want=()):
+        is_known = query.ids[query_positions[:, 0], query_positions[:, 1] - 1] != self.mask_id
         return told(is_known, self.vocab_size)
 
 
@@ -62,7 +62,7 @@ def told(is_known, vocab_size):
 
 
 def examples(*answers, prompt=(1, 2)):
-    return [Encoded(prompt=list(prompt), answer=[*answer, EOS], place=f"row {i}") for i, answer in enumerate(answers)]
+    return [Encoded(prompt=list(prompt), answer=[*answer, EOS], source=f"row {i}") for i, answer in enumerate(answers)]
 
 
 def many(count, length=11):

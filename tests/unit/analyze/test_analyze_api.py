@@ -73,7 +73,7 @@ def test_models_must_read_the_same_answers():
 
 def test_prompts_may_differ():
     """Each model reads its own template; only the answers are compared."""
-    data = [type(e)(prompt=[3, 3, 3], answer=e.answer, place=e.place) for e in many(6)]
+    data = [type(e)(prompt=[3, 3, 3], answer=e.answer, source=e.source) for e in many(6)]
     found = analyze([subject(), subject("b", data=data)], STUDY, block_size=4)
     assert [row["gold"] for row in found.changes] == [0.0] * 4
 

@@ -35,7 +35,7 @@ def test_uniform_model():
         assert row["learnability"] == pytest.approx(27 / 4 * (1 / V) * (10 / V) ** 2)
         assert row["information"] == pytest.approx(0.0)
         assert row["gold_error"] == pytest.approx(0.0)
-    assert sum(row["count"] for row in rows) == sum(lm.asked)
+    assert sum(row["count"] for row in rows) == sum(lm.queried)
     assert sum(row["count"] for row in rows if row["ratio"] == 1) == sum(len(e.answer) for e in data)
     assert found.study.rows(12) == 12 * (4 * 6 + 1)
 
@@ -155,9 +155,9 @@ def test_it_reads_what_vanilla_training_with_a_hidden_tail_reads():
     seen = []
 
     class Spy(LoadedUniform):
-        def predict(self, query, at):
-            seen.append((query.ids, at))
-            return super().predict(query, at)
+        def predict(self, query, query_positions):
+            seen.append((query.ids, query_positions))
+            return super().predict(query, query_positions)
 
     data, t = examples([1, 2, 3, 4, 5, 6]), 0.6
     collate = collator(canvas=16)
@@ -168,7 +168,7 @@ def test_it_reads_what_vanilla_training_with_a_hidden_tail_reads():
     noised = Vanilla(tail="hidden", eps=1e-12).noise(batch, model=Spy(), draws=recorded, progress=0.0)
     ((ids, at),) = seen
     assert torch.equal(ids, noised.query.ids)
-    assert at.tolist() == [place for place in noised.at.tolist() if place[1] < 2 + 7]
+    assert at.tolist() == [place for place in noised.query_positions.tolist() if place[1] < 2 + 7]
     assert bool((ids[0, 2 + 8 :] == Spy.mask_id).all())
 
 

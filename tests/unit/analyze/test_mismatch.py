@@ -31,8 +31,8 @@ class Blind(LoadedToy):
     def __post_init__(self):
         self.model = Bias()
 
-    def predict(self, query, at):
-        return self.model.logits.expand(len(at), -1)
+    def predict(self, query, query_positions):
+        return self.model.logits.expand(len(query_positions), -1)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_the_aligned_gradient_is_that_of_the_blockwise_loss(lm, found):
     for number in range(3):
         items = [{**vars(example), "order": number * E + i} for i, example in enumerate(many(E))]
         noised = objective.noise(collator()(items), model=lm, draws=Draws(seed=0), progress=1.0)
-        loss = objective.loss(lm.score(noised.query, noised.at, noised.targets), noised) / (3 * E)
+        loss = objective.loss(lm.score(noised.query, noised.query_positions, noised.targets), noised) / (3 * E)
         total += float(loss.detach())
         for grad, new in zip(grads, torch.autograd.grad(loss, list(lm.model.parameters())), strict=True):
             grad += new
@@ -139,10 +139,10 @@ def test_the_same_tokens_are_asked_in_vanillas_context():
     ask = {"model": Blind(), "draws": Draws(seed=3), "progress": 1.0}
     mine, theirs = _blockwise(4).noise(batch, **ask), vanilla.noise(batch, **ask)
     mixed = _VanillaContext(aligned=_blockwise(4), vanilla=vanilla).noise(batch, **ask)
-    assert torch.equal(mixed.at, mine.at)
+    assert torch.equal(mixed.query_positions, mine.query_positions)
     assert torch.equal(mixed.weight, mine.weight)
     for example in mine.example.unique().tolist():
-        block = int(batch.block[tuple(mine.at[mine.example == example][0].tolist())])
+        block = int(batch.block[tuple(mine.query_positions[mine.example == example][0].tolist())])
         inside = batch.block[example] == block
         assert torch.equal(mixed.query.ids[example][inside], mine.query.ids[example][inside])
         assert torch.equal(mixed.query.ids[example][~inside], theirs.query.ids[example][~inside])

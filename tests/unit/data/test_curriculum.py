@@ -38,11 +38,11 @@ def at(*progress):
 
 
 def of_lengths(*lengths):
-    return [Encoded(prompt=[1], answer=[2] * n, place=f"x:{i}") for i, n in enumerate(lengths, 1)]
+    return [Encoded(prompt=[1], answer=[2] * n, source=f"x:{i}") for i, n in enumerate(lengths, 1)]
 
 
 def stated(*values):
-    return [Encoded(prompt=[1], answer=[2, 3], place=f"x:{i}", difficulty=v) for i, v in enumerate(values, 1)]
+    return [Encoded(prompt=[1], answer=[2, 3], source=f"x:{i}", difficulty=v) for i, v in enumerate(values, 1)]
 
 
 def sampler(law, buckets=BUCKETS, length=400, seed=0):
@@ -180,20 +180,20 @@ def test_a_restart_in_the_middle_changes_nothing():
 def test_long_runs_are_drawn_in_pieces(monkeypatch):
     whole = sampler(Cosine())
     monkeypatch.setattr("unmask.data.curriculum.sampler.CHUNK", 7)
-    pieces = sampler(Cosine())
-    assert [pieces(order) for order in range(400)] == [whole(order) for order in range(400)]
+    trained_turns = sampler(Cosine())
+    assert [trained_turns(order) for order in range(400)] == [whole(order) for order in range(400)]
 
 
 def test_copies_and_workers_see_the_same():
-    examples = [Encoded(prompt=[n], answer=[n, 1], place=str(n)) for n in range(13)]
+    examples = [Encoded(prompt=[n], answer=[n, 1], source=str(n)) for n in range(13)]
     stream = OrderedExamples(examples, seed=0, length=24, sampler=sampler(Cosine(), length=24))
-    expected = [stream[n]["place"] for n in range(24)]
+    expected = [stream[n]["source"] for n in range(24)]
     for other in (pickle.loads(pickle.dumps(stream)), copy.copy(stream), copy.deepcopy(stream)):
-        assert [other[n]["place"] for n in range(24)] == expected
-    assert [stream[n]["place"] for n in range(24)] == expected
+        assert [other[n]["source"] for n in range(24)] == expected
+    assert [stream[n]["source"] for n in range(24)] == expected
     for size, workers in ((5, 0), (4, 2)):
         loader = DataLoader(stream, batch_size=size, num_workers=workers, collate_fn=list)
-        assert [item["place"] for batch in loader for item in batch] == expected
+        assert [item["source"] for batch in loader for item in batch] == expected
 
 
 @pytest.mark.parametrize("buckets", [[], [[0], []]])

@@ -12,12 +12,12 @@ from unmask.core.random import Draws, RecordedDraws
 from unmask.data import Collator, Encoded, OrderedExamples, Shuffled
 from unmask.errors import UserError
 
-EXAMPLES = [Encoded(prompt=[1] * (n + 1), answer=[2] * (n + 1), place=str(n)) for n in range(5)]
+EXAMPLES = [Encoded(prompt=[1] * (n + 1), answer=[2] * (n + 1), source=str(n)) for n in range(5)]
 
 
 def test_every_epoch_shows_each_example_once_in_its_own_order():
     stream = OrderedExamples(EXAMPLES, seed=3, length=15)
-    places = [stream[n]["place"] for n in range(15)]
+    places = [stream[n]["source"] for n in range(15)]
     epochs = [tuple(places[i : i + 5]) for i in (0, 5, 10)]
     assert all(sorted(epoch) == list("01234") for epoch in epochs)
     assert len(set(epochs)) == 3
@@ -67,7 +67,7 @@ def test_workers_and_batch_sizes_do_not_matter():
 
 def test_a_curriculum_is_a_sampler():
     stream = OrderedExamples(EXAMPLES, seed=3, length=10, sampler=lambda order: order // 2)
-    assert [stream[n]["place"] for n in range(10)] == list("0011223344")
+    assert [stream[n]["source"] for n in range(10)] == list("0011223344")
 
 
 def test_no_examples_and_no_more_items():
@@ -78,7 +78,7 @@ def test_no_examples_and_no_more_items():
 
 
 def item(prompt, answer, order=0):
-    return {"prompt": [1] * prompt, "answer": [2] * answer, "order": order, "place": "x:1"}
+    return {"prompt": [1] * prompt, "answer": [2] * answer, "order": order, "source": "x:1"}
 
 
 def tails(values, **options):

@@ -31,8 +31,8 @@ def test_columns_are_named_and_counted(tmp_path):
     )
     assert found.unused == {"chosen": 2}
     assert found.unread == {"id": 2, "meta": 1}
-    assert found.notes() == ["columns that matter in training and are not used here: chosen (2 rows)"]
-    assert found.notes(unread=True)[1:] == ["columns that no one reads: id (2 rows), meta (1 row)"]
+    assert found.remarks() == ["columns that matter in training and are not used here: chosen (2 rows)"]
+    assert found.remarks(unread=True)[1:] == ["columns that no one reads: id (2 rows), meta (1 row)"]
     assert found.as_dict()["unused"] == {"chosen": 2}
 
 
@@ -60,8 +60,8 @@ def test_columns_that_matter(tmp_path, column):
 
 def test_what_is_read_is_not_left_over(tmp_path):
     alpaca = {"instruction": "Add.", "input": "2, 2", "output": "4", "system": "Be brief."}
-    assert report(rows(tmp_path, alpaca)).notes(unread=True) == []
-    assert report(rows(tmp_path, {**PAIR, "score": 3}, difficulty="score")).notes(unread=True) == []
+    assert report(rows(tmp_path, alpaca)).remarks(unread=True) == []
+    assert report(rows(tmp_path, {**PAIR, "score": 3}, difficulty="score")).remarks(unread=True) == []
 
 
 def test_system_text_that_is_not_used_is_named(tmp_path):

@@ -20,7 +20,7 @@ def letters(n):
 
 def pairs(*lengths):
     return [
-        Record(prompt=letters(p), completion=letters(a), place=f"x:{i}") for i, (p, a) in enumerate(lengths, start=1)
+        Record(prompt=letters(p), completion=letters(a), source=f"x:{i}") for i, (p, a) in enumerate(lengths, start=1)
     ]
 
 
@@ -36,7 +36,7 @@ def test_examples_and_report():
     data = encode(pairs((2, 3), (5, 1)), TOKENIZER, max_length=8)
     assert sizes(data) == [(2, 4), (5, 2)]
     nine = TOKENIZER("9")["input_ids"]
-    assert data[1] == Encoded(prompt=nine * 5, answer=[*nine, END], place="x:2")
+    assert data[1] == Encoded(prompt=nine * 5, answer=[*nine, END], source="x:2")
     assert data.report.summary() == "2 rows, 2 examples"
     assert data.report.as_dict() == {"rows": 2, "examples": 2, "truncated": 0, "skipped": {}}
 
@@ -44,9 +44,9 @@ def test_examples_and_report():
 def test_encoded_data_is_a_sequence():
     data = EncodedData(report=Report(), end_id=1)
     for n in range(4):
-        data.append(Encoded(prompt=[n] * n, answer=[n, 1], place=str(n)))
-    assert [e.place for e in data] == ["0", "1", "2", "3"]
-    assert data[-1] == Encoded(prompt=[3, 3, 3], answer=[3, 1], place="3")
+        data.append(Encoded(prompt=[n] * n, answer=[n, 1], source=str(n)))
+    assert [e.source for e in data] == ["0", "1", "2", "3"]
+    assert data[-1] == Encoded(prompt=[3, 3, 3], answer=[3, 1], source="3")
     part = data[1:][::2]
     assert (len(part), part[1], part.end_id) == (2, data[3], 1)
     with pytest.raises(IndexError):
@@ -140,14 +140,14 @@ def test_truncation_keeps_the_left_and_has_no_end():
     ],
 )
 def test_rows_that_cannot_be_used(record, message):
-    bad = Record(**{**vars(record), "place": "x:2"})
-    good = Record(prompt="a", completion="b", place="x:1")
+    bad = Record(**{**vars(record), "source": "x:2"})
+    good = Record(prompt="a", completion="b", source="x:1")
     options = {"max_length": None, "mask_id": CHAT.mask_token_id}
     with pytest.raises(UserError) as error:
         encode([good, bad], CHAT, **options)
     assert str(error.value) == f"x:2: {message}; mend them, or write data.on_bad=skip to leave them out"
     data = encode([good, bad], CHAT, **options, on_bad="skip")
-    assert [e.place for e in data] == ["x:1"]
+    assert [e.source for e in data] == ["x:1"]
     assert data.report.summary() == f"2 rows, 1 examples; left out: x:2: {message}"
     with pytest.raises(UserError, match=r"no usable row is left: mend them"):
         encode([bad, bad], CHAT, **options, on_bad="skip")
@@ -155,8 +155,8 @@ def test_rows_that_cannot_be_used(record, message):
 
 def test_one_bad_turn_costs_only_itself():
     turns = [{"role": r, "content": c} for r, c in zip(["user", "assistant"] * 2, ["a", "b", "c", " "], strict=True)]
-    data = encode([Record(messages=tuple(turns), place="x:1")], CHAT, max_length=None, on_bad="skip")
-    assert [e.place for e in data] == ["x:1 turn 2"]
+    data = encode([Record(messages=tuple(turns), source="x:1")], CHAT, max_length=None, on_bad="skip")
+    assert [e.source for e in data] == ["x:1 turn 2"]
     assert data.report.skipped["empty response"].detail == "turn 4: expected a response, found an empty one"
 
 

@@ -24,7 +24,7 @@ def lines(path, *rows):
 
 def plain(record):
     """Leave out the place."""
-    return Record(**{**vars(record), "place": ""})
+    return Record(**{**vars(record), "source": ""})
 
 
 SHAPED = {
@@ -62,7 +62,7 @@ def test_shapes(tmp_path, shape):
     row, expected = SHAPED[shape]
     (record,) = read(lines(tmp_path / "a.jsonl", row))
     assert plain(record) == expected
-    assert record.place == f"{tmp_path}/a.jsonl:1"
+    assert record.source == f"{tmp_path}/a.jsonl:1"
 
 
 def test_prompt_and_completion_as_messages(tmp_path):
@@ -115,7 +115,7 @@ def test_bad_column_mapping(tmp_path, columns, message):
 def test_jsonl_blank_lines_limit_and_byte_order_mark(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + b'{"prompt": "a", "completion": "b"}\r\n\r\n{"prompt": "c", "completion": "d"}')
-    assert [(r.prompt, r.place[-2:]) for r in read(path)] == [("a", ":1"), ("c", ":3")]
+    assert [(r.prompt, r.source[-2:]) for r in read(path)] == [("a", ":1"), ("c", ":3")]
     assert len(read(path, limit=1)) == 1
 
 
@@ -132,10 +132,10 @@ def test_json_list(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps([PAIR, [1]], indent=2))
     good, bad = read(path)
-    assert (good.completion, good.place) == ("4", f"{path} row 1")
+    assert (good.completion, good.source) == ("4", f"{path} row 1")
     assert bad.fault.detail == "expected a JSON object, found a list of 1"
     lines(path, PAIR, PAIR)
-    assert [r.place for r in read(path)] == [f"{path}:1", f"{path}:2"]
+    assert [r.source for r in read(path)] == [f"{path}:1", f"{path}:2"]
 
 
 def test_csv(tmp_path):
@@ -143,8 +143,8 @@ def test_csv(tmp_path):
     path.write_text('prompt,completion\n"a,\nb",c\nd,e\n"x,y"\n')
     limit = csv.field_size_limit()
     first, second, bad = read(path)
-    assert (first.prompt, first.place) == ("a,\nb", f"{path}:2")
-    assert (second.prompt, second.place) == ("d", f"{path}:4")
+    assert (first.prompt, first.source) == ("a,\nb", f"{path}:2")
+    assert (second.prompt, second.source) == ("d", f"{path}:4")
     assert bad.fault.detail == "expected 2 values, found 1"
     assert csv.field_size_limit() == limit
     path.write_text("prompt,completion\n" + "a" * 200_000 + ",b\n")
@@ -167,7 +167,7 @@ def test_parquet(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.Table.from_pylist([{"messages": [USER, ASSISTANT]}, {"messages": None}]), path)
     good, bad = read(path)
-    assert good == Record(messages=(USER, ASSISTANT), place=f"{path} row 1")
+    assert good == Record(messages=(USER, ASSISTANT), source=f"{path} row 1")
     assert bad.fault.reason == "no response"
     path.write_bytes(b"PAR1 not really")
     with pytest.raises(UserError, match=r"a\.parquet: expected a Parquet file, found: "):
@@ -175,19 +175,19 @@ def test_parquet(tmp_path):
 
 
 def test_hub(monkeypatch):
-    asked = []
+    queried = []
 
     def load_dataset(*args, **options):
-        asked.append((args, options))
+        queried.append((args, options))
         if options["split"] != "test":
             raise ValueError('Unknown split "train".\nShould be one of ["test"].')
         return [{"question": "2+2?", "answer": "4"}]
 
     monkeypatch.setitem(sys.modules, "datasets", types.SimpleNamespace(load_dataset=load_dataset))
     assert read("openai/gsm8k:main", split="test")[0] == Record(
-        prompt="2+2?", completion="4", place="openai/gsm8k:main test row 1"
+        prompt="2+2?", completion="4", source="openai/gsm8k:main test row 1"
     )
-    assert asked == [(("openai/gsm8k", "main"), {"split": "test"})]
+    assert queried == [(("openai/gsm8k", "main"), {"split": "test"})]
     with pytest.raises(UserError, match=r"no/such: .*split 'train', found neither: Unknown split \"train\"\.$"):
         read("no/such")
 
@@ -220,7 +220,7 @@ def test_rows_that_cannot_be_used_keep_their_fault_and_place(tmp_path, row, reas
     assert good.fault is None
     assert bad.fault.reason == reason
     assert bad.fault.detail.startswith(detail)
-    assert bad.place == f"{path}:2"
+    assert bad.source == f"{path}:2"
 
 
 def damaged(path, how):

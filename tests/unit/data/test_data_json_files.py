@@ -17,7 +17,7 @@ TOKENIZER = from_scratch(ScratchSpec(hidden_size=8, layers=1, heads=1)).tokenize
 
 def told(path):
     """Prompts of the rows with their places, or the reasons why they cannot be used."""
-    return [(r.place.removeprefix(str(path)), r.fault.reason if r.fault else r.prompt) for r in read(path)]
+    return [(r.source.removeprefix(str(path)), r.fault.reason if r.fault else r.prompt) for r in read(path)]
 
 
 def written(tmp_path, text, name="x.jsonl"):

@@ -12,7 +12,7 @@ from unmask.data import Encoded, Record, encode, preview
 
 TOKENIZER = tokenizer_for(None)
 END = TOKENIZER.eos_token_id
-RAW = [Record(prompt="12", completion="34567\n8", place="x:1"), Record(prompt="1", completion="2", place="x:2")]
+RAW = [Record(prompt="12", completion="34567\n8", source="x:1"), Record(prompt="1", completion="2", source="x:2")]
 GRID = Layout(block_size=4, tail_blocks=0)
 
 

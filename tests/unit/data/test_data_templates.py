@@ -19,7 +19,7 @@ SYSTEM = {"role": "system", "content": "Be brief."}
 
 
 def encoded(messages, tokenizer, **options):
-    return encode([Record(messages=tuple(messages), place="x:1")], tokenizer, max_length=None, **options)
+    return encode([Record(messages=tuple(messages), source="x:1")], tokenizer, max_length=None, **options)
 
 
 def text(tokenizer, ids):
@@ -40,7 +40,7 @@ def test_each_assistant_turn_is_one_example_with_one_end(template):
     tokenizer = tokenizer_for(template)
     end = tokenizer.convert_tokens_to_ids(ENDS[template])
     data = encoded(TURNS, tokenizer)
-    assert [e.place for e in data] == ["x:1 turn 2", "x:1 turn 4"]
+    assert [e.source for e in data] == ["x:1 turn 2", "x:1 turn 4"]
     assert [said(tokenizer, e) for e in data] == ["It is four.", "<table> seven"]
     assert all(e.answer[-1] == end and e.answer.count(end) == 1 for e in data)
     assert data.end_id == end == end_of_turn(tokenizer)
@@ -156,7 +156,7 @@ def test_roles_that_do_not_alternate_are_refused_in_the_words_of_the_template():
 @pytest.mark.parametrize("template", ENDS)
 def test_prompt_and_completion_are_a_user_and_an_assistant_turn(template):
     tokenizer = tokenizer_for(template)
-    pair = Record(prompt=TURNS[0]["content"], completion=TURNS[1]["content"], place="x:1")
+    pair = Record(prompt=TURNS[0]["content"], completion=TURNS[1]["content"], source="x:1")
     (example,) = encode([pair], tokenizer, max_length=None)
     first = encoded(TURNS[:2], tokenizer)[0]
     assert example == first
@@ -211,7 +211,7 @@ def test_answer_that_merges_with_the_prompt_is_tokenised_alone():
 
 def test_context_given_as_messages_is_no_answer():
     tokenizer = tokenizer_for("chatml")
-    (example,) = encode([Record(messages=TURNS[:4], first_answer=3, place="x:1")], tokenizer, max_length=None)
+    (example,) = encode([Record(messages=TURNS[:4], first_answer=3, source="x:1")], tokenizer, max_length=None)
     assert text(tokenizer, example.answer) == "<table> seven<|im_end|>"
 
 

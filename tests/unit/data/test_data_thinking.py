@@ -18,7 +18,7 @@ def answer(content, **more):
 
 
 def encoded(tokenizer, *messages, **options):
-    return encode([Record(messages=messages, place="x:1")], tokenizer, max_length=None, **options)
+    return encode([Record(messages=messages, source="x:1")], tokenizer, max_length=None, **options)
 
 
 def rows(tmp_path, *found):
@@ -82,7 +82,7 @@ def test_answers_that_stand_in_a_thinking_section_are_counted():
     data = encoded(tokenizer, ASK, answer("No."), MORE, thought, MORE, answer("</think>\n\nYes."))
     assert [told(tokenizer, example)[1][:8] for example in data] == ["No.<|im_", "7 times ", "</think>"]
     assert data.report.as_dict()["thoughts"] == 1
-    assert any("a thinking section that 1 answer without thinking stand in" in note for note in data.report.notes())
+    assert any("a thinking section that 1 answer without thinking stand in" in note for note in data.report.remarks())
     assert "thoughts" not in encoded(tokenizer, ASK, thought).report.as_dict()
     assert "thoughts" not in encoded(tokenizer_for("chatml"), ASK, answer("No.")).report.as_dict()
 
@@ -116,7 +116,7 @@ def test_thinking_that_is_not_shown_is_told(key):
     with pytest.raises(UserError, match=f"the template drops its {key}; use a template that shows it"):
         encoded(tokenizer_for("chatml"), ASK, turn)
     data = encoded(tokenizer_for("chatml"), ASK, turn, MORE, answer("Yes."), on_bad="skip")
-    assert [example.place for example in data] == ["x:1 turn 4"]
+    assert [example.source for example in data] == ["x:1 turn 4"]
     assert len(encoded(tokenizer_for("chatml"), ASK, answer("No.", **{key: " "}))) == 1
 
 
@@ -148,7 +148,7 @@ def test_turns_that_are_context_only(tmp_path, keys):
     prompt, said = told(tokenizer, example)
     assert said == "Yes.<|im_end|>"
     assert "Yes, it is.<|im_end|>" in prompt
-    assert example.place.endswith("turn 4")
+    assert example.source.endswith("turn 4")
 
 
 def test_other_ways_to_write_a_chat_with_weights(tmp_path):
@@ -196,7 +196,7 @@ def test_a_control_token_in_an_answer_is_refused():
         encoded(tokenizer_of(CALLING), ASK, {"role": "assistant", "content": "", "tool_calls": [call]})
     for bare in (tokenizer_for(None), spaced_tokenizer()):
         with pytest.raises(UserError, match=r"spell no control token, found '<start_of_turn>'"):
-            encode([Record(prompt="a", completion="b <start_of_turn>", place="x:1")], bare, max_length=None)
+            encode([Record(prompt="a", completion="b <start_of_turn>", source="x:1")], bare, max_length=None)
 
 
 def test_near_misses_of_control_tokens_are_text():
@@ -216,9 +216,9 @@ def test_marks_of_thinking_are_no_control_tokens():
 
 def test_the_mask_token_may_stand_in_prompts_and_not_in_answers():
     tokenizer = tokenizer_for("chatml")
-    asked = {"role": "user", "content": "What is <mask>?"}
-    (example,) = encoded(tokenizer, asked, answer("A hole."), mask_id=tokenizer.mask_token_id)
-    assert example.prompt == prompt_ids(tokenizer, [asked])
+    queried = {"role": "user", "content": "What is <mask>?"}
+    (example,) = encoded(tokenizer, queried, answer("A hole."), mask_id=tokenizer.mask_token_id)
+    assert example.prompt == prompt_ids(tokenizer, [queried])
     assert tokenizer.mask_token_id in example.prompt
     with pytest.raises(UserError, match="expected text without the mask token"):
-        encoded(tokenizer, asked, answer("A <mask>."), mask_id=tokenizer.mask_token_id)
+        encoded(tokenizer, queried, answer("A <mask>."), mask_id=tokenizer.mask_token_id)

@@ -48,7 +48,7 @@ def test_a_turn_that_is_only_a_call_is_trained_as_it_is_rendered(tmp_path, templ
     tokenizer = tokenizer_of(SHOWING[template])
     messages = [ASK, caller(call(), **content), RESULT, LAST]
     data = encode(rows(tmp_path, {"messages": messages, "tools": [TOOL]}), tokenizer, max_length=None)
-    assert [e.place[-6:] for e in data] == ["turn 2", "turn 4"]
+    assert [e.source[-6:] for e in data] == ["turn 2", "turn 4"]
     plain = [ASK, caller(call(), content=""), RESULT, LAST]
     for example, count in zip(data, (2, 4), strict=True):
         whole = tokenizer.apply_chat_template(plain[:count], tools=[TOOL], tokenize=False)
@@ -255,5 +255,5 @@ def test_a_turn_that_the_template_ends_otherwise_is_told_in_one_line():
     with pytest.raises(
         UserError, match=r"a turn that the template ends with '<\|im_end\|>', as others, found"
     ) as error:
-        encode([Record(messages=(ASK, turn), place="x:1")], tokenizer, max_length=None)
+        encode([Record(messages=(ASK, turn), source="x:1")], tokenizer, max_length=None)
     assert "\n" not in str(error.value)

@@ -43,8 +43,8 @@ def after(batch, written, *, mask_id, block=CANVAS):
     )
 
 
-def shown(state, model, at, rows=(0, 1), **fields):
-    return VIEWS["anchored"](**fields).query(model, state, torch.tensor(rows), torch.tensor(at))
+def shown(state, model, query_positions, rows=(0, 1), **fields):
+    return VIEWS["anchored"](**fields).query(model, state, torch.tensor(rows), torch.tensor(query_positions))
 
 
 def columns_of(query, row):
@@ -60,13 +60,13 @@ def test_layout_by_hand():
     """Two tokens stand after a prompt of 3: the last one, at position 4, stands again, and three masks follow."""
     state = after(texts(), 2, mask_id=MASK)
     for shift, masks in ((True, 3), (False, 4)):
-        query, asked = shown(state, Hash(shift=shift), [[0, 5], [0, 7]], rows=(0,))
+        query, queried = shown(state, Hash(shift=shift), [[0, 5], [0, 7]], rows=(0,))
         window = [(6, 4, ANCHORED, 4), *((MASK, 5 + i, ANCHORED, 4) for i in range(masks))]
         columns = columns_of(query, 0)
         assert [c[:3] for c in columns[:5]] == [(t, i, CLEAN) for i, t in enumerate([1, 2, 3, 5, 6])]
         # An active block of 8 has 6 open places, so that the window is longer than D = 4.
         assert columns[5:] == window + [(MASK, 5 + masks + i, ANCHORED, 4) for i in range(2)]
-        assert asked.tolist() == [[0, 6], [0, 8]]
+        assert queried.tolist() == [[0, 6], [0, 8]]
         assert query.before is None
     query, _ = shown(after(texts(), 2, mask_id=MASK, block=D), Hash(), [[0, 5], [0, 6]], rows=(0,))
     assert [c[1] for c in columns_of(query, 0)] == [0, 1, 2, 3, 4, 4, 5, 6, 7, 8]  # the block ends at 6, the window not
@@ -74,10 +74,10 @@ def test_layout_by_hand():
 
 def test_a_window_may_pass_the_end_of_the_canvas_and_rows_have_their_own():
     state = after(texts(), 7, mask_id=MASK, block=D)
-    query, asked = shown(state, Hash(), [[0, 10], [1, 8]])
+    query, queried = shown(state, Hash(), [[0, 10], [1, 8]])
     assert columns_of(query, 0)[10:] == [(9, 9, ANCHORED, 9), *((MASK, 10 + i, ANCHORED, 9) for i in range(4))]
     assert columns_of(query, 1)[8:] == [(9, 7, ANCHORED, 7), *((MASK, 8 + i, ANCHORED, 7) for i in range(4))]
-    assert asked.tolist() == [[0, 11], [1, 11]]
+    assert queried.tolist() == [[0, 11], [1, 11]]
     alone, at = shown(state, Hash(), [[0, 8]], rows=(1,))
     assert columns_of(alone, 0) == columns_of(query, 1)
     assert at.tolist() == [[0, 9]]
@@ -96,7 +96,7 @@ def test_decoding_asks_what_training_asked(shift, causal_blocks):
     objective = Sdlm(block_size=D, repeat=1e9, causal_blocks=causal_blocks)
     noised = objective.noise(batch, model=lm, draws=Draws(seed=0), progress=0.0)
     with torch.no_grad():
-        trained = lm.logits(noised.query, noised.at)
+        trained = lm.logits(noised.query, noised.query_positions)
     c = noised.query.columns
     compared = 0
     for written in range(len(ANSWERS[0])):
@@ -106,17 +106,17 @@ def test_decoding_asks_what_training_asked(shift, causal_blocks):
                 continue
             anchor = len(PROMPTS[row]) + written - 1
             # The column left of the asked one, of the block with this anchor, says which slot it is.
-            left = noised.at[:, 1] - 1
-            is_mine = (noised.at[:, 0] == row) & (c.block[noised.at[:, 0], left] == anchor)
-            is_mine &= c.stream[noised.at[:, 0], left] == ANCHORED
+            left = noised.query_positions[:, 1] - 1
+            is_mine = (noised.query_positions[:, 0] == row) & (c.block[noised.query_positions[:, 0], left] == anchor)
+            is_mine &= c.stream[noised.query_positions[:, 0], left] == ANCHORED
             slots = int(is_mine.sum())
             assert slots == min(D, len(ANSWERS[row]) - written)
             at = [[row, anchor + 1 + slot] for slot in range(slots)]
             # A block that ends with the window, as the objective's.
             cut = replace(state, block_end=torch.full((2,), written + D))
-            query, asked = shown(cut, lm, at, block_size=D, causal_blocks=causal_blocks)
+            query, queried = shown(cut, lm, at, block_size=D, causal_blocks=causal_blocks)
             with torch.no_grad():
-                decoded = lm.logits(query, asked)
+                decoded = lm.logits(query, queried)
             torch.testing.assert_close(decoded, trained[is_mine], atol=1e-5, rtol=1e-5)
             compared += slots
     assert compared == sum(min(D, len(a) - k) for a in ANSWERS for k in range(len(a)))
@@ -127,10 +127,10 @@ def test_an_empty_prompt_begins_with_masks(shift):
     lm = model(shift)
     batch = lay_out([Example(prompt=[], answer=(), order=0, canvas=4)], block_size=4, filler_id=9)
     state = after(batch, 0, mask_id=lm.mask_id)
-    query, asked = shown(state, lm, [[0, i] for i in range(4)], rows=(0,))
+    query, queried = shown(state, lm, [[0, i] for i in range(4)], rows=(0,))
     assert [c[1] for c in columns_of(query, 0)] == [0, 1, 2] + [3] * (not shift)
     with torch.no_grad():
-        first = lm.logits(query, asked)
+        first = lm.logits(query, queried)
         plain, at = VIEWS["canvas"]().query(lm, state, torch.tensor([0]), torch.tensor([[0, 0]]))
         assert torch.isfinite(first).all()
         if not shift:  # a window of masks alone is the canvas
@@ -163,6 +163,6 @@ def test_the_window_shows_the_tokens_that_the_canvas_shows():
 
 
 def test_it_goes_without_a_cache():
-    assert Decoder(view="anchored").parts(exact_cache="block").cache.name == "none"
+    assert Decoder(view="anchored").resolve(exact_cache="block").cache.name == "none"
     with pytest.raises(UserError, match=r"cache 'block' beside the view 'anchored'"):
-        Decoder(view="anchored", cache="block").parts()
+        Decoder(view="anchored", cache="block").resolve()

@@ -111,8 +111,8 @@ def test_the_first_predictions_are_used_for_the_first_step():
 
 
 def test_given_sizes_and_refusals():
-    assert Decoder(blocks="adablock", block_size=8).parts().blocks.block_size == 8
-    assert Decoder(blocks={"name": "swordsman", "block_size": 8}).parts().block_size == 8
+    assert Decoder(blocks="adablock", block_size=8).resolve().blocks.block_size == 8
+    assert Decoder(blocks={"name": "swordsman", "block_size": 8}).resolve().block_size == 8
     with pytest.raises(UserError, match="steps: blocks that are cut as decoding goes"):
         trace(blocks="adablock", steps=8)
     for make, fields in ((AdaBlock, {"threshold": -1}), (AdaBlock, {"window": 0}), (Swordsman, {"least": 0})):

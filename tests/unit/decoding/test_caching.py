@@ -32,14 +32,16 @@ HOW = {
 class ShiftedHash(Hash):
     """Answers for a column from what the column before it sees."""
 
-    def predict(self, query, at):
-        return super().predict(query, torch.stack([at[:, 0], (at[:, 1] - 1).clamp(min=0)], dim=1))
+    def predict(self, query, query_positions):
+        return super().predict(
+            query, torch.stack([query_positions[:, 0], (query_positions[:, 1] - 1).clamp(min=0)], dim=1)
+        )
 
 
 class Layers(Hash):
     """What is kept of a column depends on what it saw when it was read: the states of a model with one layer."""
 
-    def predict(self, query, at):
+    def predict(self, query, query_positions):
         ids, position, allowed = self.text(query)
         code = ((position + 1) * 7919 + ids * 104729) % 1000003
         own = torch.where(allowed, code[:, None], 0).sum(2) % 1000003
@@ -50,9 +52,9 @@ class Layers(Hash):
             if not hasattr(store, "states"):
                 store.states = torch.zeros_like(store.ids)
             index = torch.arange(len(store.ids)) if rows is None else rows
-            store.states[index[:, None], query.past.place] = own
+            store.states[index[:, None], query.past.column] = own
             states = store.states[index, : allowed.shape[2]]
-        row, column = at.unbind(1)
+        row, column = query_positions.unbind(1)
         seen = torch.where(allowed[row, column], states[row], 0).sum(1)
         return pseudo_random(seen * 31 + query.columns.position[row, column], self.vocab_size)
 
@@ -82,15 +84,15 @@ def canvas(prompts=PROMPTS, length=CANVAS, block=BLOCK, filler_id=9):
 
 def trace(lm, fields, *, cache, batch=None, is_open=None):
     batch = canvas() if batch is None else batch
-    parts = Decoder(**{"block_size": BLOCK, "stop": "never", "cache": cache, **fields}).parts()
+    resolved = Decoder(**{"block_size": BLOCK, "stop": "never", "cache": cache, **fields}).resolve()
     with torch.no_grad():
-        return list(decode(lm, batch, parts, draws=Draws(seed=0), is_open=is_open))
+        return list(decode(lm, batch, resolved, draws=Draws(seed=0), is_open=is_open))
 
 
 def same(ours, theirs):
     assert len(ours) == len(theirs)
     for a, b in zip(ours, theirs, strict=True):
-        assert torch.equal(a.at, b.at)
+        assert torch.equal(a.query_positions, b.query_positions)
         assert torch.equal(a.tokens, b.tokens)
 
 
@@ -98,7 +100,7 @@ class Spy:
     """Compares the logits of every forward with those of a reading without a cache."""
 
     def __init__(self, cache):
-        self.cache, self.worst, self.asked = cache, 0.0, 0
+        self.cache, self.worst, self.queried = cache, 0.0, 0
 
     def open(self, lm):
         self.reader, self.lm = self.cache.open(lm), lm
@@ -108,10 +110,10 @@ class Spy:
     def forwards(self):
         return self.reader.forwards
 
-    def logits(self, query, at, *, state, rows):
-        cached = self.reader.logits(query, at, state=state, rows=rows)
-        self.worst = max(self.worst, float((cached - self.lm.logits(query, at)).abs().max()))
-        self.asked += len(at)
+    def logits(self, query, query_positions, *, state, rows):
+        cached = self.reader.logits(query, query_positions, state=state, rows=rows)
+        self.worst = max(self.worst, float((cached - self.lm.logits(query, query_positions)).abs().max()))
+        self.queried += len(query_positions)
         return cached
 
 
@@ -129,7 +131,7 @@ def test_block_is_exact_on_real_models(architecture, attention, shift, fields):
     lm = model(attention, shift, architecture)
     watching = spy("block")
     same(trace(lm, fields, cache=watching), trace(lm, fields, cache="none"))
-    assert watching.asked > 0
+    assert watching.queried > 0
     assert watching.worst <= 1e-5
 
 
@@ -208,18 +210,18 @@ def test_columns_that_block_reads():
     """A prompt of 5, then blocks of 4 on a canvas of 12: 5 + 4, three of 4, twice a finished block with the next."""
     lm = model()
     lm.store(1, 1)
-    lm.meter.reset()
+    lm.flops.reset()
     trace(lm, {}, cache="block", batch=canvas([[1, 2, 3, 4, 5]], length=12))
-    assert lm.meter.forwards == 12
-    assert lm.meter.tokens == (5 + 4) + 3 * 4 + 2 * (8 + 3 * 4)
+    assert lm.flops.forwards == 12
+    assert lm.flops.tokens == (5 + 4) + 3 * 4 + 2 * (8 + 3 * 4)
 
 
 def test_a_shifted_model_reads_no_more():
     lm = model(shift=True)
     lm.store(1, 1)
-    lm.meter.reset()
+    lm.flops.reset()
     trace(lm, {}, cache="block", batch=canvas([[1, 2, 3, 4, 5]], length=12))
-    assert lm.meter.tokens == (5 + 4) + 3 * 4 + 2 * (8 + 3 * 4)
+    assert lm.flops.tokens == (5 + 4) + 3 * 4 + 2 * (8 + 3 * 4)
 
 
 @pytest.mark.parametrize(("cache", "shift", "columns"), [
@@ -288,17 +290,17 @@ def test_text_that_changes_behind_the_active_block_is_read_anew():
     from unmask.decoding.loop import advance, start
 
     lm, batch = model(), canvas()
-    parts = Decoder(block_size=BLOCK, cache="block").parts()
-    state, _ = advance(start(batch, lm.mask_id, batch.offset >= 8), parts, Draws(seed=0), index=0, eos_ids=(9,))
+    resolved = Decoder(block_size=BLOCK, cache="block").resolve()
+    state, _ = advance(start(batch, lm.mask_id, batch.offset >= 8), resolved, Draws(seed=0), index=0, eos_ids=(9,))
     rows = torch.arange(3)
     at = torch.stack([rows, batch.is_canvas.long().argmax(1) + 8], dim=1)
     reader = CACHES["block"]().open(lm)
     for changed in (None, (0, len(PROMPTS[0]) + 5), (1, 0), (0, len(PROMPTS[0]) + 5)):
         if changed:
             state.ids[changed] = (state.ids[changed] + 1) % 7
-        query, asked = CanvasView().query(lm, state, rows, at)
+        query, queried = CanvasView().query(lm, state, rows, at)
         with torch.no_grad():
-            wanted, found = lm.logits(query, asked), reader.logits(query, asked, state=state, rows=rows)
+            wanted, found = lm.logits(query, queried), reader.logits(query, queried, state=state, rows=rows)
         torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
 
 
@@ -306,8 +308,8 @@ def test_drift_is_zero_for_exact_caches_and_reported_for_the_others():
     """Random models drift more than trained ones: nearly flat distributions turn at a touch."""
     found = {}
     for cache, attention in (("block", "block_causal"), ("prefix", "bidirectional"), ("dual", "bidirectional")):
-        parts = Decoder(block_size=BLOCK, stop="never", cache=cache).parts()
-        found[cache] = measure_drift(model(attention), canvas(), parts, draws=Draws(seed=0))
+        resolved = Decoder(block_size=BLOCK, stop="never", cache=cache).resolve()
+        found[cache] = measure_drift(model(attention), canvas(), resolved, draws=Draws(seed=0))
     assert found["block"].logits <= 1e-5
     assert (found["block"].tokens, found["block"].text) == (0.0, 0.0)
     for cache in ("prefix", "dual"):
@@ -320,8 +322,8 @@ def test_drift_of_staleness_by_hand():
     """One prompt column, two open ones in one block: the prompt's state goes stale when the first is written."""
     toy = Layers(rule=BIDIRECTIONAL)
     batch = canvas([[1]], length=2, block=2)
-    parts = Decoder(block_size=2, stop="never", cache="dual").parts()
-    drift = measure_drift(toy, batch, parts, draws=Draws(seed=0))
+    resolved = Decoder(block_size=2, stop="never", cache="dual").resolve()
+    drift = measure_drift(toy, batch, resolved, draws=Draws(seed=0))
     assert drift.logits > 0
     assert drift.tokens in (0.0, 1 / 3)
     assert drift.text in (0.0, 0.5)
@@ -331,15 +333,15 @@ def test_the_default_is_the_fastest_exact_cache():
     for attention, cache in (("block_causal", "block"), ("context_causal", "block"), ("bidirectional", "none")):
         lm = model(attention)
         assert lm.exact_cache == cache
-        assert Decoder().parts(exact_cache=lm.exact_cache).cache.name == cache
+        assert Decoder().resolve(exact_cache=lm.exact_cache).cache.name == cache
     lm = model()
-    lm.meter.reset()
+    lm.flops.reset()
     default = generate(lm, PROMPTS, max_new_tokens=CANVAS, block_size=BLOCK)
-    spent = lm.meter.tokens
+    spent = lm.flops.tokens
     plain = generate(lm, PROMPTS, max_new_tokens=CANVAS, block_size=BLOCK, cache="none")
-    assert spent < lm.meter.tokens - spent
+    assert spent < lm.flops.tokens - spent
     assert [a.tolist() for a in default.answers] == [a.tolist() for a in plain.answers]
-    assert Decoder(cache="none").parts(exact_cache="block").cache.name == "none"
+    assert Decoder(cache="none").resolve(exact_cache="block").cache.name == "none"
 
 
 def test_a_cache_that_a_model_cannot_have_is_refused():

@@ -12,10 +12,10 @@ from unmask.decoding import CanvasView, Decoder, decode
 def test_only_whole_blocks_of_the_grid_are_settled():
     """A block that begins at 5 of a grid of 4: columns 0 to 3 are clean, column 4 is read as part of its block."""
     batch = lay_out([Example(prompt=[1, 2], answer=(), order=0, canvas=8)], block_size=4, filler_id=9)
-    parts = Decoder(stop="never", blocks={"name": "sliding", "block_size": 3}).parts()
+    resolved = Decoder(stop="never", blocks={"name": "sliding", "block_size": 3}).resolve()
     model, found = Hash(), {}
     model.rule = ContextCausal()
-    for step in decode(model, batch, parts, draws=Draws(seed=0)):
+    for step in decode(model, batch, resolved, draws=Draws(seed=0)):
         state = step.state
         rows = torch.tensor([0])
         query, _ = CanvasView().query(model, state, rows, torch.zeros(0, 2, dtype=torch.int64))

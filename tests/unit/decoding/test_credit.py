@@ -6,23 +6,23 @@ from toys import Hash
 from unmask.core.batch import Example, lay_out
 from unmask.core.random import Draws
 from unmask.decoding import Credit, Decoder, decode
-from unmask.decoding.state import Notebook
+from unmask.decoding.state import MemoryAccess
 from unmask.errors import UserError
 
 INF = float("inf")
 
 
-def fused(credit, forwards, *, is_asked=None):
+def fused(credit, forwards, *, is_queried=None):
     """What comes of a row's logits at each forward."""
-    notes, found = {}, []
+    memory, found = {}, []
     for logits in forwards:
         logits = torch.tensor(logits, dtype=torch.float64)
-        asked = torch.ones(1, len(logits), dtype=torch.bool) if is_asked is None else is_asked[len(found)]
+        queried = torch.ones(1, len(logits), dtype=torch.bool) if is_queried is None else is_queried[len(found)]
         one = torch.ones(1, dtype=torch.int64)
-        width = one * asked.shape[1]
-        book = Notebook(notes, rows=torch.tensor([0]), start=0 * one, width=width, places=asked.shape[1])
-        found.append(credit.fuse(logits, notes=book, is_asked=asked, mask_id=2))
-        notes = book.written(1)
+        width = one * queried.shape[1]
+        book = MemoryAccess(memory, rows=torch.tensor([0]), start=0 * one, width=width, columns=queried.shape[1])
+        found.append(credit.fuse(logits, memory=book, is_queried=queried, mask_id=2))
+        memory = book.written(1)
     return found
 
 
@@ -47,7 +47,7 @@ def test_credits_belong_to_places():
     """Asked: both places, then the right one only."""
     both, right = torch.tensor([[True, True]]), torch.tensor([[False, True]])
     a, b = [2.0, 0.0, 0.0], [0.0, 2.0, 0.0]
-    found = fused(Credit(alpha=1, beta=1, gamma=0), [[a, b], [a]], is_asked=[both, right])
+    found = fused(Credit(alpha=1, beta=1, gamma=0), [[a, b], [a]], is_queried=[both, right])
     assert torch.allclose(found[1] - torch.tensor([a]).double(), torch.tensor([[2.0, 2, 1]]).double().log())
 
 
@@ -64,15 +64,15 @@ def test_tokens_come_from_the_fused_logits_and_probabilities_from_the_models_own
     assert len(strong) < len(weak)
 
     class Said(Hash):
-        def predict(self, query, at):
-            logits = super().predict(query, at)
+        def predict(self, query, query_positions):
+            logits = super().predict(query, query_positions)
             self.p = logits.softmax(-1)
             return logits
 
     model = Said()
     batch = lay_out([Example(prompt=(1,), answer=(), order=0, canvas=8)], block_size=4, filler_id=9)
     decoder = Decoder(block_size=4, stop="never", selection={"name": "credit", "threshold": INF, "alpha": 5.0})
-    for step in decode(model, batch, decoder.parts(), draws=Draws(seed=0)):
+    for step in decode(model, batch, decoder.resolve(), draws=Draws(seed=0)):
         assert any(torch.isclose(step.probabilities, p[step.tokens]).all() for p in model.p)
         assert (step.scores > step.probabilities).all()
         assert (step.tokens != MASK).all()

@@ -15,14 +15,14 @@ class Reads(Hash):
         super().__init__(**fields)
         self.places = []
 
-    def logits(self, query, at):
-        self.places.append([sorted(set(row)) for row in query.past.place.tolist()])
-        return super().logits(query, at)
+    def logits(self, query, query_positions):
+        self.places.append([sorted(set(row)) for row in query.past.column.tolist()])
+        return super().logits(query, query_positions)
 
 
 def drift_of(lm, cache, **fields):
-    parts = Decoder(**{"block_size": BLOCK, "stop": "never", "cache": cache, **fields}).parts()
-    return measure_drift(lm, canvas(), parts, draws=Draws(seed=0))
+    resolved = Decoder(**{"block_size": BLOCK, "stop": "never", "cache": cache, **fields}).resolve()
+    return measure_drift(lm, canvas(), resolved, draws=Draws(seed=0))
 
 
 def test_columns_read_by_hand():
@@ -62,7 +62,7 @@ def test_reading_everything_every_time_is_no_cache(how, attention, shift):
     lm, always = model(attention, shift), spy("dkv", refresh_every=1)
     same(trace(lm, HOW[how], cache=always), trace(lm, HOW[how], cache="none"))
     assert always.worst < 1e-4
-    assert always.asked > 0
+    assert always.queried > 0
 
 
 @pytest.mark.parametrize("shift", [False, True])

@@ -103,7 +103,7 @@ def reference(model, prompt, length, steps, measure):
 def test_token_for_token_against_the_sampler(alg, measure, length, steps):
     batch = lay_out([Example(prompt=[1, 2], answer=(), order=0, canvas=length)], block_size=4, filler_id=9)
     decoder = Decoder(selection={"name": "dream", "alg": alg}, blocks="whole", steps=steps, stop="never")
-    *_, last = decode(Hash(), batch, decoder.parts(), draws=Draws(seed=0))
+    *_, last = decode(Hash(), batch, decoder.resolve(), draws=Draws(seed=0))
     assert last.state.ids[0].tolist() == reference(Hash(), [1, 2], length, steps, measure)
 
 

@@ -14,9 +14,9 @@ class Changing(Table):
 
     then: tuple = (1, 2)
 
-    def predict(self, query, at):
-        out = super().predict(query, at) * 0
-        written = (query.ids[:, 1:5] != self.mask_id).sum(1)[at[:, 0]]
+    def predict(self, query, query_positions):
+        out = super().predict(query, query_positions) * 0
+        written = (query.ids[:, 1:5] != self.mask_id).sum(1)[query_positions[:, 0]]
         out[written < 2, self.then[0]] = 20.0
         out[written >= 2, self.then[1]] = 20.0
         return out
@@ -37,9 +37,9 @@ def test_by_hand():
 class Restless(Table):
     """Always wants another token than the one that stands there."""
 
-    def predict(self, query, at):
-        out = super().predict(query, at) * 0
-        stands = query.ids[at[:, 0], at[:, 1]]
+    def predict(self, query, query_positions):
+        out = super().predict(query, query_positions) * 0
+        stands = query.ids[query_positions[:, 0], query_positions[:, 1]]
         out.scatter_(1, ((stands + 1) % 9)[:, None], 20.0)
         return out
 

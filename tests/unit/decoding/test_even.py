@@ -37,16 +37,16 @@ def test_a_batch_equals_single_rows_and_reads_less(attention):
         Example(prompt=torch.randint(0, 8, (n,), generator=generator).tolist(), answer=(), order=row, canvas=4)
         for row, n in enumerate(LENGTHS)
     ]
-    parts = Decoder(block_size=2, stop="never", cache="none").parts()
+    resolved = Decoder(block_size=2, stop="never", cache="none").resolve()
     batch = lay_out(examples, block_size=2, filler_id=lm.filler_id)
-    before = lm.meter.tokens
+    before = lm.flops.tokens
     with torch.inference_mode():
-        steps = list(decode(lm, batch, parts, draws=Draws(seed=0)))
-    read = lm.meter.tokens - before
+        steps = list(decode(lm, batch, resolved, draws=Draws(seed=0)))
+    read = lm.flops.tokens - before
     assert {step.forwards for step in steps} == {3}  # (3, 10), (180,), (390, 400)
     assert read <= len(steps) * (2 * 14 + 184 + 2 * 404)
     for row, example in enumerate(examples):
         alone = lay_out([example], block_size=2, filler_id=lm.filler_id)
         with torch.inference_mode():
-            *_, last = decode(lm, alone, parts, draws=Draws(seed=0))
+            *_, last = decode(lm, alone, resolved, draws=Draws(seed=0))
         assert torch.equal(steps[-1].state.ids[row][batch.is_canvas[row]], last.state.ids[0][alone.is_canvas[0]])

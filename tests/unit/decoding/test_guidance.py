@@ -23,13 +23,13 @@ def test_the_second_half_reads_the_rows_without_their_prompts_and_padding_stays(
     seen = []
 
     class Spy(Hash):
-        def predict(self, query, at):
-            seen.append((query, at))
-            return super().predict(query, at)
+        def predict(self, query, query_positions):
+            seen.append((query, query_positions))
+            return super().predict(query, query_positions)
 
     examples = [Example(prompt=p, answer=(), order=o, canvas=4) for o, p in enumerate(([1, 2, 3], [4]))]
     batch = lay_out(examples, block_size=4, filler_id=9)
-    next(decode(Spy(), batch, Decoder(block_size=4, view="cfg").parts(), draws=Draws(seed=0)))
+    next(decode(Spy(), batch, Decoder(block_size=4, view="cfg").resolve(), draws=Draws(seed=0)))
     (query, at), m = seen[0], 10
     assert query.ids.tolist() == [
         [1, 2, 3, m, m, m, m], [4, m, m, m, m, 9, 9], [m, m, m, m, m, m, m], [m, m, m, m, m, 9, 9],
@@ -93,10 +93,10 @@ def test_half_precision_answers_are_guided_in_float32():
     """4 and 4.03125 are neighbours in bfloat16; two and a half times their difference on top is no such number."""
 
     class Half(Table):
-        def predict(self, query, at):
-            out = torch.zeros(len(at), self.vocab_size, dtype=torch.bfloat16)
+        def predict(self, query, query_positions):
+            out = torch.zeros(len(query_positions), self.vocab_size, dtype=torch.bfloat16)
             out[:, 1] = 4.0
-            out[: len(at) // 2, 1] = 4.03125
+            out[: len(query_positions) // 2, 1] = 4.03125
             return out
 
     seen = []
@@ -107,7 +107,7 @@ def test_half_precision_answers_are_guided_in_float32():
             return seen[-1]
 
     batch = lay_out([Example(prompt=[1], answer=(), order=0, canvas=4)], block_size=4, filler_id=9)
-    parts = Decoder(block_size=4).parts()
-    next(decode(Half(), batch, replace(parts, view=Watching(scale=1.5)), draws=Draws(seed=0)))
+    resolved = Decoder(block_size=4).resolve()
+    next(decode(Half(), batch, replace(resolved, view=Watching(scale=1.5)), draws=Draws(seed=0)))
     assert seen[0].dtype == torch.float32
     assert float(seen[0][0, 1]) == 4.0 + 2.5 * 0.03125

@@ -95,9 +95,9 @@ def test_bad_settings_are_refused(fields):
 class Watched(Hash):
     """Keeps every query."""
 
-    def predict(self, query, at):
+    def predict(self, query, query_positions):
         self.heads.setdefault("queries", []).append(query)
-        return super().predict(query, at)
+        return super().predict(query, query_positions)
 
 
 @pytest.mark.parametrize("view", ["canvas", "anchored", "reordered"])
@@ -125,12 +125,12 @@ def test_only_what_is_left_of_a_block_that_was_cut_counts():
     model = Watched()
     blocks = {"name": "adablock", "delimiters": list(range(10)), "threshold": 0.0, "window": 1.0}
     trace(selection="info_gain", model=model, prompts=[(1,)], length=8, blocks=blocks, block_size=2, heads=False)
-    assert model.asked[0] == 8
+    assert model.queried[0] == 8
     wide = [query for query in model.heads["queries"] if len(query.ids) > 1]
     assert wide
-    for asked, query in zip(model.asked, model.heads["queries"], strict=True):
+    for queried, query in zip(model.queried, model.heads["queries"], strict=True):
         # A cut block has at most as many open places as lie before its end; each way leaves one less.
-        assert len(query.ids) == 1 or asked < 7 * len(query.ids)
+        assert len(query.ids) == 1 or queried < 7 * len(query.ids)
 
 
 def test_whether_it_draws_shows_at_the_first_forward():

@@ -25,11 +25,11 @@ def test_the_divergence_is_in_nats_and_from_the_new_to_the_old():
 
 def picks(forwards, *, scores, starts=None, **fields):
     """What is picked at each forward; nothing is written in between."""
-    notes, found = {}, []
+    memory, found = {}, []
     for number, logits in enumerate(forwards):
-        seen = places(scores, logits=logits, notes=notes, start=starts[number] if starts else 0)
+        seen = places(scores, logits=logits, memory=memory, start=starts[number] if starts else 0)
         found.append(Klass(**fields).select(seen)[0].nonzero().flatten().tolist())
-        notes = seen.notes.written(1)
+        memory = seen.memory.written(1)
     return found
 
 

@@ -46,8 +46,8 @@ def test_token_for_token_on_a_toy(prompt, length, block, steps):
 
     ids = list(range(prompt))
     batch = lay_out([Example(prompt=ids, answer=(), order=0, canvas=length)], block_size=block, filler_id=9)
-    parts = Decoder(block_size=block, steps=steps, stop="never").parts()
-    *_, last = decode(Hash(), batch, parts, draws=Draws(seed=0))
+    resolved = Decoder(block_size=block, steps=steps, stop="never").resolve()
+    *_, last = decode(Hash(), batch, resolved, draws=Draws(seed=0))
     assert last.state.ids[0].tolist() == reference(Hash(), ids, length, block, steps)
 
 

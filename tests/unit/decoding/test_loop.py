@@ -31,7 +31,7 @@ class Only:
 
 def test_what_is_refused_in_one_row_leaves_the_revision_of_another_alone():
     """Both rows write one token and take one back. The first is refused its token and writes what was chosen."""
-    one = places([0.5, 0.6, 0.7, 0.8], closed=[0], trust=[0.0] * 4)
+    one = places([0.5, 0.6, 0.7, 0.8], closed=[0], correctness=[0.0] * 4)
     fields = (
         "rows",
         "columns",
@@ -43,7 +43,7 @@ def test_what_is_refused_in_one_row_leaves_the_revision_of_another_alone():
         "written",
         "log_prob",
         "score",
-        "trust",
+        "correctness",
     )
     two = {name: getattr(one, name).repeat(2, *[1] * (getattr(one, name).ndim - 1)) for name in fields}
     two["rows"] = torch.tensor([0, 1])
@@ -55,16 +55,16 @@ def test_what_is_refused_in_one_row_leaves_the_revision_of_another_alone():
         write=torch.tensor([[False, False, True, False]] * 2), hide=torch.tensor([[True, False, False, False]] * 2)
     )
     allowed = torch.tensor([[True, True, False, True], [True] * 4])
-    parts = replace(Decoder().parts(), constraint=Only(allowed))
-    found = _admit_change(state, candidates, revised, chosen, parts=parts)
+    resolved = replace(Decoder().resolve(), constraint=Only(allowed))
+    found = _admit_change(state, candidates, revised, chosen, resolved=resolved)
     assert found.write.tolist() == [[False, True, False, False], [False, False, True, False]]
     assert found.hide.tolist() == [[False] * 4, [True, False, False, False]]
 
 
 def test_beyond_the_cut_nothing_is_proposed():
     candidates = places([0.5, 0.6, 0.7, 0.8])
-    parts = replace(Decoder().parts(), blocks=type("B", (), {"cut": lambda self, candidates: torch.tensor([2])})())
-    _, cut = _cut(start(rows(1), MASK), candidates, parts)
+    resolved = replace(Decoder().resolve(), blocks=type("B", (), {"cut": lambda self, candidates: torch.tensor([2])})())
+    _, cut = _cut(start(rows(1), MASK), candidates, resolved)
     assert cut.is_open[0].tolist() == [True, True, False, False]
     for values in (cut.score, cut.log_prob):
         assert torch.isneginf(values[0]).tolist() == [False, False, True, True]
@@ -75,10 +75,10 @@ def test_steps_keep_no_notes_and_no_graph():
     model = Hash()
     weight = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
     real = model.predict
-    model.predict = lambda query, at: real(query, at) * weight
-    parts = Decoder(block_size=4, selection={"name": "klass", "threshold": 0.1}, stop="never").parts()
-    for step in decode(model, rows(2), parts, draws=Draws(seed=0)):
-        assert step.state.notes == {}
+    model.predict = lambda query, query_positions: real(query, query_positions) * weight
+    resolved = Decoder(block_size=4, selection={"name": "klass", "threshold": 0.1}, stop="never").resolve()
+    for step in decode(model, rows(2), resolved, draws=Draws(seed=0)):
+        assert step.state.memory == {}
         assert not step.state.log_prob.requires_grad
 
 
@@ -86,12 +86,12 @@ def test_impossible_tokens_have_a_log_probability_that_can_be_summed():
     """A pattern may ask for a token that the model finds impossible."""
 
     class Sure(Hash):
-        def predict(self, query, at):
-            logits = super().predict(query, at) * 0 - 1e9
+        def predict(self, query, query_positions):
+            logits = super().predict(query, query_positions) * 0 - 1e9
             logits[:, 7] = 1e9
             return logits
 
     fields = {"search": {"name": "smc", "particles": 2}, "constraint": bound("c+"), "temperature": 1.0}
-    steps = list(decode(Sure(), rows(2, 6), Decoder(block_size=3, **fields).parts(), draws=Draws(seed=0)))
+    steps = list(decode(Sure(), rows(2, 6), Decoder(block_size=3, **fields).resolve(), draws=Draws(seed=0)))
     assert torch.isfinite(steps[-1].state.log_prob).all()
-    assert torch.isfinite(steps[-1].state.log_settled).all()
+    assert torch.isfinite(steps[-1].state.log_resampled).all()

@@ -116,8 +116,8 @@ def test_end_tokens_are_written_last_of_their_block():
 
 def test_where_everything_waits_the_best_is_still_written():
     class Ends(Hash):
-        def predict(self, query, at):
-            out = super().predict(query, at)
+        def predict(self, query, query_positions):
+            out = super().predict(query, query_positions)
             out[:, 9] = 50.0
             return out
 

@@ -64,7 +64,7 @@ SCHEDULES = [
 def rates(fields, step, steps):
     """How likely the parts write an open place, and take a written one back: their coins over evenly spaced numbers."""
     candidates = places(
-        [0.5] * 2 * FINE, closed=range(FINE, 2 * FINE), trust=[0.0] * 2 * FINE, steps_done=step, steps=steps,
+        [0.5] * 2 * FINE, closed=range(FINE, 2 * FINE), correctness=[0.0] * 2 * FINE, steps_done=step, steps=steps,
         random=GRID * 2,
     )  # fmt: skip
     chosen = SELECTIONS["remdm"](**fields).select(replace(candidates, steps=steps))
@@ -133,7 +133,7 @@ def test_shares_of_conf_by_hand():
     state = state_of([*(math.log(p) for p in was), 0.0])
     for slack, expected in ((-1e-6, [0, 1, 2]), (1e-6, [])):
         drawn = [*(share + slack for share in shares), 0]
-        candidates = places([0.5] * 4, closed=[0, 1, 2], trust=[0.0] * 4, steps_done=2, steps=4, random=drawn)
+        candidates = places([0.5] * 4, closed=[0, 1, 2], correctness=[0.0] * 4, steps_done=2, steps=4, random=drawn)
         # From 1/2 to 3/4 written: bound (1 - 3/4) / (1/2) = 1/2; two thirds of it are 1/3.
         change = REVISIONS["remdm"](strategy="conf", eta=2 / 3).revise(
             state, candidates, torch.zeros(1, 4, dtype=torch.bool)
@@ -177,35 +177,35 @@ def test_settings_that_contradict_each_other_are_refused():
         Remasking(t_on=0.4, t_off=0.5)
     revision = {"name": "remdm", "eta": 0.1}
     with pytest.raises(UserError, match="selection 'remdm' beside the revision of that name: expected the same"):
-        Decoder(revision=revision, selection="remdm").parts()
+        Decoder(revision=revision, selection="remdm").resolve()
     for given in (revision, None):
-        assert Decoder(revision=revision, selection=given).parts().selection == SELECTIONS["remdm"](eta=0.1)
-    assert Decoder(revision=revision, selection="quota").parts().selection.name == "quota"
+        assert Decoder(revision=revision, selection=given).resolve().selection == SELECTIONS["remdm"](eta=0.1)
+    assert Decoder(revision=revision, selection="quota").resolve().selection.name == "quota"
 
 
-def revised(probabilities, *, closed, notes=None, chosen=(), **fields):
+def revised(probabilities, *, closed, memory=None, chosen=(), **fields):
     """What ``remdm_rounds`` does: ``probabilities`` of the token 0 that stands at each place."""
     p = torch.tensor(probabilities, dtype=torch.float64)
     logits = torch.full((len(p), MASK + 1), -1e9, dtype=torch.float64)
     logits[:, 0], logits[:, 1] = p.log(), (1 - p).log()
-    candidates = places(probabilities, closed=closed, trust=[0.0] * len(p), logits=logits.tolist(), notes=notes)
+    candidates = places(probabilities, closed=closed, correctness=[0.0] * len(p), logits=logits.tolist(), memory=memory)
     is_chosen = torch.zeros_like(candidates.is_open)
     is_chosen[0, list(chosen)] = True
     change = REVISIONS["remdm_rounds"](**fields).revise(state_of(), candidates, is_chosen)
     found = tuple(done[0].nonzero().flatten().tolist() for done in (change.write, change.hide))
-    return found, candidates.notes.written(1)
+    return found, candidates.memory.written(1)
 
 
 def test_rounds_by_hand():
     """Half of four places starts them; a round takes the least likely back and writes; then all is as ever."""
     now, fields = [0.9, 0.2, 0.6, 0.5], {"start": 0.5, "rounds": 1}
-    first, notes = revised(now, closed=[0], chosen=[1], **fields)
+    first, memory = revised(now, closed=[0], chosen=[1], **fields)
     assert first == ([1], [])
-    second, notes = revised(now, closed=[0, 1], chosen=[2], notes=notes, **fields)
+    second, memory = revised(now, closed=[0, 1], chosen=[2], memory=memory, **fields)
     assert second == ([], [1])
-    third, notes = revised(now, closed=[0], chosen=[3], notes=notes, **fields)
+    third, memory = revised(now, closed=[0], chosen=[3], memory=memory, **fields)
     assert third == ([3], [])
-    fourth, _ = revised(now, closed=[0, 3], chosen=[2], notes=notes, **fields)
+    fourth, _ = revised(now, closed=[0, 3], chosen=[2], memory=memory, **fields)
     assert fourth == ([2], [])
 
 

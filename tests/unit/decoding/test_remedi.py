@@ -9,8 +9,8 @@ from unmask.generate import generate, prepare
 from unmask.models import ScratchSpec, from_scratch
 
 
-def change(trust, closed, chosen):
-    candidates = places([0.5] * len(trust), closed=closed, trust=trust)
+def change(correctness, closed, chosen):
+    candidates = places([0.5] * len(correctness), closed=closed, correctness=correctness)
     picked = torch.zeros_like(candidates.is_open)
     picked[0, chosen] = True
     result = RemediRevision().revise(state_of(), candidates, picked)
@@ -18,7 +18,7 @@ def change(trust, closed, chosen):
 
 
 @pytest.mark.parametrize(
-    ("trust", "closed", "chosen", "written", "hidden"),
+    ("correctness", "closed", "chosen", "written", "hidden"),
     [
         ([1.0, 4.0, 3.0, 2.0], [0], [3], [1, 2], [0]),  # two places: 4 and 3; the written 1 falls behind
         ([1.0, 4.0, 3.0, 2.0], [1], [3], [2], []),
@@ -28,8 +28,8 @@ def change(trust, closed, chosen):
         ([0.0, 0.0, 0.0], [1], [2], [0], []),  # among equals: written, then left
     ],
 )
-def test_the_most_trusted_places_are_filled(trust, closed, chosen, written, hidden):
-    assert change(trust, closed, chosen) == (written, hidden)
+def test_the_most_trusted_places_are_filled(correctness, closed, chosen, written, hidden):
+    assert change(correctness, closed, chosen) == (written, hidden)
 
 
 def test_a_full_row_beside_others_stays():
@@ -39,13 +39,13 @@ def test_a_full_row_beside_others_stays():
 class Certain(Doubts):
     """Sees its own prediction: h is its probability where nothing is written, and no doubt elsewhere."""
 
-    def read(self, at):
+    def read(self, query_positions):
         query = self.model.query
-        logits = self.model.predict(query, at).clone()
+        logits = self.model.predict(query, query_positions).clone()
         p = logits.softmax(-1)
         logits[:, self.model.mask_id] = -torch.inf
         p = p.gather(1, logits.argmax(-1)[:, None]).squeeze(1)
-        is_open = query.ids[at[:, 0], at[:, 1]] == self.model.mask_id
+        is_open = query.ids[query_positions[:, 0], query_positions[:, 1]] == self.model.mask_id
         return torch.where(is_open, p, torch.inf)
 
 
@@ -70,9 +70,9 @@ def test_the_row_ends_between_blocks():
     """While its block is open, an end token may still be taken back."""
 
     class Ends(Hash):
-        def predict(self, query, at):
-            out = super().predict(query, at)
-            out[:, 9] += 6.0 * (query.columns.position[at[:, 0], at[:, 1]] == 2)
+        def predict(self, query, query_positions):
+            out = super().predict(query, query_positions)
+            out[:, 9] += 6.0 * (query.columns.position[query_positions[:, 0], query_positions[:, 1]] == 2)
             return out
 
     steps = trace(model=Ends(), revision="remedi", stop="eos", prompts=[(1,)])
@@ -115,7 +115,7 @@ def test_a_model_without_the_head_is_refused():
 
 def test_caches_that_do_not_read_whole_rows_are_refused():
     with pytest.raises(UserError, match="cache 'dual' beside the revision 'remedi'"):
-        Decoder(revision="remedi", cache="dual").parts()
-    assert Decoder(revision="remedi").parts(exact_cache="block").cache.name == "none"
-    assert Decoder(revision="remedi", cache="none").parts(exact_cache="block").cache.name == "none"
-    assert Decoder().parts(exact_cache="block").cache.name == "block"
+        Decoder(revision="remedi", cache="dual").resolve()
+    assert Decoder(revision="remedi").resolve(exact_cache="block").cache.name == "none"
+    assert Decoder(revision="remedi", cache="none").resolve(exact_cache="block").cache.name == "none"
+    assert Decoder().resolve(exact_cache="block").cache.name == "block"

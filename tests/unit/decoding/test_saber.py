@@ -11,7 +11,7 @@ from toys import Hash
 from unmask.core.batch import Example, lay_out
 from unmask.decoding import REVISIONS
 from unmask.decoding.loop import start
-from unmask.decoding.propose import _sureness
+from unmask.decoding.propose import _mean_confidence
 
 
 def revised(candidates, chosen, **fields):
@@ -22,7 +22,7 @@ def revised(candidates, chosen, **fields):
 
 
 @pytest.mark.parametrize(
-    ("sureness", "least", "expected"),
+    ("mean_confidence", "least", "expected"),
     [
         (1.0, 2, [1, 3]),  # nobody is above 1: the two surest
         (0.55, 2, [0, 1, 3]),  # .6, .9 and .8 are above the mean
@@ -32,35 +32,35 @@ def revised(candidates, chosen, **fields):
         (1.0, 9, [0, 1, 2, 3]),  # no more than there are
     ],
 )
-def test_selection_by_hand(sureness, least, expected):
-    assert picked("saber", places([0.6, 0.9, 0.3, 0.8], sureness=sureness), least=least) == expected
+def test_selection_by_hand(mean_confidence, least, expected):
+    assert picked("saber", places([0.6, 0.9, 0.3, 0.8], mean_confidence=mean_confidence), least=least) == expected
 
 
 def test_the_mean_is_over_what_decoding_wrote():
     """Given tokens and open places do not count; taken-back ones no more."""
     batch = lay_out([Example(prompt=[1], answer=(), order=0, canvas=4)], block_size=4, filler_id=9)
     state = start(batch, 10, is_open=batch.offset != 2)
-    assert _sureness(state, torch.tensor([0])).tolist() == [1.0]
+    assert _mean_confidence(state, torch.tensor([0])).tolist() == [1.0]
     is_open, log_prob = state.is_open.clone(), state.log_prob.clone()
     for column, probability in ((1, 0.5), (2, 0.2)):
         is_open[0, column], log_prob[0, column] = False, math.log(probability)
     state = replace(state, is_open=is_open, log_prob=log_prob)
-    assert _sureness(state, torch.tensor([0])).tolist() == pytest.approx([0.35])
+    assert _mean_confidence(state, torch.tensor([0])).tolist() == pytest.approx([0.35])
 
 
-def step(scores, chosen, *, closed=(), notes=None, **fields):
+def step(scores, chosen, *, closed=(), memory=None, **fields):
     """What one step does, and the notes for the next one."""
-    candidates = places(scores, closed=closed, trust=[0.0] * len(scores), notes=notes)
+    candidates = places(scores, closed=closed, correctness=[0.0] * len(scores), memory=memory)
     done = revised(candidates, chosen, **fields)
-    return done, candidates.notes.written(1)
+    return done, candidates.memory.written(1)
 
 
 def test_the_least_gain_is_taken_back():
     """First step: gain is the probability itself, so of two chosen places the less sure one is left open. Second step:
     place 1 stands with a gain of .95 - .9, place 3 was chosen with .8 - .5, place 2 with .7 - .2."""
-    first, notes = step([0.4, 0.9, 0.2, 0.5], [1, 3])
+    first, memory = step([0.4, 0.9, 0.2, 0.5], [1, 3])
     assert first == ([1], [])
-    second, _ = step([0.5, 0.95, 0.7, 0.8], [2, 3], closed=[1], notes=notes)
+    second, _ = step([0.5, 0.95, 0.7, 0.8], [2, 3], closed=[1], memory=memory)
     assert second == ([2, 3], [1])
 
 
@@ -103,5 +103,5 @@ def test_written_places_are_read_only_where_they_may_be_taken_back():
     model, plain = Hash(), Hash()
     trace({"revision": "saber"}, model=model, prompts=[(1,)])
     trace({"revision": {"name": "saber", "least": 0, "share": 0}}, model=plain, prompts=[(1,)])
-    assert set(model.asked) == {4}
-    assert min(plain.asked) < 4
+    assert set(model.queried) == {4}
+    assert min(plain.queried) < 4

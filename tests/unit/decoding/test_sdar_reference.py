@@ -93,4 +93,4 @@ def test_a_checkpoint_of_the_family_says_so_and_what_is_trained_by_blocks_counts
 
     assert (SDAR.grid, SDAR.attention) == ("text", "block_causal")
     assert Facts.from_config(lm.facts.as_config()).grid == "text"
-    assert Decoder().parts(trained_block_size=BLOCK, grid="text").blocks.grid == "text"
+    assert Decoder().resolve(trained_block_size=BLOCK, grid="text").blocks.grid == "text"

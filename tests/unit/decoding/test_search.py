@@ -27,8 +27,8 @@ def rows(prompts=PROMPTS, particles=1, length=12, keys=None):
 
 def run(search, *, particles=1, batch=None, model=None, seed=0, **fields):
     batch = batch or rows(particles=particles)
-    parts = Decoder(**{"block_size": 4, "stop": "never", **SAMPLED, **fields}, search=search).parts()
-    return batch, parts, list(decode(model or Hash(), batch, parts, draws=Draws(seed=seed)))
+    resolved = Decoder(**{"block_size": 4, "stop": "never", **SAMPLED, **fields}, search=search).resolve()
+    return batch, resolved, list(decode(model or Hash(), batch, resolved, draws=Draws(seed=seed)))
 
 
 def smc(particles=3, **fields):
@@ -37,7 +37,7 @@ def smc(particles=3, **fields):
 
 def weighing(state, weights):
     """Particles that have written nothing, and whose log weights are these all the same."""
-    return replace(state, log_settled=-torch.tensor(list(weights), dtype=torch.float64))
+    return replace(state, log_resampled=-torch.tensor(list(weights), dtype=torch.float64))
 
 
 @pytest.mark.parametrize("name", ["smc", "best_of"])
@@ -65,9 +65,9 @@ def test_a_dominant_weight_is_copied_and_equal_weights_are_left_alone():
     state = start(rows(particles=3), 10)
     met = torch.ones(6, dtype=torch.bool)
     state = weighing(state, [0.0, 100.0, 0.0, -5.0, -5.0, -5.0])
-    index, settled = Smc(particles=3).pick(state, met, Draws(seed=1), index=4, eos_ids=(9,))
+    index, is_context = Smc(particles=3).pick(state, met, Draws(seed=1), index=4, eos_ids=(9,))
     assert index.tolist() == [1, 1, 1, 3, 4, 5]
-    assert settled.tolist() == [0.0, 0.0, 0.0, 5.0, 5.0, 5.0]  # the first three begin anew, at what they have now
+    assert is_context.tolist() == [0.0, 0.0, 0.0, 5.0, 5.0, 5.0]  # the first three begin anew, at what they have now
     even = weighing(state, [0.0] * 6)
     for below in (0.5, 1):
         search = Smc(particles=3, resample_below=below)
@@ -200,10 +200,10 @@ def test_what_stands_after_the_end_does_not_count():
 
 def test_what_was_taken_back_does_not_count():
     """The weights before the first resampling are those of the answers as they stand, whatever was revised."""
-    _, parts, steps = run(smc(resample_below=0), particles=3, revision={"name": "edit", "threshold": 0.1})
+    _, resolved, steps = run(smc(resample_below=0), particles=3, revision={"name": "edit", "threshold": 0.1})
     assert any(len(step.taken_back) for step in steps)
     state = steps[-1].state
-    assert torch.equal(answer_log_prob(state, (), "sum") - state.log_settled, state.log_prob.sum(1))
+    assert torch.equal(answer_log_prob(state, (), "sum") - state.log_resampled, state.log_prob.sum(1))
 
 
 def test_between_given_tokens_every_gap_ends_by_itself():
@@ -225,11 +225,11 @@ def test_more_particles_find_likelier_texts():
     for particles in (1, 4, 16):
         totals = []
         for seed in range(20):
-            _, parts, steps = run(
+            _, resolved, steps = run(
                 {"name": "best_of", "particles": particles}, batch=rows([[1]], particles), model=Table(), seed=seed
             )
             state = steps[-1].state
-            best = parts.search.best(state, (9,))
+            best = resolved.search.best(state, (9,))
             totals.append(float(answer_log_prob(state, (9,), "mean")[best]))
         found.append(sum(totals) / len(totals))
     assert found == sorted(found)

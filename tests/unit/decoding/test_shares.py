@@ -37,7 +37,7 @@ def test_the_slack_is_half_a_millionth(whole):
 def undone(chosen, written, **fields):
     """How many places the revision ``saber`` leaves open or takes back."""
     total = chosen + written + 1
-    candidates = places([0.5] * total, closed=range(chosen, chosen + written), trust=[0.0] * total)
+    candidates = places([0.5] * total, closed=range(chosen, chosen + written), correctness=[0.0] * total)
     is_chosen = torch.arange(total)[None] < chosen
     change = REVISIONS["saber"](least=0, **fields).revise(state_of(), candidates, is_chosen)
     return int((is_chosen & ~change.write).sum() + change.hide.sum())
@@ -52,7 +52,7 @@ def test_tokens_that_saber_takes_back():
 
 def begins(written, total, start):
     """Whether the rounds of ``remdm_rounds`` begin when so many places are written."""
-    candidates = places([0.5] * total, closed=range(written), trust=[0.0] * total)
+    candidates = places([0.5] * total, closed=range(written), correctness=[0.0] * total)
     nothing = torch.zeros_like(candidates.is_open)
     return bool(REVISIONS["remdm_rounds"](start=start).revise(state_of(), candidates, nothing).hide.any())
 

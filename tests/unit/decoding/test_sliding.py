@@ -16,9 +16,9 @@ INF = float("inf")
 def run(fields, *, model=None, prompts=((1, 2, 3), (4,)), length=16, is_open=None):
     examples = [Example(prompt=p, answer=(), order=o, canvas=length) for o, p in enumerate(prompts)]
     batch = lay_out(examples, block_size=4, filler_id=9)
-    parts = Decoder(**{"block_size": 4, "stop": "never", "blocks": "sliding", **fields}).parts()
+    resolved = Decoder(**{"block_size": 4, "stop": "never", "blocks": "sliding", **fields}).resolve()
     shown = None if is_open is None else batch.is_canvas & is_open(batch.offset)
-    return list(decode(model or Hash(), batch, parts, draws=Draws(seed=0), is_open=shown))
+    return list(decode(model or Hash(), batch, resolved, draws=Draws(seed=0), is_open=shown))
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 16, 99])
@@ -99,9 +99,9 @@ def test_what_the_window_leaves_is_read_again(cache, look_back):
 class Widths(Hash):
     """Notes how many columns each forward reads."""
 
-    def logits(self, query, at):
+    def logits(self, query, query_positions):
         self.heads.setdefault("widths", []).append(query.ids.shape[1])
-        return super().logits(query, at)
+        return super().logits(query, query_positions)
 
 
 def test_looking_back_saves_readings_of_everything():
@@ -119,7 +119,7 @@ def test_looking_back_saves_readings_of_everything():
 
 
 def test_sizes():
-    assert Decoder(blocks="sliding", block_size=8).parts().blocks == Sliding(block_size=8)
-    assert Decoder(blocks={"name": "sliding", "block_size": 6, "longest": 6}).parts().block_size == 6
+    assert Decoder(blocks="sliding", block_size=8).resolve().blocks == Sliding(block_size=8)
+    assert Decoder(blocks={"name": "sliding", "block_size": 6, "longest": 6}).resolve().block_size == 6
     with pytest.raises(UserError):
         Sliding(longest=0)

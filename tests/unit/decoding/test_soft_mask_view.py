@@ -47,15 +47,15 @@ def test_open_places_of_live_rows_carry_their_blend_by_hand():
     batch = canvas(toy)
     state = start(batch, toy.mask_id)
     at = torch.tensor([[0, 3], [1, 1], [1, 2], [2, 5]])
-    soft = SoftTokens(at=at, ids=torch.arange(8).view(4, 2), weights=torch.arange(8.0).view(4, 2))
+    soft = SoftTokens(query_positions=at, ids=torch.arange(8).view(4, 2), weights=torch.arange(8.0).view(4, 2))
     is_open = state.is_open.clone()
     is_open[1, 1] = False
     state = replace(state, soft=soft, is_open=is_open)
-    query, asked = SoftMaskView().query(toy, state, torch.tensor([1, 2]), at)
-    assert query.soft.at.tolist() == [[0, 2], [1, 5]]
+    query, queried = SoftMaskView().query(toy, state, torch.tensor([1, 2]), at)
+    assert query.soft.query_positions.tolist() == [[0, 2], [1, 5]]
     assert query.soft.ids.tolist() == [[4, 5], [6, 7]]
     assert query.soft.weights.tolist() == [[4, 5], [6, 7]]
-    assert asked is at
+    assert queried is at
     plain, _ = CanvasView().query(toy, state, torch.tensor([1, 2]), at)
     assert torch.equal(query.ids, plain.ids)
     assert plain.soft is None
@@ -75,22 +75,22 @@ def test_every_forward_carries_the_predictions_of_the_one_before():
     seen = []
 
     class Spy(Table):
-        def predict(self, query, at):
-            seen.append((query, at))
-            return super().predict(query, at)
+        def predict(self, query, query_positions):
+            seen.append((query, query_positions))
+            return super().predict(query, query_positions)
 
     toy = Spy(heads={"soft_mask": softened()})
     batch = canvas(toy, [[1, 2, 3]])
-    parts = Decoder(block_size=4, stop="never", view="soft_mask").parts()
-    steps = list(decode(toy, batch, parts, draws=Draws(seed=0)))
+    resolved = Decoder(block_size=4, stop="never", view="soft_mask").resolve()
+    steps = list(decode(toy, batch, resolved, draws=Draws(seed=0)))
     assert len(steps) == 8
     for index, (query, at) in enumerate(seen):
-        asked = {tuple(place) for place in at.tolist()}
-        soft = set() if query.soft is None else {tuple(place) for place in query.soft.at.tolist()}
-        assert soft == (set() if index % 4 == 0 else asked)
+        queried = {tuple(place) for place in at.tolist()}
+        soft = set() if query.soft is None else {tuple(place) for place in query.soft.query_positions.tolist()}
+        assert soft == (set() if index % 4 == 0 else queried)
         if index % 4:
             logits = super(Spy, toy).predict(*seen[index - 1])
-            kept = [seen[index - 1][1].tolist().index(place) for place in query.soft.at.tolist()]
+            kept = [seen[index - 1][1].tolist().index(place) for place in query.soft.query_positions.tolist()]
             ids, weights = toy.heads["soft_mask"].blend(logits, toy.mask_id)
             assert torch.equal(query.soft.ids, ids[kept])
             torch.testing.assert_close(query.soft.weights, weights[kept])
@@ -108,11 +108,11 @@ def test_training_and_decoding_blend_alike():
         batch, model=lm, draws=RecordedDraws(seed=0, values=recorded), progress=0.0
     )
     state = start(batch, lm.mask_id)
-    query, at = SoftMaskView().query(lm, state, torch.tensor([0]), trained.at)
+    query, at = SoftMaskView().query(lm, state, torch.tensor([0]), trained.query_positions)
     with torch.no_grad():
         kept = SoftMaskView().remember(lm, at, lm.logits(query, at))
     assert torch.equal(trained.query.ids, query.ids)
-    assert torch.equal(trained.query.soft.at, kept.at)
+    assert torch.equal(trained.query.soft.query_positions, kept.at)
     assert torch.equal(trained.query.soft.ids, kept.ids)
     torch.testing.assert_close(trained.query.soft.weights.detach(), kept.weights)
 

@@ -50,8 +50,8 @@ def test_open_places_come_last_and_positions_stay():
     is_open = batch.is_canvas & (batch.offset != 0) & (batch.offset != 3)
     state = start(batch, model.mask_id, is_open)
     at = torch.tensor([[0, 2]])
-    query, asked = Reordered().query(model, state, torch.tensor([1]), at)
-    assert torch.equal(asked, at)
+    query, queried = Reordered().query(model, state, torch.tensor([1]), at)
+    assert torch.equal(queried, at)
     assert torch.equal(query.columns.position, batch.position[1:])
     seen = may_attend(query.rule, query.columns, query.columns)[0].int().tolist()
     assert seen == [
@@ -67,8 +67,8 @@ def test_open_places_come_last_and_positions_stay():
 
 def test_left_to_right_it_is_the_plain_view_of_a_causal_model():
     def steps(**fields):
-        parts = Decoder(block_size=1, stop="never", **fields).parts()
-        found = decode(Hash(rule=Causal()), canvas(), parts, draws=Draws(seed=0))
+        resolved = Decoder(block_size=1, stop="never", **fields).resolve()
+        found = decode(Hash(rule=Causal()), canvas(), resolved, draws=Draws(seed=0))
         return [(step.at.tolist(), step.tokens.tolist()) for step in found]
 
     assert steps(view="reordered") == steps()
@@ -82,7 +82,7 @@ def test_out_of_order_it_is_not():
 
 def test_no_cache_can_follow_it():
     with pytest.raises(UserError, match="the view 'reordered', which lays the text out anew"):
-        Decoder(view="reordered", cache="dual").parts()
+        Decoder(view="reordered", cache="dual").resolve()
 
 
 def test_the_window_is_so_many_columns_from_the_first_open_place():

@@ -45,10 +45,10 @@ def verified(probabilities, *, chosen, before, closed, **fields):
     first = places(probabilities)
     kept = torch.zeros_like(first.is_open)
     kept[0, before] = True
-    first.notes.keep("wino", kept)
+    first.memory.keep("wino", kept)
     candidates = places(
-        probabilities, closed=closed, trust=[0.0] * len(probabilities), logits=logits.tolist(),
-        notes=first.notes.written(1),
+        probabilities, closed=closed, correctness=[0.0] * len(probabilities), logits=logits.tolist(),
+        memory=first.memory.written(1),
     )  # fmt: skip
     is_chosen = torch.zeros_like(candidates.is_open)
     is_chosen[0, chosen] = True
@@ -98,16 +98,16 @@ def test_without_doubt_it_is_the_capped_threshold():
 
 
 def test_parts_come_along_and_others_are_refused():
-    parts = Decoder(revision="wino").parts(exact_cache="block")
-    assert (parts.view.name, parts.selection.name, parts.cache.name) == ("shadow", "wino", "none")
-    parts = Decoder(revision="wino", threshold=0.5, view="shadow").parts()
-    assert (parts.view.name, parts.selection.name) == ("shadow", "threshold")
-    parts = Decoder(revision={"name": "wino", "threshold": 0}).parts(heads=["soft_mask"], exact_cache="block")
-    assert (parts.view.name, parts.cache.name) == ("soft_mask", "block")
+    resolved = Decoder(revision="wino").resolve(exact_cache="block")
+    assert (resolved.view.name, resolved.selection.name, resolved.cache.name) == ("shadow", "wino", "none")
+    resolved = Decoder(revision="wino", threshold=0.5, view="shadow").resolve()
+    assert (resolved.view.name, resolved.selection.name) == ("shadow", "threshold")
+    resolved = Decoder(revision={"name": "wino", "threshold": 0}).resolve(heads=["soft_mask"], exact_cache="block")
+    assert (resolved.view.name, resolved.cache.name) == ("soft_mask", "block")
     with pytest.raises(UserError, match=r"view 'cfg' beside the revision 'wino': expected the view 'shadow'"):
-        Decoder(revision="wino", view="cfg").parts()
+        Decoder(revision="wino", view="cfg").resolve()
     with pytest.raises(UserError, match=r"cache 'dual' beside the view 'shadow'.*expected the cache 'none'"):
-        Decoder(revision="wino", cache="dual").parts()
+        Decoder(revision="wino", cache="dual").resolve()
     with pytest.raises(UserError, match="shifted logits"):
         trace(BOLD, model=Hash(shift=True))
 
@@ -134,7 +134,7 @@ def asked_of(state, model, rows=(0, 1)):
 
 def test_layout_by_hand():
     state = half_written()
-    (query, asked), at = asked_of(state, Hash())
+    (query, queried), at = asked_of(state, Hash())
     assert query.ids.shape == (2, 14)
     assert query.ids[:, 10:].tolist() == [[MASK] * 4] * 2
     assert query.columns.position[:, 10:].tolist()[0] == [3, 4, 5, 6]
@@ -143,9 +143,9 @@ def test_layout_by_hand():
     assert (query.columns.stream[:, 10:] == SHADOW).all()
     # Places 0 and 2 of each block are written: they are asked at their shadows, places 1 and 3 where they stand.
     assert at == [(0, 3), (0, 4), (0, 5), (0, 6), (1, 5), (1, 6), (1, 7)]
-    assert asked.tolist() == [[0, 10], [0, 4], [0, 12], [0, 6], [1, 10], [1, 6], [1, 12]]
-    (query, asked), at = asked_of(state, Hash(), rows=(1,))
-    assert asked.tolist() == [[0, 10], [0, 6], [0, 12]]
+    assert queried.tolist() == [[0, 10], [0, 4], [0, 12], [0, 6], [1, 10], [1, 6], [1, 12]]
+    (query, queried), at = asked_of(state, Hash(), rows=(1,))
+    assert queried.tolist() == [[0, 10], [0, 6], [0, 12]]
 
 
 @pytest.mark.parametrize("rule", [None, BlockCausal()], ids=["bidirectional", "block-causal"])
@@ -172,15 +172,15 @@ def test_a_real_model_answers_alike_beside_shadows(attention):
     spec = ScratchSpec(architecture="llama", hidden_size=32, layers=1, heads=4, kv_heads=2, init_std=0.5, seed=1)
     lm = from_scratch(spec, shift=False, attention=attention)
     state = half_written(mask_id=lm.mask_id)
-    (query, asked), at = asked_of(state, lm)
+    (query, queried), at = asked_of(state, lm)
     plain, _ = VIEWS["canvas"]().query(lm, state, torch.tensor([0, 1]), torch.tensor(at))
     everywhere = (plain.columns.segment >= 0).nonzero()
     with torch.no_grad():
         torch.testing.assert_close(lm.logits(query, everywhere), lm.logits(plain, everywhere), atol=1e-5, rtol=1e-5)
-        before = lm.logits(query, asked)
+        before = lm.logits(query, queried)
         ids = query.ids.clone()
         ids[0, 3] = 11
-        after = lm.logits(replace(query, ids=ids), asked)
+        after = lm.logits(replace(query, ids=ids), queried)
     torch.testing.assert_close(after[0], before[0])  # with one layer, no other column has passed it on
     assert (after[1] - before[1]).abs().max() > 1e-3
     assert (after[2] - before[2]).abs().max() > 1e-3
@@ -192,6 +192,6 @@ def test_a_real_model_is_decoded():
     examples = [Example(prompt=p, answer=(), order=o, canvas=16) for o, p in enumerate([[1, 2, 3], [4]])]
     batch = lay_out(examples, block_size=16, filler_id=9)
     with torch.no_grad():
-        steps = list(decode(lm, batch, Decoder(block_size=16, stop="never", **BOLD).parts(), draws=Draws(seed=0)))
+        steps = list(decode(lm, batch, Decoder(block_size=16, stop="never", **BOLD).resolve(), draws=Draws(seed=0)))
     assert any(len(step.taken_back) for step in steps)
     assert not steps[-1].state.is_open.any()

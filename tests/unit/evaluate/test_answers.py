@@ -13,7 +13,7 @@ def answers(*rights, grades=None):
     """One list of right and wrong for each problem."""
     return [
         Answer(
-            place=f"p{i}", prompt="", text=f"{i}{s}", expected="", is_right=bool(right), problem=i, sample=s, tokens=6,
+            source=f"p{i}", prompt="", text=f"{i}{s}", expected="", is_right=bool(right), problem=i, sample=s, tokens=6,
             forwards=4, seconds=0.5, grades=dict(grades or {}),
         )
         for i, row in enumerate(rights)

@@ -59,10 +59,10 @@ def test_samples_stand_side_by_side_with_a_seed_each(model):
     )  # fmt: skip
     assert [(a.problem, a.sample) for a in found.answers] == [(i, s) for i in range(5) for s in range(3)]
     assert found.problems == 5
-    asked = [(prompt, seed) for prompts, seeds in calls for prompt, seed in zip(prompts, seeds, strict=True)]
-    assert len(set(asked)) == 15
-    assert len({seed for _, seed in asked}) == 3
-    assert {(problem.prompt, 7) for problem in problems} <= set(asked)
+    queried = [(prompt, seed) for prompts, seeds in calls for prompt, seed in zip(prompts, seeds, strict=True)]
+    assert len(set(queried)) == 15
+    assert len({seed for _, seed in queried}) == 3
+    assert {(problem.prompt, 7) for problem in problems} <= set(queried)
     assert [len(prompts) for prompts, _ in calls] == [4, 4, 4, 3]
 
 
@@ -86,9 +86,9 @@ def test_a_sampled_answer_does_not_depend_on_its_batch():
     task = Sorting(shortest=3, longest=6)
     problems = task.problems("test", 6, 0)
 
-    def texts(asked, batch_size):
+    def texts(queried, batch_size):
         found = evaluate(
-            lm, task, asked, decoder=Decoder(temperature=1.0, block_size=4, steps=4), max_new_tokens=8, samples=2,
+            lm, task, queried, decoder=Decoder(temperature=1.0, block_size=4, steps=4), max_new_tokens=8, samples=2,
             batch_size=batch_size, seed=3,
         )  # fmt: skip
         return {(answer.prompt, answer.sample): answer.text for answer in found.answers}

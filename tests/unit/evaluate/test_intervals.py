@@ -46,7 +46,7 @@ def test_where_all_are_wrong_or_right_it_is_wilsons_of_the_problems(problems, dr
 
 def answered(*rights):
     return [
-        Answer(place=f"{i}", prompt="", text="", expected="", is_right=bool(right), problem=i, sample=s)
+        Answer(source=f"{i}", prompt="", text="", expected="", is_right=bool(right), problem=i, sample=s)
         for i, row in enumerate(rights)
         for s, right in enumerate(row)
     ]

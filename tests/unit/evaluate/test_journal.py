@@ -157,7 +157,7 @@ def test_a_run_made_again(lm, tmp_path):
     made["versions"]["torch"] = "9.9"
     again = compare(tmp_path / "run/run.json", kept, replace(found, answers=changed), made)
     assert not again.is_same
-    assert again.different == [PROBLEMS[0].place]
+    assert again.different == [PROBLEMS[0].source]
     assert len(again.made_otherwise) == 1
     assert again.made_otherwise[0].endswith('and is "9.9"')
 
@@ -197,9 +197,9 @@ def test_what_is_no_repetition(lm, tmp_path):
     ],
 )
 def test_decoders_are_made_again_from_what_is_written(decoder):
-    parts = decoder.parts(trained_block_size=16)
+    parts = decoder.resolve(trained_block_size=16)
     written = json.loads(json.dumps(described(parts)))
-    assert fill(Decoder, written).parts() == parts
+    assert fill(Decoder, written).resolve() == parts
 
 
 def test_differences_name_the_place():
@@ -209,7 +209,7 @@ def test_differences_name_the_place():
 
 def test_answers_with_other_ends_of_lines_and_cut_letters_are_read_back(tmp_path):
     answers = [
-        Answer(place="p", prompt="", text=text, expected="", is_right=False, problem=i)
+        Answer(source="p", prompt="", text=text, expected="", is_right=False, problem=i)
         for i, text in enumerate(["a\u2028b", "a\x85b\x0cc\rd", "é"])
     ]
     journal = Journal(folder=tmp_path, settings={"seed": 0})

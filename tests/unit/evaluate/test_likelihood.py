@@ -17,9 +17,9 @@ from unmask.models import ScratchSpec, from_scratch
 from unmask.objectives import Blockwise
 
 EXAMPLES = [
-    Encoded(prompt=[1, 2], answer=[3, 0, 7, 4, 9], place="a"),
-    Encoded(prompt=[5], answer=[6, 6, 9], place="b"),
-    Encoded(prompt=[4, 8, 1, 1], answer=[9], place="c"),
+    Encoded(prompt=[1, 2], answer=[3, 0, 7, 4, 9], source="a"),
+    Encoded(prompt=[5], answer=[6, 6, 9], source="b"),
+    Encoded(prompt=[4, 8, 1, 1], answer=[9], source="c"),
 ]
 
 
@@ -30,9 +30,9 @@ class Recorder(Hash):
     def __post_init__(self):
         self.shown = []
 
-    def predict(self, query, at):
-        self.shown.append((query.ids.clone(), at.clone()))
-        return super().predict(query, at)
+    def predict(self, query, query_positions):
+        self.shown.append((query.ids.clone(), query_positions.clone()))
+        return super().predict(query, query_positions)
 
 
 def nll(model, prompt, answer, visible, place):
@@ -154,12 +154,12 @@ def test_the_error_over_examples_by_hand():
     """Sums 4 and 8 of 1 and 3 tokens: m = 3, residuals 1 and -1, sqrt(2/1 * 2) / 4 = 0.5."""
 
     class Priced(Toy):
-        def score(self, query, at, targets, want=()):
+        def score(self, query, query_positions, targets, want=()):
             price = torch.tensor([4.0, 8 / 3], dtype=torch.float64)
-            scored = Uniform().score(query, at, targets)
-            return type(scored)(nll=price[(query.ids[at[:, 0], 0] == 5).long()])
+            scored = Uniform().score(query, query_positions, targets)
+            return type(scored)(nll=price[(query.ids[query_positions[:, 0], 0] == 5).long()])
 
-    pairs = [Encoded(prompt=[1], answer=[2], place=""), Encoded(prompt=[5], answer=[2, 2, 2], place="")]
+    pairs = [Encoded(prompt=[1], answer=[2], source=""), Encoded(prompt=[5], answer=[2, 2, 2], source="")]
     found = bound(Priced(), pairs, samples=7)
     assert found.nats.tolist() == pytest.approx([4, 8])
     assert found.per_token == pytest.approx(3)
@@ -185,14 +185,14 @@ def test_what_cannot_be_scored():
     with pytest.raises(UserError, match="at least one answer"):
         bound(Uniform(), [])
     with pytest.raises(UserError, match="x: expected an answer to score, found one without tokens"):
-        bound(Uniform(), [Encoded(prompt=[1], answer=[], place="x")])
+        bound(Uniform(), [Encoded(prompt=[1], answer=[], source="x")])
     with pytest.raises(UserError, match="a: expected at most canvas=4 tokens, found 5"):
         bound(Uniform(), EXAMPLES, canvas=4)
     with pytest.raises(UserError, match="samples=0"):
         bound(Uniform(), EXAMPLES, samples=0)
     shifted = from_scratch(ScratchSpec(hidden_size=16, layers=1, heads=1), shift=True, device="cpu")
     with pytest.raises(UserError, match="empty prompt"):
-        likelihood_bound(shifted, [Encoded(prompt=[], answer=[1, 2], place="")])
+        likelihood_bound(shifted, [Encoded(prompt=[], answer=[1, 2], source="")])
 
 
 @pytest.mark.parametrize("attention", ["bidirectional", "block_causal", "context_causal"])
@@ -207,7 +207,7 @@ def test_blocks_are_read_as_blockwise_training_reads_them(attention):
     objective = Blockwise(block_size=1, blocks="all", eps=1 - 1e-9)
     noised = objective.noise(batch, model=lm, draws=Draws(seed=0), progress=0.0)
     with torch.no_grad():
-        scored = lm.score(noised.query, noised.at, noised.targets)
+        scored = lm.score(noised.query, noised.query_positions, noised.targets)
     found = likelihoods(lm, [example], samples=1, block_size=1, canvas=8)
     assert len(scored.nll) == 5
     assert float(found.by_block.nats) == pytest.approx(float(scored.nll.sum()), rel=1e-5)

@@ -65,7 +65,7 @@ def test_a_threshold_of_1_writes_what_is_certain_and_at_least_one(lm, monkeypatc
     assert len(offsets(lm, max_new_tokens=8, block_size=4, threshold=1)) == 8
     certain = from_scratch(SPEC)
     real = certain.logits
-    monkeypatch.setattr(certain, "logits", lambda query, at: real(query, at) * 1e6)
+    monkeypatch.setattr(certain, "logits", lambda query, query_positions: real(query, query_positions) * 1e6)
     assert len(offsets(certain, max_new_tokens=8, block_size=4, threshold=1)) == 2
 
 

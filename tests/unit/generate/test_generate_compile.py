@@ -13,7 +13,7 @@ ROWS = ["12=", "3", "456789="]
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def queried(monkeypatch):
     """Counts the forwards that go through what ``torch.compile`` returned, without waiting for a compiler."""
     calls = []
 
@@ -24,16 +24,16 @@ def asked(monkeypatch):
     return calls
 
 
-def test_every_forward_goes_through_the_compiled_model_which_is_left_afterwards(asked):
+def test_every_forward_goes_through_the_compiled_model_which_is_left_afterwards(queried):
     lm = from_scratch(SPEC)
     before = lm._forward
     assert generate(lm, "12=", max_new_tokens=2, compile=True, stop="never").forwards == 2
     assert infill(lm, "12=___", blank_tokens=3, compile=True).forwards == 3
     assert len(list(stream(lm, "12=", max_new_tokens=2, compile=True, stop="never"))) == 2
-    assert asked == [{"dynamic": True}] * 7
+    assert queried == [{"dynamic": True}] * 7
     assert lm._forward is before is lm.model
     generate(lm, "12=", max_new_tokens=2)
-    assert len(asked) == 7
+    assert len(queried) == 7
 
 
 @pytest.mark.skipif(not os.environ.get("UNMASK_TEST_COMPILE"), reason="takes minutes; set UNMASK_TEST_COMPILE=1")

@@ -88,9 +88,11 @@ def test_a_batch_equals_singles_whatever_the_lengths(lm):
 def test_an_end_token_ends_its_blank_only(lm, monkeypatch):
     end, real = lm.eos_ids[0], lm.logits
 
-    def logits(query, at):
-        out = real(query, at)
-        second = query.columns.position[at[:, 0], at[:, 1]] == 3  # the second token of the first blank
+    def logits(query, query_positions):
+        out = real(query, query_positions)
+        second = (
+            query.columns.position[query_positions[:, 0], query_positions[:, 1]] == 3
+        )  # the second token of the first blank
         out[:, end] = torch.where(second, 1e4, -1e4)
         return out
 
@@ -162,9 +164,9 @@ def test_no_space_is_lost_or_added_at_the_joints(lm):
             return {"input_ids": [self.encode(text) for text in texts]}
 
         def encode(self, text):
-            pieces = (" " + text).replace("\n", " \n").replace(" ", " ▁")[1:].split(" ") if text else []
-            ids = [hash(piece) for piece in pieces]
-            self.known.update(zip(ids, pieces, strict=True))
+            given = (" " + text).replace("\n", " \n").replace(" ", " ▁")[1:].split(" ") if text else []
+            ids = [hash(piece) for piece in given]
+            self.known.update(zip(ids, given, strict=True))
             return ids
 
         def decode(self, ids, skip_special_tokens):

@@ -17,11 +17,11 @@ def lm(monkeypatch):
     lm = from_scratch(SPEC)
     digits = torch.tensor(lm.tokenizer("0123456789")["input_ids"])
 
-    def logits(query, at):
+    def logits(query, query_positions):
         lm.seen += 1
-        position = query.columns.position[at[:, 0], at[:, 1]] - 2
-        out = torch.zeros(len(at), lm.vocab_size)
-        return out.index_put((torch.arange(len(at)), digits[position % 10]), 5.0 + position / 100)
+        position = query.columns.position[query_positions[:, 0], query_positions[:, 1]] - 2
+        out = torch.zeros(len(query_positions), lm.vocab_size)
+        return out.index_put((torch.arange(len(query_positions)), digits[position % 10]), 5.0 + position / 100)
 
     lm.seen = 0
     monkeypatch.setattr(lm, "logits", logits)
@@ -63,9 +63,9 @@ def test_other_rows_go_on(lm):
 def test_an_end_token_still_ends_a_row_and_hides_what_follows_it(lm, monkeypatch):
     digits = lm.logits
 
-    def logits(query, at):
-        out = digits(query, at)
-        out[query.columns.position[at[:, 0], at[:, 1]] == 4, lm.eos_ids[0]] = 20.0
+    def logits(query, query_positions):
+        out = digits(query, query_positions)
+        out[query.columns.position[query_positions[:, 0], query_positions[:, 1]] == 4, lm.eos_ids[0]] = 20.0
         return out
 
     monkeypatch.setattr(lm, "logits", logits)

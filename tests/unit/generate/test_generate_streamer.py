@@ -54,9 +54,9 @@ def test_prompt_drafts_blocks_and_the_end(lm, capsys):
 def test_nothing_is_put_after_the_end_of_the_answer(lm, monkeypatch):
     end, real = lm.eos_ids[0], lm.logits
 
-    def logits(query, at):
-        out = real(query, at)
-        out[:, end] = torch.where(query.columns.position[at[:, 0], at[:, 1]] == 4, 1e4, -1e4)
+    def logits(query, query_positions):
+        out = real(query, query_positions)
+        out[:, end] = torch.where(query.columns.position[query_positions[:, 0], query_positions[:, 1]] == 4, 1e4, -1e4)
         return out
 
     monkeypatch.setattr(lm, "logits", logits)

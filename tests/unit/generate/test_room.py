@@ -7,7 +7,7 @@ import pytest
 from unmask import generate, infill
 from unmask.errors import UserError
 from unmask.generate import prompts
-from unmask.generate.prompts import check_room
+from unmask.generate.prompts import check_memory
 from unmask.models import ScratchSpec, from_scratch
 from unmask.runtime.memory import free_memory
 
@@ -26,11 +26,11 @@ def test_more_particles_than_memory_is_one_line_before_the_run(lm):
 def test_what_it_says_would_fit_fits(lm):
     """The number in the message is the largest that passes."""
     with pytest.raises(UserError) as e:
-        check_room(lm, rows=10**10, particles=1, columns=100, asked=10)
+        check_memory(lm, rows=10**10, particles=1, columns=100, queried=10)
     fits = int(str(e.value).split("at most ")[1].split()[0])
-    check_room(lm, rows=fits // 2, particles=1, columns=100, asked=10)
+    check_memory(lm, rows=fits // 2, particles=1, columns=100, queried=10)
     with pytest.raises(UserError):
-        check_room(lm, rows=fits * 2, particles=1, columns=100, asked=10)
+        check_memory(lm, rows=fits * 2, particles=1, columns=100, queried=10)
 
 
 def test_a_block_larger_than_the_text_needs_no_room_beyond_it(lm, monkeypatch):

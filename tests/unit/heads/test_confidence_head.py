@@ -38,9 +38,11 @@ def attached(lm, taps=2, moved=False):
     return head
 
 
-def judged(lm, query, at=AT):
+def judged(lm, query, query_positions=AT):
     with torch.no_grad():
-        return lm.score(query, at, torch.zeros(len(at), dtype=torch.int64), want=("reliability",)).reliability
+        return lm.score(
+            query, query_positions, torch.zeros(len(query_positions), dtype=torch.int64), want=("correctness",)
+        ).correctness
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
@@ -86,14 +88,14 @@ def test_the_stream_by_hand():
     # These run after the taps: what they see is what goes on.
     for i in (0, 1):
         lm.model.model.layers[i].register_forward_hook(keep(f"layer {i}"), with_kwargs=True)
-    reliability = judged(lm, query)
+    correctness = judged(lm, query)
     x1, u1 = seen["block 0"]
     x2_and_u1, u2 = seen["block 1"]
     torch.testing.assert_close(seen["layer 0"][1], x1 + head.back[0](head.norms[0](u1)))
     torch.testing.assert_close(seen["layer 1"][1], x2_and_u1 - u1 + head.back[1](head.norms[1](u2)), rtol=0, atol=1e-5)
     torch.testing.assert_close(seen["layer 1"][0], seen["layer 0"][1])
     expected = (u2 @ head.out.weight[0] + head.out.bias)[AT[:, 0], AT[:, 1]]
-    torch.testing.assert_close(reliability, expected)
+    torch.testing.assert_close(correctness, expected)
 
 
 def test_it_attends_by_the_rule_of_the_question():
@@ -113,7 +115,7 @@ def test_it_attends_by_the_rule_of_the_question():
 def test_gradient_reaches_every_part_of_the_stream_and_the_model():
     lm = model()
     head = attached(lm, moved=True)
-    lm.score(question(lm), AT, torch.zeros(3, dtype=torch.int64), want=("reliability",)).reliability.sum().backward()
+    lm.score(question(lm), AT, torch.zeros(3, dtype=torch.int64), want=("correctness",)).correctness.sum().backward()
     used = [name for name, weight in head.named_parameters() if weight.grad is not None and weight.grad.abs().max() > 0]
     unused = {name for name, _ in head.named_parameters()} - set(used)
     assert unused == {"back.1.weight", "norms.1.weight", "norms.1.bias"}  # they feed the predictions only

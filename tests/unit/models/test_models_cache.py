@@ -22,7 +22,7 @@ ROWS, HEADS, COLUMNS, WIDTH = 3, 2, 7, 4
 def past(place, known, rows=None):
     place, store = torch.tensor(place), KeyValues(layers=1, rows=1, columns=1)
     seen = torch.ones(*place.shape, known, dtype=torch.bool)
-    return Past(store=store, place=place, may_attend=seen, rows=rows)
+    return Past(store=store, column=place, may_attend=seen, rows=rows)
 
 
 def states(*shape, seed=0):
@@ -156,15 +156,15 @@ def test_text_read_in_two_parts_gives_the_same_logits(name, tmp_path):
     first = torch.arange(3)[None].expand(2, 3).minimum(start[:, None] - 1)
     second = start[:, None] + torch.arange(2)
     store = lm.store(*batch.ids.shape)
-    lm.meter.reset()
+    lm.flops.reset()
     with torch.no_grad():
         for place in (first, second):
             columns = whole.columns[torch.arange(2)[:, None], place]
             may = may_attend(BlockCausal(), columns, whole.columns)
-            kept = Past(store=store, place=place, may_attend=may)
+            kept = Past(store=store, column=place, may_attend=may)
             part = Query(ids=batch.ids.gather(1, place), columns=columns, rule=BlockCausal(), past=kept)
             got = lm.logits(part, torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]]))
-        assert lm.meter.tokens == 2 * 3 + 2 * 2
+        assert lm.flops.tokens == 2 * 3 + 2 * 2
         at = torch.stack([torch.tensor([0, 0, 1, 1]), second.flatten()], dim=1)
         torch.testing.assert_close(got, lm.logits(whole, at), rtol=0, atol=1e-5)
 
@@ -173,7 +173,7 @@ def test_trying_it_costs_nothing_that_is_counted():
     lm = scratch()
     lm.model.train()
     lm.store(1, 4)
-    assert (lm.meter.forwards, lm.meter.tokens, lm.meter.flops) == (0, 0, 0.0)
+    assert (lm.flops.forwards, lm.flops.tokens, lm.flops.flops) == (0, 0, 0.0)
     assert lm.model.training
 
 

@@ -30,7 +30,7 @@ def fresh(seed=1, tie=True, **shape):
 
 
 def rows(lm):
-    return [Encoded(prompt=[1, 2], answer=[3, 4 + i, 5, 6, 7, 8, 9, lm.filler_id], place=f"row {i}") for i in range(8)]
+    return [Encoded(prompt=[1, 2], answer=[3, 4 + i, 5, 6, 7, 8, 9, lm.filler_id], source=f"row {i}") for i in range(8)]
 
 
 def trained(lm, head, out, steps=3, **options):
@@ -56,7 +56,7 @@ def answers(lm, head):
         logits = lm.logits(query, at)
         if head == "soft_mask":
             return [logits, *lm.heads["soft_mask"].blend(logits, lm.mask_id)]
-        return [logits, lm.score(query, at, batch.ids[batch.is_canvas], want=("reliability",)).reliability]
+        return [logits, lm.score(query, at, batch.ids[batch.is_canvas], want=("correctness",)).correctness]
 
 
 def assert_same(one, other, **tolerance):

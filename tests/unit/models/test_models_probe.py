@@ -54,7 +54,7 @@ def scratch(**kwargs):
 def test_models_with_full_attention_pass(tmp_path, config):
     lm = load(folder_of(tmp_path, config))
     assert lm.facts.native_bidirectional
-    assert lm.meter.forwards == 0
+    assert lm.flops.forwards == 0
     assert answer(lm).isfinite().all()
 
 

@@ -20,13 +20,13 @@ class Known(Toy):
     asked_at: list = field(default_factory=list)
     had_grad: list = field(default_factory=list)
 
-    def score(self, query, at, targets, want=()):
+    def score(self, query, query_positions, targets, want=()):
         self.forwards += 1
         self.rows.append(query.ids.shape[0])
         self.texts.append(query.ids.clone())
-        self.asked_at.append(at.clone())
+        self.asked_at.append(query_positions.clone())
         self.had_grad.append(torch.is_grad_enabled())
-        position = query.columns.position[at[:, 0], at[:, 1]]
+        position = query.columns.position[query_positions[:, 0], query_positions[:, 1]]
         return Scored(nll=torch.tensor(self.nll, dtype=torch.float64)[position])
 
 
@@ -39,9 +39,9 @@ class Spread(Toy):
     mask_id: int = 16
     texts: list = field(default_factory=list)
 
-    def predict(self, query, at):
+    def predict(self, query, query_positions):
         self.texts.append(query.ids.clone())
-        choices = torch.tensor(self.choices)[query.columns.position[at[:, 0], at[:, 1]]]
+        choices = torch.tensor(self.choices)[query.columns.position[query_positions[:, 0], query_positions[:, 1]]]
         allowed = torch.arange(self.vocab_size) < choices[:, None]
         return torch.where(allowed, 0.0, -1e9).double()
 
@@ -52,9 +52,9 @@ def hidden(noised, batch):
     return list(zip(batch.owner[is_hidden].tolist(), batch.offset[is_hidden].tolist(), strict=True))
 
 
-def asked(noised, batch):
+def queried(noised, batch):
     """(example, place in its canvas) of every asked column of single-stream queries."""
-    row, column = noised.at.unbind(1)
+    row, column = noised.query_positions.unbind(1)
     row = row % batch.ids.shape[0]
     return list(zip(batch.owner[row, column].tolist(), batch.offset[row, column].tolist(), strict=True))
 

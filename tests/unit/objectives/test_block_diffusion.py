@@ -98,7 +98,7 @@ def test_redraw_by_hand():
 def test_a_bound_left_at_its_default_is_not_enforced():
     draws = {"t": [0.5], "mask": [[0.0] * 4], "mask_again_0": [[0.9] * 4]}
     n = ask(BlockDiffusion(block_size=4, clip=(0.3, 1.0), redraw=1), lay((0, 4)), **draws)
-    assert len(n.at) == 4
+    assert len(n.query_positions) == 4
 
 
 def test_clip_is_checked():
@@ -119,7 +119,7 @@ def test_one_block_is_masked_diffusion(prompt, attention, name):
         assert torch.equal(mine.weight, theirs.weight)
         assert torch.equal(mine.count, theirs.count)
         with torch.no_grad():
-            one, other = lm.logits(mine.query, mine.at), lm.logits(theirs.query, theirs.at)
+            one, other = lm.logits(mine.query, mine.query_positions), lm.logits(theirs.query, theirs.query_positions)
         torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
 
 
@@ -132,9 +132,9 @@ def test_blocks_of_one_are_next_token_prediction(name):
     n = ask(BlockDiffusion(block_size=1, normaliser="per_token"), batch, lm, t=[1.0] * 16, mask=u)
     is_response = batch.is_text
     with torch.no_grad():
-        loss = (n.weight * lm.score(n.query, n.at, n.targets).nll).sum() / n.count
+        loss = (n.weight * lm.score(n.query, n.query_positions, n.targets).nll).sum() / n.count
         scored = lm.score(causal(batch, Causal()), is_response.nonzero(), batch.ids[is_response])
-    assert len(n.at) == 13
+    assert len(n.query_positions) == 13
     assert float(loss) == pytest.approx(float(scored.nll.mean()), abs=1e-5)
 
 
@@ -148,7 +148,7 @@ def test_an_unshifted_model_reads_its_own_mask_in_blocks_of_one():
         query.ids[0, position] = lm.mask_id
         with torch.no_grad():
             expected = lm.logits(query, torch.tensor([[0, position]]))
-            torch.testing.assert_close(lm.logits(n.query, n.at)[k : k + 1], expected, rtol=0, atol=1e-5)
+            torch.testing.assert_close(lm.logits(n.query, n.query_positions)[k : k + 1], expected, rtol=0, atol=1e-5)
 
 
 def test_expected_loss_is_the_sum_of_block_elbos():
@@ -163,8 +163,8 @@ def test_expected_loss_is_the_sum_of_block_elbos():
             hit = [pattern >> i & 1 for i in range(2)]
             chance = math.prod(t if h else 1 - t for h in hit) / len(levels)
             n = ask(objective, batch, t=[t, t], mask=[[0.0] + [0.0 if h else 1.0 for h in hit * 2]])
-            asked = torch.tensor([position - 1 for _, position in places(n)], dtype=torch.int64)
-            total += chance * float((n.weight * nll[asked]).sum() / n.count)
+            queried = torch.tensor([position - 1 for _, position in places(n)], dtype=torch.int64)
+            total += chance * float((n.weight * nll[queried]).sum() / n.count)
     assert total == pytest.approx(15.0, rel=1e-5)
 
 
@@ -174,7 +174,7 @@ def test_block_decoding_gets_better(tmp_path):
     lm = load(resolve_path("asset:quickstart/model"))
     encode = lm.tokenizer.encode
     rows = [
-        Encoded(prompt=encode(p.prompt), answer=[*encode(p.solution), lm.filler_id], place=p.place)
+        Encoded(prompt=encode(p.prompt), answer=[*encode(p.solution), lm.filler_id], source=p.source)
         for p in task.problems("train", 1920, 0)
     ]
     problems = task.problems("test", 100, 1)

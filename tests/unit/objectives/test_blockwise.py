@@ -34,7 +34,7 @@ def test_by_hand():
     u = [[0.0] * 2 + [0.0] * 4 + [0.1, 0.9, 0.2, 0.8] + [0.0] * 8]
     n = ask(Blockwise(block_size=4), one(), t=[0.5], block=[0.4], mask=u)
     assert n.query.ids.tolist() == [[1, 2, 1, 2, 3, 4, M, 6, M, 8] + [M] * 8]
-    assert n.at.tolist() == [[0, 6], [0, 8]]
+    assert n.query_positions.tolist() == [[0, 6], [0, 8]]
     assert n.targets.tolist() == [5, 7]
     assert n.weight.tolist() == [0.5, 0.5]
     assert float(n.count) == 1
@@ -47,7 +47,7 @@ def test_elbo_weight_by_hand():
     assert n.weight.tolist() == pytest.approx([3 / 0.5 / 12] * 4)
     short = Blockwise(block_size=4, weighting="elbo", eps=1e-9, choose="length", padding="released")
     n = ask(short, one(), t=[0.5], block=[0.95], mask=u)
-    assert n.at.tolist() == [[0, 10]]
+    assert n.query_positions.tolist() == [[0, 10]]
     assert n.weight.tolist() == pytest.approx([9 / 1 / 0.5 / 9])
 
 
@@ -56,10 +56,10 @@ def test_elbo_weight_by_hand():
 def test_prefix_clean_suffix_hidden_loss_inside(seed, padding):
     b = one()
     n = Blockwise(block_size=4, padding=padding).noise(b, model=Hash(), draws=Draws(seed=seed), progress=0)
-    if not len(n.at):
+    if not len(n.query_positions):
         return
-    block = int(b.block[0, n.at[0, 1]])
-    assert {int(b.block[0, c]) for _, c in n.at.tolist()} == {block}
+    block = int(b.block[0, n.query_positions[0, 1]])
+    assert {int(b.block[0, c]) for _, c in n.query_positions.tolist()} == {block}
     ids = n.query.ids[0]
     end = int(b.text_length[0]) if padding == "released" else 16
     for column in range(2, 18):
@@ -75,7 +75,7 @@ def test_blocks_cover_the_response_and_are_disjoint():
     b, seen = one(), set()
     for u in torch.linspace(0, 0.999, 30).tolist():
         n = ask(Blockwise(block_size=4), b, block=[u], t=[1.0], mask=[[0.0] * 18])
-        seen.add(tuple(c for _, c in n.at.tolist()))
+        seen.add(tuple(c for _, c in n.query_positions.tolist()))
     assert seen == {(2, 3, 4, 5), (6, 7, 8, 9), (10, 11, 12, 13)}
 
 
@@ -91,7 +91,7 @@ def test_one_block_for_all_is_vanilla_with_the_per_masked_normaliser():
 def test_blocks_of_one_are_next_token_prediction_on_a_masked_canvas():
     n = ask(Blockwise(block_size=1), one(length=4, canvas=4, block=1), block=[0.5], t=[1.0], mask=[[0.0] * 6])
     assert n.query.ids.tolist() == [[1, 2, 1, 2, M, M]]
-    assert n.at.tolist() == [[0, 4]]
+    assert n.query_positions.tolist() == [[0, 4]]
 
 
 @pytest.mark.parametrize("choose", ["uniform", "length"])
@@ -112,7 +112,7 @@ def test_elbo_is_unbiased_by_enumeration(choose):
                 if hit:
                     u[0, 2 + start + i] = 0.0
             n = ask(objective, b, block=[middle], t=[t], mask=u.tolist())
-            nll = Hash().score(n.query, n.at, n.targets).nll
+            nll = Hash().score(n.query, n.query_positions, n.targets).nll
             chance = t ** sum(pattern) * (1 - t) ** (len(pattern) - sum(pattern)) / len(grid)
             estimate += share * chance * float((n.weight * nll).sum() / n.count)
             target += chance * float(nll.sum() / t) / length
@@ -124,7 +124,7 @@ def test_ablation_knobs_move_context_but_never_the_loss(prefix, suffix):
     b = one()
     values = {"block": [0.4], "t": [1.0], "mask": [[0.0] * 18]}
     n = ask(Blockwise(block_size=4, prefix_noise=prefix, suffix_visibility=suffix), b, **values)
-    assert n.at.tolist() == [[0, c] for c in (6, 7, 8, 9)]
+    assert n.query_positions.tolist() == [[0, c] for c in (6, 7, 8, 9)]
     assert (n.query.ids[0, 2:6] == M).all() == (prefix == 1.0)
     assert (n.query.ids[0, 10:] == b.ids[0, 10:]).all() == (suffix == 1.0)
 
@@ -137,7 +137,7 @@ def test_changing_the_hidden_suffix_changes_nothing_and_the_prefix_does():
         b = one()
         b.ids[0, edit] = 7
         n = ask(Blockwise(block_size=4), b, **values)
-        return Hash().logits(n.query, n.at)
+        return Hash().logits(n.query, n.query_positions)
 
     plain = logits([])
     assert torch.equal(plain, logits([12]))
@@ -160,7 +160,7 @@ def test_lift_inside_the_block_by_hand():
     assert model.texts[0].tolist() == [[*clean[:6], M, M, clean[8], M, M, M, M, M]]
     assert model.asked_at[0].tolist() == [[0, 6], [0, 7], [0, 9]]
     assert n.query.ids.tolist() == [[*clean[:6], M, M, clean[8], clean[9], M, M, M, M]]
-    assert n.at.tolist() == [[0, 6], [0, 7]]
+    assert n.query_positions.tolist() == [[0, 6], [0, 7]]
     assert n.weight.tolist() == [0.5, 0.5]
     elbo = Blockwise(block_size=4, weighting="elbo", inner=Lift(components=2, eps=1e-12))
     n = texts_ask(elbo, b, model, t=[0.5], block=[0.4], rho=[0.5], mask=COINS)
@@ -173,7 +173,7 @@ def test_gift_inside_the_block_by_hand():
     objective = Blockwise(block_size=2, inner=Gift(eps=1e-12))
     n = texts_ask(objective, b, model, t=[0.488], block=[0.6], mask=[[0.0, 0.0, 0.0, 0.35, 0.59]])
     assert model.texts[0].tolist() == [[*b.ids[0, :3].tolist(), 16, 16]]
-    assert n.at.tolist() == [[0, 3], [0, 4]]
+    assert n.query_positions.tolist() == [[0, 3], [0, 4]]
     assert n.weight.tolist() == pytest.approx([1 / 0.36 / 2, 1 / 0.5904 / 2])
     texts_ask(objective, b, model, t=[0.488], block=[0.1], mask=[[0.0] * 5])
     assert model.texts[1].tolist() == [[int(b.ids[0, 0]), 16, 16, 16, 16]]
@@ -241,7 +241,7 @@ def test_all_blocks_are_the_expectation_over_one(weighting, choose, padding, col
 
     def loss(objective, **recorded):
         n = ask(objective, b, **recorded)
-        return float((n.weight * Hash().score(n.query, n.at, n.targets).nll).sum() / n.count)
+        return float((n.weight * Hash().score(n.query, n.query_positions, n.targets).nll).sum() / n.count)
 
     for t in grid:
         for block, (start, end) in enumerate(ranges):
@@ -267,7 +267,7 @@ def test_a_view_for_each_block_by_hand():
     order, block = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 1, 2, 0])
     t = 1e-3 + (1 - 1e-3) * Draws(seed=1).stratified("t", order, block)
     length = torch.tensor([12.0, 4.0])[n.example]
-    number = torch.where(n.example == 1, 3, (n.at[:, 1] - 1) // 4)
+    number = torch.where(n.example == 1, 3, (n.query_positions[:, 1] - 1) // 4)
     torch.testing.assert_close(n.weight, (1 / t[number] / length).float())
     assert float(n.count) == pytest.approx(2)
 
@@ -298,7 +298,7 @@ def loop(lm, batch, seed, weighting):
 
 def parts(lm, objective, batch, seed):
     n = objective.noise(batch, model=lm, draws=Draws(seed=seed), progress=0)
-    loss = objective.loss(lm.score(n.query, n.at, n.targets), n) / n.count
+    loss = objective.loss(lm.score(n.query, n.query_positions, n.targets), n) / n.count
     return loss, torch.autograd.grad(loss, lm.model.parameters())
 
 

@@ -121,7 +121,7 @@ def test_each_of_two_views_has_its_own_context():
     for view in (0, 1):
         visible = (n.query.ids[view] != M).tolist()
         hidden = [w for w, seen in zip(dense(visible, p), visible, strict=True) if not seen]
-        assert n.weight[n.at[:, 0] == view].tolist() == pytest.approx(hidden, abs=1e-6)
+        assert n.weight[n.query_positions[:, 0] == view].tolist() == pytest.approx(hidden, abs=1e-6)
 
 
 def test_prompts_count_and_padding_does_not():
@@ -131,4 +131,4 @@ def test_prompts_count_and_padding_does_not():
     coins[0, 11] = 0.0
     found, n = weights(b, coins.tolist(), 0.8)
     assert found == pytest.approx([0.5], abs=1e-6)
-    assert Hash().score(n.query, n.at, n.targets).nll.shape == (1,)
+    assert Hash().score(n.query, n.query_positions, n.targets).nll.shape == (1,)

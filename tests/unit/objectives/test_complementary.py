@@ -46,7 +46,7 @@ def test_by_hand():
     n = ask(Complementary(inner=Vanilla(eps=1e-12)), b, t=[0.25], mask=[[0.0, 0.1, 0.9, 0.2, 0.8]])
     a, c, d, e, f = b.ids[0].tolist()
     assert n.query.ids.tolist() == [[a, M, d, M, f], [a, c, M, e, M]]
-    assert n.at.tolist() == [[0, 1], [0, 3], [1, 2], [1, 4]]
+    assert n.query_positions.tolist() == [[0, 1], [0, 3], [1, 2], [1, 4]]
     assert n.targets.tolist() == [c, e, d, f]
     assert n.weight.tolist() == pytest.approx([4 / 4 / 2] * 2 + [4 / 3 / 4 / 2] * 2)
     assert n.noise_level.tolist() == pytest.approx([0.25] * 2 + [0.75] * 2)
@@ -67,8 +67,8 @@ def test_the_first_view_is_the_inner_methods_at_half_the_weight(normaliser):
             alone, n = ask(inner, b, seed=seed), ask(Complementary(inner=inner), b, seed=seed)
             first = len(alone.at)
             assert torch.equal(n.query.ids[:3], alone.query.ids)
-            assert torch.equal(n.at[:first], alone.at)
-            assert (n.at[first:, 0] >= 3).all()
+            assert torch.equal(n.query_positions[:first], alone.at)
+            assert (n.query_positions[first:, 0] >= 3).all()
             torch.testing.assert_close(2 * n.weight[:first] / n.count, alone.weight / alone.count)
 
 
@@ -89,7 +89,7 @@ def test_every_response_token_once(inner, packed):
     for seed in range(4):
         n = ask(around(inner), b, seed=seed)
         assert sorted(places(n)) == everything
-        row, column = n.at.unbind(1)
+        row, column = n.query_positions.unbind(1)
         assert (n.query.ids[row, column] == M).all()
         real = zip(b.owner[~b.is_pad].tolist(), b.position[~b.is_pad].tolist(), b.ids[~b.is_pad].tolist(), strict=True)
         gold = {(e, position): token for e, position, token in real}
@@ -126,7 +126,7 @@ def expectation(objective, batch, free, *, blocks=None, levels=1):
                 if block is not None:
                     recorded["block"] = [(block + 0.5) / blocks]
                 n = ask(objective, batch, **recorded)
-                nll = Hash().score(n.query, n.at, n.targets).nll
+                nll = Hash().score(n.query, n.query_positions, n.targets).nll
                 chance = math.prod(level[c] if hit else 1 - level[c] for c, hit in zip(columns, pattern, strict=True))
                 total += chance * float((n.weight * nll).sum() / n.count) / len(grid) ** levels / (blocks or 1)
     return total
@@ -156,7 +156,7 @@ def test_around_lift_the_rest_is_what_was_rejected_or_never_chosen():
     objective = Complementary(inner=Lift(components=2, eps=1e-12, rho_min=0))
     coins, nll = [[0.0, 0.1, 0.2, 0.3, 0.99, 0.99]], [1.0, 4.0, 2.0, 3.0, 0.0, 0.0]
     n = ask(objective, b, Known(nll=nll), t=[0.5], rho=[0.9], mask=coins)  # k = round(4 * .5 / .95) = 2
-    assert n.at.tolist() == [[0, 0], [0, 2], [1, 1], [1, 3], [1, 4], [1, 5]]
+    assert n.query_positions.tolist() == [[0, 0], [0, 2], [1, 1], [1, 3], [1, 4], [1, 5]]
     assert n.weight.tolist() == pytest.approx([1 / 0.5 / 6 / 2] * 6)
 
 

@@ -12,7 +12,7 @@ from knowing import Known
 from texts import ask, lay, region_of
 
 from toys import Hash, Uniform
-from unmask.config.components import InvalidConfigError, choose, part
+from unmask.config.components import InvalidConfigError, choose, component
 from unmask.core.protocols import Scored
 from unmask.core.random import Draws
 from unmask.errors import UserError
@@ -33,8 +33,8 @@ BATCH = lay((3, 9), (0, 5), (2, 12), (4, 1), tail=4)
 def question(objective, seed=3):
     """What is read, asked and counted, and a loss of it."""
     n = objective.noise(BATCH, model=Hash(), draws=Draws(seed=seed), progress=0.5)
-    scored = Hash().score(n.query, n.at, n.targets, want=("entropy", "is_top"))
-    return [n.query.ids, n.at, n.targets, n.weight, n.noise_level, n.count, objective.loss(scored, n)]
+    scored = Hash().score(n.query, n.query_positions, n.targets, want=("entropy", "is_top"))
+    return [n.query.ids, n.query_positions, n.targets, n.weight, n.noise_level, n.count, objective.loss(scored, n)]
 
 
 SAME = {
@@ -91,7 +91,7 @@ def test_lift_chooses_and_cart_weighs_by_hand():
     objective = make("lift", components=2, eps=1e-12, rho_min=0, weight={"name": "cart", "p": 0.5})
     coins, nll = [[0.99, 0.0, 0.1, 0.2, 0.3, 0.99, 0.99]], [0.0, 1.0, 4.0, 2.0, 3.0, 0.0, 0.0]
     n = ask(objective, b, Known(nll=nll), t=[0.5], rho=[0.9], mask=coins)  # k = round(4 * .5 / .95) = 2
-    assert n.at.tolist() == [[0, 1], [0, 3]]
+    assert n.query_positions.tolist() == [[0, 1], [0, 3]]
     # w = 1/2 sum of 0.5 * 0.5^(d - 1) over the visible, d their distances: column 1 sees 0, 2, 4, 5, 6;
     # column 3 sees 0, 2, 4, 5, 6. Divided by the six response tokens of one example, and not by t.
     first = 0.25 * (1 + 1 + 0.25 + 0.125 + 0.0625)
@@ -110,9 +110,9 @@ def test_lift_and_cart_are_the_pieces_put_together():
     region = region_of(lift, BATCH, draws)
     (hidden,) = lift.composition.hide.choose(region, model=Hash(), draws=draws)
     factor = CartWeight().weigh(region, hidden, by_t=True)
-    assert torch.equal(found.at, plain.at)
+    assert torch.equal(found.at, plain.query_positions)
     assert torch.equal(found.query.ids, plain.query.ids)
-    torch.testing.assert_close(found.weight, factor / region.length[region.group[hidden.is_asked]])
+    torch.testing.assert_close(found.weight, factor / region.length[region.group[hidden.is_queried]])
     assert not torch.equal(found.weight, plain.weight)
 
 
@@ -133,7 +133,7 @@ def test_the_mean_over_an_example_counts_what_the_approximation_keeps():
         hide = {"name": "lift", "approximate": approximate}
         objective = make("block_diffusion", block_size=4, normaliser="per_masked_row", hide=hide)
         n = objective.noise(BATCH, model=Uniform(), draws=Draws(seed=1), progress=0.0)
-        losses.append(float(objective.loss(Uniform().score(n.query, n.at, n.targets), n)))
+        losses.append(float(objective.loss(Uniform().score(n.query, n.query_positions, n.targets), n)))
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
@@ -235,26 +235,26 @@ def test_a_component_of_the_wrong_kind_is_refused():
         TrainRun(objective=Uniform())
 
 
-@part
+@component
 class Middle(Hide):
     """Hide the middle token of every response."""
 
     def choose(self, region, *, model, draws):
         is_middle = region.batch.offset == region.batch.spread(region.length) // 2
-        return [Hidden(is_asked=region.is_response & is_middle, level=region.spread(region.t))]
+        return [Hidden(is_queried=region.is_response & is_middle, level=region.spread(region.t))]
 
 
-@part
+@component
 class Square(Weight):
     """Weigh each hidden token by t^2."""
 
     def weigh(self, region, hidden, *, by_t):
-        return (hidden.level[hidden.is_asked] ** 2).float()
+        return (hidden.level[hidden.is_queried] ** 2).float()
 
 
 def test_a_component_of_ones_own_is_one_class_and_needs_no_name_in_a_registry():
     n = ask(Vanilla(hide=Middle(), weight=Square(), eps=1e-12), lay((2, 8)), t=[0.5])
-    assert n.at.tolist() == [[0, 6]]
+    assert n.query_positions.tolist() == [[0, 6]]
     assert n.weight.tolist() == pytest.approx([0.5**2 / 8])
     n = ask(Blockwise(hide=Middle(), weight=Square(), block_size=8, eps=1e-12), lay((2, 8), block=8), t=[0.5])
     assert n.weight.tolist() == pytest.approx([0.5**2])

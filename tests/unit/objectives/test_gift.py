@@ -40,7 +40,7 @@ def test_by_hand(first, second, hidden):
     b, model = lay((1, 2), block=2), Spread(choices=[1, 2, 16])
     n = ask(Gift(eps=EPS), b, model, t=[T], mask=[[0.0, first, second]])
     assert model.texts[0].tolist() == [[int(b.ids[0, 0]), 16, 16]]  # entropies are read off the hidden response
-    assert n.at.tolist() == [[0, 1 + place] for place in hidden]
+    assert n.query_positions.tolist() == [[0, 1 + place] for place in hidden]
     assert n.noise_level.tolist() == pytest.approx([SHORT[i] for i in hidden])
     assert n.weight.tolist() == pytest.approx([1 / SHORT[i] / len(hidden) for i in hidden])
     assert float(n.count) == 1
@@ -59,7 +59,9 @@ def test_every_denominator_keeps_the_tokens_own_rate(normaliser, weights, count)
     """A second example of constant entropy has t_i = t."""
     b = lay((1, 2), (1, 2), block=2)
     model = Spread(choices=[1, 2, 16])
-    model.predict = lambda query, at, plain=model.predict: torch.where(at[:, :1] == 1, 0.0, plain(query, at))
+    model.predict = lambda query, query_positions, plain=model.predict: torch.where(
+        query_positions[:, :1] == 1, 0.0, plain(query, query_positions)
+    )
     n = ask(Gift(eps=EPS, normaliser=normaliser), b, model, t=[T, T], mask=[[0.0] * 3] * 2)
     assert n.weight.tolist() == pytest.approx(weights)
     assert float(n.count) == count
@@ -109,7 +111,7 @@ def test_certainty_is_safe():
     for coin in (0.005, 0.02):
         n = ask(Gift(eps=0.01, normaliser="per_token"), b, model, t=[0.3], mask=[[0.0, coin, 0.99, 0.99]])
         assert n.weight.tolist() == ([pytest.approx(100)] if coin < 0.01 else [])
-        loss = Gift().loss(model.score(n.query, n.at, n.targets.clamp(max=0)), n)
+        loss = Gift().loss(model.score(n.query, n.query_positions, n.targets.clamp(max=0)), n)
         assert torch.isfinite(loss)
     for t in (0.0, 1.0):
         n = ask(Gift(), b, model, t=[t], mask=[[0.0] * 4])
@@ -125,7 +127,7 @@ def test_in_expectation_every_token_counts_as_in_vanilla(normaliser):
     for pattern in itertools.product([0, 1], repeat=3):
         chance = math.prod(r if hit else 1 - r for r, hit in zip(rate, pattern, strict=True))
         n = ask(Gift(eps=EPS, normaliser=normaliser), b, model, t=[t], mask=[[0.0 if hit else 1.0 for hit in pattern]])
-        expected[n.at[:, 1]] += chance * n.weight / n.count
+        expected[n.query_positions[:, 1]] += chance * n.weight / n.count
     assert expected.tolist() == pytest.approx([1 / 3] * 3)
 
 
@@ -134,7 +136,7 @@ def test_reading_entropies_keeps_no_graph():
     lm.model.train()
     with no_graph():
         n = ask(Gift(), lay((3, 20), (0, 9)), lm)
-    assert lm.meter.forwards == 1
+    assert lm.flops.forwards == 1
     assert not n.weight.requires_grad
 
 

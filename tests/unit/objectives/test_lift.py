@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from knowing import Known, asked, hidden, no_graph
+from knowing import Known, hidden, no_graph, queried
 from texts import M, ask, lay, region_of, tiny
 
 from toys import Hash, Uniform
@@ -29,7 +29,7 @@ def test_easy_by_hand():
     assert places(b, model.texts[0]) == [0, 2, 3, 4, 6, 7]
     assert model.asked_at[0].tolist() == [[0, 2 + c] for c in (0, 2, 3, 4, 6, 7)]
     assert places(b, n.query.ids) == [2, 3, 4, 6]
-    assert (n.query.ids != b.ids).nonzero().tolist() == n.at.tolist() == [[0, 2 + c] for c in (2, 3, 4, 6)]
+    assert (n.query.ids != b.ids).nonzero().tolist() == n.query_positions.tolist() == [[0, 2 + c] for c in (2, 3, 4, 6)]
     assert n.targets.tolist() == b.ids[0, [4, 5, 6, 8]].tolist()
     assert n.weight.tolist() == pytest.approx([1 / 0.5 / 8] * 4)
     assert n.noise_level.tolist() == pytest.approx([0.5] * 4)
@@ -41,7 +41,7 @@ def test_hard_by_hand():
     """t = .25, rho = .1 + (.75 - .1) * 3/13 = .25: k = round(6 * .25 / .5) = 3; columns 7, 0, 3 are the hardest."""
     b = lay((2, 8), block=8)
     n = ask(Lift(components=2, eps=EPS), b, Known(nll=NLL), t=[0.25], rho=[3 / 13], mask=COINS)
-    assert asked(n, b) == hidden(n, b) == [(0, 0), (0, 3), (0, 7)]
+    assert queried(n, b) == hidden(n, b) == [(0, 0), (0, 3), (0, 7)]
     assert n.weight.tolist() == pytest.approx([1 / 0.25 / 8] * 3)
 
 
@@ -50,7 +50,7 @@ def test_random_bin_by_hand():
     b, model = lay((2, 8), block=8), Known(nll=NLL)
     keep = [[0.0, 0.0, 0.9, 0.99, 0.1, 0.2, 0.8, 0.98, 0.7, 0.6]]
     n = ask(Lift(eps=EPS), b, model, t=[0.5], rho=[0.5], mask=COINS, keep=keep)
-    assert asked(n, b) == hidden(n, b) == [(0, 0), (0, 4), (0, 6), (0, 7)]
+    assert queried(n, b) == hidden(n, b) == [(0, 0), (0, 4), (0, 6), (0, 7)]
     assert model.forwards == 0
 
 
@@ -60,7 +60,7 @@ def test_half_of_the_superset_rounds_to_even(candidates, kept):
     b = lay((2, 8), block=8)
     coins = [[0.0] * 2 + [0.1] * candidates + [0.9] * (8 - candidates)]
     n = ask(Lift(components=2, eps=0.25, rho_min=0), b, Known(nll=NLL), t=[0.0], rho=[0.25], mask=coins)
-    assert len(n.at) == kept
+    assert len(n.query_positions) == kept
 
 
 def test_denominator_and_time_weight_by_hand():
@@ -155,7 +155,7 @@ def test_selection_equals_the_rule_in_plain_python(components, reverse, packed):
     seen = set()
     for seed in range(12):
         draws, n = Draws(seed=seed), ask(objective, b, seed=seed)
-        together = asked(n, b)
+        together = queried(n, b)
         assert together == hidden(n, b)
         assert torch.equal(n.query.ids != b.ids, n.query.ids == M)
         for example in range(4):
@@ -183,7 +183,7 @@ def test_without_rho_it_is_vanilla(components, order):
         mine = ask(Lift(components=components, order=order, rho_max=0), b, seed=seed)
         theirs = ask(Vanilla(), b, seed=seed)
         assert torch.equal(mine.query.ids, theirs.query.ids)
-        assert torch.equal(mine.at, theirs.at)
+        assert torch.equal(mine.query_positions, theirs.query_positions)
         assert torch.equal(mine.weight, theirs.weight)
         assert float(mine.count) == float(theirs.count)
 
@@ -196,9 +196,9 @@ def test_the_opposite_likelihoods_swap_the_bins():
         opposite = ask(Lift(components=2), b, Known(nll=[-x for x in NLL]), **draws)
         reverse = ask(Lift(components=2, order="reversed"), b, Known(nll=NLL), **draws)
         plain = ask(Lift(components=2), b, Known(nll=NLL), **draws)
-        assert asked(opposite, b) == asked(reverse, b)
-        assert len(reverse.at) == len(plain.at)
-        assert asked(plain, b) != asked(reverse, b)
+        assert queried(opposite, b) == queried(reverse, b)
+        assert len(reverse.query_positions) == len(plain.query_positions)
+        assert queried(plain, b) != queried(reverse, b)
 
 
 RISING = [0.0] * 2 + [float(i) for i in range(12)]  # the loss of a token is its place in the canvas
@@ -209,7 +209,7 @@ def window(t, **options):
     """Which of 12 hidden tokens, from the easiest to the hardest, are kept; t / (t + rho) = t, so k = round(12 t)."""
     b, objective = lay((2, 12), block=12), Lift(eps=EPS, rho_min=0, **options)
     n = ask(objective, b, Known(nll=RISING), t=[t], rho=[1.0], mask=[[0.0] * 14], keep=EVEN_FIRST)
-    return [place for _, place in asked(n, b)]
+    return [place for _, place in queried(n, b)]
 
 
 def easiest(k):
@@ -268,7 +268,7 @@ def test_drawn_bins_do_not_look_at_t():
             b, model = lay((2, 12), block=12), Known(nll=RISING)
             objective = Lift(eps=EPS, rho_min=0, policy="random")
             n = ask(objective, b, model, t=[t], rho=[1.0], mask=[[0.0] * 14], keep=EVEN_FIRST, mode=[u])
-            assert [place for _, place in asked(n, b)] == kind(round(12 * t))
+            assert [place for _, place in queried(n, b)] == kind(round(12 * t))
 
 
 def test_one_bin_for_the_batch_by_its_mean_t():
@@ -278,7 +278,7 @@ def test_one_bin_for_the_batch_by_its_mean_t():
 
     def kept(**options):
         n = ask(Lift(eps=EPS, rho_min=0, **options), b, Known(nll=RISING), **draws)
-        return [[place for e, place in asked(n, b) if e == example] for example in (0, 1)]
+        return [[place for e, place in queried(n, b) if e == example] for example in (0, 1)]
 
     assert kept(components=2) == [easiest(11), hardest(4)]
     assert kept(components=2, mode_per="batch") == [easiest(11), easiest(4)]
@@ -306,7 +306,7 @@ def test_controls_have_the_same_budget(components):
         supersets = {order: hidden(n, b) for order, n in near.items()}
         assert counts["informed"] == counts["reversed"] == counts["random"]
         assert supersets["informed"] == supersets["reversed"] == supersets["random"]
-        sets = {order: set(asked(n, b)) for order, n in found.items()}
+        sets = {order: set(queried(n, b)) for order, n in found.items()}
         assert sets["informed"] != sets["reversed"] != sets["random"] != sets["informed"]
 
 
@@ -322,7 +322,7 @@ def test_scoring_reads_only_the_rows_that_need_it_and_keeps_no_graph():
     lm.model.train()
     with no_graph():
         n = ask(Lift(), b, lm, **draws)
-    assert lm.meter.forwards == 1
+    assert lm.flops.forwards == 1
     assert not n.weight.requires_grad
     assert all(p.grad is None for p in lm.model.parameters())
 
@@ -350,14 +350,14 @@ def test_approximation_reads_the_superset_and_keeps_in_the_loss(components, norm
         near = ask(objective, b, model, seed=seed)
         assert model.forwards == 0
         superset = [(e, c) for e in range(4) for c in reference(b, e, Draws(seed=seed), components=2, reverse=False)[0]]
-        assert hidden(near, b) == asked(near, b) == superset
-        nll = model.score(near.query, near.at, near.targets).nll.requires_grad_()
+        assert hidden(near, b) == queried(near, b) == superset
+        nll = model.score(near.query, near.query_positions, near.targets).nll.requires_grad_()
         objective.loss(Scored(nll=nll), near).backward()
         kept = nll.grad != 0
-        assert torch.equal(near.at[kept], exact.at)
+        assert torch.equal(near.query_positions[kept], exact.query_positions)
         torch.testing.assert_close(nll.grad[kept].float(), exact.weight)
         assert float(near.count) == float(exact.count)
-        assert len(superset) > len(exact.at)
+        assert len(superset) > len(exact.query_positions)
 
 
 def test_ties_go_by_place():
@@ -365,7 +365,7 @@ def test_ties_go_by_place():
     b = lay((2, 12), block=12)
     for t, kind in ((0.25, hardest), (0.75, easiest)):
         n = ask(Lift(components=2, eps=EPS, rho_min=0), b, Uniform(), t=[t], rho=[1.0], mask=[[0.0] * 14])
-        assert [place for _, place in asked(n, b)] == kind(round(12 * t))
+        assert [place for _, place in queried(n, b)] == kind(round(12 * t))
 
 
 def test_recorded_draws_are_left_alone():

@@ -31,11 +31,11 @@ def test_shifted_models_choose_and_learn_by_aligned_logits(t):
     c = aligned(lm, ids)[0, columns, b.ids[0, columns]].tolist()
     ranked = sorted(range(len(columns)), key=lambda i: c[i], reverse=t > 0.5)
     kept = sorted(columns[i] for i in ranked[:k])
-    assert n.at.tolist() == [[0, column] for column in kept]
+    assert n.query_positions.tolist() == [[0, column] for column in kept]
     ids = b.ids.clone()
     ids[0, kept] = lm.mask_id
     loss = -aligned(lm, ids)[0, kept, b.ids[0, kept]].sum() / t / 12
-    mine = Lift().loss(lm.score(n.query, n.at, n.targets), n) / n.count
+    mine = Lift().loss(lm.score(n.query, n.query_positions, n.targets), n) / n.count
     torch.testing.assert_close(mine, loss, rtol=1e-5, atol=1e-6)
 
 
@@ -51,10 +51,10 @@ def test_a_trained_model_learns_easy_tokens_at_high_t_and_hard_ones_at_low_t():
     for order, (low, high) in gap.items():
         n = ask(Lift(order=order, tail="hidden"), b, lm)
         near = ask(Lift(order=order, approximate=True, tail="hidden"), b, lm)
-        superset = near.at
+        superset = near.query_positions
         with torch.no_grad():
             c = -lm.score(near.query, superset, near.targets).nll
-        kept = (superset[:, None] == n.at[None]).all(-1).any(1)
+        kept = (superset[:, None] == n.query_positions[None]).all(-1).any(1)
         for example in range(len(b.order)):
             mine = superset[:, 0] == example
             t = n.noise_level[n.example == example][:1]

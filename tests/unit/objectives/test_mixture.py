@@ -20,7 +20,7 @@ def drawn(objective, examples, seed=0):
     b = lay(*[(0, 32)] * examples, block=4)
     n = ask(objective, b, seed=seed)
     member, level = torch.full((examples,), -1), torch.zeros(examples)
-    member[n.example] = n.part
+    member[n.example] = n.member
     level[n.example] = n.noise_level
     assert (member >= 0).all()
     return member, level
@@ -68,13 +68,13 @@ def test_each_example_is_asked_by_its_member_alone(packed):
                 continue
             met.add(number)
             alone = ask(member, b.only(mine), seed=seed)
-            together = n.part == number
+            together = n.member == number
             assert places(n.only(together)) == [(int(mine[e]), p) for e, p in places(alone)]
             assert torch.equal(n.weight[together], alone.weight)
             assert torch.equal(n.targets[together], alone.targets)
             total += float(member.loss(Hash().score(alone.query, alone.at, alone.targets), alone))
             count += float(alone.count)
-        scored = Hash().score(n.query, n.at, n.targets)
+        scored = Hash().score(n.query, n.query_positions, n.targets)
         assert float(objective.loss(scored, n)) == pytest.approx(total, rel=1e-6)
         assert float(n.count) == pytest.approx(count) == len(SHAPES)
     assert met == {0, 1, 2}
@@ -91,9 +91,9 @@ def test_dispatch_by_hand():
     """Example 0 is vanilla's, example 1 PAPL's: the planner's factor touches the second only."""
     objective = Mixture(members=(Vanilla(normaliser="per_masked_row"), Papl(alpha=3.0)))
     n = ask(objective, lay((0, 2), (0, 2), block=2), t=[0.5], mask=[[0.0] * 2], mixture=[0.1, 0.7])
-    assert n.part.tolist() == [0, 0, 1, 1]
+    assert n.member.tolist() == [0, 0, 1, 1]
     nll = torch.tensor([2.0, 4.0, 1.0, 1.0]).requires_grad_()
-    objective.loss(type(Hash().score(n.query, n.at, n.targets))(nll=nll), n).backward()
+    objective.loss(type(Hash().score(n.query, n.query_positions, n.targets))(nll=nll), n).backward()
     assert nll.grad.tolist() == pytest.approx([0.5, 0.5, (1 + 1.5) / 2, (1 + 1.5) / 2])
 
 
@@ -101,18 +101,20 @@ def test_all_examples_may_fall_to_one_member():
     objective, b = Mixture(members=(Vanilla(), Papl(normaliser="per_sequence"))), lay((0, 2), (0, 2), block=2)
     for u, number in ((0.2, 0), (0.5, 1), (0.8, 1)):
         n = ask(objective, b, t=[0.5, 0.5], mask=[[0.0] * 2] * 2, mixture=[u, u])
-        assert n.part.tolist() == [number] * 4
-        loss = objective.loss(Hash().score(n.query, n.at, n.targets), n)
+        assert n.member.tolist() == [number] * 4
+        loss = objective.loss(Hash().score(n.query, n.query_positions, n.targets), n)
         alone = objective.members[number]
         expected = ask(alone, b, t=[0.5, 0.5], mask=[[0.0] * 2] * 2)
-        assert float(loss) == float(alone.loss(Hash().score(expected.query, expected.at, expected.targets), expected))
+        assert float(loss) == float(
+            alone.loss(Hash().score(expected.query, expected.query_positions, expected.targets), expected)
+        )
 
 
 def test_packed_and_padded_are_the_same_question():
     objective = Mixture(members=(Lift(), Blockwise(block_size=4), Vanilla()))
     for seed in range(4):
         apart, together = (ask(objective, lay(*SHAPES, row_length=length), seed=seed) for length in (None, 60))
-        key = [dict(zip(places(n), zip(n.weight.tolist(), n.part.tolist(), strict=True), strict=True))
+        key = [dict(zip(places(n), zip(n.weight.tolist(), n.member.tolist(), strict=True), strict=True))
                for n in (apart, together)]  # fmt: skip
         assert key[0] == key[1]
         assert float(apart.count) == float(together.count)
@@ -126,7 +128,7 @@ def test_layouts_mix_in_one_forward_of_a_real_model(packed):
     seed = next(s for s in range(9) if len(set(_owners(objective, b, s))) == 2)
     n = ask(objective, b, lm, seed=seed)
     assert isinstance(n.query.rule, PerRow)
-    mine = objective.loss(lm.score(n.query, n.at, n.targets), n) / n.count
+    mine = objective.loss(lm.score(n.query, n.query_positions, n.targets), n) / n.count
     owner, total = torch.tensor(_owners(objective, b, seed)), 0.0
     for number, member in enumerate(members):
         alone = ask(member, b.only((owner == number).nonzero().squeeze(1)), lm, seed=seed)

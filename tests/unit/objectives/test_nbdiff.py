@@ -35,12 +35,12 @@ def test_by_hand():
     n = ask(fixed(2), batch, t=[0.5, 0.5], mask=[[0.0, 0.0, 0.1, 0.9, 0.2, 0.3]])
     assert n.query.ids.tolist() == [[1, 2, 3, 4, 5, END, M, 4, M, M]]
     assert n.query.columns.stream.tolist() == [[CLEAN] * 6 + [OPEN] * 4]
-    assert n.at.tolist() == [[0, c] for c in (2, 3, 4, 5, 6, 8, 9)]
+    assert n.query_positions.tolist() == [[0, c] for c in (2, 3, 4, 5, 6, 8, 9)]
     assert n.targets.tolist() == [3, 4, 5, END, 3, 5, END]
     # The mean of three masked tokens, and half the mean of four next tokens.
     assert n.weight.tolist() == pytest.approx([0.5 / 4] * 4 + [1 / 3] * 3)
     assert n.noise_level.tolist() == pytest.approx([0.0] * 4 + [0.5] * 3, abs=1e-3)
-    assert n.query.before[0, n.at[:, 1]].tolist() == [1, 2, 3, 4, 1, 3, 8]
+    assert n.query.before[0, n.query_positions[:, 1]].tolist() == [1, 2, 3, 4, 1, 3, 8]
     assert float(n.count) == 1
 
 
@@ -57,7 +57,7 @@ def test_both_losses_have_one_denominator(normaliser, noisy, clean, count):
     batch = lay((1, 2), (1, 4), block=2)
     u = [[0.0, 0.1, 0.9, 0.0, 0.0], [0.0, 0.1, 0.9, 0.2, 0.3]]
     n = ask(fixed(2, normaliser=normaliser, eps=1e-9), batch, t=[0.5] * 4, mask=u)
-    is_noisy = n.query.columns.stream[n.at[:, 0], n.at[:, 1]] == OPEN
+    is_noisy = n.query.columns.stream[n.query_positions[:, 0], n.query_positions[:, 1]] == OPEN
     for e in (0, 1):
         of_example = n.example == e
         assert n.weight[of_example & is_noisy].tolist() == pytest.approx([noisy[e]] * (1, 3)[e])
@@ -82,7 +82,7 @@ def test_the_clean_stream_is_the_autoregressive_model(name, packed):
     lm = tiny(name, "context_causal")
     batch = lay((3, 8), (1, 5), (4, 9), row_length=packed)
     n = ask(fixed(4, ar_weight=1.0, normaliser="per_token"), batch, lm)
-    n = n.only(n.query.columns.stream[n.at[:, 0], n.at[:, 1]] == CLEAN)
+    n = n.only(n.query.columns.stream[n.query_positions[:, 0], n.query_positions[:, 1]] == CLEAN)
     is_response = batch.is_filled
     where = {
         (int(batch.owner[r, c]), int(batch.position[r, c])): k
@@ -91,10 +91,10 @@ def test_the_clean_stream_is_the_autoregressive_model(name, packed):
     order = [where[p] for p in places(n)]
     assert sorted(order) == list(range(int(is_response.sum())))
     with torch.no_grad():
-        mine = lm.logits(n.query, n.at)
+        mine = lm.logits(n.query, n.query_positions)
         theirs = lm.logits(causal(batch, Causal()), is_response.nonzero())
     torch.testing.assert_close(mine, theirs[order], rtol=0, atol=1e-5)
-    assert n.weight.tolist() == [1.0] * len(n.at)
+    assert n.weight.tolist() == [1.0] * len(n.query_positions)
 
 
 @pytest.mark.parametrize("name", SHIFTED)
@@ -104,8 +104,8 @@ def test_fully_masked_blocks_of_one_give_the_same_loss_twice(name):
     batch = lay((3, 8), (2, 5), block=1)
     n = ask(fixed(1, ar_weight=1.0), batch, lm, t=[1.0] * 16, mask=torch.zeros_like(batch.ids).tolist())
     with torch.no_grad():
-        terms = n.weight * lm.score(n.query, n.at, n.targets).nll
-    is_clean = n.query.columns.stream[n.at[:, 0], n.at[:, 1]] == CLEAN
+        terms = n.weight * lm.score(n.query, n.query_positions, n.targets).nll
+    is_clean = n.query.columns.stream[n.query_positions[:, 0], n.query_positions[:, 1]] == CLEAN
     assert int(is_clean.sum()) == int((~is_clean).sum()) == 13
     assert float(terms[is_clean].sum()) == pytest.approx(float(terms[~is_clean].sum()), abs=1e-5)
 
@@ -159,7 +159,7 @@ def test_refusals():
 def grow(out, *, resume=False, kill_in_step=None):
     """Eight steps in which blocks grow from 1 to 8."""
     lm = from_scratch(ScratchSpec(hidden_size=32, layers=2, heads=2, seed=1), shift=True)
-    rows = [Encoded(prompt=[1, 2], answer=[3, 4 + i, 5, 6, 7, 8, lm.filler_id], place=f"row {i}") for i in range(4)]
+    rows = [Encoded(prompt=[1, 2], answer=[3, 4 + i, 5, 6, 7, 8, lm.filler_id], source=f"row {i}") for i in range(4)]
     run = TrainRun(objective=NBDiff(block_size=8, grow_until=0.75), steps=8, batch_size=2, lr=1e-2, save_every=3)
     score, calls = lm.score, []
 
@@ -201,7 +201,7 @@ def test_growth_goes_on_after_a_kill(tmp_path):
 def test_training_keeps_the_autoregressive_loss_in_the_run(tmp_path):
     """The clean stream learns: the causal loss of the answers falls without a forward of its own."""
     lm = from_scratch(ScratchSpec(hidden_size=32, layers=2, heads=2, seed=1), shift=True)
-    rows = [Encoded(prompt=[1, 2], answer=[3, 4, 5, 6, 7, 8, 9, lm.filler_id], place=f"row {i}") for i in range(4)]
+    rows = [Encoded(prompt=[1, 2], answer=[3, 4, 5, 6, 7, 8, 9, lm.filler_id], source=f"row {i}") for i in range(4)]
     batch = lay((2, 8), end=lm.filler_id)
     batch.ids[:] = torch.tensor([[*rows[0].prompt, *rows[0].answer]])
 

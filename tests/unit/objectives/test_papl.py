@@ -84,7 +84,7 @@ def test_weights_of_a_view_sum_to_its_share(around, share, alpha):
     generator = torch.Generator().manual_seed(0)
     for seed in range(5):
         n = ask(objective, b, seed=seed)
-        nll = 5 * torch.rand(len(n.at), generator=generator, dtype=torch.float64)
+        nll = 5 * torch.rand(len(n.query_positions), generator=generator, dtype=torch.float64)
         weight, total, masked = sums(objective, n, nll)
         scale = share / 2
         expected = torch.where(masked > 0, scale * (1 + alpha / masked.clamp(min=1)), 0.0).double()
@@ -107,7 +107,7 @@ def test_without_alpha_it_is_the_mean_over_masked_tokens():
         mine = ask(Papl(alpha=0.0), b, seed=seed)
         other = ask(theirs, b, seed=seed)
         assert torch.equal(mine.query.ids, other.query.ids)
-        nll = torch.rand(len(mine.at), dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+        nll = torch.rand(len(mine.query_positions), dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
         assert torch.equal(loss_of(Papl(alpha=0.0), nll, mine), loss_of(theirs, nll, other))
 
 
@@ -115,7 +115,7 @@ def test_no_gradient_through_the_planner():
     """Through a model: the gradient is that of CE under fixed weights."""
     lm, objective = tiny(), Papl(alpha=4.0, tau=0.7)
     n = ask(objective, lay((3, 20), (0, 9)), lm)
-    nll = lm.score(n.query, n.at, n.targets).nll
+    nll = lm.score(n.query, n.query_positions, n.targets).nll
     mine = torch.autograd.grad(objective.loss(Scored(nll=nll), n), lm.model.parameters(), retain_graph=True)
     planner = torch.zeros_like(nll)
     for group in (0, 1):

@@ -40,7 +40,7 @@ def test_by_hand():
     assert n.query.ids.tolist() == [[1, M, 3, M, 4, M, 9, M, 9]]
     assert places(n) == [(0, i) for i in range(1, 9)]
     assert n.targets.tolist() == [2, 3, 4, 5, 6, 7, 8, 9]
-    assert n.part.tolist() == [MASKED, RIGHT, MASKED, WRONG, MASKED, WRONG, MASKED, RIGHT]
+    assert n.member.tolist() == [MASKED, RIGHT, MASKED, WRONG, MASKED, WRONG, MASKED, RIGHT]
     assert n.weight.tolist() == pytest.approx([2 / 8, 0, 2 / 8, 0, 2 / 8, 0, 2 / 8, 0])
     assert float(n.count) == 1
 
@@ -52,10 +52,10 @@ def test_loss_by_hand(normaliser):
     recorded = {"t": [0.5], "mask": [[0.0, 0.1, 0.2, 0.9, 0.9]], "wrong": [[0.0, 0.0, 0.0, 0.9, 0.1]]}
     objective = Remedi(corruption=0.5, eps=1e-9, normaliser=normaliser)
     n = ask(objective, batch, **recorded)
-    assert n.part.tolist() == [MASKED, MASKED, WRONG, RIGHT]
+    assert n.member.tolist() == [MASKED, MASKED, WRONG, RIGHT]
     nll = torch.tensor([1.0, 0.5, 7.0, 7.0], dtype=torch.float64, requires_grad=True)
     logit = torch.tensor([0.3, -1.0, 2.0, 0.5], dtype=torch.float64, requires_grad=True)
-    loss = objective.loss(Scored(nll=nll, reliability=logit), n) / n.count
+    loss = objective.loss(Scored(nll=nll, correctness=logit), n) / n.count
 
     def bce(h, y):
         p = 1 / (1 + math.exp(-h))
@@ -77,7 +77,7 @@ def test_confidences_are_averaged_over_examples_or_tokens():
     for normaliser in ("per_sequence", "per_token"):
         objective = Remedi(normaliser=normaliser, score_weight=1.0)
         n = ask(objective, batch)
-        scored = Scored(nll=torch.zeros(12), reliability=torch.zeros(12))
+        scored = Scored(nll=torch.zeros(12), correctness=torch.zeros(12))
         assert float(objective.loss(scored, n) / n.count) == pytest.approx(math.log(2))
         only = scored.only(n.example == 0)
         share = float(objective.loss(only, n.only(n.example == 0)) / n.count / math.log(2))
@@ -91,16 +91,16 @@ def test_wrong_tokens(packed, corruption):
     batch = lay((2, 20), (3, 9), (1, 30), row_length=packed, tail=4)
     for seed in range(15):
         n = ask(Remedi(corruption=corruption, tail="hidden"), batch, seed=seed)
-        shown = n.query.ids[n.at[:, 0], n.at[:, 1]]
-        is_wrong = n.part == WRONG
+        shown = n.query.ids[n.query_positions[:, 0], n.query_positions[:, 1]]
+        is_wrong = n.member == WRONG
         assert (shown[is_wrong] != n.targets[is_wrong]).all()
         assert (shown[is_wrong] != M).all()
-        assert torch.equal(shown[n.part == RIGHT], n.targets[n.part == RIGHT])
-        assert (shown[n.part == MASKED] == M).all()
+        assert torch.equal(shown[n.member == RIGHT], n.targets[n.member == RIGHT])
+        assert (shown[n.member == MASKED] == M).all()
         for e in range(3):
             mine = n.example == e
             t = float(n.noise_level[mine][0])
-            masked, wrong = (int((n.part[mine] == kind).sum()) for kind in (MASKED, WRONG))
+            masked, wrong = (int((n.member[mine] == kind).sum()) for kind in (MASKED, WRONG))
             visible = int(mine.sum()) - masked
             assert wrong < masked or wrong == masked == 0
             assert wrong == max(min(math.ceil(rate(corruption, t) * visible - 1e-6), masked - 1), 0)
@@ -115,11 +115,11 @@ def test_the_rate_of_mistakes():
     half = [[0.0] * 51 + [1.0] * 50]
     for t, wrong in ((0.5, 5), (0.2, 4), (0.8, 4), (1.0 - 1e-9, 1)):
         n = ask(Remedi(eps=1e-12), lay((1, 100)), t=[t], mask=half)
-        assert int((n.part == MASKED).sum()) == 50
-        assert int((n.part == WRONG).sum()) == wrong
+        assert int((n.member == MASKED).sum()) == 50
+        assert int((n.member == WRONG).sum()) == wrong
     for t, kind in ((0.0, RIGHT), (1.0, MASKED)):
         n = ask(Remedi(eps=1e-12), lay((1, 100)), t=[t], mask=[[0.5] * 101])
-        assert set(n.part.tolist()) == {kind}
+        assert set(n.member.tolist()) == {kind}
 
 
 def test_the_mask_may_stand_anywhere_in_the_vocabulary():
@@ -128,8 +128,8 @@ def test_the_mask_may_stand_anywhere_in_the_vocabulary():
     batch = lay(*[(1, 60)] * 20)
     batch.ids[batch.ids == 4] = 3
     n = ask(Remedi(corruption=1.0), batch, toy)
-    is_wrong = n.part == WRONG
-    shown = n.query.ids[n.at[:, 0], n.at[:, 1]][is_wrong]
+    is_wrong = n.member == WRONG
+    shown = n.query.ids[n.query_positions[:, 0], n.query_positions[:, 1]][is_wrong]
     assert (shown != n.targets[is_wrong]).all()
     assert set(shown.tolist()) == set(range(11)) - {4}
 
@@ -138,8 +138,8 @@ def test_other_tokens_are_drawn_alike():
     """Of the 9 tokens that are neither gold nor the mask."""
     batch = lay(*[(1, 60)] * 40)
     n = ask(Remedi(corruption=1.0), batch)
-    is_wrong = n.part == WRONG
-    shown = n.query.ids[n.at[:, 0], n.at[:, 1]][is_wrong]
+    is_wrong = n.member == WRONG
+    shown = n.query.ids[n.query_positions[:, 0], n.query_positions[:, 1]][is_wrong]
     steps = torch.bincount((shown - n.targets[is_wrong]) % 11, minlength=11)
     assert steps[0] == 0
     assert set(shown.tolist()) == set(range(10))
@@ -153,7 +153,7 @@ def test_the_confidence_target_has_no_gradient_through_a_model():
     lm.attach("confidence", {"taps": 2})
     n = ask(objective, lay((2, 8), (3, 5)), lm)
     n = type(n)(**{**vars(n), "weight": n.weight * 0})
-    objective.loss(lm.score(n.query, n.at, n.targets, want=objective.want), n).backward()
+    objective.loss(lm.score(n.query, n.query_positions, n.targets, want=objective.want), n).backward()
     assert lm.model.lm_head.weight.grad.abs().max() == 0
     assert lm.heads["confidence"].out.weight.grad.abs().max() > 0
 
@@ -165,7 +165,7 @@ def test_a_mean_of_ln_two_at_the_start():
     lm.attach("confidence", {"taps": 2})
     n = ask(objective, lay((2, 8), (3, 5)), lm)
     with torch.no_grad():
-        scored = lm.score(n.query, n.at, n.targets, want=objective.want)
+        scored = lm.score(n.query, n.query_positions, n.targets, want=objective.want)
     tokens = float((n.weight * scored.nll).sum() / n.count)
     assert float(objective.loss(scored, n) / n.count) == pytest.approx(tokens + 0.3 * math.log(2), rel=1e-5)
 
@@ -186,7 +186,7 @@ def test_it_learns_to_tell_mistakes(tmp_path):
     lm = load(resolve_path("asset:quickstart/model"))
     encode = lm.tokenizer.encode
     rows = [
-        Encoded(prompt=encode(p.prompt), answer=[*encode(p.solution), lm.filler_id], place=p.place)
+        Encoded(prompt=encode(p.prompt), answer=[*encode(p.solution), lm.filler_id], source=p.source)
         for p in task.problems("train", 1600, 0)
     ]
     objective = Remedi(taps=2, head_lr=3e-3, corruption=0.5)
@@ -196,13 +196,13 @@ def test_it_learns_to_tell_mistakes(tmp_path):
         show=False,
     )  # fmt: skip
     lm = load(result.model)
-    test = [{"prompt": encode(p.prompt), "answer": [*encode(p.solution), lm.filler_id], "order": i, "place": ""}
+    test = [{"prompt": encode(p.prompt), "answer": [*encode(p.solution), lm.filler_id], "order": i, "source": ""}
             for i, p in enumerate(task.problems("test", 64, 0))]  # fmt: skip
     collate = Collator(layout=layout, filler_id=lm.filler_id, draws=Draws(seed=1))
     n = objective.noise(collate(test), model=lm, draws=Draws(seed=1), progress=1.0)
     with torch.no_grad():
-        confidence = lm.score(n.query, n.at, n.targets, want=objective.want).reliability
-    right, wrong = confidence[n.part == RIGHT], confidence[n.part == WRONG]
+        confidence = lm.score(n.query, n.query_positions, n.targets, want=objective.want).correctness
+    right, wrong = confidence[n.member == RIGHT], confidence[n.member == WRONG]
     assert len(wrong) > 100
     area = (right[:, None] > wrong[None, :]).double().mean()
     assert area >= 0.8

@@ -49,7 +49,7 @@ def test_layout_by_hand():
         ANCHORED: [(2, 1, 0), (mask, 2, 0), (4, 3, 0), (mask, 4, 0)],
     }
     # Column c is asked and the state at c - 1 answers: slot 0 of the first block is column 5, of the second 7.
-    assert n.at.tolist() == [[0, 6], [0, 7], [0, 8]]
+    assert n.query_positions.tolist() == [[0, 6], [0, 7], [0, 8]]
     assert n.targets.tolist() == [3, 4, END]
     assert n.weight.tolist() == pytest.approx([1 / 3] * 3)
     assert float(n.count) == 1
@@ -60,9 +60,9 @@ def test_layout_without_shift_by_hand():
     """Then a block has one mask more, and each mask answers for itself."""
     n = ask(Sdlm(block_size=2, repeat=2 / 1.5), one(), anchor=[[0, 0.9, 0.5, 0.7, 0, 0, 0, 0]])
     assert shown(n.query)[ANCHORED] == [(2, 1, 0), (M, 2, 0), (M, 3, 0), (4, 3, 0), (M, 4, 0), (M, 5, 0)]
-    assert n.at.tolist() == [[0, 6], [0, 7], [0, 9]]
+    assert n.query_positions.tolist() == [[0, 6], [0, 7], [0, 9]]
     assert n.targets.tolist() == [3, 4, END]
-    positions = n.query.columns.position[0, n.at[:, 1]].tolist()
+    positions = n.query.columns.position[0, n.query_positions[:, 1]].tolist()
     assert positions == [2, 3, 4]  # those of the targets
 
 
@@ -143,16 +143,16 @@ def test_blocks_do_not_know_each_other(name):
     lm = tiny(name)
     batch = lay((3, 8), (2, 8), row_length=21)
     n = ask(Sdlm(block_size=3, repeat=1.0), batch, lm)
-    c, asked = n.query.columns, n.at[:, 1] - int(lm.shift)
+    c, queried = n.query.columns, n.query_positions[:, 1] - int(lm.shift)
     with torch.no_grad():
-        plain = lm.logits(n.query, n.at)
-        for k in range(0, len(n.at), 3):
-            document, anchor = int(c.segment[0, asked[k]]), int(c.block[0, asked[k]])
+        plain = lm.logits(n.query, n.query_positions)
+        for k in range(0, len(n.query_positions), 3):
+            document, anchor = int(c.segment[0, queried[k]]), int(c.block[0, queried[k]])
             mine = (c.segment == document) & (c.stream == ANCHORED) & (c.block == anchor)
             prefix = (c.segment == document) & (c.stream == CLEAN) & (c.position < anchor)
             ids = torch.where(mine | prefix, n.query.ids, (n.query.ids + 3) % 9)
-            moved = lm.logits(replace(n.query, ids=ids), n.at)
-            same = mine[0, asked]
+            moved = lm.logits(replace(n.query, ids=ids), n.query_positions)
+            same = mine[0, queried]
             torch.testing.assert_close(moved[same], plain[same], rtol=0, atol=1e-5)
             assert (moved[~same] - plain[~same]).abs().max() > 1e-2
 
@@ -164,11 +164,11 @@ def test_blocks_of_one_are_next_token_training_on_drawn_anchors(name, packed):
     lm = tiny(name)
     batch = lay((3, 8), (2, 5), (1, 4), row_length=packed)
     n = ask(Sdlm(block_size=1, repeat=0.5, normaliser="per_masked"), batch, lm)
-    assert len(n.at) == 4 + 2 + 2
+    assert len(n.query_positions) == 4 + 2 + 2
     with torch.no_grad():
-        mine = lm.score(n.query, n.at, n.targets).nll
-        c, state = n.query.columns, n.at[:, 1] - 1
-        row = n.at[:, 0]
+        mine = lm.score(n.query, n.query_positions, n.targets).nll
+        c, state = n.query.columns, n.query_positions[:, 1] - 1
+        row = n.query_positions[:, 0]
         wanted = zip(c.segment[row, state].tolist(), (c.block[row, state] + 1).tolist(), strict=True)
         at = [
             ((batch.owner == document) & (batch.position == position)).nonzero()[0].tolist()
@@ -188,11 +188,11 @@ def test_the_first_slot_of_causal_blocks_is_the_autoregressive_model(name):
     with torch.no_grad():
         for causal_blocks in (True, False):
             n = ask(Sdlm(block_size=4, repeat=EVERY, causal_blocks=causal_blocks), batch, lm)
-            c, state = n.query.columns, n.at[:, 1] - 1
-            row = n.at[:, 0]
+            c, state = n.query.columns, n.query_positions[:, 1] - 1
+            row = n.query_positions[:, 0]
             is_first = c.position[row, state] == c.block[row, state]
             at = torch.stack([row, c.position[row, state] + 1], dim=1)[is_first]
-            change = lm.logits(n.query, n.at)[is_first] - lm.logits(causal(batch, Causal()), at)
+            change = lm.logits(n.query, n.query_positions)[is_first] - lm.logits(causal(batch, Causal()), at)
             assert len(at) == 13
             assert change.abs().max() < 1e-5 if causal_blocks else change.abs().max() > 1e-2
 
@@ -203,9 +203,9 @@ def test_the_loss_divides_by_examples_or_by_all_asked_tokens():
         objective = Sdlm(block_size=4, normaliser=normaliser)
         n = ask(objective, batch)
         sizes = torch.bincount(n.example)
-        expected = 1 / sizes[n.example] if normaliser == "per_masked_row" else torch.ones(len(n.at))
+        expected = 1 / sizes[n.example] if normaliser == "per_masked_row" else torch.ones(len(n.query_positions))
         torch.testing.assert_close(n.weight, expected)
-        assert float(n.count) == (2 if normaliser == "per_masked_row" else len(n.at))
+        assert float(n.count) == (2 if normaliser == "per_masked_row" else len(n.query_positions))
 
 
 def test_it_leaves_a_context_causal_model():
@@ -220,8 +220,8 @@ def ahead(lm, prompts, answers):
     batch = lay_out(examples, block_size=4, filler_id=lm.filler_id)
     n = Sdlm(repeat=EVERY).noise(batch, model=lm, draws=Draws(seed=0), progress=1.0)
     with torch.no_grad():
-        token = lm.logits(n.query, n.at).argmax(-1)
-    anchor = n.query.columns.block[n.at[:, 0], n.at[:, 1] - 1].tolist()
+        token = lm.logits(n.query, n.query_positions).argmax(-1)
+    anchor = n.query.columns.block[n.query_positions[:, 0], n.query_positions[:, 1] - 1].tolist()
     found = {}
     for e, q, t in zip(n.example.tolist(), anchor, token.tolist(), strict=True):
         found.setdefault((e, q - len(prompts[e]) + 1), []).append(t)
@@ -255,7 +255,7 @@ def test_it_learns_to_write_several_tokens_at_once(tmp_path):
     lm = from_scratch(ScratchSpec(hidden_size=64, layers=2, heads=4), shift=True)
     encode = lm.tokenizer.encode
     rows = [
-        Encoded(prompt=encode(p.prompt), answer=[*encode(p.solution), lm.filler_id], place=p.place)
+        Encoded(prompt=encode(p.prompt), answer=[*encode(p.solution), lm.filler_id], source=p.source)
         for p in task.problems("train", 2000, 0)
     ]
     run = TrainRun(objective=Sdlm(), steps=200, batch_size=32, lr=5e-3)

@@ -48,7 +48,7 @@ def test_by_hand():
     n = ask(SoftMasked(inner="vanilla", share=1.0), lay((1, 4)), toy, t=[0.5], mask=[[0.0, 0.1, 0.9, 0.2, 0.8]])
     head = toy.heads["soft_mask"]
     share = 0.5 / (1 + math.exp(-10 / 1.5 * (math.log1p(math.exp(6.0)) - math.log(11))))
-    assert n.query.soft.at.tolist() == n.at.tolist() == [[0, 1], [0, 3]]
+    assert n.query.soft.query_positions.tolist() == n.query_positions.tolist() == [[0, 1], [0, 3]]
     assert n.query.soft.ids[:, 0].tolist() == [M, M]
     assert all(M not in row for row in n.query.soft.ids[:, 1:].tolist())
     assert n.query.soft.weights[0].tolist() == pytest.approx([1 - share, *[share / 3] * 3], rel=1e-4)
@@ -59,7 +59,7 @@ def test_predictions_by_hand():
     """What is blended is what the model answers to the hard question."""
     toy = softened(Table())
     n = ask(SoftMasked(inner="vanilla", share=1.0), lay((1, 4)), toy, t=[1.0], mask=torch.zeros(1, 5).tolist())
-    logits = Table().predict(n.query, n.at)
+    logits = Table().predict(n.query, n.query_positions)
     logits[:, M] = -torch.inf
     assert torch.equal(n.query.soft.ids[:, 1:], logits.topk(3).indices)
     assert toy.forwards == 1
@@ -72,10 +72,12 @@ def test_the_inner_method_asks():
         plain = ask(inner, batch, Table())
         soft = ask(SoftMasked(inner=inner, share=1.0), batch, softened(Table()))
         assert torch.equal(plain.query.ids, soft.query.ids)
-        assert torch.equal(plain.at, soft.at)
+        assert torch.equal(plain.query_positions, soft.query_positions)
         assert torch.equal(plain.weight, soft.weight)
-        assert torch.equal(soft.query.soft.at, soft.at)  # a hidden tail and later blocks stay hard
-        assert (soft.query.ids == M).sum() >= len(soft.at)
+        assert torch.equal(
+            soft.query.soft.query_positions, soft.query_positions
+        )  # a hidden tail and later blocks stay hard
+        assert (soft.query.ids == M).sum() >= len(soft.query_positions)
 
 
 @pytest.mark.parametrize("inner", [NBDiff(block_size=4, grow_until=0.0), Remedi(corruption=0.5)], ids=lambda o: o.name)
@@ -84,12 +86,12 @@ def test_visible_tokens_that_are_asked_are_not_blended(inner):
     objective = SoftMasked(inner=inner, share=1.0)
     lm = started("llama-shifted", objective)
     n = ask(objective, lay((2, 8), (3, 5), end=lm.filler_id), lm)
-    row, column = n.query.soft.at.unbind(1)
+    row, column = n.query.soft.query_positions.unbind(1)
     assert (n.query.ids[row, column] == lm.mask_id).all()
     assert (n.query.columns.stream[row, column] != CLEAN).all()
-    assert 0 < len(row) < len(n.at)
-    hidden = n.query.ids[n.at[:, 0], n.at[:, 1]] == lm.mask_id
-    assert torch.equal(n.query.soft.at, n.at[hidden])
+    assert 0 < len(row) < len(n.query_positions)
+    hidden = n.query.ids[n.query_positions[:, 0], n.query_positions[:, 1]] == lm.mask_id
+    assert torch.equal(n.query.soft.query_positions, n.query_positions[hidden])
 
 
 def embeddings(lm, query):
@@ -110,7 +112,9 @@ def test_at_first_the_embeddings_are_those_of_hard_masks(name):
     torch.testing.assert_close(embeddings(lm, n.query), hard, rtol=0, atol=1e-6)
     plain = ask(Vanilla(), lay((2, 8)), lm)
     with torch.no_grad():
-        torch.testing.assert_close(lm.logits(n.query, n.at), lm.logits(plain.query, plain.at), rtol=0, atol=1e-4)
+        torch.testing.assert_close(
+            lm.logits(n.query, n.query_positions), lm.logits(plain.query, plain.query_positions), rtol=0, atol=1e-4
+        )
 
 
 def test_visible_positions_are_untouched_and_masked_ones_are_blends():
@@ -119,7 +123,7 @@ def test_visible_positions_are_untouched_and_masked_ones_are_blends():
     table = lm.model.get_input_embeddings().weight
     found, hard = embeddings(lm, n.query), table[n.query.ids]
     is_blended = torch.zeros_like(n.query.ids, dtype=torch.bool)
-    is_blended[n.at[:, 0], n.at[:, 1]] = True
+    is_blended[n.query_positions[:, 0], n.query_positions[:, 1]] = True
     assert torch.equal(found[~is_blended], hard[~is_blended])
     soft = n.query.soft
     expected = torch.stack([w @ table[ids] for w, ids in zip(soft.weights, soft.ids, strict=True)])
@@ -134,7 +138,7 @@ def test_one_prediction_is_the_argmax():
     n = ask(SoftMasked(inner="vanilla", share=1.0, top_k=1), lay((2, 8)), lm)
     plain = ask(Vanilla(), lay((2, 8)), lm)
     with torch.no_grad():
-        logits = lm.logits(plain.query, plain.at)
+        logits = lm.logits(plain.query, plain.query_positions)
     logits[:, lm.mask_id] = -torch.inf
     assert n.query.soft.ids[:, 1].tolist() == logits.argmax(-1).tolist()
     assert n.query.soft.ids.shape[1] == 2
@@ -151,14 +155,14 @@ def test_the_first_forward_has_no_gradient():
     reached = {id(p) for p, g in zip(weights, found, strict=True) if g is not None}
     assert reached == head
     assert not n.query.soft.ids.requires_grad
-    objective.loss(lm.score(n.query, n.at, n.targets), n).backward()
+    objective.loss(lm.score(n.query, n.query_positions, n.targets), n).backward()
     with_constants = [p.grad.clone() for p in weights if id(p) not in head]
     assert all(float(p.grad.abs()) > 0 for p in lm.heads.parameters())
     lm.model.zero_grad()
     soft = n.query.soft
-    fixed = SoftTokens(at=soft.at, ids=soft.ids, weights=soft.weights.detach())
+    fixed = SoftTokens(query_positions=soft.query_positions, ids=soft.ids, weights=soft.weights.detach())
     query = type(n.query)(**{**vars(n.query), "soft": fixed})
-    objective.loss(lm.score(query, n.at, n.targets), n).backward()
+    objective.loss(lm.score(query, n.query_positions, n.targets), n).backward()
     for one, p in zip(with_constants, (p for p in weights if id(p) not in head), strict=True):
         torch.testing.assert_close(p.grad, one)
 
@@ -168,9 +172,9 @@ def test_the_share_is_of_examples(share):
     """Drawn for an example: all of its masked tokens are blended, or none."""
     toy = softened(Uniform())
     n = ask(SoftMasked(inner="vanilla", share=share), lay(*[(1, 4)] * 400), toy)
-    asked, blended = set(n.at[:, 0].tolist()), set(n.query.soft.at[:, 0].tolist())
-    assert len(n.query.soft.at) == sum(row in blended for row, _ in n.at.tolist())
-    assert len(blended) / len(asked) == pytest.approx(share, abs=0.08)
+    queried, blended = set(n.query_positions[:, 0].tolist()), set(n.query.soft.query_positions[:, 0].tolist())
+    assert len(n.query.soft.query_positions) == sum(row in blended for row, _ in n.query_positions.tolist())
+    assert len(blended) / len(queried) == pytest.approx(share, abs=0.08)
     assert toy.forwards == (share > 0)
     assert n.query.soft.weights.requires_grad  # with a gradient of zero where nothing is blended
 
@@ -182,11 +186,11 @@ def test_without_a_head_the_masks_are_hard():
 def test_both_forwards_are_counted():
     lm = softened(tiny())
     batch = lay((2, 8))
-    before = lm.meter.tokens
+    before = lm.flops.tokens
     n = ask(SoftMasked(inner="vanilla", share=1.0), batch, lm)
-    assert lm.meter.tokens - before == batch.ids.numel()
-    lm.score(n.query, n.at, n.targets)
-    assert lm.meter.tokens - before == 2 * batch.ids.numel()
+    assert lm.flops.tokens - before == batch.ids.numel()
+    lm.score(n.query, n.query_positions, n.targets)
+    assert lm.flops.tokens - before == 2 * batch.ids.numel()
 
 
 def test_low_precision_models_can_be_blended():
@@ -194,16 +198,16 @@ def test_low_precision_models_can_be_blended():
     for weight in lm.model.parameters():
         weight.data = weight.data.bfloat16()
     n = ask(SoftMasked(inner="vanilla", share=1.0), lay((2, 8)), lm)
-    assert torch.isfinite(lm.score(n.query, n.at, n.targets).nll).all()
+    assert torch.isfinite(lm.score(n.query, n.query_positions, n.targets).nll).all()
 
 
 def test_in_a_mixture_the_blends_stay_with_their_rows():
     members = [{"name": "vanilla"}, {"name": "soft_masked", "share": 1.0, "inner": "vanilla"}]
     mixture = choose(OBJECTIVES, {"name": "mixture", "members": members})
     n = ask(mixture, lay(*[(2, 4)] * 6), softened(Uniform()))
-    soft, of_second = n.query.soft, n.part % 2 == 1
-    assert soft.at.tolist() == n.at[of_second].tolist()
-    assert (n.query.ids[soft.at[:, 0], soft.at[:, 1]] == M).all()
+    soft, of_second = n.query.soft, n.member % 2 == 1
+    assert soft.query_positions.tolist() == n.query_positions[of_second].tolist()
+    assert (n.query.ids[soft.query_positions[:, 0], soft.query_positions[:, 1]] == M).all()
     assert mixture.heads == {"soft_mask": {"top_k": 3, "lr": 1e-2, "scale": 1e-6}}
 
 
@@ -226,7 +230,7 @@ def test_it_learns_to_blend_and_decodes_otherwise(tmp_path):
     lm = load(resolve_path("asset:quickstart/model"))
     encode = lm.tokenizer.encode
     rows = [
-        Encoded(prompt=encode(p.prompt), answer=[*encode(p.solution), lm.filler_id], place=p.place)
+        Encoded(prompt=encode(p.prompt), answer=[*encode(p.solution), lm.filler_id], source=p.source)
         for p in task.problems("train", 960, 0)
     ]
     objective = SoftMasked(inner=Blockwise(block_size=7), share=1.0, head_lr=0.1, first_scale=0.2)

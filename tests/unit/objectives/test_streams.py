@@ -117,8 +117,8 @@ def test_one_pass_equals_the_loop_over_clean_prefix_and_noisy_block(name, packed
     noisy[region.is_response] = query.ids[at[:, 0], column[region.is_response]]
     for k in range(int(batch.block.max()) + 1):
         is_now = region.is_response & (batch.block == k)
-        settled = batch.block < k
-        whole = batch.query(torch.where(is_now, noisy, batch.ids), lm.rule, settled=settled)
+        is_context = batch.block < k
+        whole = batch.query(torch.where(is_now, noisy, batch.ids), lm.rule, is_context=is_context)
         is_after = batch.block > k  # cut off: what is no column cannot be seen
         segment = torch.where(is_after, PAD, whole.columns.segment)
         alone = replace(whole, columns=replace(whole.columns, segment=segment))
@@ -221,7 +221,7 @@ def test_training_mirrors_decoding(name, shift, tmp_path):
         pytest.skip("its next-token loss needs shifted logits")
     objective = choose(OBJECTIVES, {"name": name, **TRAINED[name]})
     lm = tiny("llama-shifted" if shift else "llama")
-    rows = [Encoded(prompt=[1, 2, 3], answer=[4, 5, 6, 7, 8, lm.filler_id], place=f"row {i}") for i in range(4)]
+    rows = [Encoded(prompt=[1, 2, 3], answer=[4, 5, 6, 7, 8, lm.filler_id], source=f"row {i}") for i in range(4)]
     run = TrainRun(objective=objective, steps=2, batch_size=2, lr=1e-3)
     result = train(lm, rows, run, out=tmp_path / "run", layout=Layout(), show=False)
     lm = load(result.model)
@@ -232,13 +232,13 @@ def test_training_mirrors_decoding(name, shift, tmp_path):
     batch = lay((3, 8), (5, 8), (1, 8), end=lm.filler_id, tail=4)
     noised = objective.noise(batch, model=lm, draws=Draws(seed=3), progress=1.0)
     if name == "fast_dllm_v2":
-        noised = noised.only(noised.at[:, 0] < len(batch.order))
-    is_open = noised.query.columns.stream[noised.at[:, 0], noised.at[:, 1]] == OPEN
+        noised = noised.only(noised.query_positions[:, 0] < len(batch.order))
+    is_open = noised.query.columns.stream[noised.query_positions[:, 0], noised.query_positions[:, 1]] == OPEN
     noised = noised.only(is_open)
     with torch.no_grad():
-        trained = lm.logits(noised.query, noised.at)
-    column = noised.query.columns.position[noised.at[:, 0], noised.at[:, 1]]
-    blocks = batch.block[noised.at[:, 0], column]
+        trained = lm.logits(noised.query, noised.query_positions)
+    column = noised.query.columns.position[noised.query_positions[:, 0], noised.query_positions[:, 1]]
+    blocks = batch.block[noised.query_positions[:, 0], column]
     firsts = 0
     for block in (0, 1):
         mine = blocks == block
@@ -248,14 +248,14 @@ def test_training_mirrors_decoding(name, shift, tmp_path):
         is_here = (seen.stream == OPEN) & (seen.block == block) & (seen.segment != PAD)
         for row, place in is_here[: len(ids)].nonzero().tolist():  # what of the block is written already
             ids[row, seen.position[row, place]] = noised.query.ids[row, place]
-        at = torch.stack([noised.at[mine, 0], column[mine]], dim=1)
+        at = torch.stack([noised.query_positions[mine, 0], column[mine]], dim=1)
         state = replace(
             start(batch, lm.mask_id), ids=ids, is_open=batch.is_canvas & (ids == lm.mask_id),
             block_start=torch.full_like(batch.order, 4 * block), block_end=torch.full_like(batch.order, 4 * block + 4),
         )  # fmt: skip
-        query, asked = CanvasView().query(lm, state, torch.arange(len(ids)), at)
+        query, queried = CanvasView().query(lm, state, torch.arange(len(ids)), at)
         with torch.no_grad():
-            decoded = lm.logits(query, asked)
+            decoded = lm.logits(query, queried)
         assert_equal(trained[mine], decoded)
         firsts += int((batch.offset[at[:, 0], at[:, 1]] == 4 * block).sum())
     assert firsts  # among them the first token of a block, which a shifted model reads off the settled text

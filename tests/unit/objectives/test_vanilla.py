@@ -24,7 +24,7 @@ U = [0.0, 0.0, 0.1, 0.9, 0.7, 0.2, 0.3, 0.8, 0.6, 0.4]
 def test_by_hand_with_supervised_tail():
     n = Vanilla(eps=1e-9).noise(one(), model=Hash(), draws=recorded(0.5, U), progress=0)
     assert n.query.ids.tolist() == [[1, 2, M, 4, 5, M, M, 9, 9, M]]
-    assert n.at.tolist() == [[0, 2], [0, 5], [0, 6], [0, 9]]
+    assert n.query_positions.tolist() == [[0, 2], [0, 5], [0, 6], [0, 9]]
     assert n.targets.tolist() == [3, 9, 9, 9]
     assert n.weight.tolist() == pytest.approx([2 / 8] * 4)  # 1/t over the 8 columns of the canvas
     assert float(n.count) == 1
@@ -33,7 +33,7 @@ def test_by_hand_with_supervised_tail():
 def test_by_hand_with_hidden_tail():
     n = Vanilla(eps=1e-9, tail="hidden").noise(one(), model=Hash(), draws=recorded(0.5, U), progress=0)
     assert n.query.ids.tolist() == [[1, 2, M, 4, 5, M, M, M, M, M]]
-    assert n.at.tolist() == [[0, 2], [0, 5]]
+    assert n.query_positions.tolist() == [[0, 2], [0, 5]]
     assert n.weight.tolist() == pytest.approx([2 / 4] * 2)
 
 
@@ -50,5 +50,5 @@ def test_share_of_masked_tokens_is_t(stratified):
         [Example(prompt=[1], answer=[2] * 31 + [9], order=i, canvas=32) for i in range(512)], block_size=8, filler_id=9
     )
     n = Vanilla(stratified=stratified).noise(b, model=Hash(), draws=Draws(seed=0), progress=0)
-    share = len(n.at) / (512 * 32)
+    share = len(n.query_positions) / (512 * 32)
     assert abs(share - 0.5) < (0.01 if stratified else 0.05)  # stratified t leaves only the coins' variance

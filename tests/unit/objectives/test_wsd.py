@@ -61,7 +61,7 @@ def test_the_stable_phase_is_vanilla_with_a_hidden_tail(normaliser, packed):
         mine = ask(Wsd(block_size=4, normaliser=normaliser), batch, lm, seed=seed, progress=STABLE)
         theirs = ask(Vanilla(tail="hidden", normaliser=normaliser), batch, lm, seed=seed)
         assert torch.equal(mine.query.ids, theirs.query.ids)
-        assert torch.equal(mine.at, theirs.at)
+        assert torch.equal(mine.query_positions, theirs.query_positions)
         assert torch.equal(mine.weight, theirs.weight)
         assert torch.equal(mine.count, theirs.count)
         assert mine.query.rule == BlockCausal()
@@ -70,7 +70,7 @@ def test_the_stable_phase_is_vanilla_with_a_hidden_tail(normaliser, packed):
         same = batch.owner[:, :, None] == batch.owner[:, None, :]
         assert seen[inside & same].all()  # one block: full attention, the tail included
         assert not seen[~batch.is_canvas[:, :, None] & batch.is_canvas[:, None, :]].any()
-        assert torch.isfinite(lm.logits(mine.query, mine.at)).all()
+        assert torch.isfinite(lm.logits(mine.query, mine.query_positions)).all()
 
 
 @pytest.mark.parametrize("progress", [0.05, STABLE, 0.95])
@@ -84,8 +84,8 @@ def test_no_attention_across_documents(progress):
     assert mine.any()
     ids = torch.where(n.query.columns.segment == 1, (n.query.ids + 3) % 9, n.query.ids)
     with torch.no_grad():
-        before = lm.logits(n.query, n.at)
-        after = lm.logits(type(n.query)(**{**vars(n.query), "ids": ids}), n.at)
+        before = lm.logits(n.query, n.query_positions)
+        after = lm.logits(type(n.query)(**{**vars(n.query), "ids": ids}), n.query_positions)
     torch.testing.assert_close(after[mine], before[mine], rtol=0, atol=1e-6)
     assert (after[~mine] - before[~mine]).abs().max() > 1e-2
 
@@ -97,7 +97,7 @@ def test_the_realised_share_keeps_to_the_clip(progress):
     n = ask(Wsd(block_size=4, clip=(0.3, 0.8)), batch, progress=progress)
     assert float(n.noise_level.min()) >= 0.3
     assert float(n.noise_level.max()) <= 0.8
-    assert len(n.at) / (64 * 64) == pytest.approx(0.55, abs=0.02)
+    assert len(n.query_positions) / (64 * 64) == pytest.approx(0.55, abs=0.02)
     whole = ask(Wsd(block_size=4, clip=(0.3, 0.8)), batch, progress=STABLE)
     shares = torch.bincount(whole.example, minlength=64) / 64
     assert float(((shares > 0.2) & (shares < 0.9)).float().mean()) > 0.95
@@ -145,15 +145,15 @@ def test_no_gradient_flows_through_what_is_right(is_right):
     batch = lay((1, 4))
     objective = blocks_only(cap=1.0)
     n = ask(objective, batch, lm, t=[1.0], mask=torch.zeros(1, 5).tolist())
-    logits = lm.logits(n.query, n.at)
+    logits = lm.logits(n.query, n.query_positions)
     targets = logits.argmax(-1) if is_right else logits.argmin(-1)
-    scored = lm.score(n.query, n.at, targets, want=objective.want)
+    scored = lm.score(n.query, n.query_positions, targets, want=objective.want)
     assert scored.is_top.tolist() == [is_right] * 4
     term = objective.loss(Scored(nll=scored.nll * 0, entropy=scored.entropy, is_top=scored.is_top), n)
     term.backward()
     found = lm.model.model.norm.weight.grad.clone()
     lm.model.zero_grad()
-    p = lm.logits(n.query, n.at).softmax(-1)
+    p = lm.logits(n.query, n.query_positions).softmax(-1)
     entropy = -(p * p.log()).sum(-1).mean()
     (entropy * float(is_right)).backward()
     torch.testing.assert_close(found, lm.model.model.norm.weight.grad, rtol=1e-4, atol=1e-6)

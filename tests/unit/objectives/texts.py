@@ -58,6 +58,6 @@ def causal(batch, rule):
 
 def places(noised):
     """(example, position in its text) of every asked token."""
-    row, column = noised.at.unbind(1)
+    row, column = noised.query_positions.unbind(1)
     columns = noised.query.columns
     return list(zip(columns.segment[row, column].tolist(), columns.position[row, column].tolist(), strict=True))

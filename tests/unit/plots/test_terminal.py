@@ -48,8 +48,8 @@ def test_given_tokens_have_no_colour(lm):
 def test_what_nobody_wrote_after_the_end_is_dim(lm, monkeypatch):
     real = lm.logits
 
-    def ends(query, at):
-        out = real(query, at)
+    def ends(query, query_positions):
+        out = real(query, query_positions)
         out[:, lm.eos_ids[0]] = 1e4
         return out
 

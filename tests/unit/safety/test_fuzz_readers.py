@@ -17,7 +17,7 @@ from unmask.models.adapter_config import adapter_config
 from unmask.models.config_file import check_sizes, read_config_file, stock_config
 from unmask.models.gguf_file import check_gguf
 from unmask.models.weights import Stored, read_header
-from unmask.recipes.recipe import build_parts
+from unmask.recipes.recipe import build_sections
 from unmask.runtime.foreign import read_object
 from unmask.tracing.record import read_trace
 
@@ -127,7 +127,7 @@ SECTIONS = {
 @quick
 @given(st.fixed_dictionaries({}, optional=SECTIONS))
 def test_recipes(recipe):
-    stands(build_parts, recipe)
+    stands(build_sections, recipe)
 
 
 CONFIG = {

@@ -23,11 +23,11 @@ def curve(arm="a", seed=0, tokens=(0, 10, 30), right=((0, 0), (1, 0), (1, 1))):
     [(0, [0, 0]), (5, [0.5, 0]), (10, [1, 0]), (20, [1, 0.5]), (30, [1, 1]), (30.0001, [1, 1])],
 )
 def test_outcomes_between_points_are_interpolated(amount, outcomes):
-    assert curve().at("supervised_tokens", amount) == pytest.approx(outcomes)
+    assert curve().points_at("supervised_tokens", amount) == pytest.approx(outcomes)
 
 
 def test_a_budget_that_stands_still_between_points_gives_the_earlier_one():
-    assert curve(tokens=(0, 10, 10)).at("supervised_tokens", 10) == [1, 0]
+    assert curve(tokens=(0, 10, 10)).points_at("supervised_tokens", 10) == [1, 0]
 
 
 def test_the_largest_common_amount_is_the_smallest_end():

@@ -131,7 +131,7 @@ def test_mbpp_takes_classes_setups_and_the_imports_of_its_reference(tmp_path):
     (tmp_path / "mbpp.jsonl").write_text("\n".join(map(json.dumps, rows)))
     task = MBPP(path=str(tmp_path), execute="sandbox")
     problems = task.problems("test", None, 0)
-    assert [p.place.rpartition(":")[2] for p in problems] == ["2", "3", "4"]
+    assert [p.source.rpartition(":")[2] for p in problems] == ["2", "3", "4"]
     assert all(task.is_right(p.solution, p) for p in problems)
     assert not task.is_right("```python\ndef sum(a, b): return 3\nabs = lambda x: 1\n```", problems[2])
     assert task.is_right("def sum(a, b):\n    return b + a\n[DONE]", problems[2])
@@ -186,12 +186,12 @@ def test_nothing_is_run_unless_somebody_says_so(tmp_path):
         HumanEval(path=str(tmp_path)).problems("test", None, 0)
     row = {"task_id": 601, "text": "One.", "code": "def f(): return 1", "test_list": ["assert f() == 1"]}
     (tmp_path / "mbpp.jsonl").write_text(json.dumps(row))
-    quiet = MBPP(path=str(tmp_path / "mbpp.jsonl"))
+    silence_libraries = MBPP(path=str(tmp_path / "mbpp.jsonl"))
     with pytest.raises(UserError, match=r"mbpp: judging runs code that a model wrote"):
-        quiet.problems("test", None, 0)
-    problem = quiet.problems("train", None, 0)[0]  # to train on it runs nothing
+        silence_libraries.problems("test", None, 0)
+    problem = silence_libraries.problems("train", None, 0)[0]  # to train on it runs nothing
     with pytest.raises(UserError, match="judging runs code that a model wrote"):
-        quiet.is_right(problem.solution, problem)
+        silence_libraries.is_right(problem.solution, problem)
 
 
 def test_text_without_code_is_no_code():

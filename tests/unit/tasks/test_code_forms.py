@@ -140,7 +140,7 @@ WRONG = {
 def given(text):
     """Whether the code that is found halves. The texts are ours, so they are run here."""
     checks = Checks(names=("half",), code="")
-    problem = Code(prompt="?", solution="!", answer="", place="p", before=START, checks=checks)
+    problem = Code(prompt="?", solution="!", answer="", source="p", before=START, checks=checks)
     names = {"__name__": "answer"}
     try:
         exec(source_of_answer(text, problem), names)

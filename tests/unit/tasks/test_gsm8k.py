@@ -149,7 +149,7 @@ def test_problems(task):
     assert many.prompt == "How many?"
     assert many.solution == "2*600=1200 in all.\n#### 1,200"
     assert (many.answer, much.answer) == ("1200", "-2.5")
-    assert many.place.endswith("test.jsonl:1")
+    assert many.source.endswith("test.jsonl:1")
 
 
 def test_numbers_are_compared_by_value(task):

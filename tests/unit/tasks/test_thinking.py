@@ -92,7 +92,7 @@ def test_other_marks(thought):
 
 @pytest.mark.parametrize("task", [Math500(), AIME24(), GSM8K()])
 def test_what_is_thought_does_not_count_in_mathematics(task):
-    problem = Problem(prompt="?", solution="!", answer="31", place="p")
+    problem = Problem(prompt="?", solution="!", answer="31", source="p")
     assert task.is_right("<think>\\boxed{30}</think>\\boxed{31}", problem)
     assert not task.is_right("<think>\\boxed{31}", problem)
     assert not task.is_right("\\boxed{31}</think>\\boxed{30}", problem)
@@ -107,7 +107,7 @@ def test_nor_in_a_task_of_the_user():
         def is_right(self, text, problem):
             return text == problem.answer
 
-    problem = Problem(prompt="?", solution="5", answer="5", place="p")
+    problem = Problem(prompt="?", solution="5", answer="5", source="p")
     assert Echo.name == "echo"
     assert Echo().is_right("<think>4</think>5", problem)
     assert not Echo().is_right("<think>5</think>4", problem)

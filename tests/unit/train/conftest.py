@@ -24,7 +24,7 @@ def sorting():
             Encoded(
                 prompt=tokenizer.encode("".join(digits) + "="),
                 answer=[*tokenizer.encode("".join(sorted(digits))), tokenizer.eos_token_id],
-                place=f"row {i}",
+                source=f"row {i}",
             )
         )
     return examples

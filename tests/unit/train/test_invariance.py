@@ -73,7 +73,7 @@ def test_gradient_of_a_step_is_the_gradient_of_the_one_mean(gradients, tiny, sor
     rows = OrderedExamples(sorting, seed=0, length=4)
     noised = objective.noise(collator([rows[i] for i in range(4)]), model=lm, draws=draws, progress=0)
     lm.model.train()
-    loss = objective.loss(lm.score(noised.query, noised.at, noised.targets), noised) / noised.count
+    loss = objective.loss(lm.score(noised.query, noised.query_positions, noised.targets), noised) / noised.count
     loss.backward()
     for name, parameter in lm.model.named_parameters():
         torch.testing.assert_close(seen[name], parameter.grad, atol=1e-6, rtol=1e-4)

@@ -108,7 +108,7 @@ def test_sigkill_in_the_middle_of_a_save(tiny, tmp_path):
     assert left.name == "checkpoint-5"
     load(str(left))
     lm = tiny()
-    examples = [Encoded(prompt=[1, 2, 3], answer=[4, 5, lm.filler_id], place=f"row {i}") for i in range(8)]
+    examples = [Encoded(prompt=[1, 2, 3], answer=[4, 5, lm.filler_id], source=f"row {i}") for i in range(8)]
     run = TrainRun(objective=Blockwise(block_size=4), steps=10, batch_size=2, lr=1e-2, save_every=5)
     result = train(lm, examples, run, out=out, resume=True, show=False)
     assert result.model.exists()

@@ -124,7 +124,7 @@ def test_another_run_is_named_before_it_goes_on(tiny, sorting, tmp_path, kind):
         with torch.no_grad():
             next(lm.model.parameters()).add_(1)
     elif kind == "data":
-        data[3] = Encoded(prompt=data[3].prompt, answer=[*data[3].answer[1:], lm.filler_id], place=data[3].place)
+        data[3] = Encoded(prompt=data[3].prompt, answer=[*data[3].answer[1:], lm.filler_id], source=data[3].source)
     elif kind == "order":
         data[:2], says = data[1::-1], "data"
     elif kind == "held_out":
@@ -277,8 +277,8 @@ def test_a_loss_far_above_its_median_is_told_once():
     said = [line for step in range(400) if (line := watch.see(step, 2.0 if step < 50 else 7.0))]
     assert len(said) == 1
     assert "above 3 times its running median of 2 for 20 steps, now 7 at step 69" in said[0]
-    quiet = Watch()
-    assert not any(quiet.see(step, 2.0 + 3.9 * (step % 2)) for step in range(400))
+    silence_libraries = Watch()
+    assert not any(silence_libraries.see(step, 2.0 + 3.9 * (step % 2)) for step in range(400))
     assert not any(Watch().see(step, 1e9 if step < 5 else 1.0) for step in range(50))
 
 

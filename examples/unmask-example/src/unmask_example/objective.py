@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.batch import Batch
 from unmask.core.protocols import Denoiser, Noised
 from unmask.core.random import Draws
@@ -13,7 +13,7 @@ from unmask.objectives import OBJECTIVES, WeightedLikelihood
 
 
 @OBJECTIVES.register("fixed_rate")
-@part
+@component
 class FixedRate(WeightedLikelihood):
     """Hide every answer token with the same probability, in every example.
 
@@ -37,7 +37,7 @@ class FixedRate(WeightedLikelihood):
         weight = 1 / (self.rate * batch.canvas_length[example].float())
         return Noised(
             query=batch.query(torch.where(is_hidden, model.mask_id, batch.ids), model.rule),
-            at=is_hidden.nonzero(),
+            query_positions=is_hidden.nonzero(),
             targets=batch.ids[is_hidden],
             weight=weight,
             count=torch.tensor(float(len(batch.order)), device=weight.device),

@@ -6,14 +6,14 @@ from jaxtyping import Bool
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.decoding import SELECTIONS, Candidates
-from unmask.decoding.defaults import Unrefined
+from unmask.decoding.defaults import SelectionDefaults
 
 
 @SELECTIONS.register("leftmost")
-@part
-class Leftmost(Unrefined):
+@component
+class Leftmost(SelectionDefaults):
     """Write the first open positions of the active block, however sure the model is of them.
 
     Args:

@@ -5,13 +5,13 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.tasks import TASKS, Problem
 from unmask.tasks.base import draw
 
 
 @TASKS.register("backwards")
-@part
+@component
 class Backwards:
     """Digits to write backwards: ``4718=`` is answered by ``8174``.
 
@@ -32,7 +32,7 @@ class Backwards:
         def make() -> tuple[str, Problem]:
             digits = "".join(rng.choice("0123456789") for _ in range(self.length))
             answer = digits[::-1]
-            return digits, Problem(prompt=f"{digits}=", solution=answer, answer=answer, place=f"backwards:{digits}")
+            return digits, Problem(prompt=f"{digits}=", solution=answer, answer=answer, source=f"backwards:{digits}")
 
         return draw(make, split=split, size=size or 1000, remedy="ask for fewer, or raise length of the task")
 

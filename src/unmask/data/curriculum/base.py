@@ -6,14 +6,14 @@ from jaxtyping import Float64
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.config.registry import Registry
 
 LENGTH = "length"
 BUCKETS = 4
 
 
-@part
+@component
 class Curriculum:
     """A law that says how likely each bucket of difficulty is at each point of the run. Subclasses bring ``weights``.
 

@@ -25,7 +25,7 @@ def into_buckets(examples: Sequence[Encoded], curriculum: Curriculum) -> list[li
     different = sorted(set(values))
     count = curriculum.buckets or BUCKETS
     if curriculum.order is not None:
-        absent = [label(name) for place, name in enumerate(curriculum.order) if place not in different]
+        absent = [label(name) for source, name in enumerate(curriculum.order) if source not in different]
         if absent:
             raise UserError(
                 f"data.curriculum.order: expected examples of every label, found none of {', '.join(absent)}; "
@@ -65,7 +65,7 @@ def difficulties(examples: Sequence[Encoded], curriculum: Curriculum) -> list[fl
         if label(value) not in ranks:
             raise UserError(
                 f"data.curriculum.order: expected one of {', '.join(ranks)} under '{column}', found '{label(value)}' "
-                f"({example.place or 'an example'}); mend it, or add it to the order"
+                f"({example.source or 'an example'}); mend it, or add it to the order"
             )
     return [ranks[label(value)] for value in stated]
 
@@ -74,7 +74,7 @@ def _stated(example: Encoded, column: str) -> Difficulty:
     if example.difficulty is None:
         raise UserError(
             f"data.curriculum.by: expected examples with a difficulty from '{column}', found none with "
-            f"{example.place or 'an example'}; give each Encoded its difficulty, or write by: length"
+            f"{example.source or 'an example'}; give each Encoded its difficulty, or write by: length"
         )
     return example.difficulty
 

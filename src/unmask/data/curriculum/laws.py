@@ -8,12 +8,12 @@ from jaxtyping import Float64
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.data.curriculum.base import CURRICULA, Curriculum
 
 
 @CURRICULA.register("balanced")
-@part
+@component
 class Balanced(Curriculum):
     """All buckets alike, always (E2H Reasoner, arXiv 2506.06632).
 
@@ -31,7 +31,7 @@ class Balanced(Curriculum):
 
 
 @CURRICULA.register("classic")
-@part
+@component
 class Classic(Curriculum):
     """One bucket after the other, each for the same share of the run (E2H Reasoner, arXiv 2506.06632).
 
@@ -51,7 +51,7 @@ class Classic(Curriculum):
 
 
 @CURRICULA.register("cosine")
-@part
+@component
 class Cosine(Curriculum):
     """From a ramp down to a ramp up over the buckets, along a cosine (E2H Reasoner, arXiv 2506.06632).
 
@@ -73,7 +73,7 @@ class Cosine(Curriculum):
 
 
 @CURRICULA.register("gaussian")
-@part
+@component
 class Gaussian(Curriculum):
     """A bell over the buckets whose centre moves from the easiest to the hardest (E2H Reasoner, arXiv 2506.06632).
 

@@ -55,8 +55,8 @@ class CurriculumSampler:
     def __call__(self, order: int) -> int:
         """Return the index of the example at this position of the global order."""
         bucket = int(self._bucket[order])
-        visits, place = divmod(int(self._visit[order]), len(self._members[bucket]))
-        return self._permutation(bucket, visits)[place]
+        visits, source = divmod(int(self._visit[order]), len(self._members[bucket]))
+        return self._permutation(bucket, visits)[source]
 
     def _draw(self, curriculum: Curriculum, length: int) -> Int[Tensor, " P"]:
         """Draw the bucket of every position, by inverting the cumulative weights."""

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.decoding.blocks.fitted import Fitted
 from unmask.decoding.interfaces import BLOCK_RULES
 from unmask.decoding.scores import Positive
@@ -15,7 +15,7 @@ from unmask.decoding.state import Candidates
 
 
 @BLOCK_RULES.register("adablock")
-@part
+@component
 class AdaBlock(Fitted):
     """End a block at the surest delimiter that is proposed near its start (AdaBlock-dLLM, arXiv 2509.26432).
 

@@ -9,14 +9,14 @@ from jaxtyping import Bool, Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.attention import Grid
 from unmask.decoding.interfaces import BLOCK_RULES
 from unmask.decoding.state import Candidates, State
 
 
 @BLOCK_RULES.register("sliding")
-@part
+@component
 class Sliding:
     """A window from the first open place on that always shows S open places (DSB, arXiv 2602.05992).
 

@@ -7,7 +7,7 @@ from jaxtyping import Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.decoding.blocks.fitted import Fitted
 from unmask.decoding.interfaces import BLOCK_RULES
 from unmask.decoding.scores import Positive
@@ -15,7 +15,7 @@ from unmask.decoding.state import Candidates
 
 
 @BLOCK_RULES.register("swordsman")
-@part
+@component
 class Swordsman(Fitted):
     """End a block before the first jump of the entropy from one place to the next (Swordsman, after its abstract).
 

@@ -3,14 +3,14 @@
 from jaxtyping import Int
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.attention import Grid
 from unmask.decoding.interfaces import BLOCK_RULES
 from unmask.decoding.state import Candidates, State
 
 
 @BLOCK_RULES.register("whole")
-@part
+@component
 class Whole:
     """The whole canvas at once: full diffusion."""
 

@@ -6,17 +6,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.attention import CLEAN, PAD, BlockCausal, Columns, ContextCausal
 from unmask.core.protocols import Denoiser, Query
-from unmask.decoding.caching.window import Memory, Window, first, owners
+from unmask.decoding.caching.window import TextCache, Window, first, owners
 from unmask.decoding.interfaces import CACHES, Reader
 from unmask.decoding.state import State
 from unmask.errors import UserError
 
 
 @CACHES.register("block")
-@part
+@component
 class BlockCache:
     """Exact, for block-causal and context-causal models: a finished block is read once and kept.
 
@@ -47,54 +47,54 @@ class _BlockReader:
     def __init__(self, model: Denoiser) -> None:
         self.model = model
         self.forwards = 0
-        self.memory: Memory | None = None
+        self.text_cache: TextCache | None = None
         self.after: Float[Tensor, "R V"] | None = None
 
     def logits(
-        self, query: Query, at: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
+        self, query: Query, query_positions: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
     ) -> Float[Tensor, "K V"]:
         """Read from the first block that is not kept to the end of the active one."""
         self.forwards += 1
-        memory = self._memory(query, owners(query, state, rows))
-        is_settled = _settled(query.columns)
-        settled = is_settled.sum(1)
-        begin = _block_start(query.columns, first((memory.ids != query.ids) | ~is_settled))
+        text_cache = self._memory(query, owners(query, state, rows))
+        is_context = _is_context(query.columns)
+        is_context = is_context.sum(1)
+        begin = _block_start(query.columns, first((text_cache.ids != query.ids) | ~is_context))
         end = _block_end(query, state, rows)
         window = Window(begin=begin, end=torch.maximum(end, begin + 1), known=end)
-        memory.ids = torch.where(is_settled, query.ids, -1)
-        narrow = memory.query(query, window)
-        local = torch.stack([at[:, 0], at[:, 1] - begin[at[:, 0]]], dim=1)
+        text_cache.ids = torch.where(is_context, query.ids, -1)
+        narrow = text_cache.query(query, window)
+        local = torch.stack([query_positions[:, 0], query_positions[:, 1] - begin[query_positions[:, 0]]], dim=1)
         if self.model.shift:
-            return self._shifted(narrow, local, begin, settled)
+            return self._shifted(narrow, local, begin, is_context)
         return self.model.logits(narrow, local)
 
-    def _memory(self, query: Query, owner: Int[Tensor, " R"]) -> Memory:
-        memory = self.memory
-        before = owner if memory is None else memory.owner
-        if memory is None or not memory.follow(owner):
-            self.memory, self.after = Memory(self.model, query, owner), None
-            return self.memory
+    def _memory(self, query: Query, owner: Int[Tensor, " R"]) -> TextCache:
+        text_cache = self.text_cache
+        before = owner if text_cache is None else text_cache.owner
+        if text_cache is None or not text_cache.follow(owner):
+            self.text_cache, self.after = TextCache(self.model, query, owner), None
+            return self.text_cache
         if self.after is not None and len(before) != len(owner):
             self.after = self.after[(owner[:, None] == before).long().argmax(1)]
-        return memory
+        return text_cache
 
     def _shifted(
-        self, query: Query, at: Int[Tensor, "K 2"], begin: Int[Tensor, " R"], settled: Int[Tensor, " R"]
+        self, query: Query, query_positions: Int[Tensor, "K 2"], begin: Int[Tensor, " R"], is_context: Int[Tensor, " R"]
     ) -> Float[Tensor, "K V"]:
         """Predict the first column of a block from the last that is kept: once, as that prediction does not change."""
-        is_new = (begin < settled).nonzero().squeeze(1)
-        asked = torch.cat([at, torch.stack([is_new, (settled - begin)[is_new]], dim=1)])
-        logits = self.model.logits(query, asked)
-        logits, new = logits[: len(at)], logits[len(at) :]
+        is_new = (begin < is_context).nonzero().squeeze(1)
+        queried = torch.cat([query_positions, torch.stack([is_new, (is_context - begin)[is_new]], dim=1)])
+        logits = self.model.logits(query, queried)
+        logits, new = logits[: len(query_positions)], logits[len(query_positions) :]
         if self.after is None:
-            self.after = new.new_zeros(len(settled), new.shape[1])
+            self.after = new.new_zeros(len(is_context), new.shape[1])
         self.after[is_new] = new
-        is_first = (at[:, 1] == 0) & (begin > 0)[at[:, 0]]
-        logits[is_first] = self.after[at[is_first, 0]]
+        is_first = (query_positions[:, 1] == 0) & (begin > 0)[query_positions[:, 0]]
+        logits[is_first] = self.after[query_positions[is_first, 0]]
         return logits
 
 
-def _settled(columns: Columns) -> Tensor:
+def _is_context(columns: Columns) -> Tensor:
     """Mark the columns of the blocks before the first one that may still change; nothing they see will."""
     is_text = columns.segment != PAD
     open_from = torch.where(is_text & (columns.stream != CLEAN), columns.block, torch.iinfo(torch.int64).max)

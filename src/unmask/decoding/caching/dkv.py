@@ -8,16 +8,16 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.batch import compress
 from unmask.core.protocols import Denoiser, Query
-from unmask.decoding.caching.window import Memory, owners, text_length
+from unmask.decoding.caching.window import TextCache, owners, text_length
 from unmask.decoding.interfaces import CACHES, Reader
 from unmask.decoding.state import State
 
 
 @CACHES.register("dkv")
-@part
+@component
 class DelayedCache:
     """Approximate: keys and values of a written token are kept once it was read as itself (dKV-Cache, 2505.15781).
 
@@ -45,39 +45,39 @@ class DelayedCache:
 class _DelayedReader:
     def __init__(self, model: Denoiser, every: int) -> None:
         self.model, self.every = model, every
-        self.memory: Memory | None = None
+        self.text_cache: TextCache | None = None
         self.forwards = 0
 
     def logits(
-        self, query: Query, at: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
+        self, query: Query, query_positions: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
     ) -> Float[Tensor, "K V"]:
         """Read what is not kept; rows with less to read repeat their last column, which is kept once."""
         self.forwards += 1
         owner = owners(query, state, rows)
-        if self.memory is None or not self.memory.follow(owner):
-            self.memory = Memory(self.model, query, owner)
-        is_read = self._is_read(query, at, state, rows)
-        self.memory.ids = torch.where(is_read, query.ids, self.memory.ids)
+        if self.text_cache is None or not self.text_cache.follow(owner):
+            self.text_cache = TextCache(self.model, query, owner)
+        is_read = self._is_read(query, query_positions, state, rows)
+        self.text_cache.ids = torch.where(is_read, query.ids, self.text_cache.ids)
         column, is_real = compress(is_read)
         last = column.gather(1, is_read.sum(1, keepdim=True) - 1)
         place = torch.where(is_real, column, last)
-        narrow = self.memory.scattered(query, place)
+        narrow = self.text_cache.scattered(query, place)
         if self.model.shift:
             narrow = replace(narrow, before=_index(is_read, (place - 1).clamp(min=0)))
-        row = at[:, 0]
-        local = is_read.long().cumsum(1)[row, at[:, 1]] - 1
+        row = query_positions[:, 0]
+        local = is_read.long().cumsum(1)[row, query_positions[:, 1]] - 1
         return self.model.logits(narrow, torch.stack([row, local], dim=1))
 
     def _is_read(
-        self, query: Query, at: Int[Tensor, "K 2"], state: State, rows: Int[Tensor, " R"]
+        self, query: Query, query_positions: Int[Tensor, "K 2"], state: State, rows: Int[Tensor, " R"]
     ) -> Bool[Tensor, "R2 L"]:
-        assert self.memory is not None  # noqa: S101  # for the type checker
+        assert self.text_cache is not None  # noqa: S101  # for the type checker
         shows = query.ids.shape[0] // len(rows)
         is_due = state.block_steps[rows].repeat(shows) % self.every == 0
-        is_read = state.is_open[rows].repeat(shows, 1) | (self.memory.ids != query.ids) | is_due[:, None]
-        is_read[at[:, 0], at[:, 1]] = True
+        is_read = state.is_open[rows].repeat(shows, 1) | (self.text_cache.ids != query.ids) | is_due[:, None]
+        is_read[query_positions[:, 0], query_positions[:, 1]] = True
         if self.model.shift:
-            is_read[at[:, 0], (at[:, 1] - 1).clamp(min=0)] = True
+            is_read[query_positions[:, 0], (query_positions[:, 1] - 1).clamp(min=0)] = True
         ramp = torch.arange(query.ids.shape[1], device=query.ids.device)
         return is_read & (ramp < text_length(query.columns)[:, None])
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from unmask.core.batch import Batch
 from unmask.core.protocols import Denoiser, Query
 from unmask.core.random import Draws
-from unmask.decoding.decoder import Parts
+from unmask.decoding.decoder import ResolvedDecoder
 from unmask.decoding.defaults import NoCache
 from unmask.decoding.interfaces import CachePolicy, Reader
 from unmask.decoding.loop import decode
@@ -33,32 +33,38 @@ class Drift:
 
 @torch.no_grad()
 def measure_drift(
-    model: Denoiser, batch: Batch, parts: Parts, *, draws: Draws, is_open: Bool[Tensor, "B L"] | None = None
+    model: Denoiser, batch: Batch, decoder: ResolvedDecoder, *, draws: Draws, is_open: Bool[Tensor, "B L"] | None = None
 ) -> Drift:
     """Decode a batch with the decoder's cache and without, and compare. Costs three times the forwards.
 
     Args:
         model: predicts tokens.
         batch: prompts laid out with a canvas each.
-        parts: the decoder, resolved, with the cache in question.
+        decoder: the decoder, resolved, with the cache in question.
         draws: random numbers of both runs.
         is_open: as for ``decode``.
     """
-    notes = _Notes()
+    differences = _Differences()
     cached, plain = batch.ids, batch.ids
-    for step in decode(model, batch, replace(parts, cache=_Both(parts.cache, notes)), draws=draws, is_open=is_open):
+    for step in decode(
+        model, batch, replace(decoder, cache=_Both(decoder.cache, differences)), draws=draws, is_open=is_open
+    ):
         cached = step.state.ids
-    for step in decode(model, batch, replace(parts, cache=NoCache()), draws=draws, is_open=is_open):
+    for step in decode(model, batch, replace(decoder, cache=NoCache()), draws=draws, is_open=is_open):
         plain = step.state.ids
     differs = (cached != plain)[batch.is_canvas]
-    return Drift(logits=notes.logits, tokens=notes.differing / max(notes.asked, 1), text=float(differs.double().mean()))
+    return Drift(
+        logits=differences.logits,
+        tokens=differences.differing / max(differences.queried, 1),
+        text=float(differs.double().mean()),
+    )
 
 
 @dataclass(kw_only=True)
-class _Notes:
+class _Differences:
     logits: float = 0.0
     differing: int = 0
-    asked: int = 0
+    queried: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,26 +72,26 @@ class _Both:
     """A cache whose answers are compared with those of a full reading, and used."""
 
     cache: CachePolicy
-    notes: _Notes
+    differences: _Differences
     is_exact: bool = field(default=False)
 
     def open(self, model: Denoiser) -> Reader:
-        return _Comparing(model, self.cache.open(model), self.notes)
+        return _Comparing(model, self.cache.open(model), self.differences)
 
 
 class _Comparing:
-    def __init__(self, model: Denoiser, reader: Reader, notes: _Notes) -> None:
-        self.model, self.reader, self.notes = model, reader, notes
+    def __init__(self, model: Denoiser, reader: Reader, differences: _Differences) -> None:
+        self.model, self.reader, self.differences = model, reader, differences
         self.forwards = 0
 
     def logits(
-        self, query: Query, at: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
+        self, query: Query, query_positions: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
     ) -> Float[Tensor, "K V"]:
         self.forwards += 1
-        cached = self.reader.logits(query, at, state=state, rows=rows)
-        full = self.model.logits(query, at)
-        if len(at):
-            self.notes.logits = max(self.notes.logits, float((cached - full).abs().max()))
-        self.notes.differing += int((cached.argmax(-1) != full.argmax(-1)).sum())
-        self.notes.asked += len(at)
+        cached = self.reader.logits(query, query_positions, state=state, rows=rows)
+        full = self.model.logits(query, query_positions)
+        if len(query_positions):
+            self.differences.logits = max(self.differences.logits, float((cached - full).abs().max()))
+        self.differences.differing += int((cached.argmax(-1) != full.argmax(-1)).sum())
+        self.differences.queried += len(query_positions)
         return cached

@@ -7,14 +7,14 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.protocols import Denoiser, Query
-from unmask.decoding.caching.window import Memory, Window, owners, text_length
+from unmask.decoding.caching.window import TextCache, Window, owners, text_length
 from unmask.decoding.interfaces import CACHES, Reader
 from unmask.decoding.state import State
 
 
-@part
+@component
 class _Refreshed:
     """What both have.
 
@@ -35,7 +35,7 @@ class _Refreshed:
 
 
 @CACHES.register("prefix")
-@part
+@component
 class PrefixCache(_Refreshed):
     """Approximate: keys and values before the active block are as old as the block (Fast-dLLM, arXiv 2505.22618).
 
@@ -55,7 +55,7 @@ class PrefixCache(_Refreshed):
 
 
 @CACHES.register("dual")
-@part
+@component
 class DualCache(_Refreshed):
     """Approximate: keys and values outside the active block are as old as the block (Fast-dLLM, arXiv 2505.22618).
 
@@ -77,40 +77,40 @@ class _RefreshedReader:
         self.model, self.every, self.keeps_suffix = model, policy.refresh_every, policy.keeps_suffix
         # A shifted model predicts the first column of the block from the one before it.
         self.look_back = max(policy.look_back, int(model.shift))
-        self.memory: Memory | None = None
+        self.text_cache: TextCache | None = None
         self.forwards = 0
 
     def logits(
-        self, query: Query, at: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
+        self, query: Query, query_positions: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
     ) -> Float[Tensor, "K V"]:
         """Read everything in rows that are due, and the window in the others: two forwards if there are both."""
         owner = owners(query, state, rows)
-        if self.memory is None or not self.memory.follow(owner):
-            self.memory = Memory(self.model, query, owner)
+        if self.text_cache is None or not self.text_cache.follow(owner):
+            self.text_cache = TextCache(self.model, query, owner)
         window = self._window(query, state, rows)
         is_due = self._is_due(query, state, rows, window)
         whole = Window(begin=torch.zeros_like(window.begin), end=window.known, known=window.known)
-        self.memory.ids = torch.where(is_due[:, None] | _inside(query, window), query.ids, self.memory.ids)
+        self.text_cache.ids = torch.where(is_due[:, None] | _inside(query, window), query.ids, self.text_cache.ids)
         if bool(is_due.all()) or not bool(is_due.any()):
-            return self._read(query, whole if bool(is_due.any()) else window, at)
-        is_asked_of_due = is_due[at[:, 0]]
-        due = self._read(query, whole, at[is_asked_of_due], is_due.nonzero().squeeze(1))
-        rest = self._read(query, window, at[~is_asked_of_due], (~is_due).nonzero().squeeze(1))
-        logits = due.new_empty(len(at), due.shape[1])
-        logits[is_asked_of_due], logits[~is_asked_of_due] = due, rest
+            return self._read(query, whole if bool(is_due.any()) else window, query_positions)
+        is_queried_of_due = is_due[query_positions[:, 0]]
+        due = self._read(query, whole, query_positions[is_queried_of_due], is_due.nonzero().squeeze(1))
+        rest = self._read(query, window, query_positions[~is_queried_of_due], (~is_due).nonzero().squeeze(1))
+        logits = due.new_empty(len(query_positions), due.shape[1])
+        logits[is_queried_of_due], logits[~is_queried_of_due] = due, rest
         return logits
 
     def _read(
-        self, query: Query, window: Window, at: Int[Tensor, "K 2"], rows: Int[Tensor, " R"] | None = None
+        self, query: Query, window: Window, query_positions: Int[Tensor, "K 2"], rows: Int[Tensor, " R"] | None = None
     ) -> Float[Tensor, "K V"]:
-        assert self.memory is not None  # noqa: S101  # for the type checker
+        assert self.text_cache is not None  # noqa: S101  # for the type checker
         self.forwards += 1
-        row = at[:, 0]
-        local = torch.stack([row, at[:, 1] - window.begin[row]], dim=1)
+        row = query_positions[:, 0]
+        local = torch.stack([row, query_positions[:, 1] - window.begin[row]], dim=1)
         if rows is not None:
             local[:, 0] = torch.searchsorted(rows, row.contiguous())
             window = window[rows]
-        return self.model.logits(self.memory.query(query, window, rows), local)
+        return self.model.logits(self.text_cache.query(query, window, rows), local)
 
     def _window(self, query: Query, state: State, rows: Int[Tensor, " R"]) -> Window:
         shows = query.ids.shape[0] // len(rows)
@@ -121,11 +121,11 @@ class _RefreshedReader:
         return Window(begin=(begin - self.look_back).clamp(min=0), end=end, known=known)
 
     def _is_due(self, query: Query, state: State, rows: Int[Tensor, " R"], window: Window) -> Bool[Tensor, " R2"]:
-        assert self.memory is not None  # noqa: S101  # for the type checker
+        assert self.text_cache is not None  # noqa: S101  # for the type checker
         shows = query.ids.shape[0] // len(rows)
         spent = state.block_steps[rows].repeat(shows)
         is_due = spent == 0 if self.every is None else spent % self.every == 0
-        is_stale = (self.memory.ids != query.ids) & ~_inside(query, window)
+        is_stale = (self.text_cache.ids != query.ids) & ~_inside(query, window)
         is_text = torch.arange(query.ids.shape[1], device=query.ids.device) < window.known[:, None]
         return is_due | (is_stale & is_text).any(1)
 

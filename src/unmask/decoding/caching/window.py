@@ -32,7 +32,7 @@ class Window:
         return Window(begin=self.begin[index], end=self.end[index], known=self.known[index])
 
 
-class Memory:
+class TextCache:
     """The store of a run, and which tokens were read into it.
 
     Args:
@@ -63,11 +63,11 @@ class Memory:
         past, columns = self._past(query, window, rows)
         return _narrow(query, past, columns)
 
-    def scattered(self, query: Query, place: Int[Tensor, "R N"]) -> Query:
+    def scattered(self, query: Query, column: Int[Tensor, "R N"]) -> Query:
         """Narrow a query down to any columns of each row; all of the text is known."""
-        columns = _gather(query.columns, place)
+        columns = _gather(query.columns, column)
         seen = _seen(query.rule, columns, query.columns, text_length(query.columns))
-        return _narrow(query, Past(store=self.store, place=place, may_attend=seen), columns)
+        return _narrow(query, Past(store=self.store, column=column, may_attend=seen), columns)
 
     def _past(self, query: Query, window: Window, rows: Int[Tensor, " R"] | None) -> tuple[Past, Columns]:
         """Say who sees what. Within a block that stays as it was in the forward before."""
@@ -77,10 +77,10 @@ class Memory:
             return self._last[1], self._last[2]
         columns = query.columns if rows is None else query.columns[rows]
         ramp = torch.arange(int((window.end - window.begin).max()), device=query.ids.device)
-        place = torch.minimum(window.begin[:, None] + ramp, window.end[:, None] - 1)
-        read = _gather(columns, place)
+        column = torch.minimum(window.begin[:, None] + ramp, window.end[:, None] - 1)
+        read = _gather(columns, column)
         seen = _seen(query.rule, read, columns, window.known)
-        past = Past(store=self.store, place=place, may_attend=seen, rows=rows)
+        past = Past(store=self.store, column=column, may_attend=seen, rows=rows)
         if rows is None:
             self._last = (key, past, read)
         return past, read
@@ -110,8 +110,8 @@ def text_length(columns: Columns) -> Int[Tensor, " R"]:
 
 def _narrow(query: Query, past: Past, columns: Columns) -> Query:
     ids = query.ids if past.rows is None else query.ids[past.rows]
-    soft = _soft(query, past.place, past.rows)
-    return Query(ids=ids.gather(1, past.place), columns=columns, rule=query.rule, soft=soft, past=past)
+    soft = _soft(query, past.column, past.rows)
+    return Query(ids=ids.gather(1, past.column), columns=columns, rule=query.rule, soft=soft, past=past)
 
 
 def _seen(rule: AttentionRule, read: Columns, text: Columns, known: Int[Tensor, " R"]) -> Bool[Tensor, "R N C"]:
@@ -120,23 +120,25 @@ def _seen(rule: AttentionRule, read: Columns, text: Columns, known: Int[Tensor, 
     return may_attend(rule, read, replace(text, segment=torch.where(ramp < known[:, None], text.segment, PAD)))
 
 
-def _gather(columns: Columns, place: Int[Tensor, "R N"]) -> Columns:
+def _gather(columns: Columns, column: Int[Tensor, "R N"]) -> Columns:
     return Columns(
-        position=columns.position.gather(1, place),
-        segment=columns.segment.gather(1, place),
-        block=columns.block.gather(1, place),
-        stream=columns.stream.gather(1, place),
+        position=columns.position.gather(1, column),
+        segment=columns.segment.gather(1, column),
+        block=columns.block.gather(1, column),
+        stream=columns.stream.gather(1, column),
     )
 
 
-def _soft(query: Query, place: Int[Tensor, "R N"], rows: Int[Tensor, " R"] | None) -> SoftTokens | None:
+def _soft(query: Query, column: Int[Tensor, "R N"], rows: Int[Tensor, " R"] | None) -> SoftTokens | None:
     """Find the blended embedding of each column that is read; a repeated column has that of the one it repeats."""
     if query.soft is None:
         return None
     soft = query.soft
     blend = torch.full_like(query.ids, -1)
-    blend[soft.at[:, 0], soft.at[:, 1]] = torch.arange(len(soft.at), device=place.device)
-    found = (blend if rows is None else blend[rows]).gather(1, place)
+    blend[soft.query_positions[:, 0], soft.query_positions[:, 1]] = torch.arange(
+        len(soft.query_positions), device=column.device
+    )
+    found = (blend if rows is None else blend[rows]).gather(1, column)
     at = (found >= 0).nonzero()
     index = found[at[:, 0], at[:, 1]]
-    return SoftTokens(at=at, ids=soft.ids[index], weights=soft.weights[index])
+    return SoftTokens(query_positions=at, ids=soft.ids[index], weights=soft.weights[index])

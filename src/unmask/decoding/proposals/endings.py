@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from pydantic import BeforeValidator
 from torch import Tensor
 
-from unmask.config.components import part, resolver
+from unmask.config.components import component, resolver
 from unmask.core.random import Draws
 from unmask.decoding.defaults import Greedy
 from unmask.decoding.interfaces import PROPOSALS
@@ -45,7 +45,7 @@ class Wrapped:
 
 
 @PROPOSALS.register("no_eos")
-@part
+@component
 class NoEos(Wrapped):
     """Never propose an end token (LLaDA, arXiv 2502.09992, ``logits_eos_inf`` of its generate.py).
 
@@ -76,7 +76,7 @@ class NoEos(Wrapped):
 
 
 @PROPOSALS.register("late_eos")
-@part
+@component
 class LateEos(Wrapped):
     """Write end tokens last (LLaDA, arXiv 2502.09992, ``confidence_eos_eot_inf`` of its generate.py).
 

@@ -9,16 +9,16 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.random import Draws
-from unmask.decoding.defaults import Unshaped, sample
+from unmask.decoding.defaults import ProposalDefaults, sample
 from unmask.decoding.interfaces import PROPOSALS
-from unmask.decoding.scores import in_pieces
+from unmask.decoding.scores import in_chunks
 
 Scores = Literal["model", "shaped"]
 
 
-class Truncated(Unshaped, ABC):
+class Truncated(ProposalDefaults, ABC):
     """Temper, filter, draw. Subclasses say how they filter."""
 
     temperature: float
@@ -52,7 +52,7 @@ class Truncated(Unshaped, ABC):
 
 
 @PROPOSALS.register("nucleus")
-@part
+@component
 class Nucleus(Truncated):
     """A sample from the fewest tokens that hold a probability of ``top_p`` (arXiv 1904.09751), as Dream decodes.
 
@@ -78,7 +78,7 @@ class Nucleus(Truncated):
 
 
 @PROPOSALS.register("top_k")
-@part
+@component
 class TopK(Truncated):
     """A sample from the ``top_k`` likeliest tokens.
 
@@ -99,7 +99,7 @@ class TopK(Truncated):
 
 def keep_mass(logits: Float[Tensor, "K V"], mass: float) -> Float[Tensor, "K V"]:
     """Keep the likeliest tokens up to the one at which their probabilities reach ``mass``; ties go to the lower id."""
-    return torch.cat([_keep_mass(piece, mass) for piece in in_pieces(logits)])
+    return torch.cat([_keep_mass(chunk, mass) for chunk in in_chunks(logits)])
 
 
 def _keep_mass(logits: Float[Tensor, "K V"], mass: float) -> Float[Tensor, "K V"]:

@@ -7,16 +7,16 @@ from jaxtyping import Bool
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
-from unmask.decoding.defaults import Headless
+from unmask.config.components import component
+from unmask.decoding.defaults import RevisionDefaults
 from unmask.decoding.interfaces import REVISIONS
 from unmask.decoding.scores import Positive
 from unmask.decoding.state import Candidates, Change, State
 
 
 @REVISIONS.register("edit")
-@part
-class Edit(Headless):
+@component
+class Edit(RevisionDefaults):
     """Replace a written token of the active block where the model is surer than a threshold of another (LLaDA2.1).
 
     arXiv 2602.08676: at every step, the places that the selection chose, and those written ones whose proposal differs
@@ -38,7 +38,7 @@ class Edit(Headless):
     view: ClassVar[str | None] = None
 
     @property
-    def asks_written(self) -> bool:
+    def queries_written(self) -> bool:
         """Unless nothing can be edited: no probability is above 1."""
         return self.threshold < 1
 
@@ -46,14 +46,14 @@ class Edit(Headless):
         """Write what was chosen, and over what the model would write otherwise."""
         del state
         nothing = torch.zeros_like(chosen)
-        if not self.asks_written:
+        if not self.queries_written:
             return Change(write=chosen, hide=nothing)
-        differs = candidates.is_asked & ~candidates.is_open & (candidates.token != candidates.written)
+        differs = candidates.is_queried & ~candidates.is_open & (candidates.token != candidates.written)
         return Change(write=chosen | (differs & (candidates.measure("low_confidence") > self.threshold)), hide=nothing)
 
     def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
         """While the block has open places, or its last forward changed it and there may be another."""
-        if not self.asks_written:
+        if not self.queries_written:
             return torch.zeros_like(changed)
         is_open = state.has_open
         return is_open | (changed & (state.full_steps < self.max_post_steps))

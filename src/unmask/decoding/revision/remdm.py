@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
-from unmask.decoding.defaults import Headless, Unrefined
+from unmask.config.components import component
+from unmask.decoding.defaults import RevisionDefaults, SelectionDefaults
 from unmask.decoding.interfaces import REVISIONS, SELECTIONS
 from unmask.decoding.state import Candidates, Change, State
 from unmask.errors import UserError
@@ -34,7 +34,7 @@ def chance_to_write(
     return torch.where(alpha_t < 1, (alpha_s - (1 - sigma) * alpha_t) / (1 - alpha_t), 1)
 
 
-@part
+@component
 class Remasking:
     """The schedule that ReMDM's selection and revision share (arXiv 2503.00307).
 
@@ -100,8 +100,8 @@ def steps_of(candidates: Candidates) -> Tensor:
 
 
 @SELECTIONS.register("remdm")
-@part
-class RemdmSelection(Remasking, Unrefined):
+@component
+class RemdmSelection(Remasking, SelectionDefaults):
     """Write each open place by a coin of its own, as the posterior says (MDLM, 2406.07524; ReMDM, arXiv 2503.00307).
 
     With probability (alpha_s - (1 - sigma) alpha_t) / (1 - alpha_t) in a step from t to s: enough to make up for the
@@ -133,12 +133,12 @@ class RemdmSelection(Remasking, Unrefined):
         return candidates.is_open & ((candidates.measure("random") < chance) | (chance >= 1))
 
 
-NOTE = "remdm"
+MEMORY = "remdm"
 
 
 @REVISIONS.register("remdm")
-@part
-class RemdmRevision(Remasking, Headless):
+@component
+class RemdmRevision(Remasking, RevisionDefaults):
     """Mask each written token of the active block with probability sigma at every step (ReMDM, arXiv 2503.00307).
 
     Sigma is at most min(1, (1 - alpha_s) / alpha_t) in a step from t to s. The selection of the same name, which comes
@@ -165,17 +165,17 @@ class RemdmRevision(Remasking, Headless):
         return {"name": "remdm", **{each.name: getattr(self, each.name) for each in fields(self)}}
 
     @property
-    def asks_written(self) -> bool:
+    def queries_written(self) -> bool:
         """Unless nothing is taken back. Nothing but their coins is read."""
         return self.level > 0
 
     def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
         """Toss a coin for every token that is written."""
-        if not self.asks_written:
+        if not self.queries_written:
             return Change(write=chosen, hide=torch.zeros_like(chosen))
-        is_written = candidates.is_asked & ~candidates.is_open
+        is_written = candidates.is_queried & ~candidates.is_open
         left = steps_of(candidates) - candidates.block_steps - 1
-        candidates.notes.keep(NOTE, left[:, None].expand(chosen.shape))
+        candidates.memory.keep(MEMORY, left[:, None].expand(chosen.shape))
         sigma = self.sigma(*moments(candidates))[:, None]
         if self.strategy == "conf":
             sigma = sigma * self._shares(state, candidates, is_written)
@@ -190,7 +190,7 @@ class RemdmRevision(Remasking, Headless):
     def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
         """While the block has open places, or steps in which tokens may be taken back: all but the last."""
         del changed
-        if not self.asks_written:
+        if not self.queries_written:
             return torch.zeros_like(state.is_done)
-        left = state.notes[NOTE].values[:, 0]
+        left = state.memory[MEMORY].values[:, 0]
         return state.has_open | (left > 1)

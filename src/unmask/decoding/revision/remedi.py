@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.protocols import Denoiser
 from unmask.decoding.interfaces import REVISIONS
 from unmask.decoding.scores import ranks
@@ -17,7 +17,7 @@ HEAD = "confidence"
 
 
 @REVISIONS.register("remedi")
-@part
+@component
 class RemediRevision:
     """Rank the whole block by the confidence stream and keep the best (RemeDi, arXiv 2509.23653).
 
@@ -30,12 +30,12 @@ class RemediRevision:
     token logit; among equals, written places come first, then the leftmost; stops at the end of text.
     """
 
-    asks_written: ClassVar[bool] = True
+    queries_written: ClassVar[bool] = True
     head: ClassVar[str | None] = HEAD
     selection: ClassVar[str | None] = None
     view: ClassVar[str | None] = None
 
-    def observe(self, model: Denoiser, asked: Int[Tensor, "K 2"]) -> Float[Tensor, " K"]:
+    def observe(self, model: Denoiser, queried: Int[Tensor, "K 2"]) -> Float[Tensor, " K"]:
         """Read the confidence logits.
 
         Raises:
@@ -47,22 +47,22 @@ class RemediRevision:
                 "remedi, or use the revision 'none'"
             )
         head: Any = model.heads[HEAD]
-        trust: Tensor = head.read(asked)
-        return trust
+        correctness: Tensor = head.read(queried)
+        return correctness
 
     def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
         """Fill the places with the highest confidence."""
         del state
-        if candidates.trust is None:
+        if candidates.correctness is None:
             raise TypeError("RemeDi's revision needs what it observed")
-        is_open, is_asked = candidates.is_open, candidates.is_asked
-        is_written = is_asked & ~is_open
+        is_open, is_queried = candidates.is_open, candidates.is_queried
+        is_written = is_queried & ~is_open
         number = (is_written.sum(1) + chosen.sum(1))[:, None]
         # A stable sort keeps the order among equals; written places go in front of it.
         front = (~is_written).long().argsort(dim=1, stable=True)
         rank = torch.empty_like(front)
-        rank.scatter_(1, front, ranks(candidates.trust.gather(1, front), is_asked.gather(1, front)))
-        is_filled = is_asked & (rank < number)
+        rank.scatter_(1, front, ranks(candidates.correctness.gather(1, front), is_queried.gather(1, front)))
+        is_filled = is_queried & (rank < number)
         return Change(write=is_filled & is_open, hide=is_written & ~is_filled)
 
     def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:

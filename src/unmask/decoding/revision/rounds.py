@@ -7,19 +7,19 @@ from jaxtyping import Bool
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
-from unmask.decoding.defaults import Headless
+from unmask.config.components import component
+from unmask.decoding.defaults import RevisionDefaults
 from unmask.decoding.interfaces import REVISIONS
 from unmask.decoding.scores import probability, top
 from unmask.decoding.shares import at_least
 from unmask.decoding.state import Candidates, Change, State
 
-NOTE = "remdm_rounds"
+MEMORY = "remdm_rounds"
 
 
 @REVISIONS.register("remdm_rounds")
-@part
-class RemdmRounds(Headless):
+@component
+class RemdmRounds(RevisionDefaults):
     """Once most of the block is filled, take back what the model finds least likely and fill again, in rounds.
 
     The port of ReMDM's ``loop`` (arXiv 2503.00307) to LLaDA with which PC-Sampler (2508.13021) and Saber (2510.18165)
@@ -43,23 +43,23 @@ class RemdmRounds(Headless):
     view: ClassVar[str | None] = None
 
     @property
-    def asks_written(self) -> bool:
+    def queries_written(self) -> bool:
         """Unless nothing is taken back."""
         return self.rounds > 0
 
     def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
         """Count the forwards of the rounds: even ones take back, odd ones write."""
         del state
-        if not self.asks_written:
+        if not self.queries_written:
             return Change(write=chosen, hide=torch.zeros_like(chosen))
-        is_written = candidates.is_asked & ~candidates.is_open
-        before = candidates.notes.recall(NOTE)
+        is_written = candidates.is_queried & ~candidates.is_open
+        before = candidates.memory.recall(MEMORY)
         done = torch.zeros_like(candidates.width) if before is None else before[0].amax(1)
-        wanted = at_least(self.start, candidates.is_asked.sum(1))
+        wanted = at_least(self.start, candidates.is_queried.sum(1))
         is_in_rounds = (done < 2 * self.rounds) & ((done > 0) | (is_written.sum(1) >= wanted))
-        candidates.notes.keep(NOTE, (done + is_in_rounds)[:, None].expand(chosen.shape))
+        candidates.memory.keep(MEMORY, (done + is_in_rounds)[:, None].expand(chosen.shape))
         takes_back = (is_in_rounds & (done % 2 == 0))[:, None]
-        token = candidates.written[candidates.is_asked]
+        token = candidates.written[candidates.is_queried]
         unlikely = -candidates.spread(probability(candidates.logits, token))
         worst = top(unlikely, is_written, torch.full_like(done, self.number))
         return Change(write=chosen & ~takes_back, hide=worst & takes_back)
@@ -67,8 +67,8 @@ class RemdmRounds(Headless):
     def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
         """While the block has open places or rounds to come."""
         del changed
-        if not self.asks_written:
+        if not self.queries_written:
             return torch.zeros_like(state.is_done)
-        done = state.notes[NOTE].values[:, 0]
-        is_live = state.notes[NOTE].start >= 0
+        done = state.memory[MEMORY].values[:, 0]
+        is_live = state.memory[MEMORY].start >= 0
         return state.has_open | (is_live & (done < 2 * self.rounds))

@@ -7,8 +7,8 @@ from jaxtyping import Bool
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
-from unmask.decoding.defaults import Headless, Unrefined
+from unmask.config.components import component
+from unmask.decoding.defaults import RevisionDefaults, SelectionDefaults
 from unmask.decoding.interfaces import REVISIONS, SELECTIONS
 from unmask.decoding.scores import top
 from unmask.decoding.shares import at_least
@@ -16,8 +16,8 @@ from unmask.decoding.state import Candidates, Change, State
 
 
 @SELECTIONS.register("saber")
-@part
-class SaberSelection(Unrefined):
+@component
+class SaberSelection(SelectionDefaults):
     """Write every place that is surer than the row's tokens were, on average, when written (Saber, arXiv 2510.18165).
 
     The threshold is the mean probability, at the time, of all tokens that decoding wrote into the row and that stand;
@@ -38,15 +38,15 @@ class SaberSelection(Unrefined):
         """Compare with the row's mean, strictly."""
         is_open, score = candidates.is_open, candidates.score
         floor = top(score, is_open, torch.full_like(candidates.block_open, self.least))
-        return floor | (is_open & (score > candidates.sureness()[:, None]))
+        return floor | (is_open & (score > candidates.mean_confidence()[:, None]))
 
 
-NOTE = "saber"
+MEMORY = "saber"
 
 
 @REVISIONS.register("saber")
-@part
-class SaberRevision(Headless):
+@component
+class SaberRevision(RevisionDefaults):
     """Take back the places whose best probability has grown the least since the step before (Saber, arXiv 2510.18165).
 
     After a step that chose c places and leaves some of the block open, r = min(max(least, ceil(share c)), c - 1) of the
@@ -70,23 +70,23 @@ class SaberRevision(Headless):
     view: ClassVar[str | None] = None
 
     @property
-    def asks_written(self) -> bool:
+    def queries_written(self) -> bool:
         """Unless nothing is taken back."""
         return self.least > 0 or self.share > 0
 
     def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
         """Rank what would stand by its gain. A place that was just chosen is left open instead of taken back."""
         del state
-        if not self.asks_written:
+        if not self.queries_written:
             return Change(write=chosen, hide=torch.zeros_like(chosen))
         sure = candidates.log_prob.exp()
-        before = candidates.notes.recall(NOTE)
-        candidates.notes.keep(NOTE, sure)
+        before = candidates.memory.recall(MEMORY)
+        candidates.memory.keep(MEMORY, sure)
         gain = sure if before is None else sure - before[0]
         count = chosen.sum(1)
         number = at_least(self.share, count).clamp(min=self.least)
         number = torch.minimum(number, (count - 1).clamp(min=0))
         is_full = ~(candidates.is_open & ~chosen).any(1)
-        stands = chosen | (candidates.is_asked & ~candidates.is_open)
+        stands = chosen | (candidates.is_queried & ~candidates.is_open)
         back = top(-gain, stands, torch.where(is_full, 0, number))
         return Change(write=chosen & ~back, hide=back & ~candidates.is_open)

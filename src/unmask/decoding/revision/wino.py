@@ -7,8 +7,8 @@ from jaxtyping import Bool
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
-from unmask.decoding.defaults import Headless, Unrefined
+from unmask.config.components import component
+from unmask.decoding.defaults import RevisionDefaults, SelectionDefaults
 from unmask.decoding.interfaces import REVISIONS, SELECTIONS
 from unmask.decoding.scores import Limit, Positive, probability, ranks, top
 from unmask.decoding.shares import at_most
@@ -16,8 +16,8 @@ from unmask.decoding.state import Candidates, Change, State
 
 
 @SELECTIONS.register("wino")
-@part
-class WinoSelection(Unrefined):
+@component
+class WinoSelection(SelectionDefaults):
     """Write the places with p > threshold, but not too many of them, at least the best (WINO, arXiv 2507.18578).
 
     Of m open places at most min(max(floor(share m), least), most), the surest.
@@ -46,12 +46,12 @@ class WinoSelection(Unrefined):
         return is_open & ((rank == 0) | ((score > self.threshold) & (rank < cap[:, None])))
 
 
-NOTE = "wino"
+MEMORY = "wino"
 
 
 @REVISIONS.register("wino")
-@part
-class WinoRevision(Headless):
+@component
+class WinoRevision(RevisionDefaults):
     """Take back written tokens of the block that a shadow of their column finds unlikely (WINO, arXiv 2507.18578).
 
     The view ``shadow`` has the model predict every written place as if it were open. A token that has a probability
@@ -70,25 +70,25 @@ class WinoRevision(Headless):
     selection: ClassVar[str | None] = "wino"
 
     @property
-    def asks_written(self) -> bool:
+    def queries_written(self) -> bool:
         """Unless nothing is taken back."""
         return self.threshold > 0
 
     @property
     def view(self) -> str | None:
         """Where a written place is asked about as if it were open."""
-        return "shadow" if self.asks_written else None
+        return "shadow" if self.queries_written else None
 
     def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
         """Compare the probability of what stands there with the threshold."""
         del state
-        if not self.asks_written:
+        if not self.queries_written:
             return Change(write=chosen, hide=torch.zeros_like(chosen))
-        before = candidates.notes.recall(NOTE)
-        candidates.notes.keep(NOTE, chosen)
-        token = candidates.written[candidates.is_asked]
+        before = candidates.memory.recall(MEMORY)
+        candidates.memory.keep(MEMORY, chosen)
+        token = candidates.written[candidates.is_queried]
         sure = candidates.spread(probability(candidates.logits, token))
-        is_doubtful = candidates.is_asked & ~candidates.is_open & (sure < self.threshold)
+        is_doubtful = candidates.is_queried & ~candidates.is_open & (sure < self.threshold)
         chose = torch.zeros_like(candidates.width) if before is None else before[0].sum(1)
         number = torch.where(chosen.sum(1) > 1, (chose - 1).clamp(min=0), 0)
         return Change(write=chosen, hide=top(-sure, is_doubtful, number))

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.random import Draws
 from unmask.decoding.interfaces import SEARCHES
 from unmask.decoding.search.group import By, likeliest
@@ -15,7 +15,7 @@ from unmask.decoding.state import State
 
 
 @SEARCHES.register("best_of")
-@part
+@component
 class BestOf:
     """Decode independent samples side by side, and keep the one that the model was surest of while writing it.
 

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.random import Draws
 from unmask.decoding.interfaces import SEARCHES
 from unmask.decoding.search.group import By, answer_log_prob, likeliest
@@ -16,7 +16,7 @@ from unmask.decoding.state import State
 
 
 @SEARCHES.register("smc")
-@part
+@component
 class Smc:
     """Decode particles side by side; after every block, let unlikely ones continue as likely ones (arXiv 2602.01849).
 
@@ -50,7 +50,7 @@ class Smc:
     ) -> tuple[Int[Tensor, " B"], Float[Tensor, " B"]] | None:
         """Draw anew the particles of prompts whose weight rests on few of them."""
         total = answer_log_prob(state, eos_ids, "sum")
-        weight = (total - state.log_settled).view(-1, self.particles).softmax(1)
+        weight = (total - state.log_resampled).view(-1, self.particles).softmax(1)
         # A millionth of slack: equal weights of three particles count for a little less than three.
         size = (1 + 1e-6) / weight.square().sum(1)
         is_uneven = is_met.view(-1, self.particles)[:, 0] & (size < self.resample_below * self.particles)
@@ -61,7 +61,7 @@ class Smc:
         first = own - own % self.particles
         point = draws.uniform("resample", state.batch.order, torch.full_like(own, index)).view(-1, self.particles)
         picked = torch.where(is_resampled, first + inverse(weight, point).flatten(), own)
-        return picked, torch.where(is_resampled, total[picked], state.log_settled)
+        return picked, torch.where(is_resampled, total[picked], state.log_resampled)
 
     def best(self, state: State, eos_ids: Sequence[int]) -> Int[Tensor, " P"]:
         """Keep the likeliest."""

@@ -6,16 +6,16 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from unmask.config.components import part
-from unmask.decoding.defaults import Unrefined
+from unmask.config.components import component
+from unmask.decoding.defaults import SelectionDefaults
 from unmask.decoding.interfaces import SELECTIONS
 from unmask.decoding.scores import top
 from unmask.decoding.state import Candidates
 
 
 @SELECTIONS.register("swordsman")
-@part
-class AdaptiveThreshold(Unrefined):
+@component
+class AdaptiveThreshold(SelectionDefaults):
     """Write every place above a threshold that falls as the block grows certain (Swordsman, after its abstract).
 
     tau = low + (high - low) * mean over the open places of H / ln V, at least the best place. No parity with the paper

@@ -7,15 +7,15 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.decoding.interfaces import SELECTIONS
-from unmask.decoding.scores import in_pieces
+from unmask.decoding.scores import in_chunks
 from unmask.decoding.selection.threshold import Threshold
-from unmask.decoding.state import Notebook
+from unmask.decoding.state import MemoryAccess
 
 
 @SELECTIONS.register("credit")
-@part
+@component
 class Credit(Threshold):
     """Threshold on logits that remember earlier first choices (CreditDecoding, as in dInfer, arXiv 2510.08666).
 
@@ -39,23 +39,23 @@ class Credit(Threshold):
     gamma: Annotated[float, Field(ge=0)] = 0.2
 
     def fuse(
-        self, logits: Float[Tensor, "K V"], *, notes: Notebook, is_asked: Bool[Tensor, "R W"], mask_id: int
+        self, logits: Float[Tensor, "K V"], *, memory: MemoryAccess, is_queried: Bool[Tensor, "R W"], mask_id: int
     ) -> Float[Tensor, "K V"]:
         """Add the credits, and keep them."""
         if self.alpha == 0:
             return logits
-        before = notes.recall("credit")
-        credit = torch.zeros_like(logits) if before is None else self.beta * before[0][is_asked].to(logits.dtype)
+        before = memory.recall("credit")
+        credit = torch.zeros_like(logits) if before is None else self.beta * before[0][is_queried].to(logits.dtype)
         first, p = likeliest(logits, mask_id)
         credit.scatter_add_(1, first[:, None], p[:, None] ** self.gamma)
-        whole = credit.new_zeros(*is_asked.shape, logits.shape[1])
-        whole[is_asked] = credit
-        notes.keep("credit", whole)
+        whole = credit.new_zeros(*is_queried.shape, logits.shape[1])
+        whole[is_queried] = credit
+        memory.keep("credit", whole)
         return logits + self.alpha * credit.log1p_()
 
 
 def likeliest(logits: Float[Tensor, "K V"], mask_id: int) -> tuple[Tensor, Float[Tensor, " K"]]:
     """Return the most likely token of each row but the mask token, and its probability."""
     is_mask = torch.arange(logits.shape[1], device=logits.device) == mask_id
-    found = [piece.softmax(-1).masked_fill(is_mask, -1).max(-1) for piece in in_pieces(logits)]
+    found = [chunk.softmax(-1).masked_fill(is_mask, -1).max(-1) for chunk in in_chunks(logits)]
     return torch.cat([each.indices for each in found]), torch.cat([each.values for each in found])

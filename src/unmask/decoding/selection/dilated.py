@@ -8,8 +8,8 @@ from jaxtyping import Bool
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
-from unmask.decoding.defaults import Unrefined
+from unmask.config.components import component
+from unmask.decoding.defaults import SelectionDefaults
 from unmask.decoding.interfaces import SELECTIONS
 from unmask.decoding.state import Candidates
 
@@ -40,8 +40,8 @@ def levels(size: int, base: int, skip: int) -> tuple[int, ...]:
 
 
 @SELECTIONS.register("dilated")
-@part
-class Dilated(Unrefined):
+@component
+class Dilated(SelectionDefaults):
     """Write a block in levels of ever denser, evenly spaced places (DUS, arXiv 2506.19037).
 
     Tokens that are written together stand far apart, so that they depend little on one another; confidence plays no

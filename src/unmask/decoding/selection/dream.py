@@ -8,8 +8,8 @@ from jaxtyping import Bool
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
-from unmask.decoding.defaults import Unrefined
+from unmask.config.components import component
+from unmask.decoding.defaults import SelectionDefaults
 from unmask.decoding.interfaces import SELECTIONS
 from unmask.decoding.scores import top
 from unmask.decoding.shares import floor
@@ -19,8 +19,8 @@ MEASURES = {"origin": "random_order", "maskgit_plus": "low_confidence", "entropy
 
 
 @SELECTIONS.register("dream")
-@part
-class Dream(Unrefined):
+@component
+class Dream(SelectionDefaults):
     """Write the share of open places that a falling noise level asks for (Dream 7B, arXiv 2508.15487).
 
     The level falls from 1 to eps in N even steps, N the steps of the block (one a token if not given). A step from t to

@@ -6,16 +6,16 @@ from jaxtyping import Bool
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
-from unmask.decoding.defaults import Unrefined
+from unmask.config.components import component
+from unmask.decoding.defaults import SelectionDefaults
 from unmask.decoding.interfaces import SELECTIONS
 from unmask.decoding.scores import Positive, ranks
 from unmask.decoding.state import Candidates
 
 
 @SELECTIONS.register("entropy_bound")
-@part
-class EntropyBound(Unrefined):
+@component
+class EntropyBound(SelectionDefaults):
     """Write the most certain places while the entropy before the last of them stays in a budget (arXiv 2505.24857).
 
     With entropies H_1 <= H_2 <= ... in nats: the largest k with (sum of H_1 to H_k) - H_k <= bound, at least one. The

@@ -5,16 +5,16 @@ from typing import ClassVar
 from jaxtyping import Bool
 from torch import Tensor
 
-from unmask.config.components import part
-from unmask.decoding.defaults import Unrefined
+from unmask.config.components import component
+from unmask.decoding.defaults import SelectionDefaults
 from unmask.decoding.interfaces import SELECTIONS
 from unmask.decoding.scores import Positive, ranks
 from unmask.decoding.state import Candidates
 
 
 @SELECTIONS.register("factor")
-@part
-class Factor(Unrefined):
+@component
+class Factor(SelectionDefaults):
     """Write the n surest places with (n + 1)(1 - c_n) <= f, at least the best (Fast-dLLM, arXiv 2505.22618, Theorem 1).
 
     c_1 >= c_2 >= ... are the confidences of the block's open places. If n places are all surer than 1 - e and

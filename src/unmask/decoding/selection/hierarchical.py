@@ -6,16 +6,16 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from unmask.config.components import part
-from unmask.decoding.defaults import Unrefined
+from unmask.config.components import component
+from unmask.decoding.defaults import SelectionDefaults
 from unmask.decoding.interfaces import SELECTIONS
 from unmask.decoding.scores import Limit, ranks
 from unmask.decoding.state import Candidates
 
 
 @SELECTIONS.register("hierarchical")
-@part
-class Hierarchical(Unrefined):
+@component
+class Hierarchical(SelectionDefaults):
     """Write the best place of each run of open places, and all that are sure (dInfer, arXiv 2510.08666).
 
     Runs are neighbouring open places of the block. Written together, their best places stand apart, and each splits its

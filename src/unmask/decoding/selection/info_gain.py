@@ -7,17 +7,17 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.random import Draws
-from unmask.decoding.defaults import Unrefined, share
+from unmask.decoding.defaults import SelectionDefaults, share
 from unmask.decoding.interfaces import SELECTIONS
 from unmask.decoding.scores import Limit, Positive, entropy, top
 from unmask.decoding.state import Candidates
 
 
 @SELECTIONS.register("info_gain")
-@part
-class InfoGain(Unrefined):
+@component
+class InfoGain(SelectionDefaults):
     """Try several choices of the quota's size, and write the one that leaves least uncertainty (arXiv 2602.18176).
 
     The first choice is the surest places; the others are drawn without replacement from softmax(p / temperature) over

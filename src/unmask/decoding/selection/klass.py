@@ -7,16 +7,16 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
-from unmask.decoding.defaults import Unrefined, share
+from unmask.config.components import component
+from unmask.decoding.defaults import SelectionDefaults, share
 from unmask.decoding.interfaces import SELECTIONS
-from unmask.decoding.scores import Limit, Positive, in_pieces, top
+from unmask.decoding.scores import Limit, Positive, in_chunks, top
 from unmask.decoding.state import Candidates
 
 
 @SELECTIONS.register("klass")
-@part
-class Klass(Unrefined):
+@component
+class Klass(SelectionDefaults):
     """Write every place that is sure and stable; where none is, the quota's surest (KLASS, arXiv 2511.05664).
 
     Sure: p of the proposal above ``threshold``. Stable: KL(p_t || p_{t-1}) of the place's predictions below ``drift``,
@@ -45,26 +45,26 @@ class Klass(Unrefined):
         return torch.where(is_ready.any(1, keepdim=True), is_ready, quota)
 
     def _is_stable(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
-        asked, notes = candidates.is_asked, candidates.notes
-        log_p = torch.cat([piece.log_softmax(-1) for piece in in_pieces(candidates.logits)])
+        queried, memory = candidates.is_queried, candidates.memory
+        log_p = torch.cat([chunk.log_softmax(-1) for chunk in in_chunks(candidates.logits)])
         calm = torch.zeros_like(candidates.token)
-        before, run = notes.recall("log_p"), notes.recall("calm")
+        before, run = memory.recall("log_p"), memory.recall("calm")
         if before is not None and run is not None:
             # What was not asked at the last forward has nothing to be compared with: -1 in its notes.
-            is_known = asked & run[1] & (run[0] >= 0)
-            at = is_known[asked]
-            is_calm = torch.zeros_like(asked)
+            is_known = queried & run[1] & (run[0] >= 0)
+            at = is_known[queried]
+            is_calm = torch.zeros_like(queried)
             is_calm[is_known] = divergence(log_p[at], before[0][is_known]) < self.drift
             calm = torch.where(is_calm, run[0] + 1, calm)
-        notes.keep("log_p", candidates.spread(log_p))
-        notes.keep("calm", torch.where(asked, calm, -1))
+        memory.keep("log_p", candidates.spread(log_p))
+        memory.keep("calm", torch.where(queried, calm, -1))
         return calm >= self.calm
 
 
 def divergence(log_p: Float[Tensor, "K V"], log_q: Float[Tensor, "K V"]) -> Float[Tensor, " K"]:
     """KL(p || q) in nats; a token that p never gives counts nothing."""
-    pieces = [
+    chunks = [
         torch.where(p > -torch.inf, p.exp() * (p - q), 0).sum(-1)
-        for p, q in zip(in_pieces(log_p), in_pieces(log_q), strict=True)
+        for p, q in zip(in_chunks(log_p), in_chunks(log_q), strict=True)
     ]
-    return torch.cat(pieces)
+    return torch.cat(chunks)

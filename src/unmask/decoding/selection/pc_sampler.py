@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float, Int
 from pydantic import AfterValidator
 from torch import Tensor
 
-from unmask.config.components import part
-from unmask.decoding.defaults import Unrefined, share
+from unmask.config.components import component
+from unmask.decoding.defaults import SelectionDefaults, share
 from unmask.decoding.interfaces import SELECTIONS
 from unmask.decoding.scores import Positive, top
 from unmask.decoding.state import Candidates
@@ -54,8 +54,8 @@ def check_counts(given: str | Counts | None) -> str | Counts | None:
 
 
 @SELECTIONS.register("pc_sampler")
-@part
-class PcSampler(Unrefined):
+@component
+class PcSampler(SelectionDefaults):
     """Write the quota's best by exp(-decay * i) * min(-p ln f, clip) (PC-Sampler, arXiv 2508.13021).
 
     i is the place's column in the block, p the probability of the proposed token and f that token's share of a
@@ -80,14 +80,14 @@ class PcSampler(Unrefined):
 
     def refine(self, candidates: Candidates) -> Candidates:
         """Calibrate the scores. What the proposal ranks lower stays lower by as much."""
-        asked = candidates.is_asked
+        queried = candidates.is_queried
         p = candidates.measure("low_confidence").double()
         worth = self._surprise(candidates.logits.shape[1]).to(p.device)[candidates.token]
-        ramp = torch.arange(asked.shape[1], device=p.device)
+        ramp = torch.arange(queried.shape[1], device=p.device)
         # The first place keeps its weight of 1 under an infinite decay.
         weight = torch.where(ramp > 0, torch.exp(-self.decay * ramp.double()), 1.0)
         score = weight * (p * worth).clamp(max=self.clip) + (candidates.score - p)
-        return replace(candidates, score=torch.where(asked, score, -torch.inf))
+        return replace(candidates, score=torch.where(queried, score, -torch.inf))
 
     def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
         """Pick the quota's best."""

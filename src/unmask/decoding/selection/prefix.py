@@ -7,16 +7,16 @@ from jaxtyping import Bool
 from pydantic import AfterValidator
 from torch import Tensor
 
-from unmask.config.components import part
-from unmask.decoding.defaults import Unrefined
+from unmask.config.components import component
+from unmask.decoding.defaults import SelectionDefaults
 from unmask.decoding.interfaces import SELECTIONS
 from unmask.decoding.scores import Limit, check_score
 from unmask.decoding.state import Candidates
 
 
 @SELECTIONS.register("prefix")
-@part
-class Prefix(Unrefined):
+@component
+class Prefix(SelectionDefaults):
     """Write the longest run of the block's open places, from the left, that stays above a threshold (SDLM, 2509.24007).
 
     At least the first open place is written, and alone where it does not pass. 1 and above write one token a step, left

@@ -7,15 +7,15 @@ from jaxtyping import Bool, Float, Int
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from unmask.config.components import part, resolver
+from unmask.config.components import component, resolver
 from unmask.decoding.interfaces import SELECTIONS
 from unmask.decoding.scores import ranks
 from unmask.decoding.selection.threshold import Threshold
-from unmask.decoding.state import Candidates, Notebook
+from unmask.decoding.state import Candidates, MemoryAccess
 
 
 @SELECTIONS.register("spaced")
-@part
+@component
 class Spaced:
     """Of what another selection chose, write only places that stand apart (DUS, arXiv 2506.19037).
 
@@ -43,10 +43,10 @@ class Spaced:
         return bool(self.inner.may_wait)
 
     def fuse(
-        self, logits: Float[Tensor, "K V"], *, notes: Notebook, is_asked: Bool[Tensor, "R W"], mask_id: int
+        self, logits: Float[Tensor, "K V"], *, memory: MemoryAccess, is_queried: Bool[Tensor, "R W"], mask_id: int
     ) -> Float[Tensor, "K V"]:
         """As the inner one."""
-        fused: Tensor = self.inner.fuse(logits, notes=notes, is_asked=is_asked, mask_id=mask_id)
+        fused: Tensor = self.inner.fuse(logits, memory=memory, is_queried=is_queried, mask_id=mask_id)
         return fused
 
     def refine(self, candidates: Candidates) -> Candidates:

@@ -6,16 +6,16 @@ from jaxtyping import Bool
 from pydantic import AfterValidator
 from torch import Tensor
 
-from unmask.config.components import part
-from unmask.decoding.defaults import Unrefined, share
+from unmask.config.components import component
+from unmask.decoding.defaults import SelectionDefaults, share
 from unmask.decoding.interfaces import SELECTIONS
 from unmask.decoding.scores import Limit, check_score, top
 from unmask.decoding.state import Candidates
 
 
 @SELECTIONS.register("threshold")
-@part
-class Threshold(Unrefined):
+@component
+class Threshold(SelectionDefaults):
     """Write every place with score >= threshold, at least the best one (Fast-dLLM, arXiv 2505.22618, Algorithm 1).
 
     A threshold above 1 writes one token a step; 0 writes the whole block at once. (1 is not "one a step": a

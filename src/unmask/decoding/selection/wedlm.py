@@ -6,16 +6,16 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from unmask.config.components import part
-from unmask.decoding.defaults import Unrefined
+from unmask.config.components import component
+from unmask.decoding.defaults import SelectionDefaults
 from unmask.decoding.interfaces import SELECTIONS
 from unmask.decoding.scores import Limit, Positive, top
 from unmask.decoding.state import Candidates
 
 
 @SELECTIONS.register("wedlm")
-@part
-class WeDlm(Unrefined):
+@component
+class WeDlm(SelectionDefaults):
     """Write every place with entropy + slope * distance < threshold, at least the least (WeDLM, arXiv 2512.22737).
 
     Entropy in nats, distance in columns from the block's first open place. WeDLM decodes with this, the block rule

@@ -7,7 +7,7 @@ from jaxtyping import Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.attention import ANCHORED, CLEAN, PAD, Anchored, Columns
 from unmask.core.protocols import Denoiser, Query
 from unmask.decoding.defaults import CanvasView
@@ -16,7 +16,7 @@ from unmask.decoding.state import State
 
 
 @VIEWS.register("anchored")
-@part
+@component
 class AnchoredView(CanvasView):
     """The model reads what the objective ``sdlm`` trains it on (SDLM, arXiv 2509.24007).
 
@@ -41,12 +41,12 @@ class AnchoredView(CanvasView):
     lays_out: ClassVar[bool] = True
 
     def query(
-        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], at: Int[Tensor, "K 2"]
+        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], query_positions: Int[Tensor, "K 2"]
     ) -> tuple[Query, Int[Tensor, "K 2"]]:
         """Lay out text, window, and the column after it, about which a shifted model may be asked."""
-        batch, row = state.batch, at[:, 0]
+        batch, row = state.batch, query_positions[:, 0]
         end = state.prompt_length[rows] + state.block_end[rows]
-        first = end.scatter_reduce(0, row, at[:, 1], "amin")
+        first = end.scatter_reduce(0, row, query_positions[:, 1], "amin")
         depth = (end - first).clamp(min=self.block_size or batch.block_size)
         # A row holds one text, so that its columns are its positions.
         ramp = torch.arange(int(depth.max()) + 1, device=rows.device)
@@ -69,9 +69,9 @@ class AnchoredView(CanvasView):
         is_mask = (column != inside) | batch.is_pad[rows[:, None], inside] | state.is_open[rows[:, None], inside]
         window = torch.where(is_mask, model.mask_id, state.ids[rows[:, None], inside])
         ids = joined(state.ids[rows[:, None], text], window)
-        asked = torch.stack([row, at[:, 1] - first[row] + 1 + text.shape[1]], dim=1)
+        queried = torch.stack([row, query_positions[:, 1] - first[row] + 1 + text.shape[1]], dim=1)
         before = _before(ids, first, text.shape[1]) if model.shift and bool((first == 0).any()) else None
-        return Query(ids=ids, columns=columns, rule=Anchored(self.causal_blocks), before=before), asked
+        return Query(ids=ids, columns=columns, rule=Anchored(self.causal_blocks), before=before), queried
 
 
 def _before(ids: Int[Tensor, "R N"], first: Int[Tensor, " R"], start: int) -> Int[Tensor, "R N"]:

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.attention import Columns
 from unmask.core.protocols import Denoiser, Query
 from unmask.decoding.defaults import CanvasView
@@ -17,7 +17,7 @@ from unmask.decoding.state import State
 
 
 @VIEWS.register("cfg")
-@part
+@component
 class Guidance(CanvasView):
     """Unsupervised classifier-free guidance (LLaDA, arXiv 2502.09992, after Nie et al., arXiv 2410.18514).
 
@@ -33,20 +33,20 @@ class Guidance(CanvasView):
     scale: Annotated[float, Field(ge=0)] = 1.0
 
     def query(
-        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], at: Int[Tensor, "K 2"]
+        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], query_positions: Int[Tensor, "K 2"]
     ) -> tuple[Query, Int[Tensor, "K2 2"]]:
         """Put the rows without their prompts below the others; padding stays padding."""
-        query, asked = super().query(model, state, rows, at)
+        query, queried = super().query(model, state, rows, query_positions)
         if self.scale == 0:
-            return query, asked
+            return query, queried
         batch = state.batch
         is_prompt = (~batch.is_canvas & ~batch.is_pad)[rows]
         unconditional = torch.where(is_prompt, model.mask_id, query.ids)
         names = ("position", "segment", "block", "stream")
         columns = Columns(**{name: getattr(query.columns, name).repeat(2, 1) for name in names})
-        below = torch.stack([asked[:, 0] + len(rows), asked[:, 1]], dim=1)
+        below = torch.stack([queried[:, 0] + len(rows), queried[:, 1]], dim=1)
         ids = torch.cat([query.ids, unconditional])
-        return replace(query, ids=ids, columns=columns), torch.cat([asked, below])
+        return replace(query, ids=ids, columns=columns), torch.cat([queried, below])
 
     def read(self, logits: Float[Tensor, "K2 V"]) -> Float[Tensor, "K V"]:
         """Go beyond the conditional logits, away from the unconditional ones."""

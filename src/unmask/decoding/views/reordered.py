@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.attention import BlockCausal
 from unmask.core.protocols import Denoiser, Query
 from unmask.decoding.defaults import CanvasView
@@ -16,7 +16,7 @@ from unmask.decoding.state import State
 
 
 @VIEWS.register("reordered")
-@part
+@component
 class Reordered(CanvasView):
     """Every column sees what comes before it: prompt and written tokens first, open places after (WeDLM, 2512.22737).
 
@@ -31,10 +31,10 @@ class Reordered(CanvasView):
     lays_out: ClassVar[bool] = True
 
     def query(
-        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], at: Int[Tensor, "K 2"]
+        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], query_positions: Int[Tensor, "K 2"]
     ) -> tuple[Query, Int[Tensor, "K 2"]]:
         """Number the columns by the order in which they are read, each a block of its own."""
-        query, asked = super().query(model, state, rows, at)
+        query, queried = super().query(model, state, rows, query_positions)
         columns = state.ids.shape[1]
         number = torch.arange(columns, device=rows.device) + columns * state.is_open[rows].long()
-        return replace(query, columns=replace(query.columns, block=number), rule=BlockCausal()), asked
+        return replace(query, columns=replace(query.columns, block=number), rule=BlockCausal()), queried

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.attention import PAD, SHADOW, Columns, Shadowed
 from unmask.core.protocols import Denoiser, Query
 from unmask.decoding.defaults import CanvasView
@@ -17,7 +17,7 @@ from unmask.errors import UserError
 
 
 @VIEWS.register("shadow")
-@part
+@component
 class ShadowView(CanvasView):
     """Beside the canvas stand masks at the positions of the active block, which the canvas does not see (WINO).
 
@@ -32,17 +32,17 @@ class ShadowView(CanvasView):
     lays_out: ClassVar[bool] = True
 
     def query(
-        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], at: Int[Tensor, "K 2"]
+        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], query_positions: Int[Tensor, "K 2"]
     ) -> tuple[Query, Int[Tensor, "K 2"]]:
         """Append the shadows, and ask there about what is written.
 
         Raises:
             UserError: the model predicts a column from the one before it, which shows what the shadow hides.
         """
-        query, asked = super().query(model, state, rows, at)
-        is_written = ~state.is_open[rows[at[:, 0]], at[:, 1]]
+        query, queried = super().query(model, state, rows, query_positions)
+        is_written = ~state.is_open[rows[query_positions[:, 0]], query_positions[:, 1]]
         if not bool(is_written.any()):
-            return query, asked
+            return query, queried
         if model.shift:
             raise UserError(
                 "the view 'shadow': expected a model that predicts a column from its own state, found one with shifted "
@@ -64,6 +64,6 @@ class ShadowView(CanvasView):
             stream=joined(text.stream, torch.full_like(column, SHADOW)),
         )
         ids = joined(query.ids, torch.full_like(column, model.mask_id))
-        shadow = at[:, 1] - begin[at[:, 0]] + query.ids.shape[1]
-        asked = torch.stack([at[:, 0], torch.where(is_written, shadow, at[:, 1])], dim=1)
-        return replace(query, ids=ids, columns=columns, rule=Shadowed(query.rule)), asked
+        shadow = query_positions[:, 1] - begin[query_positions[:, 0]] + query.ids.shape[1]
+        queried = torch.stack([query_positions[:, 0], torch.where(is_written, shadow, query_positions[:, 1])], dim=1)
+        return replace(query, ids=ids, columns=columns, rule=Shadowed(query.rule)), queried

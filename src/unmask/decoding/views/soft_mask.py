@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.core.protocols import Denoiser, Query, SoftTokens
 from unmask.decoding.defaults import CanvasView
 from unmask.decoding.interfaces import VIEWS
@@ -17,7 +17,7 @@ from unmask.heads.soft_mask import SoftMask
 
 
 @VIEWS.register("soft_mask")
-@part
+@component
 class SoftMaskView(CanvasView):
     """Open places carry what was last predicted for them, blended as in training (arXiv 2510.17206).
 
@@ -26,21 +26,23 @@ class SoftMaskView(CanvasView):
     """
 
     def query(
-        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], at: Int[Tensor, "K 2"]
+        self, model: Denoiser, state: State, rows: Int[Tensor, " R"], query_positions: Int[Tensor, "K 2"]
     ) -> tuple[Query, Int[Tensor, "K 2"]]:
         """Blend at the places that are still open after the last step."""
-        query, asked = super().query(model, state, rows, at)
+        query, queried = super().query(model, state, rows, query_positions)
         if state.soft is None:
-            return query, asked
+            return query, queried
         place = torch.full_like(state.batch.order, -1)
         place[rows] = torch.arange(len(rows), device=rows.device)
-        row, column = state.soft.at.unbind(1)
+        row, column = state.soft.query_positions.unbind(1)
         is_kept = state.is_open[row, column] & (place[row] >= 0)
         at_live = torch.stack([place[row], column], dim=1)[is_kept]
-        soft = SoftTokens(at=at_live, ids=state.soft.ids[is_kept], weights=state.soft.weights[is_kept])
-        return replace(query, soft=soft), asked
+        soft = SoftTokens(query_positions=at_live, ids=state.soft.ids[is_kept], weights=state.soft.weights[is_kept])
+        return replace(query, soft=soft), queried
 
-    def remember(self, model: Denoiser, at: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]) -> SoftTokens | None:
+    def remember(
+        self, model: Denoiser, query_positions: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]
+    ) -> SoftTokens | None:
         """Keep the blends of this step's predictions.
 
         Raises:
@@ -52,4 +54,4 @@ class SoftMaskView(CanvasView):
                 "soft_masked, or use the view 'canvas'"
             )
         ids, weights = cast("SoftMask", model.heads["soft_mask"]).blend(logits, model.mask_id)
-        return SoftTokens(at=at, ids=ids, weights=weights)
+        return SoftTokens(query_positions=query_positions, ids=ids, weights=weights)

@@ -13,7 +13,7 @@ from torch import Tensor
 from unmask.core.attention import PAD, AttentionRule, Bidirectional, Causal, Columns
 from unmask.core.query import Query
 from unmask.errors import UserError
-from unmask.models.families import FAMILIES, Family
+from unmask.models.families.base import FAMILIES, Family
 from unmask.models.load import load
 from unmask.models.loaded import LoadedModel
 from unmask.runtime.transformers_api import new_config, new_model

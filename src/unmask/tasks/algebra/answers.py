@@ -10,9 +10,9 @@ import sympy as sp
 
 from .expression import expression
 from .functions import FUNCTIONS
-from .pieces import based, may_follow, name_of, split, with_repeating, without_ordinal, words
 from .regions import region_of
 from .shapes import Clock, Joined, Listed, Ratio, Region, Relation, Value
+from .splitting import based, may_follow, name_of, split, with_repeating, without_ordinal, words
 from .tokens import Token, Unreadable, depths
 from .units import MONEY, Unit, unit_of
 from .values import same_value
@@ -52,11 +52,11 @@ class _Reader:
         """Read what stands between commas, "and" and "or"."""
         if (region := self._in_words(tokens)) is not None:
             return region
-        parts, marks = split(tokens, (",", ";", "and", "or", "\\lor", "\\land"))
+        terms, marks = split(tokens, (",", ";", "and", "or", "\\lor", "\\land"))
         for place in range(len(marks) - 1, 0, -1):
-            if not parts[place] and marks[place] in ("and", "or") and marks[place - 1] == ",":  # 1, 2, and 3
-                parts.pop(place)
-        items = [item for part in parts for item in self._signed(part)]
+            if not terms[place] and marks[place] in ("and", "or") and marks[place - 1] == ",":  # 1, 2, and 3
+                terms.pop(place)
+        items = [item for term in terms for item in self._signed(term)]
         if len(items) == 1:
             return items[0]
         joining = {"\\lor": "or", "\\land": "and"}.get(marks[-1], marks[-1]) if marks else ""
@@ -101,21 +101,21 @@ class _Reader:
     def _element(self, tokens: Sequence[Token]) -> Any:
         if not tokens:
             raise Unreadable("nothing between two commas")
-        parts, signs = split(tokens, _RELATIONS)
+        terms, signs = split(tokens, _RELATIONS)
         if signs:
-            return self._related(parts, [_RELATIONS[sign] for sign in signs])
-        parts, signs = split(tokens, _SETS)
+            return self._related(terms, [_RELATIONS[sign] for sign in signs])
+        terms, signs = split(tokens, _SETS)
         if signs:
-            return self._combined(parts, signs)
+            return self._combined(terms, signs)
         if (bracketed := self._bracketed(tokens)) is not None:
             return bracketed
         if len(tokens) == 1 and tokens[0].text in _KNOWN:
             return Region(_KNOWN[tokens[0].text])
-        return self._plain(tokens)
+        return self._unsigned(tokens)
 
-    def _combined(self, parts: list[list[Token]], signs: list[str]) -> Region:
+    def _combined(self, terms: list[list[Token]], signs: list[str]) -> Region:
         """Read unions, intersections and differences."""
-        regions = [region_of(self._element(part)) for part in parts]
+        regions = [region_of(self._element(term)) for term in terms]
         whole = regions[0]
         for sign, other in zip(signs, regions[1:], strict=True):
             if whole is None or other is None:
@@ -123,25 +123,25 @@ class _Reader:
             whole = _SETS[sign](whole, other)
         return Region(whole)
 
-    def _plain(self, tokens: Sequence[Token]) -> Any:
+    def _unsigned(self, tokens: Sequence[Token]) -> Any:
         if (read := words(tokens) or based(tokens)) is not None:
             return read
         tokens, unit = self._without_unit(tokens)
-        parts, signs = split(tokens, (":",))
+        terms, signs = split(tokens, (":",))
         if signs:
-            return self._ratio(tokens, parts, unit)
+            return self._ratio(tokens, terms, unit)
         tokens = with_repeating(tokens)
         rounded = any("." in token.text.rstrip(".") and token.text[-1].isdigit() for token in tokens)
         word = "".join(token.text for token in tokens) if all(token.text.isalpha() for token in tokens) else ""
         return Value(expression(tokens), unit, rounded, word)
 
-    def _ratio(self, tokens: Sequence[Token], parts: list[list[Token]], unit: Unit) -> Any:
+    def _ratio(self, tokens: Sequence[Token], terms: list[list[Token]], unit: Unit) -> Any:
         written = "".join(token.text for token in tokens)
         if re.fullmatch(r"\d{1,2}(?::[0-5]\d){1,2}", written):
             return Clock(written.lstrip("0") if written[0] == "0" else written, unit)
         if unit != Unit():
             raise Unreadable("a ratio with a unit")
-        return Ratio(tuple(expression(part) for part in parts))
+        return Ratio(tuple(expression(term) for term in terms))
 
     def _without_unit(self, tokens: Sequence[Token]) -> tuple[Sequence[Token], Unit]:
         """Split off a currency before and the longest unit after an expression."""
@@ -174,12 +174,12 @@ class _Reader:
         inside = tokens[1:-1]
         if opening == "\\{":
             return self._set(inside) if closing == "\\}" else None
-        parts, signs = split(inside, (",", ";"))
+        terms, signs = split(inside, (",", ";"))
         if not signs:
             if opening == "(" and split(inside, [*_RELATIONS, *_SETS])[1]:
                 return self.listed(inside)
             return None
-        items = tuple(item for part in parts for item in self._signed(part))
+        items = tuple(item for term in terms for item in self._signed(term))
         kind = "()" if opening == "\\langle" else opening + closing
         return Listed(kind, items)
 
@@ -187,25 +187,25 @@ class _Reader:
         if not inside:
             return Region(sp.S.EmptySet)
         for mark in ("|", ":"):
-            parts, signs = split(inside, (mark,))
-            if len(signs) == 1 and split(parts[1], _RELATIONS)[1]:
-                return self.listed(parts[1])
+            terms, signs = split(inside, (mark,))
+            if len(signs) == 1 and split(terms[1], _RELATIONS)[1]:
+                return self.listed(terms[1])
         read = self.listed(inside)
         if isinstance(read, Listed) and not read.kind:
             return Listed("{}", read.items)
         return Listed("{}", (read,))
 
-    def _related(self, parts: list[list[Token]], signs: list[str]) -> Any:
+    def _related(self, terms: list[list[Token]], signs: list[str]) -> Any:
         if signs == ["in"]:
-            return Relation("in", self._element(parts[0]), self._element(parts[1]), name_of(parts[0]))
+            return Relation("in", self._element(terms[0]), self._element(terms[1]), name_of(terms[0]))
         equal = set(signs) <= {"=", "~"}
-        if equal and len(parts) == 2 and not name_of(parts[0]) and name_of(parts[1]):  # 5 = x
-            parts = parts[::-1]
-        name = name_of(parts[0]) if equal else ""
-        sides = [None if name else self._element(parts[0]), *map(self._element, parts[1:])]
+        if equal and len(terms) == 2 and not name_of(terms[0]) and name_of(terms[1]):  # 5 = x
+            terms = terms[::-1]
+        name = name_of(terms[0]) if equal else ""
+        sides = [None if name else self._element(terms[0]), *map(self._element, terms[1:])]
         if name:
             with suppress(Unreadable):  # f(x), m\angle ABC
-                sides[0] = self._element(parts[0])
+                sides[0] = self._element(terms[0])
         if equal and not name and all(isinstance(s, Value) and not s.value.free_symbols for s in sides):
             return _last(sides, signs)
         if equal:

@@ -84,9 +84,9 @@ def _same_ratios(gold: Any, found: Any) -> bool:
     sides = []
     for read in (gold, found):
         if isinstance(read, Clock) and read.unit == Unit():
-            sides.append([sp.Integer(part) for part in read.text.split(":")])
+            sides.append([sp.Integer(term) for term in read.text.split(":")])
         elif isinstance(read, Ratio):
-            sides.append(list(read.parts))
+            sides.append(list(read.terms))
         elif isinstance(read, Value):
             sides.append([read.value, sp.Integer(1)])
         else:

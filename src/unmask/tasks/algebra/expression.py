@@ -44,10 +44,10 @@ def expression(tokens: Sequence[Token]) -> Any:
 
 class _Parser:
     def __init__(self, tokens: Sequence[Token]) -> None:
-        self.tokens, self.at, self.depth = tokens, 0, 0
+        self.tokens, self.index, self.depth = tokens, 0, 0
 
     def peek(self, ahead: int = 0) -> str:
-        place = self.at + ahead
+        place = self.index + ahead
         return self.tokens[place].text if place < len(self.tokens) else ""
 
     def take(self, *texts: str) -> str:
@@ -55,7 +55,7 @@ class _Parser:
         text = self.peek()
         if text not in texts:
             return ""
-        self.at += 1
+        self.index += 1
         return text
 
     def need(self, text: str) -> None:
@@ -97,7 +97,7 @@ class _Parser:
 
     def _starts(self) -> bool:
         """Return whether the next token begins a factor; two numbers side by side are no product, nor is x2."""
-        text, before = self.peek(), self.tokens[self.at - 1].text
+        text, before = self.peek(), self.tokens[self.index - 1].text
         if text[0].isdigit() or text[0] == ".":
             return before in (")", "]", "}", "!")
         if text in MULTIPLES:
@@ -137,16 +137,16 @@ class _Parser:
             return self._number()
         if text == "{" and "\\choose" in (inside := [t.text for t in self._inside()]):
             place = inside.index("\\choose")
-            n, k = (expression(part) for part in (self._inside()[:place], self._inside()[place + 1 :]))
-            self.at += len(inside) + 2
+            n, k = (expression(term) for term in (self._inside()[:place], self._inside()[place + 1 :]))
+            self.index += len(inside) + 2
             return binomial(n, k)
         if text in PAIRS:
-            self.at += 1
+            self.index += 1
             value = self.sum()
             self.need(PAIRS[text])
             return AROUND.get(text, lambda same: same)(value)
         if text in ("|", "\\|"):
-            self.at += 1
+            self.index += 1
             value = self.sum()
             self.need(text)
             return value.norm() if isinstance(value, sp.MatrixBase) else sp.Abs(value)
@@ -154,7 +154,7 @@ class _Parser:
             return self._applied()
         if text[0].isalpha():
             return self._letters()
-        self.at += 1
+        self.index += 1
         return self._command(text[1:])
 
     def _command(self, name: str) -> Any:
@@ -179,14 +179,14 @@ class _Parser:
         """Leave the rest to latex2sympy: sums, products, integrals and limits."""
         from latex2sympy2_extended import latex2sympy
 
-        rest = " ".join(token.text for token in self.tokens[self.at - 1 :])
+        rest = " ".join(token.text for token in self.tokens[self.index - 1 :])
         rest = re.sub(r"\\frac (\w) ?(\w)", r"\\frac {\1} {\2}", rest)
-        self.at = len(self.tokens)
+        self.index = len(self.tokens)
         return latex2sympy(rest, normalization_config=None).doit()
 
     def _number(self) -> Any:
         text = self.peek()
-        self.at += 1
+        self.index += 1
         if self.peek() == "_":
             raise Unreadable("a base")
         digits, _, power = text.lower().partition("e")
@@ -194,29 +194,29 @@ class _Parser:
             raise Unreadable("a long number")
         value = sp.Rational(digits.rstrip(".")) * sp.Integer(10) ** int(power or 0)
         if self.peek() == "\\frac" and text.isdigit():
-            place = self.at
-            self.at += 1
+            place = self.index
+            self.index += 1
             above, below = self._digit(), self._digit()
             if above.is_Integer and below.is_Integer and 0 < above < below:  # 1\frac{1}{2}
                 return value + above / below
-            self.at = place
+            self.index = place
         if (name := self.peek()) in MULTIPLES:
-            self.at += 1
+            self.index += 1
             value = value * sp.Integer(10) ** MULTIPLES[name]
         return value
 
     def _digit(self) -> Any:
         r"""Read an argument of \frac: braces, or one sign (\frac12 is a half)."""
         if (number := self.peek())[:1].isdigit():
-            token = self.tokens[self.at]
+            token = self.tokens[self.index]
             if len(number) > 1:
                 self.tokens = [
-                    *self.tokens[: self.at],
+                    *self.tokens[: self.index],
                     Token(number[0], token.spaced),
                     Token(number[1:]),
-                    *self.tokens[self.at + 1 :],
+                    *self.tokens[self.index + 1 :],
                 ]
-            self.at += 1
+            self.index += 1
             return sp.Integer(number[0])
         if number.isalpha() and len(number) > 1:
             raise Unreadable(number)
@@ -225,12 +225,12 @@ class _Parser:
     def _inside(self) -> Sequence[Token]:
         """Return what stands in the braces that come next."""
         levels = depths(self.tokens)
-        end = next((i for i in range(self.at + 1, len(levels)) if levels[i] < levels[self.at]), len(levels))
-        return self.tokens[self.at + 1 : end]
+        end = next((i for i in range(self.index + 1, len(levels)) if levels[i] < levels[self.index]), len(levels))
+        return self.tokens[self.index + 1 : end]
 
     def _letters(self) -> Any:
-        run, upright = self.peek(), self.tokens[self.at].upright
-        self.at += 1
+        run, upright = self.peek(), self.tokens[self.index].upright
+        self.index += 1
         if run in CONSTANTS:
             return CONSTANTS[run]
         if len(run) > 1 and (is_word(run) or upright):
@@ -251,11 +251,11 @@ class _Parser:
         while mark := self.take("'", "_"):
             if mark == "_" and self.peek() == "{":
                 inside = self._inside()
-                self.at += len(inside) + 2
+                self.index += len(inside) + 2
                 name += "_" + "".join(token.text for token in inside)
             elif mark == "_":
                 name += "_" + self.peek()
-                self.at += 1
+                self.index += 1
             else:
                 name += mark
         if name.rstrip("'") in ("f", "g") and self.take("("):
@@ -268,10 +268,10 @@ class _Parser:
         r"""Read \angle ABC: its letters are points, in order; an angle and a segment may be named from either end."""
         if self.peek() == "{":
             inside = "".join(token.text for token in self._inside())
-            self.at += len(self._inside()) + 2
+            self.index += len(self._inside()) + 2
         else:
             inside = self.peek()
-            self.at += 1
+            self.index += 1
         if not inside or command == "overline" and not inside.isalpha():
             raise Unreadable(command)
         if command in ("angle", "overline", "overleftrightarrow"):
@@ -286,7 +286,7 @@ class _Parser:
 
     def _applied(self) -> Any:
         name = self._function()
-        self.at += 1
+        self.index += 1
         if name == "sqrt":
             return self._rooted()
         function, inverse, power = FUNCTIONS[name], False, None
@@ -340,15 +340,15 @@ class _Parser:
         name = "".join(token.text for token in self._inside())
         if name not in ("matrix", "pmatrix", "bmatrix", "smallmatrix", "array", "vmatrix"):
             raise Unreadable(name)
-        self.at += len(self._inside()) + 2
+        self.index += len(self._inside()) + 2
         if name == "array" and self.peek() == "{":
-            self.at += len(self._inside()) + 2
-        start = self.at
+            self.index += len(self._inside()) + 2
+        start = self.index
         while self.peek() != "\\end":
             if not self.peek() or self.peek() == "\\begin":
                 raise Unreadable("a matrix")
-            self.at += 1
-        end = self.at
-        self.at += 1
-        self.at += len(self._inside()) + 2
+            self.index += 1
+        end = self.index
+        self.index += 1
+        self.index += len(self._inside()) + 2
         return name, self.tokens[start:end]

@@ -132,8 +132,8 @@ def spelled(text: str) -> str:
     """
     text = bold[1] if (bold := _BOLD.fullmatch(text)) else text
     text = _without_dollars(_latin(text))
-    for pattern, plain in _PLAIN:
-        text = pattern.sub(plain, text)
+    for pattern, undecorated in _PLAIN:
+        text = pattern.sub(undecorated, text)
     text = _COMMAND.sub(_renamed, text)
     for pattern, replacement in _THEN:
         text = pattern.sub(replacement, text)
@@ -161,16 +161,16 @@ def _latin(text: str) -> str:
         runs = re.compile(f"[{''.join(signs)}]+")
         text = runs.sub(lambda run, s=signs, m=mark: f"{m}{{{''.join(map(s.get, run[0]))}}}", text)  # type: ignore[misc]
     text = re.sub("(?:\\d\u0305)+", lambda run: f"\\overline{{{run[0].replace(chr(0x305), '')}}}", text)
-    text = "".join(_CHARS.get(char) or _plain(char) for char in text)
+    text = "".join(_CHARS.get(char) or _undecorated(char) for char in text)
     return re.sub(r"(\\sqrt(?:\[\d\])?)\s*(\d+(?:\.\d+)?)", r"\1{\2}", text)
 
 
-def _plain(char: str) -> str:
+def _undecorated(char: str) -> str:
     if char.isascii() or char in _CHARS:
         return "" if char in _CHARS else char
-    plain = unicodedata.normalize("NFKC", char)
-    above, slash, below = plain.partition("\u2044")
-    return f"\\frac{{{above}}}{{{below}}}" if slash and above and below else plain
+    undecorated = unicodedata.normalize("NFKC", char)
+    above, slash, below = undecorated.partition("\u2044")
+    return f"\\frac{{{above}}}{{{below}}}" if slash and above and below else undecorated
 
 
 def _without_dollars(text: str) -> str:
@@ -214,9 +214,9 @@ def _ungrouped(text: str) -> str:
     """Remove the commas between thousands; in brackets only where other commas have a space after them."""
     spaced = re.search(r",\s|;", text) is not None
 
-    def plain(found: re.Match[str]) -> str:
+    def undecorated(found: re.Match[str]) -> str:
         before = text[: found.start()]
         inside = sum(map(before.count, "([{")) > sum(map(before.count, ")]}"))
         return found[0] if inside and not spaced else found[0].replace(",", "")
 
-    return _GROUPED.sub(plain, text)
+    return _GROUPED.sub(undecorated, text)

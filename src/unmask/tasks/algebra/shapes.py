@@ -45,7 +45,7 @@ class Clock:
 class Ratio:
     """A ratio of two or more."""
 
-    parts: tuple[Any, ...]
+    terms: tuple[Any, ...]
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,17 @@ _BASES = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"
 
 def split(tokens: Sequence[Token], at: Container[str]) -> tuple[list[list[Token]], list[str]]:
     """Split where no bracket is open; returns the parts and what stood between them."""
-    parts: list[list[Token]] = [[]]
+    terms: list[list[Token]] = [[]]
     signs = []
     environments = 0
     for token, depth in zip(tokens, depths(tokens), strict=True):
         environments += (token.text == "\\begin") - (token.text == "\\end")
         if depth == 0 and environments == 0 and token.text in at:
-            parts.append([])
+            terms.append([])
             signs.append(token.text)
         else:
-            parts[-1].append(token)
-    return parts, signs
+            terms[-1].append(token)
+    return terms, signs
 
 
 def words(tokens: Sequence[Token]) -> Words | None:

@@ -157,7 +157,7 @@ def unit_of(words: Sequence[str], loose: Sequence[bool]) -> Unit | None:
         words, loose = words[2:], loose[2:]
     reading = _Reading([*words, ""], loose)
     reading.sequence("", -1 if reading.skip("/", "per") else 1)
-    if reading.failed or reading.at < len(words) or reading.things and words[0] == "/":
+    if reading.failed or reading.index < len(words) or reading.things and words[0] == "/":
         return None
     powers = tuple(sorted((name, power) for name, power in reading.powers.items() if power))
     if reading.has_loose and len(powers) < 2:
@@ -168,16 +168,16 @@ def unit_of(words: Sequence[str], loose: Sequence[bool]) -> Unit | None:
 class _Reading:
     def __init__(self, words: list[str], loose: Sequence[bool]) -> None:
         self.words, self.loose = words, loose
-        self.at, self.failed, self.has_loose = 0, False, False
+        self.index, self.failed, self.has_loose = 0, False, False
         self.powers: dict[str, int] = {}
         self.things: set[str] = set()
 
     def sequence(self, end: str, sign: int = 1) -> None:
         """Read factors up to ``end``."""
         self._factor(sign)
-        while not self.failed and self.words[self.at] != end:
-            word = self.words[self.at]
-            self.at += word in ("/", "per", "*", "-")
+        while not self.failed and self.words[self.index] != end:
+            word = self.words[self.index]
+            self.index += word in ("/", "per", "*", "-")
             self._factor(-sign if word in ("/", "per") else sign)
 
     def _factor(self, sign: int) -> None:
@@ -189,31 +189,31 @@ class _Reading:
             self._group(sign)
             self._group(-sign)
             return
-        parts = self._parts(word)
-        if parts is None:
+        terms = self._factors(word)
+        if terms is None:
             self.failed = True
             return
         self.skip(".")
         power = before * self._power()
-        if power == 1 and parts and parts.keys() <= _LENGTHS and self.words[self.at :] in (["2", ""], ["3", ""]):
+        if power == 1 and terms and terms.keys() <= _LENGTHS and self.words[self.index :] in (["2", ""], ["3", ""]):
             power = int(self._next())  # cm2
-        for name, times in parts.items():
+        for name, times in terms.items():
             self.powers[name] = self.powers.get(name, 0) + sign * power * times
 
-    def _parts(self, word: str) -> dict[str, int] | None:
+    def _factors(self, word: str) -> dict[str, int] | None:
         """Return the powers that a word stands for."""
         if word in SYMBOLS:
             return {SYMBOLS[word]: 1}
         if len(word) == 1 and word in _CANON:
-            self.has_loose |= self.loose[self.at - 1] and "degree" not in self.powers
+            self.has_loose |= self.loose[self.index - 1] and "degree" not in self.powers
             return {_CANON[word]: 1}
         for name in (word, word.lower(), word.lower().removesuffix("s"), word.lower().removesuffix("es")):
             if name in _CANON and len(name) > 1:
                 return {_CANON[name]: 1}
             if name in _COMPOUND:
                 return _COMPOUND[name]
-        if word.lower() in ("a", "p") and self.words[self.at : self.at + 2] == [".", "m"]:  # p.m.
-            self.at += 2
+        if word.lower() in ("a", "p") and self.words[self.index : self.index + 2] == [".", "m"]:  # p.m.
+            self.index += 2
             return {f"{word.lower()}m": 1}
         word = word if word.isupper() else word.lower()
         if (
@@ -227,13 +227,13 @@ class _Reading:
         return None
 
     def _power(self) -> int:
-        word = self.words[self.at]
+        word = self.words[self.index]
         if word.lower() in _RAISING:
-            self.at += 1
+            self.index += 1
             return _RAISING[word.lower()]
         if word != "^":
             return 1
-        self.at += 1
+        self.index += 1
         braced = self.skip("{")
         sign = -1 if self.skip("-") else 1
         number = self._next()
@@ -250,13 +250,13 @@ class _Reading:
         self.failed |= not self.skip("}")
 
     def _next(self) -> str:
-        word = self.words[self.at]
-        self.at += 1 if word else 0
+        word = self.words[self.index]
+        self.index += 1 if word else 0
         self.failed |= not word
         return word
 
     def skip(self, *words: str) -> bool:
         """Step over the next word if it is one of these."""
-        found = self.words[self.at] in words
-        self.at += found
+        found = self.words[self.index] in words
+        self.index += found
         return found

@@ -58,7 +58,7 @@ def _agree(a: sp.Expr, b: sp.Expr, tolerance: sp.Rational | None) -> bool:
         return bool(difference == 0)
     seen = 0
     for number, point in enumerate(_POINTS if symbols else ((),)):
-        at = _at(symbols, point)
+        at = _at_point(symbols, point)
         left, right = (sp.N(value.subs(at), 20) for value in (a, b))
         if not (left.is_number and right.is_number and left.is_finite and right.is_finite):
             continue
@@ -76,11 +76,11 @@ def _agree(a: sp.Expr, b: sp.Expr, tolerance: sp.Rational | None) -> bool:
 
 def _size(difference: sp.Expr) -> sp.Expr:
     """Return the absolute value of a difference; of what no digit is certain after hundreds, zero."""
-    parts = difference.as_real_imag()
-    return max(abs(part) if part.is_comparable else sp.Integer(0) for part in parts)
+    terms = difference.as_real_imag()
+    return max(abs(term) if term.is_comparable else sp.Integer(0) for term in terms)
 
 
-def _at(symbols: list[sp.Symbol], point: tuple[sp.Rational, ...]) -> dict[sp.Symbol, sp.Rational]:
+def _at_point(symbols: list[sp.Symbol], point: tuple[sp.Rational, ...]) -> dict[sp.Symbol, sp.Rational]:
     return {symbol: point[i % len(point)] + i // len(point) for i, symbol in enumerate(symbols)}
 
 
@@ -94,7 +94,7 @@ def proportional(a: sp.Expr, b: sp.Expr, positive: bool = False) -> bool:
     """
     if a == 0 or b == 0:
         return bool(a == b)
-    at = _at(sorted(a.free_symbols | b.free_symbols, key=str), _POINTS[0])
+    at = _at_point(sorted(a.free_symbols | b.free_symbols, key=str), _POINTS[0])
     ratio = a.subs(at) / b.subs(at)
     if not ratio.is_finite or not ratio.is_nonzero or positive and not ratio.is_positive:
         return False

@@ -49,7 +49,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from unmask.config.components import part
+from unmask.config.components import component
 from unmask.errors import UserError
 from unmask.tasks.sandbox import cage as _cage  # noqa: F401  # keeps its bytecode: the child writes none
 from unmask.tasks.sandbox.confine import Fence, what_is_missing
@@ -63,7 +63,7 @@ _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/us
               "/etc/localtime", "/dev/urandom", "/dev/zero")  # fmt: skip
 
 
-@part
+@component
 class Limits:
     """What an answer and its tests may use, each.
 

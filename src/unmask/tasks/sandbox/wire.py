@@ -108,10 +108,10 @@ class Wire:
         return "mine", number
 
     def _yours(self, number: int) -> Any:
-        return _at(self.kept, number)
+        return _from_offset(self.kept, number)
 
     def _argument(self, number: int) -> Any:
-        return _at(self.arguments, number)
+        return _from_offset(self.arguments, number)
 
     def _mine(self, number: int) -> "Remote":
         return self._remotes.setdefault(number, self.remote(self, number))
@@ -175,7 +175,7 @@ class Wire:
         for change in changes:
             match change:
                 case (int(number), list(items)):
-                    refill(_at(self.arguments, number), items)
+                    refill(_from_offset(self.arguments, number), items)
 
     def _exactly(self, size: int) -> bytes:
         parts = []
@@ -188,7 +188,7 @@ class Wire:
         return b"".join(parts)
 
 
-def _at(things: list[Any], number: int) -> Any:
+def _from_offset(things: list[Any], number: int) -> Any:
     if not 0 <= number < len(things):
         raise Garbled(f"there is no object {number}")
     return things[number]

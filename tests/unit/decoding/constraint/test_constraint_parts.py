@@ -9,7 +9,7 @@ from languages import EOS, MASK, PATTERNS, automaton, bound, completions
 from unmask.core.batch import Example, lay_out
 from unmask.decoding import CONSTRAINTS, Decoder, JsonSchema, Regex
 from unmask.decoding.loop import start
-from unmask.decoding.state import Candidates, Notebook
+from unmask.decoding.state import Candidates, MemoryAccess
 from unmask.errors import UserError
 
 PROMPTS = [[1, 2, 3], [], [4, 5]]
@@ -52,7 +52,7 @@ def candidates_of(state, tokens, scores):
         width=length,
         canvas=length,
         is_open=is_open,
-        is_asked=is_open,
+        is_queried=is_open,
         token=torch.tensor(tokens),
         written=torch.full_like(columns, MASK),
         logits=torch.zeros(int(is_open.sum()), MASK + 1),
@@ -62,9 +62,9 @@ def candidates_of(state, tokens, scores):
         block_open=is_open.sum(1),
         block_steps=0 * length,
         steps=None,
-        sureness=lambda: score[:, 0],
+        mean_confidence=lambda: score[:, 0],
         mask_id=MASK,
-        notes=Notebook({}, rows=rows, start=0 * length, width=length, places=width),
+        memory=MemoryAccess({}, rows=rows, start=0 * length, width=length, columns=width),
         look_ahead=lambda *_: score,
     )
 
