@@ -15,6 +15,7 @@ import torch
 from shape import END, model
 from transformers import AutoTokenizer
 
+from unmask.constraints import components
 from unmask.constraints.compile import bind
 from unmask.core.batch import Example, lay_out
 from unmask.core.random import Draws

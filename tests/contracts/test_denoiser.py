@@ -6,7 +6,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, ModernBertConfig
 
-from unmask.core.attention import PAD, Bidirectional, BlockCausal, Causal, Columns
+from unmask.core.attention import PAD, Bidirectional, BlockCausal, Columns
+from unmask.core.attention_rules import Causal
 from unmask.core.batch import Example, lay_out
 from unmask.core.query import Query, SoftTokens
 from unmask.models import LoadedModel, LoraSpec, ScratchSpec, add_lora, from_scratch, load

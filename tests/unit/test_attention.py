@@ -3,23 +3,8 @@
 import pytest
 import torch
 
-from unmask.core.attention import (
-    ANCHORED,
-    CLEAN,
-    OPEN,
-    PAD,
-    SHADOW,
-    Anchored,
-    Bidirectional,
-    BlockCausal,
-    BlockDiffusion,
-    Causal,
-    Columns,
-    ContextCausal,
-    PerRow,
-    Shadowed,
-    may_attend,
-)
+from unmask.core.attention import ANCHORED, CLEAN, OPEN, PAD, SHADOW, Bidirectional, BlockCausal, Columns, may_attend
+from unmask.core.attention_rules import Anchored, BlockDiffusion, Causal, ContextCausal, PerRow, Shadowed
 
 TWO_STREAMS = {
     "position": [0, 1, 2, 3, 0, 1, 2, 3],

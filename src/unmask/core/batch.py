@@ -16,6 +16,7 @@ from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 from unmask.core.attention import BIDIRECTIONAL, CLEAN, OPEN, PAD, AttentionRule, BlockCausal, Columns
+from unmask.core.packing import pack
 from unmask.core.query import Query
 
 
@@ -188,7 +189,9 @@ def lay_out(examples: Sequence[Example], *, block_size: int, filler_id: int, row
         row_length: pack several examples into rows of this length (or of the longest example). None attends to
             another, and positions restart.
     """
-    rows = [[e] for e in range(len(examples))] if row_length is None else _pack(examples, row_length)
+    rows = (
+        [[e] for e in range(len(examples))] if row_length is None else pack([e.columns for e in examples], row_length)
+    )
     columns = max(sum(examples[e].columns for e in row) for row in rows)
     ids = torch.full((len(rows), columns), filler_id)
     position = torch.zeros((len(rows), columns), dtype=torch.int64)
@@ -217,31 +220,3 @@ def lay_out(examples: Sequence[Example], *, block_size: int, filler_id: int, row
         canvas_length=torch.tensor([e.canvas for e in examples]),
         block_size=block_size,
     )
-
-
-def _pack(examples: Sequence[Example], row_length: int) -> list[list[int]]:
-    """Share examples out over as few rows as first-fit decreasing needs, then evenly: all are as wide as the widest."""
-    by_size = sorted(range(len(examples)), key=lambda i: -examples[i].columns)
-    fitted = _first_fit(examples, by_size, row_length)
-    even: list[list[int]] = [[] for _ in fitted]
-    for index in by_size:
-        min(even, key=lambda row: _columns(examples, row)).append(index)
-    widest = {id(rows): max(_columns(examples, row) for row in rows) for rows in (even, fitted)}
-    return even if widest[id(even)] <= widest[id(fitted)] else fitted
-
-
-def _first_fit(examples: Sequence[Example], by_size: Sequence[int], row_length: int) -> list[list[int]]:
-    """Put each into the first row that has room."""
-    rows: list[list[int]] = []
-    for index in by_size:
-        needed = examples[index].columns
-        row = next((row for row in rows if _columns(examples, row) + needed <= row_length), None)
-        if row is None:
-            rows.append([index])
-        else:
-            row.append(index)
-    return rows
-
-
-def _columns(examples: Sequence[Example], row: Sequence[int]) -> int:
-    return sum(examples[i].columns for i in row)

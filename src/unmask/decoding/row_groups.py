@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from unmask.core.attention import PAD, PerRow
+from unmask.core.attention import PAD
+from unmask.core.attention_rules import PerRow
 from unmask.core.protocols import Denoiser, Query, SoftTokens
 
 _CALL = 64  # columns that take as long as a call costs beside its columns, on a CPU

@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # torch's own convention
 
-from unmask.core.attention import ATTENTION, PAD, AttentionRule, Bidirectional, BlockCausal, may_attend
+from unmask.core.attention import PAD, AttentionRule, Bidirectional, BlockCausal, may_attend
+from unmask.core.attention_rules import ATTENTION
 from unmask.core.protocols import Scored, Want
 from unmask.core.query import Query, Store
 from unmask.errors import UserError

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from unmask.core.attention import PAD, AttentionRule, Bidirectional, BlockCausal, Causal, Columns, may_attend
+from unmask.core.attention import PAD, AttentionRule, Bidirectional, BlockCausal, Columns, may_attend
+from unmask.core.attention_rules import Causal
 from unmask.core.query import Past, Query
 from unmask.errors import UserError
 from unmask.models.cache import KeyValues

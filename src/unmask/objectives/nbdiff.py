@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unmask.config.components import component
 from unmask.config.defaults import resolve_block_size
-from unmask.core.attention import ContextCausal
+from unmask.core.attention_rules import ContextCausal
 from unmask.core.protocols import Denoiser, Noised, Traits
 from unmask.core.random import Draws
 from unmask.errors import UserError

@@ -8,7 +8,8 @@ from pydantic import Field
 from torch import Tensor
 
 from unmask.config.components import component
-from unmask.core.attention import ANCHORED, CLEAN, PAD, Anchored, Attention, Columns
+from unmask.core.attention import ANCHORED, CLEAN, PAD, Attention, Columns
+from unmask.core.attention_rules import Anchored
 from unmask.core.batch import Batch, compress
 from unmask.core.protocols import Denoiser, Noised, Traits
 from unmask.core.query import Query

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unmask.core.attention import PAD, Columns, PerRow
+from unmask.core.attention import PAD, Columns
+from unmask.core.attention_rules import PerRow
 from unmask.core.protocols import Noised
 from unmask.core.query import Query, SoftTokens
 

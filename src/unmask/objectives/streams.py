@@ -11,7 +11,8 @@ from pydantic import Field
 from torch import Tensor
 
 from unmask.config.components import component
-from unmask.core.attention import CLEAN, OPEN, PAD, Attention, AttentionRule, BlockDiffusion, Columns
+from unmask.core.attention import CLEAN, OPEN, PAD, Attention, AttentionRule, Columns
+from unmask.core.attention_rules import BlockDiffusion
 from unmask.core.batch import Batch, compress
 from unmask.core.protocols import Denoiser, Traits
 from unmask.core.query import Query

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from toys import Hash, pseudo_random
-from unmask.core.attention import BIDIRECTIONAL, BlockCausal, ContextCausal
+from unmask.core.attention import BIDIRECTIONAL, BlockCausal
+from unmask.core.attention_rules import ContextCausal
 from unmask.core.batch import Example, lay_out
 from unmask.core.random import Draws
 from unmask.decoding import Decoder, decode, measure_drift

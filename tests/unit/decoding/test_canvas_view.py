@@ -3,7 +3,8 @@
 import torch
 
 from toys import Hash
-from unmask.core.attention import CLEAN, ContextCausal
+from unmask.core.attention import CLEAN
+from unmask.core.attention_rules import ContextCausal
 from unmask.core.batch import Example, lay_out
 from unmask.core.random import Draws
 from unmask.decoding import CanvasView, Decoder, decode

@@ -5,7 +5,8 @@ import torch
 from places import picked, places, trace
 
 from toys import Hash
-from unmask.core.attention import Causal, may_attend
+from unmask.core.attention import may_attend
+from unmask.core.attention_rules import Causal
 from unmask.core.batch import Example, lay_out
 from unmask.core.random import Draws
 from unmask.decoding import Decoder, Reordered, WeDlm, decode

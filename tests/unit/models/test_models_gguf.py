@@ -10,7 +10,7 @@ import torch
 from small_checkpoints import answer, llama_config, question, random_model
 from transformers import AutoModelForCausalLM
 
-from unmask.core.attention import Causal
+from unmask.core.attention_rules import Causal
 from unmask.errors import UserError
 from unmask.models import LoraSpec, add_lora, describe, load
 

@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from small_checkpoints import answer, ar_folder, edit_json, llada_folder, llama_config, question, random_model
 from transformers import BertConfig, BertForMaskedLM
 
-from unmask.core.attention import Causal
+from unmask.core.attention_rules import Causal
 from unmask.core.query import Query
 from unmask.errors import UserError
 from unmask.models import ScratchSpec, describe, from_scratch, load

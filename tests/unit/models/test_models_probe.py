@@ -14,7 +14,7 @@ from transformers import (
     Qwen3MoeConfig,
 )
 
-from unmask.core.attention import Causal
+from unmask.core.attention_rules import Causal
 from unmask.errors import UserError
 from unmask.models import ScratchSpec, from_scratch, load
 from unmask.models.call import learn_call

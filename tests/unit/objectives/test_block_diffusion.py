@@ -6,7 +6,7 @@ import pytest
 import torch
 from texts import M, ask, causal, lay, places, region_of, tiny
 
-from unmask.core.attention import Causal
+from unmask.core.attention_rules import Causal
 from unmask.core.random import Draws
 from unmask.data import Encoded
 from unmask.decoding import Decoder

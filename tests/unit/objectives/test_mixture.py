@@ -6,7 +6,7 @@ from texts import ask, lay, places, tiny
 
 from toys import Hash
 from unmask.config.components import choose
-from unmask.core.attention import PerRow
+from unmask.core.attention_rules import PerRow
 from unmask.core.random import Draws
 from unmask.errors import UserError
 from unmask.objectives import OBJECTIVES, Blockwise, Lift, Mixture, Papl, Vanilla

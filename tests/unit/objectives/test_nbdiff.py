@@ -12,7 +12,8 @@ import torch
 from texts import END, M, ask, causal, lay, places, tiny
 
 from unmask.config.components import choose
-from unmask.core.attention import CLEAN, OPEN, Causal
+from unmask.core.attention import CLEAN, OPEN
+from unmask.core.attention_rules import Causal
 from unmask.core.protocols import Traits
 from unmask.data import Encoded
 from unmask.errors import UserError

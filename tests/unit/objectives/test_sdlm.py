@@ -6,7 +6,8 @@ import pytest
 import torch
 from texts import END, M, ask, causal, lay, tiny
 
-from unmask.core.attention import ANCHORED, CLEAN, PAD, Causal, may_attend
+from unmask.core.attention import ANCHORED, CLEAN, PAD, may_attend
+from unmask.core.attention_rules import Causal
 from unmask.core.batch import Example, lay_out
 from unmask.core.random import Draws
 from unmask.data import Encoded

@@ -9,7 +9,8 @@ from texts import END, MODELS, M, causal, lay, tiny
 
 from toys import Hash
 from unmask.config.components import choose
-from unmask.core.attention import CLEAN, OPEN, PAD, BlockCausal, BlockDiffusion, Causal, ContextCausal
+from unmask.core.attention import CLEAN, OPEN, PAD, BlockCausal
+from unmask.core.attention_rules import BlockDiffusion, Causal, ContextCausal
 from unmask.core.protocols import Traits
 from unmask.core.random import Draws
 from unmask.data import Encoded

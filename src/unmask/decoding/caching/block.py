@@ -7,7 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unmask.config.components import component
-from unmask.core.attention import CLEAN, PAD, BlockCausal, Columns, ContextCausal
+from unmask.core.attention import CLEAN, PAD, BlockCausal, Columns
+from unmask.core.attention_rules import ContextCausal
 from unmask.core.protocols import Denoiser, Query
 from unmask.decoding.caching.window import TextCache, Window, first, owners
 from unmask.decoding.interfaces import CACHES, Reader

@@ -8,7 +8,8 @@ from pydantic import Field
 from torch import Tensor
 
 from unmask.config.components import component
-from unmask.core.attention import ANCHORED, CLEAN, PAD, Anchored, Columns
+from unmask.core.attention import ANCHORED, CLEAN, PAD, Columns
+from unmask.core.attention_rules import Anchored
 from unmask.core.protocols import Denoiser, Query
 from unmask.decoding.defaults import CanvasView
 from unmask.decoding.interfaces import VIEWS

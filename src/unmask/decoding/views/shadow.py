@@ -8,7 +8,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from unmask.config.components import component
-from unmask.core.attention import PAD, SHADOW, Columns, Shadowed
+from unmask.core.attention import PAD, SHADOW, Columns
+from unmask.core.attention_rules import Shadowed
 from unmask.core.protocols import Denoiser, Query
 from unmask.decoding.defaults import CanvasView
 from unmask.decoding.interfaces import VIEWS

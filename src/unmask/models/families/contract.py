@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from unmask.core.attention import PAD, AttentionRule, Bidirectional, Causal, Columns
+from unmask.core.attention import PAD, AttentionRule, Bidirectional, Columns
+from unmask.core.attention_rules import Causal
 from unmask.core.query import Query
 from unmask.errors import UserError
 from unmask.models.families.base import FAMILIES, Family
