@@ -53,9 +53,8 @@ def test_functions_import_nothing_of_unmask():
         if name.startswith("unmask.cli"):
             continue  # commands load their work when they are called
         functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-        found += [
-            f"{name}.{f.name}: {ast.unparse(n)}" for f in functions for n in ast.walk(f) if imported(n, set(trees))
-        ]
+        inside = [(function.name, node) for function in functions for node in ast.walk(function)]
+        found += [f"{name}.{where}: {ast.unparse(node)}" for where, node in inside if imported(node, set(trees))]
     assert not found, "\n".join(found)
 
 

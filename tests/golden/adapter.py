@@ -122,7 +122,7 @@ def question(method, lm, rows, *, row_length, seed, progress):
     noised = method.noise(clean, model=lm, draws=Draws(seed=seed), progress=progress)
     columns, soft = noised.query.columns, noised.query.soft
     read = [noised.query.ids, columns.position, columns.segment, columns.block, columns.stream]
-    real = [noised.weight, noised.noise_level] + ([] if noised.remarks is None else [noised.remarks])
+    real = [noised.weight, noised.noise_level] + ([] if noised.extra is None else [noised.extra])
     if soft is not None:
         read += [soft.query_positions, soft.ids]
         real.append(soft.weights)

@@ -189,10 +189,9 @@ def lay_out(examples: Sequence[Example], *, block_size: int, filler_id: int, row
         row_length: pack several examples into rows of this length (or of the longest example). None attends to
             another, and positions restart.
     """
-    rows = (
-        [[e] for e in range(len(examples))] if row_length is None else pack([e.columns for e in examples], row_length)
-    )
-    columns = max(sum(examples[e].columns for e in row) for row in rows)
+    sizes = [example.columns for example in examples]
+    rows = [[e] for e in range(len(sizes))] if row_length is None else pack(sizes, row_length)
+    columns = max(sum(sizes[e] for e in row) for row in rows)
     ids = torch.full((len(rows), columns), filler_id)
     position = torch.zeros((len(rows), columns), dtype=torch.int64)
     owner = torch.full((len(rows), columns), PAD)

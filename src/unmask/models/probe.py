@@ -167,7 +167,7 @@ def _try(model: _Probed) -> str | None:
     try:
         with warnings.catch_warnings(action="ignore"):  # of the names of arguments, which are on trial here
             whole, blind = _ask(model, 0, _COLUMNS), _ask(model, _READ_FIRST, _COLUMNS)
-            parts, was_written = _in_parts(model)
+            parts, was_written = _in_two(model)
     except torch.OutOfMemoryError:
         raise
     except FAILURES as error:
@@ -193,7 +193,7 @@ def _ask(model: _Probed, begin: int, end: int, past: Past | None = None) -> Tens
     return model.logits(query, torch.tensor([[0, end - begin - 1]], device=model.device))
 
 
-def _in_parts(model: _Probed) -> tuple[Tensor, bool]:
+def _in_two(model: _Probed) -> tuple[Tensor, bool]:
     layers = model.stock.config.get_text_config().num_hidden_layers
     store = KeyValues(layers=layers, rows=1, columns=_COLUMNS)
     _, columns = _columns(model)

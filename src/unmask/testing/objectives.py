@@ -218,7 +218,7 @@ class _Edge(Draws):
 
     value: float
 
-    def at(self, value: float) -> "_Edge":
+    def fixed_at(self, value: float) -> "_Edge":
         object.__setattr__(self, "value", value)
         return self
 
@@ -235,7 +235,7 @@ def finite_at_the_edges(objective: Objective) -> None:
     """Check that loss and weights are finite where the draw named ``t`` is next to 0 or to 1, or an answer is empty."""
     batch = objective_batch(lengths=(9, 0, 1, 14))
     for t in (0.0, 1e-9, 0.5, 1.0 - 1e-12):
-        n = noise(objective, batch, model=Uniform(), draws=_Edge(seed=0).at(t))
+        n = noise(objective, batch, model=Uniform(), draws=_Edge(seed=0).fixed_at(t))
         scored = Uniform().score(n.query, n.query_positions, n.targets, want=objective.want)
         loss = objective.loss(scored, n) / n.count.clamp(min=1)
         assert torch.isfinite(loss), f"the loss is {float(loss)} where t is drawn at {t}"
@@ -255,7 +255,7 @@ def gradients_are_weights(objective: Objective) -> None:
     assert (nll.grad >= 0).all(), "the loss falls where a target becomes less likely"
 
 
-def nothing_asked_costs_nothing(objective: Objective) -> None:
+def nothing_queried_costs_nothing(objective: Objective) -> None:
     """Check that a batch of which nothing is asked has the loss 0, with a graph that can be differentiated."""
     n = noise(objective, objective_batch())
     none = n.only(torch.zeros(len(n.query_positions), dtype=torch.bool))
@@ -276,7 +276,7 @@ OBJECTIVE_CHECKS: dict[str, Callable[[Objective], None]] = {
         noise_belongs_to_the_example,
         finite_at_the_edges,
         gradients_are_weights,
-        nothing_asked_costs_nothing,
+        nothing_queried_costs_nothing,
     )
 }
 """Name -> check of one promise."""
