@@ -18,7 +18,7 @@ import torch
 from unmask.decoding import Decoder
 from unmask.evaluate import evaluate
 from unmask.models import load
-from unmask.recipes.quickstart import ASSET
+from unmask.study.quickstart import ASSET
 from unmask.recipes.recipe import build, read_recipe
 
 SAMPLED = {"temperature": 0.7, "threshold": 0.9}

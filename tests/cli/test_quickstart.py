@@ -9,8 +9,8 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 import unmask
-from unmask.recipes.quickstart import ARMS
 from unmask.recipes.recipe import build, read_recipe
+from unmask.study.quickstart import ARMS
 
 ASSET = Path(unmask.__file__).parent / "assets/quickstart"
 

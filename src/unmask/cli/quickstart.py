@@ -20,8 +20,8 @@ def quickstart(
     from rich.console import Console
 
     from unmask.cli.present import emit
-    from unmask.recipes.quickstart import quickstart as run
     from unmask.runtime.third_party_logging import silence_libraries
+    from unmask.study.quickstart import quickstart as run
 
     silence_libraries()
     out = out or Path("runs") / time.strftime("quickstart-%Y%m%d-%H%M%S")
@@ -41,7 +41,7 @@ def _show_denoising(out: Path, console: Any) -> None:
     from unmask.generate import stream
     from unmask.models import load
     from unmask.plots.terminal import watch
-    from unmask.recipes.quickstart import demonstration
+    from unmask.study.quickstart import demonstration
 
     prompt, decoder, canvas = demonstration()
     lm = load(str(out / "blockwise" / "model"))
@@ -53,7 +53,7 @@ def _show_denoising(out: Path, console: Any) -> None:
 def _table(report: dict[str, Any]) -> Any:
     from rich.table import Table
 
-    from unmask.recipes.quickstart import ARMS
+    from unmask.study.quickstart import ARMS
 
     table = Table(title="Accuracy on held-out problems (95 % interval)")
     for heading in ("", "block decoding", "full-canvas decoding", "bound by blocks, nats a token"):

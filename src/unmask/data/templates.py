@@ -26,8 +26,8 @@ from unmask.data.rendered import (
     spelt_in,
     squash,
 )
-from unmask.data.template_process import TemplateRefusedError
 from unmask.errors import UserError
+from unmask.runtime.template_process import TemplateRefusedError
 from unmask.runtime.transformers_api import render_chat
 
 Tools = Sequence[Mapping[str, Any]]

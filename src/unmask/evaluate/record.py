@@ -44,7 +44,7 @@ def settings_of(
     """
     resolved = decoder.resolve(**lm.decoding)
     return {
-        "model": _is_context(model),
+        "model": _absolute(model),
         "weights": hash_weights(lm),
         "model_hash": hash_of_model(lm),
         "dtype": str(next(lm.model.parameters()).dtype).removeprefix("torch."),
@@ -103,7 +103,7 @@ def _short(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _is_context(model: str) -> str:
+def _absolute(model: str) -> str:
     """Make a path here absolute, so that a repeat may be asked for elsewhere; other names stay."""
     path = Path(model).expanduser()
     return str(path.resolve()) if path.exists() else model

@@ -162,9 +162,9 @@ def _load_adapter(
         _check_base(where, source, sidecar, mark)
         restore_mask_rows(lm, where.folder)
         # The settled attention is the base's; all else is what the adapter was trained with, unless the user differs.
-        is_context = {"native_bidirectional": lm.facts.native_bidirectional, "vocab_size": lm.facts.vocab_size}
+        fixed_facts = {"native_bidirectional": lm.facts.native_bidirectional, "vocab_size": lm.facts.vocab_size}
         given = {name: value for name, value in chosen.items() if value is not None}
-        lm.facts = Facts.from_config({**sidecar["facts"], **is_context, **given})
+        lm.facts = Facts.from_config({**sidecar["facts"], **fixed_facts, **given})
     kept = AdapterBase(source=lm.source, fingerprint=mark, dtype=str(lm.model.dtype).removeprefix("torch."))
     if dtype is not None:
         for weight in lm.model.parameters():  # model.to(dtype) would round the rotary frequencies too

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from unmask.data.template_process import LONGEST_SOURCE
 from unmask.errors import UserError, shorten
 from unmask.runtime.foreign import check_file, read_object, walk
+from unmask.runtime.template_process import LONGEST_SOURCE
 from unmask.runtime.transformers_api import Tokenizer
 
 TOKENIZER_FILES = (

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
-from unmask.data.template_process import TemplateRefusedError
 from unmask.errors import UserError, shorten
 from unmask.models.facts import Facts
+from unmask.runtime.template_process import TemplateRefusedError
 from unmask.runtime.transformers_api import StockModel, Tokenizer, render_chat
 
 ADDED_MASK = "<|mask|>"

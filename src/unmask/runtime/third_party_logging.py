@@ -11,8 +11,9 @@ def silence_libraries() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    from unmask.runtime.transformers_api import hush
+    import transformers  # reads the variables when it is imported
 
-    hush()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     for name in LOUD:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -21,8 +21,8 @@ from torch import nn
 from transformers.cache_utils import Cache as Cache
 from transformers.cache_utils import CacheLayerMixin as CacheLayerMixin
 
-from unmask.data.template_process import TemplateRefusedError, render
 from unmask.errors import UserError, did_you_mean
+from unmask.runtime.template_process import TemplateRefusedError, render
 
 CACHE_ARGUMENTS = ("cache", "past_key_values")  # from 5.24 on, before
 FAILURES = (TypeError, ValueError, RuntimeError, IndexError, AttributeError)  # what a foreign forward may raise
@@ -241,7 +241,7 @@ def render_chat(tokenizer: Any, messages: Sequence[Mapping[str, Any]], *, opened
         opened: whether the opening of the next assistant turn is added.
         columns: further variables of the template, such as ``tools``.
 
-    The template runs in a child process under limits; see ``unmask.data.template_process``.
+    The template runs in a child process under limits; see ``unmask.runtime.template_process``.
 
     Raises:
         TemplateRefusedError: the template does not take these turns.
@@ -310,9 +310,3 @@ def check_tracker(name: str) -> None:
     except Exception as error:  # each tracker fails in its own way
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise UserError(f"the tracker '{name}' cannot be used here ({reason}); install it, or leave it out") from error
-
-
-def hush() -> None:
-    """Silence transformers' own messages below errors, and its progress bars."""
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()

@@ -76,7 +76,7 @@ REFUSED = {
 
 @pytest.fixture(autouse=True)
 def _less_time(monkeypatch):
-    monkeypatch.setattr("unmask.data.template_process.SECONDS", 0.4)
+    monkeypatch.setattr("unmask.runtime.template_process.SECONDS", 0.4)
 
 
 def tokenizer_of(template):

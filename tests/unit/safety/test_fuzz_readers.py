@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from unmask.config.yaml import read_yaml
 from unmask.data import read
-from unmask.data.template_process import render
 from unmask.errors import UserError
 from unmask.models.adapter_config import adapter_config
 from unmask.models.config_file import check_sizes, read_config_file, stock_config
@@ -19,6 +18,7 @@ from unmask.models.gguf_file import check_gguf
 from unmask.models.weights import Stored, read_header
 from unmask.recipes.recipe import build_sections
 from unmask.runtime.foreign import read_object
+from unmask.runtime.template_process import render
 from unmask.tracing.record import read_trace
 
 EXAMPLES = int(os.environ.get("UNMASK_FUZZ_EXAMPLES", "40"))
@@ -169,7 +169,7 @@ PIECES = st.sampled_from([
 @quick
 @given(st.lists(PIECES | st.text(max_size=5), max_size=9).map("".join))
 def test_templates(monkeypatch, source):
-    monkeypatch.setattr("unmask.data.template_process.SECONDS", 0.3)
+    monkeypatch.setattr("unmask.runtime.template_process.SECONDS", 0.3)
     stands(render, source, {"messages": [{"role": "user", "content": "a"}], "a": "b"})
 
 

@@ -58,7 +58,7 @@ class _BlockReader:
         self.forwards += 1
         text_cache = self._memory(query, owners(query, state, rows))
         is_context = _is_context(query.columns)
-        is_context = is_context.sum(1)
+        context_length = is_context.sum(1)
         begin = _block_start(query.columns, first((text_cache.ids != query.ids) | ~is_context))
         end = _block_end(query, state, rows)
         window = Window(begin=begin, end=torch.maximum(end, begin + 1), known=end)
@@ -66,7 +66,7 @@ class _BlockReader:
         narrow = text_cache.query(query, window)
         local = torch.stack([query_positions[:, 0], query_positions[:, 1] - begin[query_positions[:, 0]]], dim=1)
         if self.model.shift:
-            return self._shifted(narrow, local, begin, is_context)
+            return self._shifted(narrow, local, begin, context_length)
         return self.model.logits(narrow, local)
 
     def _memory(self, query: Query, owner: Int[Tensor, " R"]) -> TextCache:
@@ -80,15 +80,19 @@ class _BlockReader:
         return text_cache
 
     def _shifted(
-        self, query: Query, query_positions: Int[Tensor, "K 2"], begin: Int[Tensor, " R"], is_context: Int[Tensor, " R"]
+        self,
+        query: Query,
+        query_positions: Int[Tensor, "K 2"],
+        begin: Int[Tensor, " R"],
+        context_length: Int[Tensor, " R"],
     ) -> Float[Tensor, "K V"]:
         """Predict the first column of a block from the last that is kept: once, as that prediction does not change."""
-        is_new = (begin < is_context).nonzero().squeeze(1)
-        queried = torch.cat([query_positions, torch.stack([is_new, (is_context - begin)[is_new]], dim=1)])
+        is_new = (begin < context_length).nonzero().squeeze(1)
+        queried = torch.cat([query_positions, torch.stack([is_new, (context_length - begin)[is_new]], dim=1)])
         logits = self.model.logits(query, queried)
         logits, new = logits[: len(query_positions)], logits[len(query_positions) :]
         if self.after is None:
-            self.after = new.new_zeros(len(is_context), new.shape[1])
+            self.after = new.new_zeros(len(context_length), new.shape[1])
         self.after[is_new] = new
         is_first = (query_positions[:, 1] == 0) & (begin > 0)[query_positions[:, 0]]
         logits[is_first] = self.after[query_positions[is_first, 0]]

@@ -1,6 +1,6 @@
 """The child process that renders chat templates: jinja2 and nothing else, under limits of memory and processor time.
 
-It is run as a script by ``unmask.data.template_process`` and imports nothing of unmask. A request is the length of a
+It is run as a script by ``unmask.runtime.template_process`` and imports nothing of unmask. A request is the length of a
 pickle, the seconds that it may take and the pickle (the parent is trusted, the template is not); a reply is a length,
 the seconds that were used, a letter and text.
 """

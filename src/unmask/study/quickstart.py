@@ -15,8 +15,21 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from unmask.decoding import Decoder
 from unmask.errors import UserError
+from unmask.evaluate import evaluate
+from unmask.generate import canvases, generate
+from unmask.models import load
+from unmask.plots.figures import plot_accuracies, plot_denoising, plot_losses
+from unmask.plots.terminal import spell
+from unmask.recipes.recipe import build, read_recipe
+from unmask.recipes.run import run_recipe
 from unmask.runtime.runlock import is_empty
+from unmask.runtime.third_party_logging import silence_libraries
+from unmask.study.bounds import BoundSection, bounds
+from unmask.train.metrics import MetricsFile
 
 ARMS = ("vanilla", "blockwise", "mixture")
 DECODINGS: Mapping[str, Mapping[str, Any]] = {"accuracy": {}, "full_canvas": {"blocks": "whole"}}
@@ -81,9 +94,6 @@ class _one_thread_each:  # noqa: N801  # reads as a statement
 
 def _judge_base(problems: int) -> dict[str, Any]:
     """Evaluate the base under both decodings. Runs in a process of its own, as ``_run_arm``."""
-    from unmask.models import load
-    from unmask.recipes.recipe import build, read_recipe
-
     _alone()
     base, recipe = load(str(ASSET / "model")), build(read_recipe(ASSET / f"{ARMS[0]}.yaml"))
     found = {decoding: _evaluate(base, recipe, decoding, problems)[0] for decoding in DECODINGS}
@@ -92,10 +102,6 @@ def _judge_base(problems: int) -> dict[str, Any]:
 
 def _run_arm(job: dict[str, Any]) -> dict[str, Any]:
     """Fine-tune, and evaluate under both decodings."""
-    from unmask.models import load
-    from unmask.recipes.recipe import build, read_recipe
-    from unmask.recipes.run import run_recipe
-
     _alone()
     arm, out = job["arm"], Path(job["out"])
     assignments = [f"run.seed={job['seed']}"] + ([f"run.steps={job['steps']}"] if job["steps"] else [])
@@ -111,17 +117,11 @@ def _run_arm(job: dict[str, Any]) -> dict[str, Any]:
 
 def _alone() -> None:
     """Keep to one thread, and to what a user wants to read."""
-    import torch
-
-    from unmask.runtime.third_party_logging import silence_libraries
-
     silence_libraries()
     torch.set_num_threads(1)
 
 
 def _evaluate(lm: Any, recipe: Any, decoding: str, problems: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    from unmask.evaluate import evaluate
-
     decoder = replace(recipe.decoder, **DECODINGS[decoding])
     task = recipe.data.task
     found = evaluate(
@@ -132,8 +132,6 @@ def _evaluate(lm: Any, recipe: Any, decoding: str, problems: int) -> tuple[dict[
 
 def _bounds(lm: Any, recipe: Any) -> dict[str, float]:
     """Bound the likelihood of held-out answers, in any order and as block decoding writes, in nats a token."""
-    from unmask.study.bounds import BoundSection, bounds
-
     size, task = recipe.decoder.block_size, recipe.data.task
     found = bounds(lm, BoundSection(examples=32, samples=8, block_size=size), task, task.problems("test", 64, 0))
     return {order: round(found[order]["nats_per_token"], 4) for order in ("any_order", "by_block")}
@@ -141,8 +139,6 @@ def _bounds(lm: Any, recipe: Any) -> dict[str, float]:
 
 def _follow(futures: Mapping[str, Any], out: Path, progress: Progress | None) -> None:
     """Report how far the runs are until all are done."""
-    from unmask.train.metrics import MetricsFile
-
     while not all(future.done() for future in futures.values()):
         lines = {arm: MetricsFile.read(out / arm / "metrics.jsonl")[-1:] for arm in ARMS if not futures[arm].done()}
         parts = [f"{arm}: step {line[0]['step']}, own loss {line[0]['loss']:.3f}" for arm, line in lines.items()
@@ -153,13 +149,6 @@ def _follow(futures: Mapping[str, Any], out: Path, progress: Progress | None) ->
 
 
 def _draw(out: Path, table: Mapping[str, Any]) -> None:
-    from unmask.decoding import Decoder
-    from unmask.generate import canvases, generate
-    from unmask.models import load
-    from unmask.plots.figures import plot_accuracies, plot_denoising, plot_losses
-    from unmask.plots.terminal import spell
-    from unmask.train.metrics import MetricsFile
-
     logs = {arm: MetricsFile.read(out / arm / "metrics.jsonl") for arm in ARMS}
     plot_losses(logs, out / "loss.png", bounds={arm: table[arm]["bounds"]["by_block"] for arm in ARMS})
     names = {"accuracy": "block decoding", "full_canvas": "full-canvas decoding"}
@@ -175,8 +164,6 @@ def _draw(out: Path, table: Mapping[str, Any]) -> None:
 
 def demonstration() -> tuple[str, dict[str, Any], int]:
     """Return a held-out prompt, decoder fields (one token a step) and a canvas for the live view and the picture."""
-    from unmask.recipes.recipe import build, read_recipe
-
     recipe = build(read_recipe(ASSET / "blockwise.yaml"))
     problem = recipe.data.task.problems("test", 1, 99)[0]
     return problem.prompt, {"block_size": recipe.decoder.block_size}, recipe.data.canvas
