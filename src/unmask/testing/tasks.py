@@ -32,10 +32,10 @@ def check_task(
     for split in splits:
         for problem in task.problems(split, size, 0):
             for text in (problem.solution, f" {problem.solution}\n"):
-                assert task.is_right(text, problem), f"{problem.place}: the solution is judged wrong: {text!r}"
+                assert task.is_right(text, problem), f"{problem.source}: the solution is judged wrong: {text!r}"
     for problem in task.problems("test", size, 0):
         for text in (*NOTHING, *(near_misses or usual_misses)(problem)):
-            assert not task.is_right(text, problem), f"{problem.place}: judged right, though wrong: {text!r}"
+            assert not task.is_right(text, problem), f"{problem.source}: judged right, though wrong: {text!r}"
         _check_grades(task, problem)
     _check_problems(task, splits)
     _check_rows(task, splits[0])
@@ -61,10 +61,10 @@ def one_off(answer: str) -> str:
 def _check_grades(task: Task, problem: Problem) -> None:
     right, wrong = grades(task, problem.solution, problem), grades(task, "", problem)
     assert right.keys() == wrong.keys(), (
-        f"{problem.place}: grades {list(right)} of a solution, {list(wrong)} of no text"
+        f"{problem.source}: grades {list(right)} of a solution, {list(wrong)} of no text"
     )
-    assert all(grade == 1 for grade in right.values()), f"{problem.place}: a solution has the grades {right}"
-    assert all(grade == 0 for grade in wrong.values()), f"{problem.place}: an empty text has the grades {wrong}"
+    assert all(grade == 1 for grade in right.values()), f"{problem.source}: a solution has the grades {right}"
+    assert all(grade == 0 for grade in wrong.values()), f"{problem.source}: an empty text has the grades {wrong}"
 
 
 def _check_problems(task: Task, splits: Sequence[str]) -> None:
@@ -93,4 +93,4 @@ def _check_rows(task: Task, split: str) -> None:
     assert (record.prompt, record.completion) == (problem.prompt, problem.solution), (
         "the row is not prompt and solution"
     )
-    assert record.place == problem.place, f"the row is from {record.place}, its problem from {problem.place}"
+    assert record.source == problem.source, f"the row is from {record.source}, its problem from {problem.source}"

@@ -28,8 +28,8 @@ class Slots:
         assert past is not None
         self.ids, self.position = self.ids.to(query.ids.device), self.position.to(query.ids.device)
         rows = torch.arange(len(self.ids), device=query.ids.device) if past.rows is None else past.rows
-        self.ids[rows[:, None], past.place] = query.ids
-        self.position[rows[:, None], past.place] = query.columns.position
+        self.ids[rows[:, None], past.column] = query.ids
+        self.position[rows[:, None], past.column] = query.columns.position
 
     def read(self, past: Past) -> tuple[Int[Tensor, "R C"], Int[Tensor, "R C"]]:
         """Return the tokens and positions of the text that a query is read against."""

@@ -93,7 +93,7 @@ def trace(lm, fields, *, cache, batch=None, is_open=None):
 def same(ours, theirs):
     assert len(ours) == len(theirs)
     for a, b in zip(ours, theirs, strict=True):
-        assert torch.equal(a.query_positions, b.query_positions)
+        assert torch.equal(a.at, b.at)
         assert torch.equal(a.tokens, b.tokens)
 
 

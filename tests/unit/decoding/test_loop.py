@@ -38,7 +38,7 @@ def test_what_is_refused_in_one_row_leaves_the_revision_of_another_alone():
         "width",
         "canvas",
         "is_open",
-        "is_asked",
+        "is_queried",
         "token",
         "written",
         "log_prob",
@@ -56,7 +56,7 @@ def test_what_is_refused_in_one_row_leaves_the_revision_of_another_alone():
     )
     allowed = torch.tensor([[True, True, False, True], [True] * 4])
     resolved = replace(Decoder().resolve(), constraint=Only(allowed))
-    found = _admit_change(state, candidates, revised, chosen, resolved=resolved)
+    found = _admit_change(state, candidates, revised, chosen, decoder=resolved)
     assert found.write.tolist() == [[False, True, False, False], [False, False, True, False]]
     assert found.hide.tolist() == [[False] * 4, [True, False, False, False]]
 

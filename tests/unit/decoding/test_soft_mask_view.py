@@ -112,7 +112,7 @@ def test_training_and_decoding_blend_alike():
     with torch.no_grad():
         kept = SoftMaskView().remember(lm, at, lm.logits(query, at))
     assert torch.equal(trained.query.ids, query.ids)
-    assert torch.equal(trained.query.soft.query_positions, kept.at)
+    assert torch.equal(trained.query.soft.query_positions, kept.query_positions)
     assert torch.equal(trained.query.soft.ids, kept.ids)
     torch.testing.assert_close(trained.query.soft.weights.detach(), kept.weights)
 
