@@ -1,4 +1,4 @@
-"""Whether two mathematical answers are the same, by reading both whole, in a process that a bomb may take down."""
+"""Whether two mathematical answers are the same: both are read whole, in a process that can safely be killed."""
 
 import atexit
 import json
@@ -56,7 +56,7 @@ def is_equal(expected: str, found: str) -> bool:
 
 
 class _Verifier:
-    """A process that compares, started when first needed and again whenever an answer took it down."""
+    """A process that compares answers; started when first needed, and again after an answer has brought it down."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -64,7 +64,7 @@ class _Verifier:
         atexit.register(self.stop)
 
     def compare(self, expected: str, found: str) -> bool:
-        """Compare two answers; False where the process did not live to say."""
+        """Return whether two answers are the same; False where the process ended or ran out of time first."""
         with self._lock:
             if self._process is None or self._process.poll() is not None:
                 self._start()
@@ -74,7 +74,7 @@ class _Verifier:
             return line == b"1\n"
 
     def stop(self) -> None:
-        """End the process."""
+        """End the process, if one is running."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()

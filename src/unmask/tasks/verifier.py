@@ -17,7 +17,7 @@ _BYTES = 2 * 2**30
 
 
 def main() -> None:
-    """Answer ``[expected, found]`` with 1 or 0."""
+    """Read pairs ``[expected, found]``, one a line, and write 1 for each pair that is the same, else 0."""
     package = types.ModuleType("algebra")
     package.__path__ = [str(Path(__file__).with_name("algebra"))]
     sys.modules["algebra"] = package

@@ -65,14 +65,14 @@ _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/us
 
 @component
 class Limits:
-    """What an answer and its tests may use, each.
+    """Resources that an answer and its tests may use, each.
 
     Args:
         seconds: wall time of both together.
         cpu_seconds: processor time.
         memory_mib: address space.
         file_mib: size of one file; all together four times as much.
-        open_files: at once.
+        open_files: how many files may be open at once.
         tasks: threads beyond those that the user has already.
     """
 
@@ -86,7 +86,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Whether the tests passed, and if not, why."""
+    """Whether the tests passed, and if not, why (``why``; empty if they did)."""
 
     passed: bool
     why: str = ""
@@ -94,11 +94,11 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Checks:
-    """What is run beside an answer.
+    """The tests of an answer, and what they need.
 
     Args:
-        before: code of the tests' own, run first: imports, helpers.
-        names: what the tests take from the answer.
+        before: the tests' own code, run first: imports, helpers.
+        names: the names that the tests take from the answer.
         code: the tests; they pass if it ends without an exception.
     """
 
@@ -113,8 +113,11 @@ def run(source: str, tests: Checks, limits: Limits | None = None, *, strict: boo
     Args:
         source: Python that nobody has read.
         tests: what it has to pass.
-        limits: time, memory and files.
+        limits: time, memory and files; None: the defaults.
         strict: refuse a kernel without Landlock and seccomp.
+
+    Returns:
+        Whether the tests passed, and if not, why.
 
     Raises:
         UserError: this machine has no sandbox, or not a strict one.
@@ -141,7 +144,10 @@ def run(source: str, tests: Checks, limits: Limits | None = None, *, strict: boo
 
 
 def check(*, strict: bool) -> None:
-    """Refuse a machine on which nothing can be run.
+    """Refuse a machine on which generated code can't be run.
+
+    Args:
+        strict: whether Landlock and seccomp are required.
 
     Raises:
         UserError: it is not Linux, or lacks Landlock or seccomp and ``strict`` asks for them.
@@ -155,7 +161,7 @@ def check(*, strict: bool) -> None:
 
 
 def _exchange(messages: list[Any], folder: str, seconds: float) -> bytes:
-    """Start the sandbox's process, hand it the messages, wait for its line; empty where none came in time."""
+    """Return the one line that the sandbox's process answers the messages with; empty if none came in time."""
     until = time.monotonic() + seconds
     environment = {
         "PATH": "/usr/bin:/bin", "HOME": folder, "TMPDIR": folder, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0",
@@ -201,7 +207,7 @@ def _line(fd: int, until: float) -> bytes:
 
 
 def _readable() -> tuple[str, ...]:
-    """List what the interpreter needs to import the standard library and what is installed."""
+    """Return the paths that the interpreter needs to import the standard library and what is installed."""
     paths = sysconfig.get_paths()
     own = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     bases = [str(Path(base) / "lib") for base in (sys.prefix, sys.base_prefix)]
