@@ -9,13 +9,13 @@ from unmask.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """One run under one decoder.
+    """The judged points of one run under one decoder.
 
     Args:
-        cell: of the run.
-        arm: of the run.
-        seed: of the run.
-        decoder: its name.
+        cell: cell of the run.
+        arm: arm of the run.
+        seed: seed of the run.
+        decoder: name of the decoder.
         spent: budget -> amount at each point, from 0.
         right: for each point, each problem's outcome, 1 or 0; the first is the base's.
         path: folder of the run.
@@ -30,7 +30,7 @@ class Curve:
     path: str
 
     def points_at(self, budget: str, amount: float) -> list[float]:
-        """Interpolate each problem's outcome linearly between the two neighbouring points.
+        """Return each problem's outcome, from 0 to 1, interpolated linearly between the two neighbouring points.
 
         The mean is the interpolated accuracy. Amounts beyond the last point by rounding count as the last point.
         """
@@ -44,12 +44,12 @@ class Curve:
         return [x + share * (y - x) for x, y in pairs]
 
     def accuracies(self) -> list[float]:
-        """Accuracy at each point."""
+        """Return the accuracy at each point."""
         return [sum(right) / len(right) for right in self.right]
 
 
 def curves_of(result: Mapping[str, Any], base: Mapping[str, Any], budgets: Sequence[str]) -> list[Curve]:
-    """Make the curves of a run, one for each decoder, from its result and the base's."""
+    """Return the curves of a run, one for each decoder; a ``UserError`` is raised if its base was judged otherwise."""
     if result["problem_keys"] != base["problem_keys"]:
         raise UserError(
             f"{result['path']}: judged on other problems than {base['path']}; delete the one that is out of date"
@@ -67,6 +67,14 @@ def curves_of(result: Mapping[str, Any], base: Mapping[str, Any], budgets: Seque
 
 def amount_for_all(curves: Sequence[Curve], budget: str, stated: float | None) -> float:
     """Return the amount of a budget to compare at: the one stated, or the largest that all runs reach.
+
+    Args:
+        curves: of all runs.
+        budget: name of the budget.
+        stated: amount that the recipe states; None: none.
+
+    Returns:
+        The amount, in the budget's unit.
 
     Raises:
         UserError: an arm does not reach the stated amount.

@@ -19,7 +19,7 @@ from unmask.study.worker import JOB
 
 
 def heat_maps(study: Study, cells: Sequence[Cell], results: Results, out: Path) -> list[Any]:
-    """Draw a heat map for each cell and arm whose first seed's model is on disk; [] if the study asks for none."""
+    """Return the report's heat maps, for each cell and arm whose first seed's model is on disk; [] if not wanted."""
     if not study.learnability:
         return []
     parts: list[Any] = []
