@@ -1,4 +1,4 @@
-"""Where the commands that measure something on answers take them from."""
+"""The rows of the commands that measure something on answers."""
 
 from pathlib import Path
 from typing import Annotated, Any
