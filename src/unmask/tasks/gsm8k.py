@@ -88,7 +88,7 @@ class GSM8K:
         return found is not None and float(found) == float(problem.answer)
 
     def grades(self, text: str, problem: Problem) -> dict[str, float]:
-        """Return ``strict``: 1.0 if the number after the first ``####`` is right, as in lm-evaluation-harness; else 0."""
+        """Return ``strict``: 1.0 if the number after the first ``####`` is right, as lm-evaluation-harness has it."""
         _, mark, after = text.partition("####")
         is_strict = mark and re.match(rf"\s*-?(?:\\?\$)?-?(?:{_DIGITS})", after) is not None
         return {"strict": float(bool(is_strict) and self.is_right(f"####{after}", problem))}

@@ -1,4 +1,4 @@
-"""Whether two answers that were read are the same; the expected one decides which order, unit and base are asked for."""
+"""Whether two answers that were read are the same; the expected one decides which order, unit and base are wanted."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

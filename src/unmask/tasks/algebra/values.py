@@ -54,7 +54,7 @@ def _is_decimal(value: sp.Rational) -> bool:
 
 
 def _agree(a: sp.Expr, b: sp.Expr, tolerance: sp.Rational | None) -> bool:
-    """Return whether two expressions agree at points, to hundreds of digits; points where one is undefined are skipped."""
+    """Return whether two expressions agree, to hundreds of digits, at points where both are defined."""
     symbols = sorted(a.free_symbols | b.free_symbols, key=str)
     difference = a - b
     if difference.is_Rational:

@@ -142,7 +142,7 @@ class Wire:
                     self.reply(question)
 
     def reply(self, question: Any) -> None:
-        """Carry out a request of the other side; send its value, or what it raised, and the changes of its arguments."""
+        """Carry out a request of the other side; send its value, or what it raised, and the changed arguments."""
         before, self.arguments = self.arguments, containers(*question[1:]) if isinstance(question, tuple) else []
         held = [contents(container) for container in self.arguments]
         try:
