@@ -74,7 +74,7 @@ class Toy:
         return Slots(rows, columns)
 
     def text(self, query: Query) -> tuple[Int[Tensor, "R C"], Int[Tensor, "R C"], Bool[Tensor, "R N C"]]:
-        """Return tokens and positions of all that may be attended to, [R, C], and by which columns of the query, [R, N, C]."""
+        """Return tokens and positions of all that may be attended to, [R, C], and by which columns, [R, N, C]."""
         if query.past is None:
             return query.ids, query.columns.position, may_attend(query.rule, query.columns, query.columns)
         return *query.past.store.read(query.past), query.past.may_attend  # type: ignore[attr-defined]
@@ -184,7 +184,7 @@ class Flat(Hash):
 
 
 class Fickle(Hash):
-    """A toy whose most likely token changes with the number of masks; at float16's limits, at times a mask or an end."""
+    """A toy whose most likely token changes with the number of masks; at float16's limits, at times mask or end."""
 
     def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
         """Return the logits of ``Hash`` at float16's limits; the visible masks decide which token is ahead."""
