@@ -170,7 +170,7 @@ def check_out(out: Path) -> None:
 
 
 def analysis_rows(subjects: int, examples: int, study: Study, *, with_mismatch: bool) -> int:
-    """Return how many rows ``analyze`` reads in all, of so many models and examples."""
+    """Return how many rows ``analyze`` reads in all, for so many models (``subjects``) and examples of each."""
     rows = study.rows(examples) + (mismatch_rows(examples, study.passes) if with_mismatch else 0)
     return subjects * rows
 

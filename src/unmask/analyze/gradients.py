@@ -88,7 +88,15 @@ class Passes:
     on_rows: Callable[[int], None] | None = None
 
     def questions(self, objective: Queries, draws: Draws) -> Iterator[tuple[Batch, Noised]]:
-        """Yield every batch of every pass with its noised batch."""
+        """Noise every batch of every pass.
+
+        Args:
+            objective: hides tokens.
+            draws: random numbers by example and pass.
+
+        Yields:
+            Each batch on the model's device, with its noised batch.
+        """
         for number in range(self.passes):
             first = number * len(self.examples)
             for batch in batches(self.examples, self.collator, self.batch_size, first_order=first):

@@ -34,7 +34,14 @@ class Sums:
     def add(
         self, level: int, example: Int[Tensor, " K"], group: Int[Tensor, " K"], entries: Float64[Tensor, "K Q"]
     ) -> None:
-        """Add the entries of tokens at one noise level to the sums of their example and group, one after the other."""
+        """Add the entries of tokens at one noise level, one after the other.
+
+        Args:
+            level: index of the noise level.
+            example: index of each token's example, [K].
+            group: index of each token's group, [K].
+            entries: what is summed of each token, [K, Q]; the first entry is 1.
+        """
         self.values[level].view(-1, ENTRIES).index_add_(0, example * self.values.shape[2] + group, entries)
 
     @property
@@ -47,7 +54,15 @@ class Sums:
         return Sums(values=self.values.sum(2, keepdim=True))
 
     def cells(self, ratios: Sequence[float], *, errors: bool = True) -> list[list[dict[str, Any]]]:
-        """Return, for each group and noise level, the count and the means; None where no token was predicted."""
+        """Compute the means of each group and noise level.
+
+        Args:
+            ratios: the noise levels.
+            errors: whether to compute standard errors, too.
+
+        Returns:
+            For each group a row for each noise level: the count, and the means; None where no token was predicted.
+        """
         rows = _cells(self.values, ratios, errors=errors)
         for row in rows:
             all_hidden = next((cell["nll"] for cell in row if cell["ratio"] == 1), None)
@@ -57,7 +72,15 @@ class Sums:
         return rows
 
     def changes(self, after: "Sums", ratios: Sequence[float]) -> list[list[dict[str, Any]]]:
-        """Return the differences of the means, ``after`` less this, with the errors of paired differences."""
+        """Compute the differences of the means from these sums to others of the same tokens.
+
+        Args:
+            after: sums of the other model.
+            ratios: the noise levels.
+
+        Returns:
+            For each group a row for each noise level: ``after`` less this, with the errors of paired differences.
+        """
         difference = after.values - self.values
         difference[..., 0] = self.counts
         return _cells(difference, ratios, errors=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 
 def open_model(name: str, **options: Any) -> Any:
-    """Return the loaded model that the user named: by a path, an asset, or a name on the hub."""
+    """Load the model that the user named: by a path, an asset, or a name on the hub. ``options`` go to ``load``."""
     from unmask.models import load
     from unmask.runtime.third_party_logging import silence_libraries
 

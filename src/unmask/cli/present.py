@@ -70,7 +70,15 @@ def check_new_file(path: Path, option: str) -> None:
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Any]:
-    """Draw a bar on stderr; yields a function to call with the amount that is done, of ``total``."""
+    """Draw a bar on stderr.
+
+    Args:
+        what: the label of the bar.
+        total: how much there is to do.
+
+    Yields:
+        A function to call with the amount that is done.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

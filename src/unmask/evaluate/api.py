@@ -133,7 +133,7 @@ def _answer(
 
 
 def sample_seed(seed: int, sample: int) -> int:
-    """Return the seed of a sample, one for each; the first sample has the run's."""
+    """Return a sample's seed, a function of the run's seed and the sample's index; the first has the run's."""
     if not sample:
         return seed
     return int.from_bytes(blake2b(f"{seed}/{sample}".encode(), digest_size=7).digest(), "little")

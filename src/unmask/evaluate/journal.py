@@ -143,9 +143,16 @@ def open_journal(folder: Path, settings: Mapping[str, Any], device: Any, *, resu
 
 
 def read_answers(folder: Path, mark: str | None = None) -> list[Answer]:
-    """Return the answers of a folder by problem and sample; a line that was cut off by a kill is left out.
+    """Read the answers of a folder; a line that was cut off by a kill is left out.
 
-    A ``UserError`` is raised where a line was made with settings other than ``mark``, or is no answer.
+    A ``UserError`` is raised where a line was made with other settings, or is no answer.
+
+    Args:
+        folder: the folder of a run.
+        mark: fingerprint that each line must have; None: any.
+
+    Returns:
+        The answers, by problem and sample.
     """
     found = {}
     for path in sorted(folder.glob("answers*.jsonl")):

@@ -187,7 +187,7 @@ def orders(lm: LoadedModel) -> tuple[Order, ...]:
 
 
 def likelihood_rows(lm: LoadedModel, examples: Sequence[Pair], *, samples: int, block_size: int) -> int:
-    """Return how many rows ``likelihoods`` reads in all."""
+    """Return how many rows ``likelihoods`` reads in all, over all orders that the model can be read in."""
     return sum(bound_rows(examples, order, samples, block_size) for order in orders(lm))
 
 
@@ -294,7 +294,7 @@ def bound(
 
 
 def bound_rows(examples: Sequence[Pair], order: Order, samples: int, block_size: int) -> int:
-    """Return how many rows ``bound`` reads in all."""
+    """Return how many rows ``bound`` reads in all: at most ``samples`` for each answer, or for each block."""
     widths = (_width(e, order, block_size, g) for e in examples for g in range(_groups(e, order, block_size)))
     return sum(2**width - 1 if _enumerated(width, samples) else samples for width in widths)
 

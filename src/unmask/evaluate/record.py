@@ -40,7 +40,7 @@ def settings_of(
         decoder: how it decodes; its defaults are resolved for the model.
         model: name or folder of the model.
         split: of the task.
-        **numbers: ``max_new_tokens``, ``batch_size``, ``samples``, ``seed``, and ``size``, the problems asked for.
+        **numbers: ``max_new_tokens``, ``batch_size``, ``samples``, ``seed``, and ``size``, the number of problems.
 
     Returns:
         Settings and hashes by name, as JSON types.
@@ -79,10 +79,18 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
-    """Return a phrase for each setting that answers depend on and that differs.
+    """Find the settings that answers depend on and that differ.
 
     >>> differences({"seed": 0, "decoder": {"steps": 8}}, {"seed": 0, "decoder": {"steps": 4}})
     ['decoder.steps was 8 and is 4']
+
+    Args:
+        before: settings of one run.
+        now: settings of another.
+        path: name of the setting that holds these; empty for all settings.
+
+    Returns:
+        A phrase for each.
     """
     found = []
     for name in sorted(before.keys() | now.keys()):

@@ -146,6 +146,13 @@ def ratio_error(sums: Float64[Tensor, " E"], counts: Float64[Tensor, " E"]) -> f
     """Return the standard error of m = sum of sums / sum of counts over examples; None for fewer than two.
 
     That of a ratio estimator: sqrt(E/(E-1) sum of (S_e - m n_e)^2) / sum of n_e.
+
+    Args:
+        sums: S_e, of each example.
+        counts: n_e, of each example.
+
+    Returns:
+        The standard error, in the unit of m.
     """
     examples = len(sums)
     if examples < 2:

@@ -103,7 +103,16 @@ def _check_counts(file: Path, settings: Mapping[str, Any], answers: list[Answer]
 
 
 def total_differences(before: Mapping[str, Any], now: Mapping[str, Any], *, skipped: tuple[str, ...]) -> list[str]:
-    """Return a phrase for each total that differs; intervals are compared where both were made by one method."""
+    """Compare totals; intervals are compared where both were made by one method.
+
+    Args:
+        before: totals of the record.
+        now: the same, computed again.
+        skipped: names of totals that are not compared, such as times.
+
+    Returns:
+        A phrase for each total that differs.
+    """
     if before.get("interval_method") != now["interval_method"]:  # of a version that names no method, or uses another
         before, now = _without_intervals(before), _without_intervals(now)
     was, has = ({name: value for name, value in of.items() if name not in skipped} for of in (before, now))

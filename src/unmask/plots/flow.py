@@ -36,7 +36,15 @@ def visible(text: str, *, is_end: bool = False) -> str:
 
 
 def flow(texts: Sequence[str], columns: int) -> list[Box]:
-    """Return a box for each visible token, in lines of at most ``columns`` characters; a line break ends its line."""
+    """Lay visible tokens out in lines; a line break ends its line.
+
+    Args:
+        texts: visible text of each token, as ``visible`` returns it.
+        columns: characters of a line at most.
+
+    Returns:
+        A box for each token, in order.
+    """
     boxes, line, left = [], 0, 0.0
     for offset, text in enumerate(texts):
         width = float(max(len(text), 1))

@@ -5,7 +5,17 @@ from typing import Any
 
 
 def panels(count: int, *, width: float, height: float, share_y: bool = False) -> tuple[Any, list[Any]]:
-    """Return a figure and its panels from left to right; ``width`` of each panel and ``height`` in inches."""
+    """Make a figure of several panels side by side.
+
+    Args:
+        count: how many panels.
+        width: inches, of the whole figure.
+        height: inches.
+        share_y: whether the panels share their vertical axis.
+
+    Returns:
+        The figure, and its panels from left to right.
+    """
     import matplotlib
 
     matplotlib.use("Agg")

@@ -74,7 +74,15 @@ def plot_differences(rows: Rows, path: Path, *, reference: str) -> list[Path]:
 
 
 def plot_matrix(rows: Rows, path: Path) -> list[Path]:
-    """Draw the accuracy of each arm (line) under each decoder (column), many decoders as lines; return both files."""
+    """Draw the accuracy of each arm (line) under each decoder (column); many decoders are lines.
+
+    Args:
+        rows: with ``arm``, ``decoder`` and ``accuracy``.
+        path: without ending; .png and .svg are written.
+
+    Returns:
+        The paths of the two files.
+    """
     import numpy as np
 
     arms, decoders = (list(dict.fromkeys(row[name] for row in rows)) for name in ("arm", "decoder"))
@@ -95,9 +103,16 @@ def plot_matrix(rows: Rows, path: Path) -> list[Path]:
 
 
 def plot_tradeoff(rows: Rows, path: Path) -> list[Path]:
-    """Draw accuracy against tokens per forward and against time, a point for each arm and decoder; return both files.
+    """Draw accuracy against tokens per forward and against time, a point for each arm and decoder.
 
     A line and names for the decoders of an arm that no other one beats in both, a faint point for each of the rest.
+
+    Args:
+        rows: with ``arm``, ``decoder``, ``accuracy``, ``tokens_per_forward`` and ``milliseconds``.
+        path: without ending; .png and .svg are written.
+
+    Returns:
+        The paths of the two files.
     """
     shade = colours(list(dict.fromkeys(row["arm"] for row in rows)))
     figure, axes = panels(2, width=11, height=4.5, share_y=True)

@@ -23,10 +23,18 @@ def spell(lm: LoadedModel, token: int) -> str:
 
 
 def frame(step: Step, lm: LoadedModel, *, row: int = 0) -> Text:
-    """Return a row's canvas as coloured text.
+    """Draw a row's canvas as coloured text.
 
     A token's colour shows its confidence when it was written; fresh tokens are underlined, given ones bold, hidden
     ones dots; the active block stands in brackets.
+
+    Args:
+        step: the step that was taken.
+        lm: spells tokens.
+        row: index of the row in the batch.
+
+    Returns:
+        The text, for a terminal.
     """
     state, batch = step.state, step.state.batch
     fresh = {int(offset) for r, offset in step.at.tolist() if r == row}

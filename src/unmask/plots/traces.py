@@ -51,7 +51,16 @@ def plot_trace(trace: Trace, path: Path, *, row: int = 0) -> Path:
 
 
 def spelled(trace: Trace, frame: Frame, canvas: int) -> list[str]:
-    """Return the visible text of each token of a canvas; positions that were never written are dots."""
+    """Write the tokens of a canvas so that they can be seen.
+
+    Args:
+        trace: the trace.
+        frame: the tokens at one forward.
+        canvas: columns of the canvas.
+
+    Returns:
+        The text of each column; a dot where nothing was written.
+    """
     ends = set(trace.header["eos_ids"])
     cells = frame.cells
     return [

@@ -30,9 +30,16 @@ class Curve:
     path: str
 
     def points_at(self, budget: str, amount: float) -> list[float]:
-        """Return each problem's outcome, from 0 to 1, interpolated linearly between the two neighbouring points.
+        """Interpolate each problem's outcome linearly between the two neighbouring points.
 
         The mean is the interpolated accuracy. Amounts beyond the last point by rounding count as the last point.
+
+        Args:
+            budget: name of the budget.
+            amount: how much of it, in its unit.
+
+        Returns:
+            The outcome of each problem, from 0 to 1.
         """
         spent = self.spent[budget]
         after = next((i for i, value in enumerate(spent) if value >= amount), len(spent) - 1)
@@ -49,7 +56,19 @@ class Curve:
 
 
 def curves_of(result: Mapping[str, Any], base: Mapping[str, Any], budgets: Sequence[str]) -> list[Curve]:
-    """Return the curves of a run, one for each decoder; a ``UserError`` is raised if its base was judged otherwise."""
+    """Make the curves of a run, one for each decoder.
+
+    Args:
+        result: result of the run.
+        base: result of its base, the first point of each curve.
+        budgets: names of the budgets.
+
+    Returns:
+        The curves.
+
+    Raises:
+        UserError: run and base were judged on other problems.
+    """
     if result["problem_keys"] != base["problem_keys"]:
         raise UserError(
             f"{result['path']}: judged on other problems than {base['path']}; delete the one that is out of date"

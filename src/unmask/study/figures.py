@@ -17,7 +17,18 @@ Row = Mapping[str, Any]
 
 
 def draw(study: Study, cells: Sequence[Cell], results: Results, rows: Sequence[Row], out: Path) -> list[Any]:
-    """Draw all pictures into ``out/figures``; return the sections of the report that show them."""
+    """Draw all pictures into ``out/figures``.
+
+    Args:
+        study: its settings.
+        cells: cells of the grid.
+        results: the results that exist.
+        rows: comparisons, as ``compare`` returns them.
+        out: folder of the study.
+
+    Returns:
+        The sections of the report that show the pictures.
+    """
     folder = out / "figures"
     folder.mkdir(exist_ok=True)
     made: list[Any] = [Heading("Pictures")]

@@ -39,7 +39,15 @@ def claimed(out: Path, fingerprint: str, values: dict[str, Any]) -> Iterator[Non
 
 
 def check(out: Path, fingerprint: str) -> None:
-    """Raise ``UserError`` if a folder holds another study than the one of this fingerprint."""
+    """Refuse a folder that holds another study.
+
+    Args:
+        out: the folder.
+        fingerprint: of the study that is to use it.
+
+    Raises:
+        UserError: the folder's study has another fingerprint.
+    """
     if not (out / STUDY).exists():
         return
     found = read_json(out / STUDY, "choose another --out").get("fingerprint")

@@ -119,7 +119,15 @@ class Judge:
 
 
 def read_points(metrics: Path, out: Path) -> dict[str, Any]:
-    """Return the judged points of a run with its costs at each, from its metrics file; costs are without judging."""
+    """Join the costs in a run's metrics file with what was judged.
+
+    Args:
+        metrics: the metrics file.
+        out: folder of the judged points.
+
+    Returns:
+        ``points``, with costs that exclude judging, and the seconds that judging took.
+    """
     points, spent = [], 0.0
     for line in MetricsFile.read(metrics):
         if JUDGING in line and line["step"]:

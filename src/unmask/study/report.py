@@ -28,7 +28,17 @@ Row = dict[str, Any]
 
 
 def write_report(study: Study, cells: Sequence[Cell], results: Results, out: Path) -> Row:
-    """Write the report and its figures into the study's folder; return the content of ``summary.json``."""
+    """Write the report, its figures and ``summary.json`` into the study's folder.
+
+    Args:
+        study: its settings.
+        cells: cells of the grid.
+        results: the results that exist.
+        out: folder of the study.
+
+    Returns:
+        The content of ``summary.json``.
+    """
     present = {curve.arm for curve in results.curves}
     made = figures_of(study, cells, results)
     rows, bounds = made["comparisons"], made["bounds"]

@@ -61,7 +61,15 @@ class Results:
 
 
 def read_results(out: Path, paths: Sequence[str]) -> list[Result]:
-    """Return the results that exist at these paths below ``out/runs``, in the order given."""
+    """Read and verify results.
+
+    Args:
+        out: folder of the study.
+        paths: folders of runs below ``out/runs``.
+
+    Returns:
+        The results that exist, in the order given.
+    """
     found = []
     for file in (out / "runs" / path / RESULT for path in paths):
         if file.exists():

@@ -174,7 +174,16 @@ def _difference(was: Any, now: Any, where: str, skipped: set[str]) -> str | None
 
 
 def is_close(was: Any, now: float, tolerance: float = 1e-9) -> bool:
-    """Return whether a value that was read is a number equal to ``now`` but for rounding."""
+    """Compare a value that was read with a number.
+
+    Args:
+        was: the value, of any type.
+        now: the number.
+        tolerance: relative and absolute.
+
+    Returns:
+        Whether the value is a number equal to ``now`` within the tolerance.
+    """
     return _is_number(was) and math.isclose(was, now, rel_tol=tolerance, abs_tol=tolerance)
 
 

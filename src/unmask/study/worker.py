@@ -38,6 +38,10 @@ def do(folder: Path, plugins: Sequence[str]) -> None:
     """Do the job of a folder in a process of its own, on one thread, with its output in ``log.txt``.
 
     The process leads a group, so that it can be ended with all that it started, and ends with the study's.
+
+    Args:
+        folder: folder of the job.
+        plugins: modules and files that register components, imported first.
     """
     os.setsid()
     threading.Thread(target=_end_with_the_study, daemon=True).start()

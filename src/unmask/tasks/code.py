@@ -96,7 +96,15 @@ def judge(text: str, problem: Problem, *, execute: Execute, limits: Limits) -> V
 
 
 def source_of_answer(text: str, problem: Code) -> str:
-    """Return the module to run: what goes before the answer, then its code, as a whole function or as its body."""
+    """Assemble the module to run from an answer.
+
+    Args:
+        text: the answer.
+        problem: what goes before the answer, and the names that it has to bind.
+
+    Returns:
+        What goes before the answer, then its code, as a whole function or as its body; empty without code.
+    """
     names = problem.checks.names
     code = code_of(text, names, is_begun=bool(problem.before))
     if not code.strip() or not problem.before:
@@ -118,13 +126,13 @@ def _futures_first(source: str) -> str:
 def code_of(text: str, wanted: Sequence[str] = (), *, is_begun: bool = False) -> str:
     """Find the code in an answer, outside its thinking.
 
-    Of several fenced blocks it is the last that binds what is asked for (a definition or an assignment, also under
+    Of several fenced blocks it is the last that binds a wanted name (a definition or an assignment, also under
     ``if``), with what it needs of the blocks before it; where none does, the longest part of the text that parses and
     binds it; else, if the prompt has begun a function, its body. Calls and assertions behind it are left out.
 
     Args:
         text: the answer.
-        wanted: functions and classes that are asked for; none: any.
+        wanted: names of the functions and classes to find; none: any.
         is_begun: whether the prompt has begun them, so that a text which defines none is the body of one.
 
     Returns:
@@ -152,7 +160,7 @@ def code_of(text: str, wanted: Sequence[str] = (), *, is_begun: bool = False) ->
 
 
 def _excerpt(text: str, contents: Sequence[str], wanted: Sequence[str]) -> str:
-    """Return the longest excerpt that parses and binds what is asked for: of blocks, of the text, of lines of code."""
+    """Return the longest excerpt that parses and binds a wanted name: of blocks, of the text, of lines of code."""
     for content in contents[:-_MOST_PARTS:-1]:
         if part := max(longest(content, wanted), longest(_unglued(content), wanted), key=len):
             return part

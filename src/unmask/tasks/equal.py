@@ -23,15 +23,22 @@ _WAIT = {"start": 120.0, "compare": 30.0}  # seconds of wall time; the process i
 
 
 def is_equal(expected: str, found: str) -> bool:
-    r"""Return whether an answer is the expected one, both as LaTeX or plain text.
+    r"""Compare a mathematical answer with the expected one, both as LaTeX or plain text.
 
     Both are brought to one spelling and read whole; what is not understood to its end is equal only to the same text.
-    The expected answer says what is asked for: its order, its unit, its base. Numbers are compared exactly; a decimal
+    The expected answer decides what is wanted: its order, its unit, its base. Numbers are compared exactly; a decimal
     may be rounded to a millionth where no decimal is exact. What takes longer than three seconds or more than two
     gigabytes is not equal. ``docs/evaluation.md`` has the rules.
 
     >>> is_equal("1,000", r"\$1000.00"), is_equal("42", "42.5"), is_equal("5", "5 or more")
     (True, False, False)
+
+    Args:
+        expected: the right answer.
+        found: the answer to judge.
+
+    Returns:
+        Whether they are equal.
     """
     if len(found) > _LONGEST_TEXT or len(expected) > _LONGEST_TEXT:
         return found.strip() == expected.strip() != ""

@@ -69,7 +69,16 @@ def read(node: ast.AST) -> set[str]:
 
 
 def binds(source: str, wanted: Collection[str], *, imports: bool = False) -> bool:
-    """Return whether a source parses and binds one of the wanted names, or any if none is wanted."""
+    """Look for wanted names in a source.
+
+    Args:
+        source: a text that may be Python.
+        wanted: names, of which one is enough; none: any name will do.
+        imports: whether an import counts as binding.
+
+    Returns:
+        Whether the source parses and binds such a name.
+    """
     tree = parsed(source)
     names = bound(tree.body, imports=imports) if tree else set()
     return bool(names & set(wanted) if wanted else names)
@@ -201,7 +210,7 @@ def _is_stray(node: ast.stmt) -> bool:
 
 
 def _is_example(node: ast.stmt, wanted: Collection[str]) -> bool:
-    if isinstance(node, ast.While) and "input" in read(node):  # asks for ever
+    if isinstance(node, ast.While) and "input" in read(node):  # waits for input for ever
         return True
     if isinstance(node, (ast.Assert, ast.Expr, *_BLOCKS)) and not bound([node]) - {"result"}:
         return bool(read(node) & {*wanted, *_SHOWS, "__name__"})

@@ -93,7 +93,7 @@ def _is_python(text: str, *, comments: bool = True) -> bool:
         return False
 
     def spoilt(mark: re.Match[str]) -> str:
-        """Write what may stand in a string, and on a line of its own in none but a long one."""
+        """Return what may stand in a string, and on a line of its own only in one of several lines."""
         return "\N{SECTION SIGN}" if comments or _end_of_quote(text, mark) else "\n\N{SECTION SIGN}"
 
     try:

@@ -71,7 +71,18 @@ def objective_batch(
 
 
 def noise(objective: Objective, batch: Batch, seed: int = 0, model: Any = None, draws: Draws | None = None) -> Noised:
-    """Return the noised batch of an objective half-way through a run; of ``Hash`` unless a model is given."""
+    """Noise a batch by an objective, half-way through a run.
+
+    Args:
+        objective: hides tokens.
+        batch: clean text.
+        seed: of the draws, where none are given.
+        model: the model that the objective may use; None: ``Hash``.
+        draws: random numbers by example.
+
+    Returns:
+        The noised batch.
+    """
     return objective.noise(batch, model=model or Hash(), draws=draws or Draws(seed=seed), progress=0.5)
 
 

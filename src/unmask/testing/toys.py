@@ -86,7 +86,17 @@ class Toy:
     def score(
         self, query: Query, query_positions: Int[Tensor, "K 2"], targets: Int[Tensor, " K"], want: Sequence[Want] = ()
     ) -> Scored:
-        """Return the scored targets, with all that an objective may want."""
+        """Score the targets, with everything that an objective may want.
+
+        Args:
+            query: what is read.
+            query_positions: (row, column) of each prediction, [K, 2].
+            targets: the right token of each.
+            want: not used: all quantities are returned.
+
+        Returns:
+            Likelihoods, entropies and confidences in nats or shares, and a correctness of 0.
+        """
         log_p = self.logits(query, query_positions).log_softmax(-1)
         top = log_p.max(-1)
         return Scored(

@@ -14,7 +14,15 @@ _BASES = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"
 
 
 def split(tokens: Sequence[Token], at: Container[str]) -> tuple[list[list[Token]], list[str]]:
-    """Return the runs of tokens between the separators ``at`` that stand outside all brackets, and these separators."""
+    """Split tokens at the separators that stand outside all brackets.
+
+    Args:
+        tokens: what is split.
+        at: texts of the separators.
+
+    Returns:
+        The runs of tokens between the separators, and the separators.
+    """
     terms: list[list[Token]] = [[]]
     signs = []
     environments = 0

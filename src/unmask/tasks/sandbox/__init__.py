@@ -1,7 +1,7 @@
 """A sandbox for code that a model wrote: does it pass its tests?
 
-The answer and its tests run in two processes of their own, which share two pipes and nothing else (``wire.py``). Only
-the process of the tests can say "passed", and it says so after the last test: an answer that exits early, prints what a
+The answer and its tests run in two separate processes, which share two pipes and nothing else (``wire.py``). Only
+the process of the tests can report "passed", and does so after the last test: an answer that exits early, prints what a
 checker might print, patches builtins or overrides ``__eq__`` gains nothing. What comes through the pipe is data
 (``values.py``): nothing in it is run, named or set, whoever wrote it.
 
@@ -27,7 +27,7 @@ privilege  no new privileges; root loses its capabilities
 It ends everything: the sandbox's own process adopts orphans and ends them, and it ends itself when this process dies.
 
 What ``strict`` does not promise: it is a fence of the same kernel, not another machine, so a hole in the kernel is a
-hole in it; whether a path exists can be asked anywhere; site-packages can be read; the disk is looked at every 20 ms,
+hole in it; code can find out whether any path exists; site-packages can be read; the disk is checked every 20 ms,
 and what is written meanwhile comes on top (``SECURITY.md`` has the figures). Without ``strict``, a kernel that lacks
 Landlock or seccomp runs the code with what it has, in the worst case with resource limits alone: then code can read and
 write the user's files, use the network and start processes as the user. Do that inside a container of your own.
@@ -150,7 +150,7 @@ def check(*, strict: bool) -> None:
         strict: whether Landlock and seccomp are required.
 
     Raises:
-        UserError: it is not Linux, or lacks Landlock or seccomp and ``strict`` asks for them.
+        UserError: it is not Linux, or lacks Landlock or seccomp and ``strict`` requires them.
     """
     missing = what_is_missing()
     if sys.platform != "linux" or (strict and missing):

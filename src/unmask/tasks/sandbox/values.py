@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-# These may be named. None is written in Python, so that no attribute of theirs can be set, whatever is asked.
+# These may be named. None is written in Python, so that no request can set an attribute of theirs.
 _NAMED = (
     complex, range, bytes, bytearray, set, frozenset, collections.OrderedDict, collections.defaultdict,
     collections.deque, int, float, bool, str, tuple, list, dict, decimal.Decimal, datetime.date, datetime.datetime,

@@ -114,7 +114,7 @@ class Wire:
         return self._remotes.setdefault(number, self.remote(self, number))
 
     def ask(self, *question: Any) -> Any:
-        """Send a question and return the value that comes back, or raise what was raised there.
+        """Send a request and return the value that comes back, or raise what was raised there.
 
         What a call changes in its arguments there is changed here.
         """
