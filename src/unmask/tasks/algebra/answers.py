@@ -39,7 +39,7 @@ def answer_of(tokens: Sequence[Token], loosely: bool = True, upright: frozenset[
         upright: the letters that are units wherever they follow a number.
 
     Returns:
-        One of the classes of ``shapes.py``.
+        A value with its unit, words, a list, a relation, a set of numbers, … (the classes of ``shapes.py``).
     """
     return _Reader(loosely, upright).listed(tokens)
 
