@@ -1,4 +1,4 @@
-"""``analyze``: everything that is asked of one or two models and a data set, as tables."""
+"""``analyze``: every measurement of one or two models on a data set, as tables."""
 
 import csv
 from collections.abc import Callable, Sequence
@@ -19,12 +19,12 @@ from unmask.models import LoadedModel
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A model and the data as it reads them.
+    """A model, and the data as it reads them.
 
     Args:
-        name: of the model.
+        name: name of the model.
         lm: the model.
-        examples: encoded by its tokenizer and chat template.
+        examples: the data, encoded by its tokenizer and chat template.
     """
 
     name: str
@@ -34,11 +34,11 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What was found.
+    """The tables of an analysis.
 
     Args:
         learnability: tables of each model, in the order given.
-        mismatch: the same; empty unless asked for.
+        mismatch: the same; empty unless it was wanted.
         tokens: rows of the token table of all models.
         settings: what was measured.
     """
@@ -50,35 +50,35 @@ class Findings:
 
     @property
     def cells(self) -> list[dict[str, Any]]:
-        """The long table: a row for each model, bin and noise level."""
+        """Rows of the long table, one for each model, bin and noise level."""
         return [row for found in self.learnability for row in found.rows()]
 
     @property
     def totals(self) -> list[dict[str, Any]]:
-        """A row for each model and noise level."""
+        """Rows of the table of all tokens together, one for each model and noise level."""
         return [{"model": found.model, **row} for found in self.learnability for row in found.totals()]
 
     @property
     def changes(self) -> list[dict[str, Any]]:
-        """Changes from the first model to the second; empty where there is one."""
+        """Rows of the changes from the first model to the second; empty where there is one model."""
         return self.learnability[0].compare(self.learnability[1]) if len(self.learnability) > 1 else []
 
     @property
     def contexts(self) -> list[dict[str, Any]]:
-        """The table of contexts: a row for each model and context."""
+        """Rows of the table of contexts, one for each model and context."""
         return [row for found in self.mismatch for row in found.rows()]
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """Return the tables by name, those that are empty left out."""
+        """Return the rows of each table by name, empty tables left out."""
         named = {"learnability": self.cells, "tokens": self.tokens, "changes": self.changes, "mismatch": self.contexts}
         return {name: rows for name, rows in named.items() if rows}
 
     def as_dict(self) -> dict[str, Any]:
-        """Return JSON types only."""
+        """Return settings, totals and tables, as JSON types only."""
         return {**self.settings, "totals": self.totals, **self.tables()}
 
     def write(self, out: Path) -> list[Path]:
-        """Write each table as a CSV file into a folder; empty fields are numbers that do not exist."""
+        """Write each table as a CSV file into a folder, and return the paths; fields without a number are empty."""
         out.mkdir(parents=True, exist_ok=True)
         paths = []
         for name, rows in self.tables().items():
@@ -102,6 +102,8 @@ def analyze(
 ) -> Findings:
     """Measure what tokens can teach at each noise level, of one model or of two on the same noise.
 
+    A ``UserError`` is raised where the models do not read the same answers, or there is nothing to measure.
+
     Args:
         subjects: one or two models, with the same answers token for token.
         study: what is measured.
@@ -111,8 +113,8 @@ def analyze(
         most_tokens: how many of the most frequent tokens the token table has.
         on_rows: called with the number of rows read so far, of ``analysis_rows(...)``.
 
-    Raises:
-        UserError: the models do not read the same answers, or there is nothing to measure.
+    Returns:
+        The tables of all models.
     """
     _check_same_answers(subjects)
     done = 0
@@ -151,6 +153,9 @@ def analyze(
 def check_out(out: Path) -> None:
     """Make the folder that the tables are to be written to, before hours of measuring.
 
+    Args:
+        out: the folder, new or empty.
+
     Raises:
         UserError: it holds something, is a file, or cannot be made.
     """
@@ -165,13 +170,13 @@ def check_out(out: Path) -> None:
 
 
 def analysis_rows(subjects: int, examples: int, study: Study, *, with_mismatch: bool) -> int:
-    """Rows that ``analyze`` reads in all."""
+    """Return how many rows ``analyze`` reads in all, for so many models (``subjects``) and examples of each."""
     rows = study.rows(examples) + (mismatch_rows(examples, study.passes) if with_mismatch else 0)
     return subjects * rows
 
 
 def spell(lm: LoadedModel, token: int) -> str:
-    """Write one token as its tokenizer does, special tokens included."""
+    """Return the text of one token as its tokenizer writes it, special tokens included; its id without a tokenizer."""
     return str(token) if lm.tokenizer is None else str(lm.tokenizer.decode([token], skip_special_tokens=False))
 
 

@@ -18,8 +18,8 @@ class FrequencyBins:
 
     Args:
         ids: the tokens, most frequent first.
-        counts: occurrences of each.
-        bins: bin of each; never falls.
+        counts: occurrences of each token.
+        bins: bin of each token, in rising order.
     """
 
     ids: Int[Tensor, " I"]
@@ -30,13 +30,13 @@ class FrequencyBins:
         return int(self.bins[-1]) + 1
 
     def rank(self, tokens: Int[Tensor, " K"]) -> Int[Tensor, " K"]:
-        """Return the place of each token in ``ids``; the tokens must be among them."""
+        """Return the index in ``ids`` of each token, [K]; the tokens must be among them."""
         table = torch.full((int(self.ids.max()) + 1,), -1)
         table[self.ids] = torch.arange(len(self.ids))
         return table[tokens]
 
     def rows(self) -> list[dict[str, Any]]:
-        """Describe each bin: its number from 1, its different tokens, their occurrences in all, the most, the least."""
+        """Return a row for each bin: its number from 1, its different tokens, their occurrences (sum, most, least)."""
         rows = []
         for index in range(len(self)):
             counts = self.counts[self.bins == index]
@@ -61,7 +61,10 @@ def bin_tokens(answers: Iterable[Sequence[int]], bins: int) -> FrequencyBins:
 
     Args:
         answers: token ids.
-        bins: B.
+        bins: number of bins, B.
+
+    Returns:
+        The bin of each token id.
 
     Raises:
         UserError: there are no tokens, or fewer different ones than bins.
@@ -84,7 +87,7 @@ def bin_tokens(answers: Iterable[Sequence[int]], bins: int) -> FrequencyBins:
 
 
 def _cut(counts: Sequence[int], bins: int) -> list[int]:
-    """Return the bin of each id, in whole numbers throughout so that no rounding moves a border."""
+    """Return the bin of each id, computed in whole numbers so that no rounding moves a border."""
     places: list[int] = []
     left = sum(counts)
     for later in range(bins - 1, -1, -1):

@@ -20,19 +20,19 @@ from unmask.models import LoadedModel
 
 @runtime_checkable
 class Queries(Protocol):
-    """The part of an objective that is needed here."""
+    """What the gradient needs of an objective: hiding tokens, and the loss of their prediction."""
 
     @property
     def want(self) -> Any:
-        """What ``loss`` needs beyond the likelihoods."""
+        """The quantities that ``loss`` needs beside the likelihoods."""
         ...
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
-        """Turn clean text into a question."""
+        """Return a noised batch: what the model reads, which positions it predicts, their targets and weights."""
         ...
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
-        """Sum the weighted losses."""
+        """Return the sum of the weighted losses, a scalar in nats."""
         ...
 
 
@@ -50,7 +50,7 @@ class Gradient:
 
     @property
     def norm(self) -> float:
-        """L2 norm over all parameters."""
+        """L2 norm of the gradient over all parameters."""
         return math.sqrt(sum(float(part.double().square().sum()) for part in self.tensors))
 
     def beside(self, base: "Gradient") -> dict[str, float | None]:
@@ -73,8 +73,8 @@ class Passes:
 
     Args:
         lm: the model.
-        examples: example i of pass n has place n x examples + i in the global order.
-        collator: lays them out.
+        examples: example i of pass n has index n x examples + i in the global order.
+        collator: lays the examples out in rows.
         passes: draws for each example.
         batch_size: rows of a batch.
         on_rows: called with a number of rows whenever so many more are done.
@@ -88,7 +88,15 @@ class Passes:
     on_rows: Callable[[int], None] | None = None
 
     def questions(self, objective: Queries, draws: Draws) -> Iterator[tuple[Batch, Noised]]:
-        """Noise every batch of every pass."""
+        """Noise every batch of every pass.
+
+        Args:
+            objective: hides tokens.
+            draws: random numbers by example and pass.
+
+        Yields:
+            Each batch on the model's device, with its noised batch.
+        """
         for number in range(self.passes):
             first = number * len(self.examples)
             for batch in batches(self.examples, self.collator, self.batch_size, first_order=first):
@@ -98,8 +106,15 @@ class Passes:
     def gradient(self, objective: Queries, draws: Draws) -> Gradient:
         """Sum the gradients of all batches and divide them once.
 
+        Args:
+            objective: hides tokens and weights losses.
+            draws: random numbers by example and pass.
+
+        Returns:
+            The gradient of the mean loss in all trainable parameters.
+
         Raises:
-            UserError: nothing can be trained.
+            UserError: the model has no trainable parameter.
         """
         trained = [weight for weight in self.lm.model.parameters() if weight.requires_grad]
         if not trained:

@@ -16,7 +16,7 @@ and 2 (1 - p)^2. p (1 - p)^2 is that rate up to this factor: 0 where the token i
 where it is hopeless (p = 0: the step moves nothing), largest at p = 1/3, where the factor 27/4 makes it 1. The ELBO
 masks a token with probability t and weighs it by 1/t, so that every t counts the same and A may be compared along t.
 
-*Information* is what the visible part of the answer tells of the token: for the true conditionals its mean is the
+*Information* is what the visible part of the answer reveals of the token: for the true conditionals its mean is the
 mutual information, in nats, of the token and the visible tokens given the prompt, never negative. For a model it is
 an estimate, and negative where the context misleads it.
 
@@ -48,7 +48,7 @@ class Learnability:
     """The tables of one model.
 
     Args:
-        model: its name.
+        model: name of the model.
         study: what was measured.
         frequency: the bins.
         by_bin: sums for each example, bin and noise level.
@@ -68,7 +68,8 @@ class Learnability:
     def compare(self, after: "Learnability") -> list[dict[str, Any]]:
         """Return the change from this model to ``after`` for each bin and noise level.
 
-        The two have answered the very same questions, so the errors are those of the paired difference.
+        Both have predicted the very same hidden tokens, so the errors are those of the paired difference. A
+        ``UserError`` is raised where they have not.
         """
         if self.study != after.study or not torch.equal(self.by_bin.counts, after.by_bin.counts):
             raise UserError("expected two measurements of one study on the same data, found different ones")
@@ -80,7 +81,7 @@ class Learnability:
         return self.by_bin.merged().cells(self.study.ratios)[0]
 
     def tokens(self, spell: Callable[[int], str], most: int | None = None) -> list[dict[str, Any]]:
-        """Return a row for each of the ``most`` frequent token ids and noise level."""
+        """Return a row for each of the ``most`` frequent token ids (None: all) and noise level."""
         cells = self.by_token.cells(self.study.ratios, errors=False)
         heads = zip(*(column.tolist() for column in (self.frequency.ids, self.frequency.counts, self.frequency.bins)),
                     strict=True)  # fmt: skip
@@ -107,17 +108,21 @@ def learnability(
 
     What is *hidden* at noise level t: every column of the answer, its end-of-turn token and the filler of its last
     block with probability t, as in vanilla training with a hidden tail; the tail always; the prompt never. What is
-    *counted*: the answer and its end-of-turn token; not the filler, which repeats one token and says nothing of the
-    answer. A token's random number belongs to the example, the token's place and the pass, and is the same for every t
-    and every model: what a pass hides at one t it hides at all higher ones, and two models answer the same questions.
+    *counted*: the answer and its end-of-turn token; not the filler, which repeats one token and has nothing of the
+    answer. A token's random number is a function of the example, the token's column and the pass, and is the same for
+    every t and every model: what a pass hides at one t it hides at all higher ones, and two models predict the same
+    hidden tokens.
 
     Args:
-        lm: the model; its training mode is put back.
+        lm: the model; its training mode is restored.
         examples: their order decides which noise each gets.
-        collator: lays them out; not packed.
+        collator: lays the examples out in rows; not packed.
         study: what is measured.
-        name: of the model.
-        on_rows: called with a number of rows whenever so many more are done; ``study.rows`` says how many in all.
+        name: name of the model.
+        on_rows: called with a number of rows whenever so many more are done, of ``study.rows`` in all.
+
+    Returns:
+        The tables of the model.
 
     Raises:
         UserError: there is no example, or fewer different tokens than bins.
@@ -145,7 +150,7 @@ def learnability(
 def _score(
     lm: LoadedModel, batch: Batch, t: float, draws: Draws, number: int
 ) -> tuple[Int[Tensor, " K"], Int[Tensor, " K"], Float64[Tensor, "K Q"]]:
-    """Return the example, the token and the entries to be summed of every token that pass ``number`` asks about."""
+    """Return the example, the token and the entries to be summed of every token that pass ``number`` hides."""
     is_hit = draws.uniform("learnability", batch.spread(batch.order), batch.offset, torch.tensor(number)) < t
     is_hidden = (batch.is_filled & is_hit) | (batch.is_canvas & ~batch.is_filled)
     is_queried = batch.is_text & is_hit

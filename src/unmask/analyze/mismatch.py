@@ -39,7 +39,7 @@ class Mismatch:
     """The table of one model.
 
     Args:
-        model: its name.
+        model: name of the model.
         contexts: a row for each context: ``context`` and ``rate`` (what was changed, and how much), ``distance`` and
             ``cosine`` of its gradient to that of ``aligned``, ``norm`` of its gradient, its ``loss`` in nats a token,
             and ``prefix_chance`` and ``suffix_chance``, the probabilities of the theorem, averaged over the blocks
@@ -74,16 +74,19 @@ def mismatch(
     """Measure the gradients of one set of masked tokens in many contexts.
 
     Args:
-        lm: the model; its training mode is put back.
+        lm: the model; its training mode is restored.
         examples: their order decides which noise each gets.
-        collator: lays them out, not packed; its blocks are those of the objective.
+        collator: lays the examples out in rows, not packed; its blocks are those of the objective.
         passes: noise draws for each example.
         batch_size: rows read at once; the numbers do not depend on it beyond rounding.
         seed: of the draws, which all contexts share.
         prefix_noise: shares of earlier tokens that are hidden.
         suffix_visibility: shares of later tokens that are shown.
-        name: of the model.
-        on_rows: called with a number of rows whenever so many more are done; ``mismatch_rows`` says how many in all.
+        name: name of the model.
+        on_rows: called with a number of rows whenever so many more are done, of ``mismatch_rows`` in all.
+
+    Returns:
+        The table of the model.
 
     Raises:
         UserError: there is no example, or the model has no trainable parameter.
@@ -119,29 +122,31 @@ def mismatch(
 
 
 def mismatch_rows(examples: int, passes: int) -> int:
-    """Rows that ``mismatch`` reads at its default rates: those above 0, aligned, vanilla twice, other draws."""
+    """Return how many rows ``mismatch`` reads at its default rates: above 0, aligned, vanilla twice, other draws."""
     contexts = sum(rate > 0 for rate in (*PREFIX_NOISE, *SUFFIX_VISIBILITY)) + 4
     return contexts * examples * passes
 
 
 def _blockwise(block_size: int, **context: float) -> Any:
-    """Unbiased for the sum of the blocks' bounds and a mean per token, so that it may stand beside vanilla's."""
+    """Return the aligned objective: unbiased for the sum of the blocks' bounds, and a mean per token as vanilla's."""
     fixed = {"name": "blockwise", "block_size": block_size, "weighting": "elbo", "normaliser": "per_sequence"}
     return choose(OBJECTIVES, {**fixed, **context})
 
 
 @dataclass(frozen=True, kw_only=True)
 class _VanillaContext:
-    """The tokens that ``aligned`` asks about, their blocks as it shows them, and all else as ``vanilla`` draws it."""
+    """The tokens that ``aligned`` hides, their blocks as it shows them, and all else as ``vanilla`` draws it."""
 
     aligned: Any
     vanilla: Any
 
     @property
     def want(self) -> Any:
+        """The quantities that the aligned loss needs beside the likelihoods."""
         return self.aligned.want
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
+        """Return the noised batch of ``aligned`` with the context of ``vanilla`` outside the active blocks."""
         mine: Noised = self.aligned.noise(batch, model=model, draws=draws, progress=progress)
         theirs = self.vanilla.noise(batch, model=model, draws=draws, progress=progress)
         active = torch.full_like(batch.order, -1)
@@ -151,6 +156,7 @@ class _VanillaContext:
         return replace(mine, query=replace(mine.query, ids=ids))
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
+        """Return the loss of ``aligned``, a scalar in nats."""
         found: Tensor = self.aligned.loss(scored, noised)
         return found
 
@@ -160,10 +166,10 @@ class _Blocks:
     """The active blocks that were drawn (those with a masked token).
 
     Args:
-        prefix: answer tokens before each.
+        prefix: answer tokens before each block.
         suffix: canvas columns after it.
         filled: those of them that vanilla may show: not the tail.
-        t: noise level of each.
+        t: noise level of each block.
     """
 
     prefix: Int[Tensor, " A"]
@@ -173,7 +179,7 @@ class _Blocks:
 
     @classmethod
     def drawn(cls, seen: Passes, objective: Any, draws: Draws) -> "_Blocks":
-        """Draw the questions once more, and read the blocks off them."""
+        """Return the active blocks of all passes, drawn once more."""
         nothing = torch.zeros(0, dtype=torch.int64)
         found = [(nothing, nothing, nothing, nothing.float())]
         for batch, noised in seen.questions(objective, draws):
@@ -193,7 +199,7 @@ class _Blocks:
         }
 
     def vanilla_chances(self) -> dict[str, float | None]:
-        """Return them for vanilla's context, where pi is the noise level of each example."""
+        """Return these probabilities for vanilla's context, where pi is the noise level of each example."""
         return {
             "prefix_chance": _mean(1 - (1 - self.t.double()) ** self.prefix),
             "suffix_chance": _mean(1 - self.t.double() ** self.filled),
@@ -205,7 +211,7 @@ def _mean(values: Tensor) -> float | None:
 
 
 def _firsts(example: Int[Tensor, " K"]) -> tuple[Int[Tensor, " A"], Int[Tensor, " A"]]:
-    """Return the different examples, and the first asked position of each; positions come example by example."""
+    """Return the different examples, and the first query position of each; positions come example by example."""
     is_first = torch.ones_like(example, dtype=torch.bool)
     is_first[1:] = example[1:] != example[:-1]
     first = is_first.nonzero().squeeze(1)

@@ -1,4 +1,4 @@
-"""What a study of learnability measures."""
+"""The settings of a study of learnability."""
 
 from typing import Annotated
 
@@ -11,14 +11,14 @@ RATIOS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 2**-0.5, 2**-0.25, 1.0)
 
 @component
 class Study:
-    """What is measured.
+    """What is measured, and how often.
 
     Args:
         ratios: noise levels t; kept in rising order.
-        bins: frequency bins.
+        bins: number of frequency bins.
         passes: independent maskings of every example at each t below 1. At t = 1 there is one state, and one pass.
         batch_size: rows read at once; the numbers do not depend on it.
-        seed: of the masks.
+        seed: seed of the masks.
     """
 
     ratios: tuple[float, ...] = RATIOS
@@ -37,9 +37,9 @@ class Study:
         return tuple(sorted(set(ratios)))
 
     def rows(self, examples: int) -> int:
-        """Rows that a model reads in all."""
+        """Return how many rows a model reads in all, of so many examples."""
         return examples * sum(self.passes_at(t) for t in self.ratios)
 
     def passes_at(self, t: float) -> int:
-        """Passes at one noise level."""
+        """Return how many passes there are at one noise level."""
         return self.passes if t < 1 else 1

@@ -1,1 +1,1 @@
-"""The command line: one file a command; each parses, calls one library function, and presents."""
+"""The command line: one file a command, which parses, calls one library function, and shows the result."""

@@ -1,4 +1,4 @@
-"""``unmask analyze``."""
+"""The command ``unmask analyze``."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -63,7 +63,7 @@ def analyze(
 
 
 def _study(ratios: str | None, **settings: Any) -> Any:
-    """Check the options, before a model is loaded."""
+    """Return what is to be measured, from the options, checked before a model is loaded."""
     from unmask.analyze import Study
     from unmask.config.components import InvalidConfigError, fill
 
@@ -88,7 +88,7 @@ def _ratio(text: str) -> float:
 def _open(
     names: list[str], records: Any, *, device: str | None, block_size: int | None, **limits: Any
 ) -> tuple[list[Any], int]:
-    """Load the models, and encode the rows for each of them, in blocks of the size of the first."""
+    """Return the models with the rows encoded for each, in blocks of the size of the first, and that size."""
     from unmask.analyze import Subject
     from unmask.cli.opening import open_model
     from unmask.cli.present import say
@@ -109,7 +109,7 @@ def _open(
 
 
 def _apart(names: list[str]) -> list[str]:
-    """Tell two models of one name apart."""
+    """Return names that differ: models of one name are numbered."""
     return names if len(set(names)) == len(names) else [f"{name} ({place})" for place, name in enumerate(names, 1)]
 
 

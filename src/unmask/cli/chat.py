@@ -1,4 +1,4 @@
-"""``unmask chat``."""
+"""The command ``unmask chat``."""
 
 import sys
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ def chat(
 ) -> None:
     """Talk with a model and watch it write. An empty line, Ctrl-D or Ctrl-C ends the chat.
 
-    Without --threshold or --selection, every token is written that is at least 0.9 sure.
+    Without --threshold or --selection, every token is written whose confidence is at least 0.9.
     """
     from unmask.cli.decoding import check_decoder, decoder_of
     from unmask.cli.opening import open_model
@@ -56,7 +56,7 @@ def chat(
 
 
 def _ask() -> str:
-    """Read a line; the end of the input is an empty one."""
+    """Return a line that the user types; empty at the end of the input."""
     try:
         sys.stderr.write("> ")
         sys.stderr.flush()

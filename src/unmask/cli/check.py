@@ -1,4 +1,4 @@
-"""``unmask check``."""
+"""The command ``unmask check``."""
 
 from pathlib import Path
 from typing import Annotated

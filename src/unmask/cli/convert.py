@@ -1,4 +1,4 @@
-"""``unmask convert``."""
+"""The command ``unmask convert``."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""How the commands that decode read their options."""
+"""From the options of the commands that decode to a decoder."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from unmask.errors import UserError, shorten
 from unmask.runtime.foreign import read_text
 from unmask.runtime.paths import resolve_path
 
-SHORTCUTS = {"selection": "threshold", "proposal": "temperature"}  # a part, and the field that is short for one
+SHORTCUTS = {"selection": "threshold", "proposal": "temperature"}  # a component, and the field that is short for one
 
 
 def decoder_of(
@@ -23,7 +23,7 @@ def decoder_of(
     regex: str | None = None,
     json_schema: str | None = None,
 ) -> Any:
-    """Return the decoder that the options describe, before a model is loaded.
+    """Make the decoder that the options describe, before a model is loaded.
 
     Args:
         chosen: what ``unmask.cli.options.decodes`` gives a command; components are names or YAML.
@@ -32,8 +32,12 @@ def decoder_of(
         regex: a pattern that the answer must match.
         json_schema: a schema that the answer must follow, or a file with one.
 
+    Returns:
+        A ``Decoder``.
+
     Raises:
-        UserError: an option that no model could be decoded with.
+        UserError: options that exclude each other, or a canvas without columns.
+        InvalidConfigError: a field that no model could be decoded with.
     """
     from unmask.config.components import InvalidConfigError, fill
     from unmask.config.yaml import read_value
@@ -61,7 +65,7 @@ def decoder_of(
 
 
 def _constraint(regex: str | None, json_schema: str | None) -> Any:
-    """Make the constraint of a pattern, or of a schema or the file that holds one, and check it."""
+    """Return the checked constraint of a pattern, or of a schema or the file that holds one; None without either."""
     from unmask.constraints.compile import check_pattern, constraint_of
 
     schema = None
@@ -80,7 +84,7 @@ def _constraint(regex: str | None, json_schema: str | None) -> Any:
 
 
 def _as_option(problem: str) -> str:
-    """Write the field that a problem starts with as its option; the fields below it keep their names."""
+    """Return a problem with the field that it starts with written as its option; fields below it keep their names."""
     field = re.match(r"\w*", problem).group()  # type: ignore[union-attr]  # it matches the empty string, too
     return f"--{field.replace('_', '-')}{problem[len(field) :]}"
 

@@ -1,4 +1,4 @@
-"""``unmask eval``."""
+"""The command ``unmask eval``."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -18,7 +18,7 @@ BESIDE_REPEAT = ("model", "repeat", "out", "device", "json")
 
 @dataclass(frozen=True, kw_only=True)
 class _Plan:
-    """What is to be run; ``repeat`` is the file that it was read from, and ``kept`` what that holds."""
+    """The run to do; ``repeat`` is the file that it was read from, and ``kept`` the content of that file."""
 
     model: str
     judged: "EvaluateSection"
@@ -85,7 +85,7 @@ def _mistake(message: str) -> Exception:
 
 
 def _judged(recipe: Path | None, given: dict[str, Any]) -> tuple["EvaluateSection", Any]:
-    """Put together how the model is judged, and the fields of the recipe's decoder."""
+    """Return how the model is judged, and the fields of the recipe's decoder."""
     from unmask.recipes.recipe import judging
     from unmask.tasks import choose_task
 
@@ -96,7 +96,7 @@ def _judged(recipe: Path | None, given: dict[str, Any]) -> tuple["EvaluateSectio
 
 
 def _repeated(given: dict[str, Any], path: Path) -> _Plan:
-    """Read the settings of a run from its file."""
+    """Return the run that a file describes, to be repeated."""
     from unmask.config.components import InvalidConfigError, fill
     from unmask.config.plugins import load_recorded
     from unmask.decoding import Decoder
@@ -123,7 +123,7 @@ def _repeated(given: dict[str, Any], path: Path) -> _Plan:
 
 
 def _run(plan: _Plan, *, out: Path | None, resume: bool, device: str | None, json: bool) -> None:
-    """Check all that can be checked, load the model, let it answer, and show what came out."""
+    """Check all that can be checked, load the model, and show how its answers were judged."""
     from unmask.evaluate import check_folder, check_samples, processes
     from unmask.runtime.runlock import owned
 
@@ -144,7 +144,7 @@ def _run(plan: _Plan, *, out: Path | None, resume: bool, device: str | None, jso
 
 
 def _answered(plan: _Plan, *, out: Path | None, resume: bool, device: str | None, json: bool) -> bool:
-    """Let the model answer and show what came out; False if a run that is repeated came out otherwise."""
+    """Decode the answers and show how they were judged; False if a repeated run came out otherwise."""
     from unmask.cli.decoding import check_decoder
     from unmask.cli.opening import open_model
     from unmask.cli.present import progress

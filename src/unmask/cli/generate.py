@@ -1,4 +1,4 @@
-"""``unmask generate``."""
+"""The command ``unmask generate``."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -74,7 +74,7 @@ def generate(
 
 
 def _check_infill(others: dict[str, Any]) -> None:
-    """Refuse what has no meaning beside texts with blanks."""
+    """Refuse options that mean nothing for texts with blanks."""
     given = [name for name, value in others.items() if value]
     if given:
         raise UserError(
@@ -109,7 +109,7 @@ def _check_new(path: Path | None) -> None:
 def _through(
     lm: Any, decoder: Any, *, title: str | None, path: Path | None, seed: int
 ) -> Callable[[Iterator[Any]], Iterator[Any]]:
-    """Return what the steps go through: the live view, the trace file, both or nothing."""
+    """Return a function that passes the steps through the live view, the trace file, both or neither."""
 
     def through(steps: Iterator[Any]) -> Iterator[Any]:
         if title is not None:
@@ -127,7 +127,7 @@ def _through(
 
 
 def _note_masks(lm: Any, texts: Sequence[str]) -> None:
-    """Tell a user who may have meant blanks that a mask token in a prompt is read as it stands."""
+    """Print a note to a user who may have meant blanks: a mask token in a prompt is read as it stands."""
     from unmask.cli.present import say
 
     name = lm.tokenizer.convert_ids_to_tokens(lm.mask_id) if lm.tokenizer else None

@@ -1,4 +1,4 @@
-"""``unmask inspect``."""
+"""The command ``unmask inspect``."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def inspect(model: Model, device: Device = None, json: Json = False) -> None:
 
 
 def readable(facts: dict[str, Any]) -> dict[str, Any]:
-    """Write tokens as they are spelt, with their ids."""
+    """Return facts with tokens as they are spelt, with their ids."""
 
     def token(value: dict[str, Any]) -> str:
         return f"{value['id']}" if value["token"] is None else f"{value['token']} ({value['id']})"

@@ -1,4 +1,4 @@
-"""``unmask likelihood``."""
+"""The command ``unmask likelihood``."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -71,7 +71,7 @@ def _measured(settings: dict[str, Any], *, block_size: int | None, device: str |
 
 
 def _write(out: Path, lm: Any, settings: dict[str, Any], found: Any) -> None:
-    """Write the bounds of all answers with what they were made with."""
+    """Write the bounds of all answers with the settings and versions that they were made with."""
     import json
 
     from unmask.evaluate.record import made_with
@@ -95,7 +95,7 @@ def _write(out: Path, lm: Any, settings: dict[str, Any], found: Any) -> None:
 
 
 def _numbers(values: list[float]) -> list[float | None]:
-    """Write what is not known as null: JSON has no NaN."""
+    """Return numbers with NaN as None, which JSON writes as null."""
     return [None if value != value else value for value in values]
 
 

@@ -27,7 +27,7 @@ FULL = ("No space left on device", "Disk quota exceeded", "File too large")
 
 
 class OneLineErrors(TyperGroup):
-    """Whatever goes wrong is one line a problem on stderr.
+    """A group of commands that prints every error as one line a problem on stderr.
 
     Exit codes: 2 for a user's mistake and for what the machine refuses, 130 or 143 when interrupted, 141 when nobody
     reads the output any more, 70 for a fault of unmask, whose traceback goes to a file.
@@ -67,14 +67,14 @@ def _tell_of_interrupt(code: Any) -> None:
 
 
 def fail(problems: list[str], code: int = 2) -> NoReturn:
-    """Print a line for each problem and leave."""
+    """Print a line for each problem on stderr and exit with ``code``."""
     for problem in problems:
         typer.echo(printable(f"error: {shorten(problem, LONGEST)}"), err=True)
     sys.exit(code)
 
 
 def _outside(error: BaseException) -> str | None:
-    """Say what the machine refused, the user's to mend; None where it is another thing."""
+    """Return what the machine refused and the user can mend; None for any other error."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
@@ -90,7 +90,7 @@ def _outside(error: BaseException) -> str | None:
 
 
 def _last_resort(error: BaseException) -> NoReturn:
-    """Put a traceback into a file, and say in one line where it is."""
+    """Write a traceback to a file, print in one line where it is, and exit."""
     what = shorten(f"{type(error).__name__}: {str(error)[:4000]}", 160)
     try:
         descriptor, name = tempfile.mkstemp(prefix="unmask-traceback-", suffix=".txt")
@@ -104,14 +104,14 @@ def _last_resort(error: BaseException) -> NoReturn:
 
 
 def _leave_quietly() -> NoReturn:
-    """Leave when nobody reads what is written; the interpreter would complain when it closes the stream."""
+    """Exit when nobody reads the output; the interpreter would complain when it closes the stream."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(141)
 
 
 def _usage(error: Any) -> str:
-    """Write the command line's own complaint in our form."""
+    """Return typer's own complaint in the form of our errors."""
     message = error.format_message().strip().rstrip(".")
     message = message.replace("Input should be", "expected").partition(", unable to")[0]
     command = getattr(getattr(error, "ctx", None), "command_path", "unmask")

@@ -1,4 +1,4 @@
-"""``unmask methods``."""
+"""The command ``unmask methods``."""
 
 from unmask.cli.options import Json
 

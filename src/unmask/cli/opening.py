@@ -1,10 +1,10 @@
-"""How the commands open the model that they are given."""
+"""Opening the model or tokenizer that a command is given."""
 
 from typing import Any
 
 
 def open_model(name: str, **options: Any) -> Any:
-    """Load a model by the name that the user gave: a path, an asset, or a name on the hub."""
+    """Load the model that the user named: by a path, an asset, or a name on the hub. ``options`` go to ``load``."""
     from unmask.models import load
     from unmask.runtime.third_party_logging import silence_libraries
 
@@ -13,7 +13,10 @@ def open_model(name: str, **options: Any) -> Any:
 
 
 def open_tokenizer(name: str) -> tuple[Any, Any, int | None, int | None]:
-    """Return a model's tokenizer, ends of an answer, mask token and block size, if possible without its weights."""
+    """Return a model's tokenizer, ends of an answer, mask token and block size, if possible without its weights.
+
+    A ``UserError`` is raised where there is no tokenizer.
+    """
     from unmask.errors import UserError
     from unmask.models.checkpoints import locate
     from unmask.models.preflight import preflight

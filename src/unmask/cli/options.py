@@ -44,11 +44,11 @@ def _decoder_options(
         int | None, typer.Option(help="Forwards for the whole canvas (default: one token a step).")
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Write every token at least this sure, at least one a step.")
+        float | None, typer.Option(help="Write every token of at least this confidence, at least one a step.")
     ] = None,
     temperature: Annotated[float | None, typer.Option(help="0 is greedy (default: 0).")] = None,
     selection: Annotated[
-        str | None, typer.Option(help="Which open places are written now: a name (unmask methods) or YAML.")
+        str | None, typer.Option(help="Which open positions are written now: a name (unmask methods) or YAML.")
     ] = None,
     blocks: Annotated[str | None, typer.Option(help="How the canvas is cut into blocks: a name or YAML.")] = None,
     proposal: Annotated[
@@ -71,10 +71,13 @@ def _decoder_options(
 
 
 def decodes(command: Callable[..., None]) -> Callable[..., None]:
-    """Return the command with all options of decoding in the place of its parameter ``chosen``.
+    """Add all options of decoding to a command, in place of its parameter ``chosen``.
 
     Args:
         command: takes ``chosen``, a mapping from the name of each option to what the user wrote, None where nothing.
+
+    Returns:
+        The command, with the signature that typer reads.
     """
     shared = inspect.signature(_decoder_options).parameters
     own = list(inspect.signature(command).parameters.values())

@@ -1,4 +1,4 @@
-"""``unmask plot``."""
+"""The command ``unmask plot``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +15,7 @@ def plot(
     out: Annotated[Path, typer.Option(help="New file: .png and .svg are pictures, .gif and .html move.")],
     row: Annotated[int, typer.Option(help="Which answer of the trace, from 0.")] = 0,
 ) -> None:
-    """Draw how an answer was written: in which order, how surely, block by block."""
+    """Draw how an answer was written: in which order, with what confidence, block by block."""
     from unmask.cli.present import check_new_file
 
     ending = out.suffix.lower()

@@ -1,4 +1,4 @@
-"""How results reach the user: JSON on stdout, everything else on stderr or as text."""
+"""Output of results: JSON on stdout, everything else on stderr or as text."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def emit(value: Any) -> None:
 
 
 def say(line: str) -> None:
-    """Tell the user something beside the result."""
+    """Print a line beside the result, on stderr."""
     typer.echo(printable(line), err=True)
 
 
@@ -30,9 +30,9 @@ def table(rows: dict[str, Any]) -> None:
 
 
 def as_text(value: Any) -> str:
-    """Write a value for people.
+    """Return a value as text for people.
 
-    >>> plain(None), plain(True), plain(1234567), plain(["a", 1])
+    >>> as_text(None), as_text(True), as_text(1234567), as_text(["a", 1])
     ('none', 'yes', '1,234,567', 'a, 1')
     """
     if value is None or isinstance(value, bool):
@@ -51,8 +51,12 @@ def as_text(value: Any) -> str:
 def check_new_file(path: Path, option: str) -> None:
     """Refuse a file that is there already or lies where nothing can be written, before any work is done.
 
+    Args:
+        path: the file.
+        option: the option that named it, for the message.
+
     Raises:
-        UserError: of the option that named it.
+        UserError: it exists or cannot be written.
     """
     if path.exists():
         raise UserError(f"{option} {path}: expected a new file, found something of that name; choose another")
@@ -66,7 +70,15 @@ def check_new_file(path: Path, option: str) -> None:
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Any]:
-    """Draw a bar on stderr; yields a function that is called with how much is done."""
+    """Draw a bar on stderr.
+
+    Args:
+        what: the label of the bar.
+        total: how much there is to do.
+
+    Yields:
+        A function to call with the amount that is done.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,4 +1,4 @@
-"""``unmask preview``."""
+"""The command ``unmask preview``."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +50,7 @@ def preview(
 
 
 def _section(data: str, **given: Any) -> tuple[Any, Any]:
-    """Return what to read, of a recipe its ``data``, and the recipe as far as it can be built."""
+    """Return the ``data`` section to read (of a recipe, its own), and the recipe as far as it can be built."""
     from unmask.config.components import fill
     from unmask.recipes.recipe import DataSection, build_sections, read_recipe
 

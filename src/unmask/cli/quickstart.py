@@ -1,4 +1,4 @@
-"""``unmask quickstart``."""
+"""The command ``unmask quickstart``."""
 
 import time
 from pathlib import Path

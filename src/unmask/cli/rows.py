@@ -1,4 +1,4 @@
-"""Where the commands that measure something on answers take them from."""
+"""The rows of the commands that measure something on answers."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,20 @@ Data = Annotated[
 
 
 def read_rows(data: str, *, split: str, limit: int | None, seed: int) -> tuple[Any, bool | None]:
-    """Return the rows of a file, or of a task, and whether to put them into the chat template."""
+    """Read the rows of a file, a hub data set or a task.
+
+    Args:
+        data: what the user wrote.
+        split: of a hub data set or a task.
+        limit: rows to read; None: all of a file, or a task's own number.
+        seed: of a task's problems.
+
+    Returns:
+        The rows, and whether to put them into the chat template (None: where there is one).
+
+    Raises:
+        UserError: it is none of these.
+    """
     from unmask.config.components import choose
     from unmask.config.yaml import read_value
     from unmask.data import read

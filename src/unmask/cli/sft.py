@@ -1,4 +1,4 @@
-"""``unmask sft``."""
+"""The command ``unmask sft``."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,7 +46,7 @@ def sft(
 
 
 def _summarise(lines: list[dict[str, Any]], result: Any) -> None:
-    """Say what happened, what it cost, and what to do next."""
+    """Print what happened, what it cost, and what to do next."""
     from unmask.cli.present import as_text, table
 
     def course(name: str) -> str:

@@ -1,4 +1,4 @@
-"""``unmask study``."""
+"""The command ``unmask study``."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -72,7 +72,7 @@ def study(
 
 
 def _check(recipe: str, size: str | None, repeat: Path | None, *, needs_out: bool) -> None:
-    """Refuse what does not say which study, or where it goes."""
+    """Refuse options that leave open which study is meant, or where it is written."""
     from unmask.errors import UserError
 
     if bool(recipe) == bool(repeat):
@@ -93,7 +93,7 @@ def _list(json: bool) -> None:
 
 
 def _run(run_study: Any, checked: Any, jobs: int | None) -> Any:
-    """Run with a bar for the phase that is on."""
+    """Run a study with a bar for its current phase; return its summary."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

@@ -1,4 +1,4 @@
-"""``unmask tasks``."""
+"""The command ``unmask tasks``."""
 
 from typing import Annotated
 

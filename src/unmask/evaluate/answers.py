@@ -1,4 +1,4 @@
-"""Judged answers, and the numbers that are made of them."""
+"""Judged answers, and the accuracy, pass@k and cost that are computed from them."""
 
 import hashlib
 import json
@@ -17,17 +17,17 @@ class Answer:
     """One judged answer.
 
     Args:
-        source: where the problem came from.
-        prompt: what was asked.
-        text: what was answered.
+        source: where the problem came from, such as a file and line.
+        prompt: what the model was asked.
+        text: what it answered.
         expected: the right answer.
         is_right: the task's judgement.
-        problem: its number among the problems.
-        sample: its number among the answers to the problem.
-        tokens: of the answer, up to and with the end token.
-        forwards: that read its row.
+        problem: index of the problem, from 0.
+        sample: index among the answers to the problem, from 0.
+        tokens: length of the answer, up to and with the end token.
+        forwards: forwards that read its row.
         seconds: its share of the time that its batch took.
-        grades: what else the task says of it, from 0 to 1.
+        grades: further scores of the task, from 0 to 1.
     """
 
     source: str
@@ -59,17 +59,17 @@ class Evaluation:
 
     @property
     def problems(self) -> int:
-        """How many were asked."""
+        """Number of problems that were answered."""
         return len(self.answers) // self.samples
 
     @property
     def right(self) -> int:
-        """Answers that are right."""
+        """Number of answers that are right."""
         return sum(answer.is_right for answer in self.answers)
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers; with several samples that is avg@k."""
+        """Share of right answers, from 0 to 1; with several samples that is avg@k."""
         return self.right / max(len(self.answers), 1)
 
     @cached_property
@@ -81,15 +81,14 @@ class Evaluation:
 
     @property
     def right_by_problem(self) -> list[int]:
-        """Right answers to each problem."""
+        """Number of right answers to each problem, in order."""
         rights = [answer.is_right for answer in self.answers]
         return [sum(rights[i : i + self.samples]) for i in range(0, len(rights), self.samples)]
 
     def pass_at(self, k: int) -> float:
         """Return pass@k: the chance that one of k answers to a problem is right, averaged over problems.
 
-        Raises:
-            UserError: there are fewer than k samples.
+        A ``UserError`` is raised where there are fewer than k samples.
         """
         return sum(self._chances(k)) / max(self.problems, 1)
 
@@ -105,11 +104,11 @@ class Evaluation:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all texts, by which two runs are compared."""
+        """Hash of all texts (16 hex digits), by which two runs are compared."""
         return digest([[answer.problem, answer.sample, answer.text] for answer in self.answers])
 
     def summary(self) -> dict[str, Any]:
-        """Return JSON types: accuracy and its interval, pass@k, cost."""
+        """Return accuracy and its interval, pass@k and cost as JSON types."""
         return dict(self._summary)
 
     @cached_property
@@ -135,7 +134,7 @@ class Evaluation:
         return [pass_at_k(self.samples, right, k) for right in self.right_by_problem]
 
     def _passes(self) -> dict[str, dict[str, Any]]:
-        """Return pass@1, 2, 4 … and all samples, each with its interval over problems."""
+        """Return pass@1, 2, 4 … and of all samples, each with its interval over problems."""
         doublings = [2**power for power in range(self.samples.bit_length())]
         rows = {}
         for k in sorted({*doublings, self.samples}):
@@ -153,20 +152,28 @@ class Evaluation:
 
 
 def pass_at_k(samples: int, right: int, k: int) -> float:
-    """Estimate without bias the chance that one of k answers is right (Chen et al., arXiv 2107.03374, Eq. 1).
+    """Return an unbiased estimate of the chance that one of k answers is right (Chen et al., arXiv 2107.03374, Eq. 1).
 
     >>> pass_at_k(4, 1, 2), pass_at_k(4, 3, 2), pass_at_k(5, 0, 5)
     (0.5, 1.0, 0.0)
+
+    Args:
+        samples: answers to the problem.
+        right: how many of them are right.
+        k: how many would be drawn, at most ``samples``.
+
+    Returns:
+        A probability.
     """
     return 1 - math.comb(samples - right, k) / math.comb(samples, k)
 
 
 def digest(value: Any) -> str:
-    """Hash anything that JSON can write."""
+    """Return a hash (16 hex digits) of anything that JSON can write."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def by_problem(answers: Sequence[Answer]) -> dict[tuple[int, int], Answer]:
-    """Index answers by problem and sample."""
+    """Return answers by (problem, sample)."""
     return {(answer.problem, answer.sample): answer for answer in answers}

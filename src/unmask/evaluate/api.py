@@ -29,24 +29,25 @@ def evaluate(
     journal: Journal | None = None,
     on_batch: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Decode and judge. In a process group each process takes its share, and all return the whole.
+    """Decode and judge a task's problems. In a process group each process takes its share, and all return the whole.
 
-    An answer depends on its problem, the sample's number and the seed, not on the batch or the process.
+    An answer depends on its problem, the sample's number and the seed, not on the batch or the process. A ``UserError``
+    is raised where several samples are wanted of a decoder that would give the same one each time.
 
     Args:
         lm: the model.
-        task: judges.
-        problems: what is asked.
-        decoder: how; default: one token a step, with the model's block size.
+        task: the task that judges.
+        problems: what the model is asked.
+        decoder: how it decodes; default: one token a step, with the model's block size.
         max_new_tokens: columns of each canvas; default: those of the canvas that the model was trained for, else 256.
         samples: answers to each problem.
         batch_size: answers decoded side by side; sorted by length first, so that few columns are padding.
-        seed: of the sampler.
+        seed: seed of the sampler.
         journal: where answers are written as they come, and read from: what is there is not decoded again.
         on_batch: called with the number of answers done, by this process or before.
 
-    Raises:
-        UserError: several samples of a decoder that would give the same one each time.
+    Returns:
+        All answers, in the order of the problems, and what they cost.
     """
     decoder = decoder or Decoder()
     canvas = resolve_canvas(given=max_new_tokens, model=lm.facts.canvas)
@@ -71,10 +72,14 @@ def evaluate(
 
 
 def check_samples(samples: int, decoder: Decoder) -> None:
-    """Refuse several samples of a greedy decoder.
+    """Refuse several samples of a decoder that draws nothing.
+
+    Args:
+        samples: answers to each problem.
+        decoder: how they are decoded.
 
     Raises:
-        UserError: its temperature is 0.
+        UserError: ``samples`` is below 1, or above 1 at a temperature of 0.
     """
     if samples < 1:
         raise UserError(f"samples={samples}: expected at least 1")
@@ -97,7 +102,7 @@ def _answer(
     max_new_tokens: int,
     seed: int,
 ) -> list[Answer]:
-    """Decode and judge a batch of (problem, sample)."""
+    """Return the judged answers of a batch of (problem, sample)."""
     began = time.perf_counter()
     out = generate(
         lm,
@@ -128,7 +133,7 @@ def _answer(
 
 
 def sample_seed(seed: int, sample: int) -> int:
-    """Give every sample a seed of its own; the first has the run's."""
+    """Return a sample's seed, a function of the run's seed and the sample's index; the first has the run's."""
     if not sample:
         return seed
     return int.from_bytes(blake2b(f"{seed}/{sample}".encode(), digest_size=7).digest(), "little")

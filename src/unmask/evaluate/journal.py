@@ -1,4 +1,4 @@
-"""Answers on disk as they come: lines are only ever appended, so that a killed run goes on where it was.
+"""Answers on disk as they come; lines are only ever appended, so that a killed run continues where it stopped.
 
 A folder holds ``run.json`` (settings, versions, machine, and in the end the results) and, while a run is under way, a
 file ``answers-RANK.jsonl`` of each process. In the end these become ``answers.jsonl``, in the order of the problems.
@@ -29,8 +29,8 @@ class Journal:
     """The folder of a run.
 
     Args:
-        folder: where.
-        settings: what its answers depend on, and more; see ``record.settings_of``.
+        folder: its path.
+        settings: what its answers depend on, and more, as ``record.settings_of`` returns it.
         done: answers that were there when it was opened.
         finished: what ``run.json`` held then, if the run was at its end; it is not written again.
     """
@@ -41,17 +41,25 @@ class Journal:
     finished: Mapping[str, Any] | None = None
 
     def append(self, answers: Sequence[Answer]) -> None:
-        """Write answers, each as a line."""
+        """Write answers to this process's file, each as a line."""
         with self._mine.open("a", encoding="utf-8") as file:
             file.write(write_lines(answers, fingerprint(self.settings)))
 
     def abandon(self) -> None:
-        """Give the folder back if nothing was answered, so that a start that failed claims none."""
+        """Delete ``run.json`` if nothing was answered, so that a failed start does not occupy the folder."""
         if processes.rank() == 0 and not any(self.folder.glob("answers*.jsonl")):
             (self.folder / RUN_FILE).unlink(missing_ok=True)
 
     def finish(self, found: Evaluation, device: Any) -> dict[str, Any]:
-        """Write the results and all answers in order; return what ``run.json`` holds."""
+        """Write the results and all answers in order, and return the content of ``run.json``.
+
+        Args:
+            found: the whole evaluation.
+            device: what it ran on.
+
+        Returns:
+            Settings, versions, machine and results.
+        """
         if self.finished is not None:
             return dict(self.finished)
         kept = {**_head(self.settings, device), "results": found.summary(), "answers": found.fingerprint}
@@ -70,7 +78,11 @@ class Journal:
 
 
 def check_folder(folder: Path, *, resume: bool = False) -> None:
-    """Refuse a folder that answers could not be written to, before hours of decoding.
+    """Refuse, before hours of decoding, a folder that answers could not be written to.
+
+    Args:
+        folder: the folder of the run.
+        resume: whether it has to hold a run to go on with.
 
     Raises:
         UserError: it holds something, is a file, lies where nothing can be written, or holds no run to resume.
@@ -98,8 +110,17 @@ def check_folder(folder: Path, *, resume: bool = False) -> None:
 def open_journal(folder: Path, settings: Mapping[str, Any], device: Any, *, resume: bool = False) -> Journal:
     """Start a run in a new folder, or go on with the one that it holds. All processes must call it.
 
+    Args:
+        folder: the folder of the run.
+        settings: what ``record.settings_of`` returned.
+        device: what the run uses.
+        resume: whether to go on with the run that the folder holds.
+
+    Returns:
+        The journal, with the answers that were there already.
+
     Raises:
-        UserError: as ``check_folder``; or the folder's run had other settings.
+        UserError: the folder cannot be used, its run had other settings, or a finished run lacks its answers.
     """
     if resume:
         kept = read_run(folder)
@@ -124,8 +145,14 @@ def open_journal(folder: Path, settings: Mapping[str, Any], device: Any, *, resu
 def read_answers(folder: Path, mark: str | None = None) -> list[Answer]:
     """Read the answers of a folder; a line that was cut off by a kill is left out.
 
-    Raises:
-        UserError: a line was made with settings other than ``mark``, or is none of ours.
+    A ``UserError`` is raised where a line was made with other settings, or is no answer.
+
+    Args:
+        folder: the folder of a run.
+        mark: fingerprint that each line must have; None: any.
+
+    Returns:
+        The answers, by problem and sample.
     """
     found = {}
     for path in sorted(folder.glob("answers*.jsonl")):
@@ -135,7 +162,13 @@ def read_answers(folder: Path, mark: str | None = None) -> list[Answer]:
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """Read a ``run.json``, or that of a folder.
+    """Return the content of a ``run.json``, or of that in a folder.
+
+    Args:
+        path: the file or its folder.
+
+    Returns:
+        Settings, versions, machine and results.
 
     Raises:
         UserError: there is none, or it is of another kind, or of a newer unmask.
@@ -156,7 +189,7 @@ def read_run(path: Path) -> dict[str, Any]:
 
 
 def _is_deep(value: Any, limit: int = 50) -> bool:
-    """Whether mappings and lists are nested further than any settings are."""
+    """Return whether mappings and lists are nested further than any settings are."""
     level = [value]
     for _ in range(limit):
         inside = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list))]

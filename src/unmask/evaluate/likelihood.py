@@ -1,4 +1,4 @@
-"""How likely an answer is: bounds on its negative log-likelihood, for two ways of writing it.
+"""How likely an answer is: bounds on its negative log-likelihood, for two orders of writing it.
 
 A masked model that writes n tokens in a random order gives them at least this probability:
 
@@ -6,8 +6,8 @@ A masked model that writes n tokens in a random order gives them at least this p
 
 (the likelihood evaluation of LLaDA, arXiv 2502.09992). ``any`` order: M is drawn from the whole answer, as full-canvas
 training does. By ``blocks``: the bound of each block after a clean prefix and before a hidden suffix, summed over the
-blocks, as block decoding writes; with blocks of one token it is exact. Both bound the same answer, so that their
-difference is what it costs to be decoded in another way than that.
+blocks, as block decoding writes; with blocks of one token it is exact. Both bound the same answer, so their difference
+is the cost of decoding it in the other way.
 """
 
 import math
@@ -38,12 +38,12 @@ class Pair(Protocol):
 
     @property
     def prompt(self) -> Sequence[int]:
-        """Clean context."""
+        """Tokens of the prompt, which are read and never hidden."""
         ...
 
     @property
     def answer(self) -> Sequence[int]:
-        """What is scored, with its end token if it has one."""
+        """Tokens that are scored, with the end token if there is one."""
         ...
 
 
@@ -52,11 +52,11 @@ class Bound:
     """Upper bounds on the negative log-likelihoods of some answers.
 
     Args:
-        order: how they are written.
-        nats: of each answer, as a whole.
+        order: order in which they are written, ``any`` or ``blocks``.
+        nats: bound of each answer, as a whole.
         errors: standard error of each that comes from drawing what is hidden, taken as if the draws were independent
             (they are stratified, which makes it smaller); 0 where all was enumerated, NaN where one was drawn.
-        tokens: of each answer.
+        tokens: length of each answer.
         rows: rows that the model read.
     """
 
@@ -73,17 +73,17 @@ class Bound:
 
     @property
     def standard_error(self) -> float | None:
-        """Of ``per_token`` over examples (which holds the error of drawing, too); None for one example."""
+        """Standard error of ``per_token`` over examples, with the error of drawing; None for one example."""
         return ratio_error(self.nats, self.tokens)
 
     @property
     def drawing_error(self) -> float | None:
-        """The part of it that more samples would lower; None if it is not known."""
+        """Monte Carlo part of ``standard_error``, nats per token; None where only one sample was drawn."""
         found = float(self.errors.square().sum().sqrt() / self.tokens.sum())
         return None if math.isnan(found) else found
 
     def summary(self) -> dict[str, Any]:
-        """Return JSON types."""
+        """Return nats per token, their errors and the rows read, as JSON types."""
         return {
             "nats_per_token": self.per_token,
             "standard_error": self.standard_error,
@@ -99,7 +99,7 @@ class Likelihoods:
     Args:
         any_order: None for a model that cannot read text hidden anywhere.
         by_block: aligned with block decoding.
-        block_size: of its blocks.
+        block_size: tokens of a block.
     """
 
     any_order: Bound | None
@@ -115,7 +115,7 @@ class Likelihoods:
         return float(difference.sum() / tokens.sum()), ratio_error(difference, tokens)
 
     def summary(self) -> dict[str, Any]:
-        """Return JSON types."""
+        """Return both bounds, their gap and the counts behind them, as JSON types."""
         gap = self.gap
         return {
             "examples": len(self.by_block.nats),
@@ -129,7 +129,7 @@ class Likelihoods:
 
 @dataclass(frozen=True, kw_only=True)
 class _Row:
-    """One question: tokens ``start`` … of an answer, of which ``is_queried`` are hidden and asked."""
+    """One row to read: tokens ``start`` … of an answer, of which ``is_queried`` are hidden and predicted."""
 
     example: int
     group: int
@@ -143,14 +143,16 @@ def likelihoods(
 ) -> Likelihoods:
     """Measure both bounds. In a process group each process takes its share, and all return the whole.
 
+    A ``UserError`` is raised for the reasons that ``likelihood_bound`` has.
+
     Args:
         lm: the model.
-        examples: what is scored.
+        examples: prompts and the answers to score.
         on_rows: called with the number of rows done, of ``likelihood_rows`` (by this process, while an order lasts).
-        options: those of ``likelihood_bound``, less the order.
+        **options: those of ``likelihood_bound``, less the order.
 
-    Raises:
-        UserError: as ``likelihood_bound``.
+    Returns:
+        Both bounds; that in any order is None where the model has none.
     """
     done = 0
 
@@ -167,7 +169,7 @@ def likelihoods(
 
 
 def _shared_bound(lm: LoadedModel, examples: Sequence[Pair], *, order: Order, **options: Any) -> Bound:
-    """Bound every so many'th answer here and the others in the other processes; draws go by an answer's place."""
+    """Return the bound of all answers; each process reads every n-th, and draws depend on an answer's index only."""
     _check(examples, options.get("samples", 1), options.get("canvas"))  # all processes refuse, or none
     mine = range(len(examples))[processes.rank() :: processes.world()]
     found, rows = [], 0
@@ -180,12 +182,12 @@ def _shared_bound(lm: LoadedModel, examples: Sequence[Pair], *, order: Order, **
 
 
 def orders(lm: LoadedModel) -> tuple[Order, ...]:
-    """Say in which orders a model can be read: one whose blocks see clean blocks only has no likelihood in any."""
+    """Return the orders in which a model can be read; only ``blocks`` if its blocks see nothing but clean blocks."""
     return ("blocks",) if lm.facts.attention == "context_causal" else ("any", "blocks")
 
 
 def likelihood_rows(lm: LoadedModel, examples: Sequence[Pair], *, samples: int, block_size: int) -> int:
-    """Rows that ``likelihoods`` reads in all."""
+    """Return how many rows ``likelihoods`` reads in all, over all orders that the model can be read in."""
     return sum(bound_rows(examples, order, samples, block_size) for order in orders(lm))
 
 
@@ -196,9 +198,12 @@ def likelihood_bound(
 
     Args:
         lm: the model.
-        examples: what is scored.
+        examples: prompts and the answers to score.
         block_size: of ``blocks``, and of the grid of models whose attention has one; default: the model's, else 32.
-        options: those of ``bound``.
+        **options: those of ``bound``.
+
+    Returns:
+        The bound of each answer, in nats.
 
     Raises:
         UserError: nothing to score, an answer that has no token or does not fit the canvas, or a model that cannot be
@@ -235,7 +240,7 @@ def bound(
     device: torch.device | str = "cpu",
     on_rows: Callable[[int], None] | None = None,
 ) -> Bound:
-    """As ``likelihood_bound``, of anything that predicts.
+    """Bound the negative log-likelihood of each answer, of anything that predicts.
 
     Args:
         model: predicts tokens.
@@ -243,14 +248,20 @@ def bound(
         order: ``any`` or by ``blocks``.
         samples: draws for each answer, or block; a count of hidden tokens for each, spread evenly. Where a block has
             no more non-empty subsets than that, all are read, and the bound has no error.
-        block_size: see ``order``.
-        canvas: columns of every canvas; those after the answer stay hidden and are not asked. None: the answer's, so
+        block_size: tokens of a block.
+        canvas: columns of every canvas; those after the answer stay hidden and are not queried. None: the answer's, so
             that the model knows where it ends (as LLaDA's evaluation).
         batch_size: rows read at once; the numbers do not depend on it beyond rounding.
         seed: of the draws.
-        keys: of each example's draws; None: its place in the sequence.
+        keys: of each example's draws; None: its index in the sequence.
         device: of the model.
         on_rows: called with the number of rows done.
+
+    Returns:
+        The bound of each answer, in nats.
+
+    Raises:
+        NonFiniteError: a likelihood is not finite.
     """
     _check(examples, samples, canvas)
     rows = _rows(examples, order, samples, block_size, draws=Draws(seed=seed), keys=keys or range(len(examples)))
@@ -283,7 +294,7 @@ def bound(
 
 
 def bound_rows(examples: Sequence[Pair], order: Order, samples: int, block_size: int) -> int:
-    """Rows that ``bound`` reads in all."""
+    """Return how many rows ``bound`` reads in all: at most ``samples`` for each answer, or for each block."""
     widths = (_width(e, order, block_size, g) for e in examples for g in range(_groups(e, order, block_size)))
     return sum(2**width - 1 if _enumerated(width, samples) else samples for width in widths)
 
@@ -317,7 +328,7 @@ def _enumerated(width: int, samples: int) -> bool:
 def _rows(
     examples: Sequence[Pair], order: Order, samples: int, block_size: int, *, draws: Draws, keys: Sequence[int]
 ) -> Iterator[_Row]:
-    """Yield all questions, those of short examples first so that few columns are padding."""
+    """Yield all rows to read, those of short examples first so that few columns are padding."""
     by_length = sorted(range(len(examples)), key=lambda i: len(examples[i].prompt) + len(examples[i].answer))
     for index in by_length:
         for group in range(_groups(examples[index], order, block_size)):
@@ -335,12 +346,12 @@ def _rows(
 
 
 def _all_subsets(width: int) -> Bool[Tensor, "P n"]:
-    """All but the empty one."""
+    """Return all subsets of ``width`` tokens but the empty one, [P, n]."""
     return (torch.arange(1, 2**width)[:, None] >> torch.arange(width) & 1).bool()
 
 
 def _drawn(draws: Draws, key: int, group: int, width: int, samples: int) -> Bool[Tensor, "P n"]:
-    """Draw uniform subsets whose sizes run through 1 … n from a random start: each size is uniform, all are covered."""
+    """Return uniform subsets, [P, n]; their sizes run through 1 … n from a random start, so that all are covered."""
     keys, index = (torch.tensor([key]), torch.tensor([group])), torch.arange(samples)
     first = int(draws.uniform("likelihood/count", *keys) * width)
     size = 1 + (first + index * width // samples) % width
@@ -353,7 +364,7 @@ def _read(
     model: Denoiser, examples: Sequence[Pair], rows: Sequence[_Row], *, canvas: int | None, block_size: int,
     device: torch.device | str,
 ) -> Float64[Tensor, " R"]:  # fmt: skip
-    """Sum the negative log-likelihoods of what each row asks."""
+    """Return the sum of negative log-likelihoods, in nats, of the queried tokens of each row, [R]."""
     chosen = [examples[row.example] for row in rows]
     batch = lay_out(
         [

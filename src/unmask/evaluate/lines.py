@@ -14,13 +14,13 @@ TEXTS = ("place", "prompt", "text", "expected")
 
 
 def write_lines(answers: Sequence[Answer], mark: str) -> str:
-    """Return answers as lines; text that is no UTF-8 (half of a surrogate pair) is escaped."""
+    """Return answers as lines of JSON with the fingerprint ``mark``; half of a surrogate pair is escaped."""
     rows = [{"run": mark, **asdict(answer)} for answer in answers]
     return "".join(to_json(row) + "\n" for row in rows)
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """Return JSON that can be written as UTF-8."""
+    """Return JSON that can be written as UTF-8: a text with half of a surrogate pair is escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     try:
         text.encode()
@@ -30,12 +30,19 @@ def to_json(value: Any, indent: int | None = None) -> str:
 
 
 def read_lines(path: Path, mark: str | None = None) -> Iterator[Answer]:
-    """Read answers line by line; a last line that was cut off by a kill is left out.
+    """Yield the answers of a file; a last line that was cut off by a kill is left out.
+
+    Args:
+        path: the file.
+        mark: fingerprint that each line must have; None: any.
+
+    Yields:
+        The answers, in the order of the file.
 
     Raises:
-        UserError: a line was made with settings other than ``mark``, or is none of ours.
+        UserError: a line was made with settings other than ``mark``, or is no answer.
     """
-    # Bytes, since an answer may hold other ends of lines, and the cut may have come inside of a letter.
+    # Bytes, since an answer may hold other ends of lines, and the file may be cut inside a letter.
     *lines, _cut_off = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, 1):
         try:

@@ -1,4 +1,4 @@
-"""Several processes share an evaluation: each takes its part of the problems, all get all answers."""
+"""Several processes share an evaluation: each takes its share of the problems, all get all answers."""
 
 import os
 from collections.abc import Callable
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def join() -> str | None:
-    """Join the other processes of a ``torchrun``; return the device of this one, None where it is alone.
+    """Join the other processes of a ``torchrun``; return this process's device, None where it is alone.
 
     Answers are gathered as Python objects over gloo, which every machine has.
     """
@@ -25,18 +25,18 @@ def join() -> str | None:
 
 
 def leave() -> None:
-    """Take leave of the others."""
+    """Leave the process group, if this process is in one."""
     if together():
         distributed.destroy_process_group()
 
 
 def together() -> bool:
-    """Say whether there are other processes."""
+    """Return whether there are other processes."""
     return distributed.is_available() and distributed.is_initialized()
 
 
 def rank() -> int:
-    """Return the number of this process; 0 where it is alone."""
+    """Return the index of this process, from 0; 0 where it is alone."""
     return distributed.get_rank() if together() else 0
 
 
@@ -46,13 +46,13 @@ def world() -> int:
 
 
 def wait() -> None:
-    """Wait for the others."""
+    """Wait until all processes have come here."""
     if together():
         distributed.barrier()
 
 
 def gather(mine: list[T]) -> list[T]:
-    """Put the lists of all processes one after the other; every process gets the whole."""
+    """Return the lists of all processes one after the other, in every process."""
     if not together():
         return mine
     parts: list[list[T]] = [[] for _ in range(world())]
@@ -61,7 +61,7 @@ def gather(mine: list[T]) -> list[T]:
 
 
 def in_the_first(work: Callable[[], Any]) -> None:
-    """Do something in the first process; a user's mistake there is raised in all."""
+    """Run ``work`` in the first process only; a ``UserError`` there is raised in all."""
     mistake: list[str | None] = [None]
     if rank() == 0:
         try:

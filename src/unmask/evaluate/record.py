@@ -1,4 +1,4 @@
-"""Every setting of a run as JSON, so that the run can be told from others and repeated."""
+"""Every setting of a run as JSON, so that it can be repeated and distinguished from others."""
 
 import json
 import sys
@@ -31,16 +31,19 @@ def settings_of(
     split: str,
     **numbers: int | None,
 ) -> dict[str, Any]:
-    """Describe a run: what ``unmask eval`` needs to make it again, and hashes that tell whether it would be the same.
+    """Describe a run: what ``unmask eval`` needs to repeat it, and hashes that show whether it would be the same.
 
     Args:
         lm: the model; its weights are hashed.
-        task: judges.
-        problems: what is asked; their prompts and answers are hashed.
-        decoder: how; its defaults are resolved for the model.
-        model: its name.
+        task: the task that judges.
+        problems: what the model is asked; their prompts and answers are hashed.
+        decoder: how it decodes; its defaults are resolved for the model.
+        model: name or folder of the model.
         split: of the task.
-        numbers: ``max_new_tokens``, ``batch_size``, ``samples``, ``seed``, and ``size``, the problems asked for.
+        **numbers: ``max_new_tokens``, ``batch_size``, ``samples``, ``seed``, and ``size``, the number of problems.
+
+    Returns:
+        Settings and hashes by name, as JSON types.
     """
     resolved = decoder.resolve(**lm.decoding)
     return {
@@ -58,7 +61,7 @@ def settings_of(
 
 
 def described(value: Any) -> Any:
-    """Write a part, with the parts in it, as the mapping that makes it again."""
+    """Return a component, with the components in it, as the mapping that makes it again."""
     if is_dataclass(value) and not isinstance(value, type):
         inside = {field.name: described(getattr(value, field.name)) for field in fields(value)}
         name = getattr(value, "name", None)
@@ -71,15 +74,23 @@ def described(value: Any) -> Any:
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:
-    """Hash what answers depend on."""
+    """Return a hash of the settings that answers depend on."""
     return digest({name: value for name, value in settings.items() if name not in IRRELEVANT})
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> list[str]:
-    """Say what answers depend on and is not the same, one phrase each.
+    """Find the settings that answers depend on and that differ.
 
     >>> differences({"seed": 0, "decoder": {"steps": 8}}, {"seed": 0, "decoder": {"steps": 4}})
     ['decoder.steps was 8 and is 4']
+
+    Args:
+        before: settings of one run.
+        now: settings of another.
+        path: name of the setting that holds these; empty for all settings.
+
+    Returns:
+        A phrase for each.
     """
     found = []
     for name in sorted(before.keys() | now.keys()):
@@ -94,7 +105,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "
 
 
 def made_with(device: Any) -> dict[str, Any]:
-    """Return versions, machine and command line."""
+    """Return plug-ins, versions, machine and command line, as JSON types."""
     machine = {**hardware(device), "processes": processes.world()}
     return {"plugins": named_plugins(), "versions": versions(), "hardware": machine, "command": sys.argv}
 
@@ -104,6 +115,6 @@ def _short(value: Any) -> str:
 
 
 def _absolute(model: str) -> str:
-    """Make a path here absolute, so that a repeat may be asked for elsewhere; other names stay."""
+    """Return a local path as an absolute one, so that a run can be repeated from elsewhere; other names unchanged."""
     path = Path(model).expanduser()
     return str(path.resolve()) if path.exists() else model

@@ -1,4 +1,4 @@
-"""A run made again: is it the same run, and did it give the same answers, verdicts and totals?"""
+"""Repeating a run: whether it is the same run, with the same answers, verdicts and totals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,15 +13,15 @@ from unmask.evaluate.verify import TIMES, changed_verdicts, check_record, total_
 
 @dataclass(frozen=True, kw_only=True)
 class Repetition:
-    """How a run came out when it was made again.
+    """How a run came out when it was repeated.
 
     Args:
         is_same: whether every answer is the same, letter by letter, with its verdict, and every total.
-        different: places of the problems answered otherwise.
-        verdicts: places of the problems judged otherwise.
-        totals: a phrase for each total that differs, times apart.
+        different: sources of the problems answered otherwise.
+        verdicts: sources of the problems judged otherwise.
+        totals: a phrase for each total that differs, except times.
         made_otherwise: versions and hardware that differ, which may explain it.
-        unknown: what the record does not hold, as it was written by an older version, and so was not compared.
+        unknown: what was not compared, as the record was written by an older version and does not hold it.
     """
 
     is_same: bool
@@ -32,15 +32,20 @@ class Repetition:
     unknown: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return JSON types."""
+        """Return all fields as JSON types."""
         return asdict(self)
 
 
 def check_repeatable(path: Path, kept: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """Refuse to call a run a repetition that has another model, other problems or other settings.
+    """Refuse to repeat a run with another model, other problems or other settings.
+
+    Args:
+        path: the record, for the message.
+        kept: its content.
+        settings: those of the new run.
 
     Raises:
-        UserError: says what differs.
+        UserError: a setting differs; the message names all that do.
     """
     changed = differences(kept["settings"], settings)
     if changed:
@@ -50,14 +55,16 @@ def check_repeatable(path: Path, kept: Mapping[str, Any], settings: Mapping[str,
 def compare(path: Path, kept: Mapping[str, Any], found: Evaluation, made_with: Mapping[str, Any]) -> Repetition:
     """Compare a run with the one that it repeats.
 
+    A ``UserError`` is raised where the record of the first is not as its run left it.
+
     Args:
         path: ``run.json`` of the first, or its folder.
         kept: what it holds.
         found: the second run.
         made_with: versions and hardware of the second.
 
-    Raises:
-        UserError: the record of the first is not as its run left it; see ``check_record``.
+    Returns:
+        What is the same and what differs.
     """
     before, results, now = check_record(path, kept), kept["results"], found.summary()
     different = _different(before, found.answers)

@@ -1,4 +1,4 @@
-"""What a difference is worth: bootstrap intervals, sign-flip permutation tests, Holm's correction.
+"""Statistics of differences: bootstrap intervals, sign-flip permutation tests, Holm's correction.
 
 Scores are a vector (one for each problem) or a table (seeds x problems). Everything is a function of its arguments and
 ``seed``.
@@ -25,7 +25,7 @@ _CHUNK = 1 << 22
 def bootstrap_interval(
     values: Scores, seed: int = 0, *, level: float = 0.95, resamples: int = 10_000
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean.
+    """Return the percentile bootstrap interval of the mean.
 
     A vector is resampled by problem. A table is resampled by seed and, independently, by problem (the pigeonhole
     bootstrap, Owen 2007, errs on the wide side); with one seed, by problem only.
@@ -36,8 +36,11 @@ def bootstrap_interval(
         level: share of the distribution that lies inside.
         resamples: how many.
 
+    Returns:
+        Its lower and upper end.
+
     Raises:
-        UserError: there is no value, or one is not finite.
+        UserError: ``level`` is no share, there is no value, or one is not finite.
     """
     table = score_table(values, "values")
     if not 0 < level < 1:
@@ -56,10 +59,19 @@ def bootstrap_interval(
 def paired_bootstrap(
     a: Scores, b: Scores, seed: int = 0, *, level: float = 0.95, resamples: int = 10_000
 ) -> tuple[float, float]:
-    """Bootstrap interval of mean(a) - mean(b) over the same problems (and seeds), drawn together.
+    """Return the bootstrap interval of mean(a) - mean(b) over the same problems (and seeds), drawn together.
 
-    Raises:
-        UserError: as ``bootstrap_interval``, or the two are not of one shape.
+    A ``UserError`` is raised where the two are not of one shape, there is no value, or one is not finite.
+
+    Args:
+        a: scores of the problems, or seeds x problems.
+        b: scores of the same problems (and seeds).
+        seed: of the resampling.
+        level: share of the distribution that lies inside.
+        resamples: how many.
+
+    Returns:
+        Its lower and upper end.
     """
     return bootstrap_interval(paired_differences(a, b), seed, level=level, resamples=resamples)
 
@@ -68,16 +80,19 @@ def paired_permutation(a: Scores, b: Scores, seed: int = 0, *, flips: int = 100_
     """Return the two-sided p value of mean(a) = mean(b) by flipping the signs of the paired differences.
 
     Exact, over all flips, for up to ``EXACT`` differences that are not zero (on right and wrong answers that is
-    McNemar's exact test); else (1 + as extreme) / (1 + flips) over drawn ones, which never says 0.
+    McNemar's exact test); else (1 + as extreme) / (1 + flips) over drawn ones, which is never 0.
 
-    Tables are averaged over seeds, and problems are flipped: p speaks of these seeds and of problems in general.
-    ``seed_permutation`` speaks of seeds in general.
+    Tables are averaged over seeds, and problems are flipped: p is about these seeds and problems in general.
+    ``seed_permutation`` is about seeds in general.
 
     Args:
         a: scores of the problems, or seeds x problems.
         b: scores of the same problems (and seeds).
         seed: of the flips, where they are drawn.
         flips: how many are drawn.
+
+    Returns:
+        p; 1 where no problem differs.
     """
     # Sums of exact zeros and ones must tie exactly, hence no division before the comparison.
     differences = paired_differences(a, b).sum(0)
@@ -97,7 +112,7 @@ def paired_permutation(a: Scores, b: Scores, seed: int = 0, *, flips: int = 100_
 def seed_permutation(a: Scores, b: Scores) -> float | None:
     """Return the two-sided p value of mean(a) = mean(b) by flipping the signs of the seeds' mean differences.
 
-    It speaks of seeds in general, on these problems, where ``paired_permutation`` speaks of problems in general, on
+    It is about seeds in general, on these problems, where ``paired_permutation`` is about problems in general, on
     these seeds. Seeds are few: with n of them p is at least 2 / 2^n, .0625 with five and .031 with six.
 
     Args:
@@ -105,7 +120,7 @@ def seed_permutation(a: Scores, b: Scores) -> float | None:
         b: scores of the same seeds and problems.
 
     Returns:
-        p; None for fewer than two seeds, which say nothing of others.
+        p; None for fewer than two seeds, which show nothing about others.
     """
     differences = paired_differences(a, b)
     if len(differences) < 2:
@@ -115,7 +130,7 @@ def seed_permutation(a: Scores, b: Scores) -> float | None:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p values for their number (Holm 1979), in the order given: reject where the result is at most alpha.
+    """Return p values adjusted for their number (Holm 1979), in the order given: reject where one is at most alpha.
 
     >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03, 0.005])]
     [0.03, 0.06, 0.06, 0.02]
@@ -128,9 +143,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def ratio_error(sums: Float64[Tensor, " E"], counts: Float64[Tensor, " E"]) -> float | None:
-    """Standard error of m = sum of sums / sum of counts over examples; None for fewer than two.
+    """Return the standard error of m = sum of sums / sum of counts over examples; None for fewer than two.
 
     That of a ratio estimator: sqrt(E/(E-1) sum of (S_e - m n_e)^2) / sum of n_e.
+
+    Args:
+        sums: S_e, of each example.
+        counts: n_e, of each example.
+
+    Returns:
+        The standard error, in the unit of m.
     """
     examples = len(sums)
     if examples < 2:
@@ -142,8 +164,15 @@ def ratio_error(sums: Float64[Tensor, " E"], counts: Float64[Tensor, " E"]) -> f
 def score_table(values: Scores, name: str) -> Float64[Tensor, "S N"]:
     """Return scores as a table, seeds x problems; a vector is one seed.
 
+    Args:
+        values: scores of the problems, or seeds x problems.
+        name: which scores they are, for the message.
+
+    Returns:
+        The table, [S, N].
+
     Raises:
-        UserError: there is no value, or one is not finite; ``name`` says which scores.
+        UserError: there is no value, or one is not finite.
     """
     table = torch.as_tensor(values, dtype=torch.float64)
     table = table[None] if table.ndim == 1 else table
@@ -157,8 +186,15 @@ def score_table(values: Scores, name: str) -> Float64[Tensor, "S N"]:
 def paired_differences(a: Scores, b: Scores) -> Float64[Tensor, "S N"]:
     """Return a - b as a table, seeds x problems.
 
+    Args:
+        a: scores of the problems, or seeds x problems.
+        b: scores of the same problems (and seeds).
+
+    Returns:
+        The differences, [S, N].
+
     Raises:
-        UserError: as ``score_table``, or the two are not of one shape.
+        UserError: the two are not of one shape, there is no value, or one is not finite.
     """
     first, second = score_table(a, "a"), score_table(b, "b")
     if first.shape != second.shape:
@@ -170,14 +206,14 @@ def paired_differences(a: Scores, b: Scores) -> Float64[Tensor, "S N"]:
 
 
 def _chunks(total: int, width: int) -> list[tuple[int, int]]:
-    """Cut 0 … total - 1 so that a chunk times ``width`` stays small."""
+    """Return the ranges that cut 0 … total - 1 into chunks whose size times ``width`` stays small."""
     step = max(1, _CHUNK // width)
     return [(begin, min(begin + step, total)) for begin in range(0, total, step)]
 
 
-@lru_cache(maxsize=4)  # a study asks for the same draws over and over
+@lru_cache(maxsize=4)  # a study needs the same draws over and over
 def _counts(seed: int, name: str, begin: int, end: int, size: int) -> Float64[Tensor, "R N"]:
-    """Say how often each of ``size`` things is drawn in each resample, with replacement."""
+    """Return how often each of ``size`` things is drawn in resamples ``begin`` … ``end``, with replacement, [R, N]."""
     counts = torch.zeros(end - begin, size, dtype=torch.float64)
     drawn = (Draws(seed=seed).uniform(name, torch.arange(begin, end)[:, None], torch.arange(size)) * size).long()
     return counts.scatter_add_(1, drawn, torch.ones_like(counts))
@@ -188,7 +224,7 @@ def _all_flips(begin: int, end: int, count: int) -> Float64[Tensor, "R N"]:
 
 
 def _drawn_flips(seed: int, begin: int, end: int, count: int) -> Float64[Tensor, "R N"]:
-    # A draw belongs to its place, so that fewer are the first of more.
+    # A draw depends on its index only, so that fewer resamples are the first of more.
     return _wide_flips(seed, begin, end, 1 << (count - 1).bit_length())[:, :count]
 
 

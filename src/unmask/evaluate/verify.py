@@ -1,4 +1,4 @@
-"""Is a record what the run wrote? All that can be computed from its settings and answers is, and compared."""
+"""Checks that a record is what its run wrote: all that its settings and answers imply is computed and compared."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,13 +15,17 @@ TIMES = ("seconds", "decoding_seconds")
 
 
 def hash_of(path: Path) -> str:
-    """Return the SHA-256 of a file."""
+    """Return the SHA-256 of a file, as hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def check_settings(path: Path, kept: Mapping[str, Any]) -> None:
     """Refuse a record whose settings are not those that its fingerprint was made of.
+
+    Args:
+        path: the record, for the message.
+        kept: its content.
 
     Raises:
         UserError: they were changed after the run.
@@ -35,7 +39,7 @@ def check_settings(path: Path, kept: Mapping[str, Any]) -> None:
 
 
 def check_record(path: Path, kept: Mapping[str, Any]) -> list[Answer]:
-    """Refuse a record that is not whole, or not as the run left it.
+    """Refuse a record that is incomplete, or not as the run left it.
 
     Args:
         path: ``run.json``, or its folder.
@@ -45,7 +49,7 @@ def check_record(path: Path, kept: Mapping[str, Any]) -> list[Answer]:
         The answers, in the order of the problems.
 
     Raises:
-        UserError: settings, answers, counts or results do not go together; says which.
+        UserError: settings, answers, counts or results do not go together; the message names which.
     """
     folder = path if path.is_dir() else path.parent
     file = folder / ANSWERS_FILE
@@ -78,7 +82,7 @@ def check_record(path: Path, kept: Mapping[str, Any]) -> list[Answer]:
 
 
 def _check_counts(file: Path, settings: Mapping[str, Any], answers: list[Answer]) -> int:
-    """Compare what is there with what was asked; returns the samples of each problem."""
+    """Compare the answers with the problems and samples that were wanted; return the samples of each problem."""
     problems, samples = settings.get("problems"), settings.get("samples")
     if not (isinstance(problems, int) and isinstance(samples, int) and samples > 0):
         raise UserError(f"{file.parent}: settings expected numbers of problems and samples, found {problems!r:.80} and "
@@ -99,8 +103,17 @@ def _check_counts(file: Path, settings: Mapping[str, Any], answers: list[Answer]
 
 
 def total_differences(before: Mapping[str, Any], now: Mapping[str, Any], *, skipped: tuple[str, ...]) -> list[str]:
-    """Return a phrase for each total that differs; intervals are compared where both were made by one method."""
-    if before.get("interval_method") != now["interval_method"]:  # of a version that says none, or made it otherwise
+    """Compare totals; intervals are compared where both were made by one method.
+
+    Args:
+        before: totals of the record.
+        now: the same, computed again.
+        skipped: names of totals that are not compared, such as times.
+
+    Returns:
+        A phrase for each total that differs.
+    """
+    if before.get("interval_method") != now["interval_method"]:  # of a version that names no method, or uses another
         before, now = _without_intervals(before), _without_intervals(now)
     was, has = ({name: value for name, value in of.items() if name not in skipped} for of in (before, now))
     return differences(was, has)
@@ -115,7 +128,7 @@ def _without_intervals(totals: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changed_verdicts(before: list[Answer], now: list[Answer]) -> list[str]:
-    """Return the places of problems that are judged otherwise: right or wrong, or another grade."""
+    """Return the sources of problems that are judged otherwise: right or wrong, or another grade."""
     was = by_problem(before)
     sources = [
         answer.source

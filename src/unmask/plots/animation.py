@@ -1,4 +1,4 @@
-"""A trace as a moving picture."""
+"""A trace as an animated GIF."""
 
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ def animate_trace(trace: Trace, path: Path, *, row: int = 0) -> Path:
     """Draw a row's text forward by forward: the active block underlined, fresh tokens outlined.
 
     Args:
-        trace: that was read.
+        trace: the trace.
         path: ``.gif``.
-        row: of the batch.
+        row: index of the row in the batch.
+
+    Returns:
+        ``path``.
     """
     import matplotlib
 

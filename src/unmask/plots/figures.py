@@ -33,12 +33,16 @@ def plot_losses(
 ) -> Path:
     """Draw the training loss of each run (a running mean over 5 % of the steps) and the held-out losses.
 
-    Losses of different objectives do not compare, and the picture of several runs says so; their bounds do.
+    Losses of different objectives do not compare, and the picture of several runs has a line about that; their bounds
+    do.
 
     Args:
         runs: name -> lines of ``metrics.jsonl``.
         path: ``.png`` or ``.svg``.
         bounds: name -> bound on held-out answers as block decoding writes them, nats a token; written beside.
+
+    Returns:
+        ``path``.
     """
     figure, axes = _figure(7, 4)
     for name, lines in runs.items():
@@ -63,7 +67,7 @@ def plot_losses(
 
 
 def beside_losses(bounds: Mapping[str, float] | None) -> str:
-    """Return what has to be said where losses of several objectives stand side by side."""
+    """Return the note that belongs beside losses of several objectives."""
     said = "Losses of different objectives do not compare"
     if not bounds:
         return f"{said}; likelihood bounds do (not measured here)"
@@ -72,13 +76,16 @@ def beside_losses(bounds: Mapping[str, float] | None) -> str:
 
 
 def plot_denoising(steps: Sequence[Step], spelled: Sequence[str], path: Path, *, title: str = "") -> Path:
-    """Draw when each token of an answer was written (rows: forwards) and how sure it was (colour).
+    """Draw when each token of an answer was written (rows: forwards) and with what confidence (colour).
 
     Args:
         steps: the trace of one row.
         spelled: the final tokens of its canvas.
         path: ``.png`` or ``.svg``.
         title: the prompt.
+
+    Returns:
+        ``path``.
     """
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
@@ -102,7 +109,7 @@ def plot_denoising(steps: Sequence[Step], spelled: Sequence[str], path: Path, *,
     axes.set(xlim=(0, len(spelled)), ylim=(len(steps) + 1.2, 0), ylabel="forward", title=title)
     axes.set_xticks(range(0, len(spelled) + 1, block_size), range(0, len(spelled) + 1, block_size))
     axes.set_xlabel(
-        f"position in the answer; lines: block borders; dark to bright: {least:.2f} to 1.00 sure when written"
+        f"position in the answer; lines: block borders; dark to bright: confidence {least:.2f} to 1.00 when written"
     )
     return _save(figure, path)
 
@@ -113,6 +120,9 @@ def plot_accuracies(table: Mapping[str, Mapping[str, Mapping[str, Any]]], path: 
     Args:
         table: model -> decoding -> ``Evaluation.summary()``.
         path: ``.png`` or ``.svg``.
+
+    Returns:
+        ``path``.
     """
     figure, axes = _figure(6, 4)
     decodings = list(next(iter(table.values())))

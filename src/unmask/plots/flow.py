@@ -9,13 +9,13 @@ GAP = 0.4  # between tokens, in characters
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """Where a token stands; in characters from the left and lines from the top.
+    """The position of a token in the picture, in characters from the left and lines from the top.
 
     Args:
-        offset: of the token on the canvas.
-        line: from 0.
+        offset: column of the token on the canvas, from 0.
+        line: line, from 0.
         left: its left edge.
-        width: without the gap.
+        width: its width without the gap.
     """
 
     offset: int
@@ -25,7 +25,7 @@ class Box:
 
 
 def visible(text: str, *, is_end: bool = False) -> str:
-    r"""Write a token so that it can be seen: an end as a mark, white space and control codes as signs.
+    r"""Return a token so that it can be seen: an end as a mark, white space and control codes as signs.
 
     >>> visible("a\n"), visible(""), visible("<eos>", is_end=True)
     ('a⏎', '·', '∎')
@@ -36,7 +36,15 @@ def visible(text: str, *, is_end: bool = False) -> str:
 
 
 def flow(texts: Sequence[str], columns: int) -> list[Box]:
-    """Lay visible tokens out in lines of at most ``columns`` characters; a line break ends its line."""
+    """Lay visible tokens out in lines; a line break ends its line.
+
+    Args:
+        texts: visible text of each token, as ``visible`` returns it.
+        columns: characters of a line at most.
+
+    Returns:
+        A box for each token, in order.
+    """
     boxes, line, left = [], 0, 0.0
     for offset, text in enumerate(texts):
         width = float(max(len(text), 1))

@@ -22,6 +22,9 @@ def plot_heat_map(cells: Rows, path: Path, *, changes: Rows = ()) -> list[Path]:
         cells: ``Findings.cells``: rows with model, bin, ids, most, least, ratio, count, gold.
         path: without its ending; a .png and an .svg are written.
         changes: ``Findings.changes``: one more panel, the change of the gold confidence and its standard error.
+
+    Returns:
+        The paths of the two files.
     """
     models = {name: list(rows) for name, rows in groupby(cells, key=lambda row: row["model"])}
     first = next(iter(models.values()))
@@ -54,6 +57,9 @@ def plot_curves(cells: Rows, path: Path) -> list[Path]:
     Args:
         cells: ``Findings.cells``.
         path: without its ending; a .png and an .svg are written.
+
+    Returns:
+        The paths of the two files.
     """
     from matplotlib import colormaps
     from matplotlib.lines import Line2D
@@ -86,7 +92,7 @@ def plot_curves(cells: Rows, path: Path) -> list[Path]:
 
 
 def _grid(axis: Any, rows: Rows, bins: list[int], ratios: list[float], *, colours: Any, sign: str = "") -> Any:
-    """Draw one heat map with numbers; cells where nothing was asked stay grey."""
+    """Draw one heat map with numbers, and return it; cells in which no token was predicted stay grey."""
     import numpy as np
 
     by_place = {(row["bin"], row["ratio"]): row for row in rows}
@@ -115,7 +121,7 @@ def _grid(axis: Any, rows: Rows, bins: list[int], ratios: list[float], *, colour
 
 
 def _bin_label(row: Mapping[str, Any]) -> str:
-    """Name a bin with its different tokens and how often each occurs."""
+    """Return a bin's label: how many different tokens it has, and how often each occurs."""
     times = " to ".join(dict.fromkeys((brief(row["least"]), brief(row["most"]))))
     if row["ids"] == 1:
         return f"{row['bin']}: 1 token\n{times} times"

@@ -22,6 +22,9 @@ def plot_mismatch(contexts: Rows, path: Path) -> list[Path]:
     Args:
         contexts: ``Findings.contexts``: rows with model, context, rate, distance, prefix_chance, suffix_chance.
         path: without its ending; a .png and an .svg are written.
+
+    Returns:
+        The paths of the two files.
     """
     models = list(dict.fromkeys(row["model"] for row in contexts))
     figure, axes = panels(2, width=10, height=4.6, share_y=True)

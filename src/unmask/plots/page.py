@@ -1,4 +1,4 @@
-"""A trace as one HTML file: play it, step through it, and point at a token. Nothing is loaded from elsewhere."""
+"""A trace as one HTML file to play, step through and point at. Nothing is loaded from elsewhere."""
 
 import html
 import json
@@ -17,9 +17,12 @@ def write_page(trace: Trace, path: Path, *, row: int = 0) -> Path:
     """Write a row's trace as a page.
 
     Args:
-        trace: that was read.
+        trace: the trace.
         path: ``.html``.
-        row: of the batch.
+        row: index of the row in the batch.
+
+    Returns:
+        ``path``.
     """
     frames = trace.frames(row)
     ends = set(trace.header["eos_ids"])

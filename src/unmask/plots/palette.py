@@ -1,4 +1,4 @@
-"""The colours of probabilities: doubts are orange and dark, what is sure is pale blue; so to every eye, and in grey."""
+"""The colours of probabilities: low ones orange and dark, high ones pale blue; distinct also in grey."""
 
 SHADES = ((0.0, "#a63603"), (0.5, "#f0904a"), (0.8, "#f7d3ae"), (1.0, "#bfd9ee"))
 EDGE, BAND, INK, QUIET, ACTIVE = "#9fb3c6", "#f3f5f7", "#1f2933", "#6b7785", "#2f6db3"
@@ -19,7 +19,7 @@ def shade(probability: float) -> str:
 
 
 def ink(colour: str) -> str:
-    """Return what is legible on a colour: white on dark ones."""
+    """Return the colour of text that is legible on a colour: white on dark ones, ``INK`` on others."""
     red, green, blue = _rgb(colour)
     return "#ffffff" if 0.3 * red + 0.59 * green + 0.11 * blue < 128 else INK
 

@@ -5,7 +5,17 @@ from typing import Any
 
 
 def panels(count: int, *, width: float, height: float, share_y: bool = False) -> tuple[Any, list[Any]]:
-    """Return a figure and its panels from left to right; sizes in inches."""
+    """Make a figure of several panels side by side.
+
+    Args:
+        count: how many panels.
+        width: inches, of the whole figure.
+        height: inches.
+        share_y: whether the panels share their vertical axis.
+
+    Returns:
+        The figure, and its panels from left to right.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -20,7 +30,7 @@ def panels(count: int, *, width: float, height: float, share_y: bool = False) ->
 
 
 def save_both(figure: Any, path: Path) -> list[Path]:
-    """Write ``path`` with the endings .png and .svg, and close the figure."""
+    """Write a figure as ``path`` with the endings .png and .svg, close it, and return both paths."""
     from matplotlib import pyplot
 
     paths = [path.with_name(f"{path.name}.{ending}") for ending in ("png", "svg")]
@@ -31,7 +41,7 @@ def save_both(figure: Any, path: Path) -> list[Path]:
 
 
 def shorten(name: str, most: int = 36) -> str:
-    """Keep the end of a long name, which tells models apart.
+    """Return a name cut to ``most`` characters; the end, which distinguishes models, stays.
 
     >>> shorten("runs/2026/blockwise/model", 12)
     '…kwise/model'
@@ -40,7 +50,7 @@ def shorten(name: str, most: int = 36) -> str:
 
 
 def ratio_label(ratio: float) -> str:
-    """Write a noise level: 1/16 and the like as fractions, others with two digits.
+    """Return the label of a noise level: 1/16 and the like as fractions, others with two digits.
 
     >>> ratio_label(0.0625), ratio_label(0.5**0.5), ratio_label(1.0)
     ('1/16', '0.71', '1')
@@ -50,7 +60,7 @@ def ratio_label(ratio: float) -> str:
 
 
 def brief(count: int) -> str:
-    """Write a count in at most six characters or so.
+    """Return a count in at most six characters or so.
 
     >>> brief(10800), brief(123456), brief(7654321)
     ('10,800', '123k', '7.7M')

@@ -14,7 +14,7 @@ SPARE = ("#b279a2", "#f2a60d", "#76b7b2", "#9d755d", "#d6616b", "#2d2d7f", "#8c8
 
 
 def colours(arms: Sequence[str]) -> dict[str, str]:
-    """Give each arm a colour; the quick start's arms keep theirs."""
+    """Return a colour for each arm; the quick start's arms have fixed ones."""
     spare = iter(SPARE * (len(arms) // len(SPARE) + 1))
     return {arm: COLOURS.get(arm) or next(spare) for arm in arms}
 
@@ -25,6 +25,9 @@ def plot_curves(lines: Rows, path: Path) -> list[Path]:
     Args:
         lines: of each arm and budget: ``x``, ``y``, ``low``, ``high`` at each judged point.
         path: without ending; .png and .svg are written.
+
+    Returns:
+        The paths of the two files.
     """
     budgets = list(dict.fromkeys(line["budget"] for line in lines))
     shade = colours(list(dict.fromkeys(line["arm"] for line in lines)))
@@ -45,8 +48,11 @@ def plot_differences(rows: Rows, path: Path, *, reference: str) -> list[Path]:
 
     Args:
         rows: with ``decoder``, ``cell``, ``arm``, ``difference`` and ``difference_interval``.
-        path: without ending.
+        path: without ending; .png and .svg are written.
         reference: name of the arm that others are compared with.
+
+    Returns:
+        The paths of the two files.
     """
     decoders = list(dict.fromkeys(row["decoder"] for row in rows))
     places = list(dict.fromkeys((row["cell"], row["arm"]) for row in rows))
@@ -57,7 +63,7 @@ def plot_differences(rows: Rows, path: Path, *, reference: str) -> list[Path]:
             if row["decoder"] == decoder:
                 low, high = row["difference_interval"]
                 at, value = places.index((row["cell"], row["arm"])), row["difference"] * 100
-                # The mean of resampled means may lie a hair outside a percentile interval of few values.
+                # The mean of resampled means may lie slightly outside a percentile interval of few values.
                 reach = [[max(0.0, value - low * 100)], [max(0.0, high * 100 - value)]]
                 axis.errorbar(value, at, xerr=reach, fmt="o", ms=4, capsize=3, color=shade[row["arm"]])
         axis.axvline(0, color="0.5", lw=0.8)
@@ -68,7 +74,15 @@ def plot_differences(rows: Rows, path: Path, *, reference: str) -> list[Path]:
 
 
 def plot_matrix(rows: Rows, path: Path) -> list[Path]:
-    """Draw the accuracy of each arm (line) under each decoder (column); many decoders are lines."""
+    """Draw the accuracy of each arm (line) under each decoder (column); many decoders are lines.
+
+    Args:
+        rows: with ``arm``, ``decoder`` and ``accuracy``.
+        path: without ending; .png and .svg are written.
+
+    Returns:
+        The paths of the two files.
+    """
     import numpy as np
 
     arms, decoders = (list(dict.fromkeys(row[name] for row in rows)) for name in ("arm", "decoder"))
@@ -92,6 +106,13 @@ def plot_tradeoff(rows: Rows, path: Path) -> list[Path]:
     """Draw accuracy against tokens per forward and against time, a point for each arm and decoder.
 
     A line and names for the decoders of an arm that no other one beats in both, a faint point for each of the rest.
+
+    Args:
+        rows: with ``arm``, ``decoder``, ``accuracy``, ``tokens_per_forward`` and ``milliseconds``.
+        path: without ending; .png and .svg are written.
+
+    Returns:
+        The paths of the two files.
     """
     shade = colours(list(dict.fromkeys(row["arm"] for row in rows)))
     figure, axes = panels(2, width=11, height=4.5, share_y=True)
@@ -111,7 +132,7 @@ def plot_tradeoff(rows: Rows, path: Path) -> list[Path]:
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Return which points no other one beats in one coordinate and equals or beats in the other, by the first.
+    """Return the indices of points that no other one beats in one coordinate while equal or better in the other, by x.
 
     >>> front([(1, 5), (2, 4), (2, 3), (3, 1), (0, 5)])
     [0, 1, 3]

@@ -15,11 +15,11 @@ MOST_TOKENS = 10
 
 
 def analysis_tables(found: Mapping[str, Any]) -> Iterator[Table | Text]:
-    """Yield the tables of what ``Findings.as_dict`` tells, those of a model under its name."""
+    """Yield the tables of ``Findings.as_dict``, those of a model under its name."""
     for name, rows in groupby(found["learnability"], key=_model):
         yield Text(f"\n{shorten(name, 70)}", "bold")
         cells, totals = list(rows), [row for row in found["totals"] if row["model"] == name]
-        yield _grid("Gold confidence; below, tokens asked", cells, totals, _confidence)
+        yield _grid("Gold confidence; below, tokens predicted", cells, totals, _confidence)
         yield _grid("Learnability; below, information gained (nats)", cells, totals, _learnability)
         yield _tokens([row for row in found["tokens"] if row["model"] == name])
     if "changes" in found:
@@ -47,7 +47,7 @@ def _change(row: Row) -> tuple[str, str]:
 
 
 def _grid(title: str, cells: Sequence[Row], totals: Sequence[Row], write: Callable[[Row], tuple[str, str]]) -> Table:
-    """Lay a table of bins by noise level out; each cell has a number and, dim below it, another."""
+    """Return a table of bins by noise level; each cell has a number and, dim below it, another."""
     table = _by_ratio(title, ("bin", "tokens"), cells)
     for _, rows in groupby(cells, key=lambda row: row["bin"]):
         group = list(rows)
@@ -83,7 +83,7 @@ def _by_ratio(title: str, heads: Sequence[str], rows: Sequence[Row]) -> Table:
 
 
 def _empty_table(title: str) -> Table:
-    """Make a table without lines between columns: seven noise levels fit a terminal of 80 columns."""
+    """Return a table without lines between columns: seven noise levels fit a terminal of 80 columns."""
     return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
 
 

@@ -18,15 +18,23 @@ KEY = (0.3, 0.6, 0.9, 1.0)
 
 
 def spell(lm: LoadedModel, token: int) -> str:
-    """Write one token: an end as a mark, white space made visible where it would break the line."""
+    """Return the text of one token: an end as a mark, white space made visible where it would break the line."""
     return visible(str(lm.tokenizer.decode([token])), is_end=token in lm.eos_ids)
 
 
 def frame(step: Step, lm: LoadedModel, *, row: int = 0) -> Text:
-    """Draw a row's canvas.
+    """Draw a row's canvas as coloured text.
 
-    A token's colour tells how sure the model was when it wrote it; fresh tokens are underlined, given ones bold, hidden
+    A token's colour shows its confidence when it was written; fresh tokens are underlined, given ones bold, hidden
     ones dots; the active block stands in brackets.
+
+    Args:
+        step: the step that was taken.
+        lm: spells tokens.
+        row: index of the row in the batch.
+
+    Returns:
+        The text, for a terminal.
     """
     state, batch = step.state, step.state.batch
     fresh = {int(offset) for r, offset in step.at.tolist() if r == row}
@@ -60,8 +68,11 @@ def watch(
         steps: of one row.
         lm: spells tokens.
         title: a line above the canvas, for example the prompt.
-        console: where; stderr unless given.
+        console: where to draw; stderr unless given.
         pause: seconds between frames, where decoding is too fast to watch.
+
+    Yields:
+        The steps, unchanged.
     """
     forwards = tokens = 0
     with Live(console=console or Console(stderr=True), refresh_per_second=20, transient=False) as live:
@@ -74,7 +85,7 @@ def watch(
 
 
 def _after_end(step: Step, lm: LoadedModel, row: int) -> list[bool]:
-    """Find the columns after the end of a finished answer: filler that nobody wrote."""
+    """Return for each column whether it is after the end of a finished answer: filler that no step wrote."""
     state = step.state
     is_end = state.batch.is_canvas[row] & torch.isin(state.ids[row], torch.tensor(lm.eos_ids, device=state.ids.device))
     is_past = (is_end.cumsum(0) - is_end.long() > 0) & is_end & state.is_ours[row] & state.is_done[row]
@@ -88,7 +99,7 @@ def _style(probability: float, *, is_fresh: bool) -> str:
 
 
 def _key() -> Text:
-    """Show what the colours mean."""
+    """Return a line that explains the colours."""
     key = Text(" · sure: ")
     for probability in KEY:
         key.append(f" {probability:g} ", style=_style(probability, is_fresh=False))

@@ -1,4 +1,4 @@
-"""A picture of a trace: when each token was written and how sure the model was, and the text that came out."""
+"""A picture of a trace: when each token was written and with what confidence, and the text that came out."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,9 +18,12 @@ def plot_trace(trace: Trace, path: Path, *, row: int = 0) -> Path:
     """Draw the commits of a row over its forwards, and below them its text, a colour for the probability of each token.
 
     Args:
-        trace: that was read.
+        trace: the trace.
         path: ``.png`` or ``.svg``.
-        row: of the batch.
+        row: index of the row in the batch.
+
+    Returns:
+        ``path``.
     """
     import matplotlib
 
@@ -48,7 +51,16 @@ def plot_trace(trace: Trace, path: Path, *, row: int = 0) -> Path:
 
 
 def spelled(trace: Trace, frame: Frame, canvas: int) -> list[str]:
-    """Write each token of a canvas; places that were never written are dots."""
+    """Write the tokens of a canvas so that they can be seen.
+
+    Args:
+        trace: the trace.
+        frame: the tokens at one forward.
+        canvas: columns of the canvas.
+
+    Returns:
+        The text of each column; a dot where nothing was written.
+    """
     ends = set(trace.header["eos_ids"])
     cells = frame.cells
     return [
@@ -58,12 +70,12 @@ def spelled(trace: Trace, frame: Frame, canvas: int) -> list[str]:
 
 
 def title(trace: Trace, row: int) -> str:
-    """Name what was decoded by the end of its prompt."""
+    """Return the end of the prompt that was decoded, as a title."""
     return shorten(trace.prompt(row).replace("\n", "⏎") or "(no prompt)", 58)
 
 
 def summary(trace: Trace, frames: Sequence[Frame]) -> str:
-    """Tell what it took."""
+    """Return a line with the tokens, forwards, blocks and selection of a decoding."""
     tokens = written(frames[-1])
     decoder = trace.header.get("decoder", {})
     how = decoder.get("selection", {}).get("name")
@@ -72,7 +84,7 @@ def summary(trace: Trace, frames: Sequence[Frame]) -> str:
 
 
 def written(frame: Frame) -> int:
-    """Count the tokens that stand there and were not given."""
+    """Return how many tokens a frame has that were not given."""
     return sum(cell.index is not None for cell in frame.cells.values())
 
 
@@ -95,7 +107,7 @@ def _draw_order(axis: Any, frames: Sequence[Frame], canvas: int) -> None:
     for edge_at in sorted({frame.block[0] for frame in frames} - {0}):
         axis.axvline(edge_at, color="#d5dbe1", lw=0.8, zorder=1)
     axis.set(xlim=(0, canvas), ylim=(len(frames), 0))
-    axis.set_xlabel("place on the canvas", color=QUIET, fontsize=8.5)
+    axis.set_xlabel("position on the canvas", color=QUIET, fontsize=8.5)
     axis.set_ylabel("forward", color=QUIET, fontsize=8.5)
     axis.tick_params(colors=QUIET, labelsize=8, length=2.5, color=EDGE)
     every = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, len(frames)) if len(frames) / step <= 12)
@@ -115,7 +127,7 @@ def draw_text(
         axis: in characters and lines.
         boxes: of the final text.
         texts: of the final text.
-        frame: what of it is written, and what the rest is.
+        frame: which tokens are written, and with what probability.
         numbers: write below each token which forward wrote it, from 1.
         active: mark the active block and the tokens that this forward wrote.
     """

@@ -1,4 +1,4 @@
-"""``run_study``: bases, rates, runs, report, in that order; whatever is done already is not done again."""
+"""``run_study``: makes bases, tries rates, runs and reports, in that order; what is done already is not done again."""
 
 import itertools
 import os
@@ -35,7 +35,7 @@ class Plan:
 
     Args:
         study: its settings.
-        cells: of the grid.
+        cells: cells of the grid.
         values: the recipe that it was built from.
         out: its folder.
         bases: folder of the bases that are made, which studies may share.
@@ -55,37 +55,37 @@ class Plan:
 
     @property
     def trials(self) -> list[Run]:
-        """The trials of learning rates; none where they are known."""
+        """Trials of learning rates; none where the rates are known."""
         return self.wanted(tuning_runs(self.study, list(self.cells))) if self.rates is None else []
 
     @property
     def reported(self) -> list[Run]:
-        """The runs that are compared, without rates."""
+        """Runs that are compared, without rates."""
         return self.wanted(reported_runs(self.study, list(self.cells)))
 
     @property
     def fingerprint(self) -> str:
-        """Tells studies apart."""
+        """Hash by which this study is distinguished from others."""
         return study_fingerprint(self.study, list(self.cells))
 
     def base_key(self, cell: Cell) -> str:
-        """Name of a cell's base: its path, or the hash of the recipe that makes it."""
+        """Return the name of a cell's base: its path, or the hash of the recipe that makes it."""
         return str(cell.base["path"]) if "path" in cell.base else fingerprint(cell.base["recipe"])
 
     def base_path(self, cell: Cell) -> str:
-        """Where a cell's base is, or will be."""
+        """Return the path where a cell's base is, or will be."""
         if "path" in cell.base:
             return str(cell.base["path"])
         return str((self.bases / self.base_key(cell) / "train" / "model").absolute())
 
     def wanted(self, runs: Sequence[Run]) -> list[Run]:
-        """Leave out the arms and cells that are not to be run; a base goes with its cell."""
+        """Return the runs whose arm and cell are to be run; a base is run with its cell."""
         return [
             run for run in runs if (run.arm is None or not self.only or run.arm in self.only) and self.wants(run.cell)
         ]
 
     def wants(self, cell: Cell) -> bool:
-        """Say whether a cell is to be run."""
+        """Return whether a cell is to be run."""
         return not self.only_cells or cell.name in self.only_cells
 
     def base_jobs(self) -> list[Job]:
@@ -132,12 +132,18 @@ def plan(
     """Check a study and expand it; nothing is written.
 
     Args:
-        values: of its recipe; see ``read_study``.
+        values: of its recipe, as ``read_study`` returns it.
         out: its folder.
         bases: folder of the bases that it makes; None: ``out/bases``.
-        only: arms to run.
+        only: arms to run; none: all.
         only_cells: cells to run; none: all, or those that ``rates`` knows.
         rates: of each cell and arm, which are not tried then.
+
+    Returns:
+        The study's cells and what of them is to be run.
+
+    Raises:
+        UserError: an arm and cell to repeat has no known rate.
     """
     study = build_study(values)
     cells = expand(study)
@@ -167,16 +173,16 @@ def _check_known(what: str, found: Sequence[str], known: list[str]) -> None:
 def run_study(plan: Plan, *, jobs: int | None = None, follow: Follow | None = None) -> dict[str, Any]:
     """Run what is missing, then write the report. A script that calls it does so under ``if __name__ == "__main__":``.
 
+    A ``UserError`` is raised where the folder is another study's or in use, a run failed, or an arm does not reach a
+    stated budget.
+
     Args:
         plan: the study.
         jobs: processes side by side; None: one for each core.
         follow: called with the phase, how many of its jobs are done, and of how many.
 
     Returns:
-        What ``summary.json`` holds.
-
-    Raises:
-        UserError: the folder is another study's or in use; a run failed; an arm does not reach a stated budget.
+        The content of ``summary.json``.
     """
     workers = jobs or len(os.sched_getaffinity(0))
     study, cells = plan.study, list(plan.cells)
@@ -194,7 +200,7 @@ def run_study(plan: Plan, *, jobs: int | None = None, follow: Follow | None = No
 
 
 def with_rates(plan: Plan) -> list[Run]:
-    """List the runs that are compared, each at the best rate of its arm and cell."""
+    """Return the runs that are compared, each at the best rate of its arm and cell."""
     study, runs = plan.study, plan.reported
     if plan.rates is not None:
         return [at_rate(run, plan.rates[run.cell.name, str(run.arm)]) for run in runs]
@@ -206,11 +212,7 @@ def with_rates(plan: Plan) -> list[Run]:
 
 
 def results(plan: Plan) -> Results:
-    """Read all results of a study that are there.
-
-    Raises:
-        UserError: there are none.
-    """
+    """Return all results of a study that exist; a ``UserError`` is raised where there are none."""
     cells = list(plan.cells)
     return Results.read(
         plan.out,
@@ -221,11 +223,17 @@ def results(plan: Plan) -> Results:
 
 
 def report(plan: Plan, *, inside: bool = False) -> dict[str, Any]:
-    """Write the report of what there is.
+    """Write the report of the results that exist.
 
     Args:
         plan: the study.
-        inside: whether the folder is held already.
+        inside: whether this process has claimed the folder already.
+
+    Returns:
+        The content of ``summary.json``.
+
+    Raises:
+        UserError: there is no study in the folder.
     """
     if not (plan.out / STUDY).exists():
         raise UserError(f"{plan.out}: no study here to report on; leave out --report-only to run it")
@@ -246,9 +254,9 @@ def _check_budgets(plan: Plan) -> None:
 
 
 def overview(plan: Plan) -> dict[str, Any]:
-    """Say what a study will run and about how long that takes.
+    """Return what a study will run and about how long that takes.
 
-    Seconds are those of the runs that are done, else what the recipe states; None where neither says anything.
+    Seconds are those of the runs that are done, else what the recipe states; None where neither is known.
     """
     study, cells = plan.study, list(plan.cells)
     trials, runs = plan.trials, plan.reported

@@ -25,7 +25,7 @@ class BoundSection:
         examples: of the test problems behind the validation problems, the first so many whose solution fits.
         samples: draws for each answer and for each of its blocks.
         block_size: of the decoding that the aligned bound is of; None: the decoder's, else the model's, else 32.
-        max_length: longest prompt plus solution, tokens; others are left out.
+        max_length: longest prompt plus solution, tokens; longer ones are left out.
     """
 
     examples: Count = 64
@@ -41,8 +41,8 @@ def bounds(
 
     Args:
         lm: the model.
-        section: how many, how exactly.
-        task: says whether prompts are chats.
+        section: how many examples, and how exactly.
+        task: decides whether prompts are chats.
         problems: candidates.
         block_size: the decoder's, where the section names none.
 
@@ -66,8 +66,8 @@ def compare_bounds(runs: Sequence[Mapping[str, Any]], reference: str) -> list[di
     """Compare each arm's bounds with the reference's on the same examples, averaged over the seeds that both have.
 
     Args:
-        runs: results.
-        reference: name of the arm.
+        runs: results of all runs.
+        reference: name of the reference arm.
 
     Returns:
         For each cell, other arm and order the difference in nats per token, with its standard error over examples.

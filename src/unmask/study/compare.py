@@ -1,4 +1,4 @@
-"""Who is better under which budget, and how sure that is: rows of plain values, made of the raw outcomes only."""
+"""Which arm is better under which budget, and how certain that is: rows of plain values, made of raw outcomes only."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -17,7 +17,7 @@ Row = dict[str, Any]
 def compare(
     curves: Sequence[Curve], budgets: Mapping[str, float | None], reference: str, *, intervals: bool = True
 ) -> list[Row]:
-    """Make a row for each cell, budget, decoder and arm.
+    """Compare the arms in each cell, under each budget and decoder.
 
     A row has the accuracy (mean over seeds and problems) with its interval over both (``share_interval``), and, for
     arms that are not the reference, the difference from it on the same seeds and problems with its interval
@@ -27,8 +27,11 @@ def compare(
     Args:
         curves: of all runs.
         budgets: name -> amount, None for the largest that all of a cell's runs reach.
-        reference: name of the arm.
-        intervals: whether to make them, which takes most of the time; None stands in their place.
+        reference: name of the reference arm.
+        intervals: whether to make them, which takes most of the time; else they are None.
+
+    Returns:
+        A row for each cell, budget, decoder and arm.
     """
     rows: list[Row] = []
     for budget, stated in budgets.items():
@@ -45,7 +48,7 @@ def compare(
 
 
 def _by(curves: Sequence[Curve], field: str) -> Any:
-    """Group curves that stand together in the order of the study."""
+    """Return curves that stand together, in groups of one value of a field, in the order of the study."""
     order = {name: i for i, name in enumerate(dict.fromkeys(getattr(curve, field) for curve in curves))}
     return groupby(sorted(curves, key=lambda curve: order[getattr(curve, field)]), key=lambda c: getattr(c, field))
 
@@ -80,7 +83,7 @@ def _against(
     *,
     intervals: bool,
 ) -> Row:
-    """Compare an arm with the reference on the seeds that both have; nothing where there is none."""
+    """Return the comparison of an arm with the reference on the seeds that both have; empty where there is none."""
     seeds = {name: {c.seed: t for c, t in zip(by_arm[name], tables[name], strict=True)} for name in by_arm}
     common = [seed for seed in seeds[arm] if seed in seeds.get(reference, {})]
     if not common:
@@ -99,13 +102,16 @@ def _against(
 def check_memory(
     curves: Sequence[Curve], base: tuple[float, float], tuned: float, decoders: Sequence[str]
 ) -> list[Row]:
-    """Say for each cell and decoder whether base and tuned models leave room for differences.
+    """Check whether base and tuned models leave room for differences.
 
     Args:
         curves: of all runs.
         base: lowest and highest accuracy of the base.
-        tuned: no arm's mean final accuracy may reach it.
-        decoders: those to look at.
+        tuned: accuracy that no arm's mean final accuracy may reach.
+        decoders: names of those to look at.
+
+    Returns:
+        A row for each cell and decoder.
     """
     rows = []
     for cell, mine in _by(curves, "cell"):

@@ -9,13 +9,13 @@ from unmask.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """One run under one decoder.
+    """The judged points of one run under one decoder.
 
     Args:
-        cell: of the run.
-        arm: of the run.
-        seed: of the run.
-        decoder: its name.
+        cell: cell of the run.
+        arm: arm of the run.
+        seed: seed of the run.
+        decoder: name of the decoder.
         spent: budget -> amount at each point, from 0.
         right: for each point, each problem's outcome, 1 or 0; the first is the base's.
         path: folder of the run.
@@ -33,6 +33,13 @@ class Curve:
         """Interpolate each problem's outcome linearly between the two neighbouring points.
 
         The mean is the interpolated accuracy. Amounts beyond the last point by rounding count as the last point.
+
+        Args:
+            budget: name of the budget.
+            amount: how much of it, in its unit.
+
+        Returns:
+            The outcome of each problem, from 0 to 1.
         """
         spent = self.spent[budget]
         after = next((i for i, value in enumerate(spent) if value >= amount), len(spent) - 1)
@@ -44,12 +51,24 @@ class Curve:
         return [x + share * (y - x) for x, y in pairs]
 
     def accuracies(self) -> list[float]:
-        """Accuracy at each point."""
+        """Return the accuracy at each point."""
         return [sum(right) / len(right) for right in self.right]
 
 
 def curves_of(result: Mapping[str, Any], base: Mapping[str, Any], budgets: Sequence[str]) -> list[Curve]:
-    """Make the curves of a run, one for each decoder, from its result and the base's."""
+    """Make the curves of a run, one for each decoder.
+
+    Args:
+        result: result of the run.
+        base: result of its base, the first point of each curve.
+        budgets: names of the budgets.
+
+    Returns:
+        The curves.
+
+    Raises:
+        UserError: run and base were judged on other problems.
+    """
     if result["problem_keys"] != base["problem_keys"]:
         raise UserError(
             f"{result['path']}: judged on other problems than {base['path']}; delete the one that is out of date"
@@ -67,6 +86,14 @@ def curves_of(result: Mapping[str, Any], base: Mapping[str, Any], budgets: Seque
 
 def amount_for_all(curves: Sequence[Curve], budget: str, stated: float | None) -> float:
     """Return the amount of a budget to compare at: the one stated, or the largest that all runs reach.
+
+    Args:
+        curves: of all runs.
+        budget: name of the budget.
+        stated: amount that the recipe states; None: none.
+
+    Returns:
+        The amount, in the budget's unit.
 
     Raises:
         UserError: an arm does not reach the stated amount.

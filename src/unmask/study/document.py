@@ -1,4 +1,4 @@
-"""A report as a list of parts, written once and rendered as Markdown and as HTML.
+"""A report as a list of sections, written once and rendered as Markdown and as HTML.
 
 Texts carry a little Markdown: ``[text](link)``, ``**bold**``, ```code```.
 """
@@ -34,7 +34,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; a loud one is a warning that nobody should miss."""
+    """A paragraph; a loud one is a warning that should not be missed."""
 
     text: str
     loud: bool = False
@@ -42,7 +42,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Items:
-    """A list."""
+    """A list of texts with bullets."""
 
     items: Sequence[str]
 
@@ -67,7 +67,7 @@ Section = Heading | Text | Items | Table | Figure
 
 
 def to_markdown(sections: Sequence[Section]) -> str:
-    """Render as GitHub's Markdown."""
+    """Return a report as GitHub's Markdown."""
     return "\n\n".join(_markdown(section) for section in sections) + "\n"
 
 
@@ -87,7 +87,7 @@ def _markdown(section: Section) -> str:
 
 
 def to_html(sections: Sequence[Section], title: str) -> str:
-    """Render as one page without scripts; pictures stay files beside it."""
+    """Return a report as one page without scripts; pictures stay files beside it."""
     body = "\n".join(_html(section) for section in sections)
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
@@ -118,7 +118,7 @@ def _without_links(text: str) -> str:
 
 
 def inline(text: str) -> str:
-    """Render the little Markdown inside a text.
+    """Return a text's HTML, its little Markdown rendered and all else escaped.
 
     >>> inline("**a** < [b](runs/c)")
     '<strong>a</strong> &lt; <a href="runs/c">b</a>'

@@ -1,4 +1,4 @@
-"""Which pictures a study's report has."""
+"""The pictures of a study's report."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -17,7 +17,18 @@ Row = Mapping[str, Any]
 
 
 def draw(study: Study, cells: Sequence[Cell], results: Results, rows: Sequence[Row], out: Path) -> list[Any]:
-    """Draw into ``out/figures``; returns the parts of the report that show the pictures."""
+    """Draw all pictures into ``out/figures``.
+
+    Args:
+        study: its settings.
+        cells: cells of the grid.
+        results: the results that exist.
+        rows: comparisons, as ``compare`` returns them.
+        out: folder of the study.
+
+    Returns:
+        The sections of the report that show the pictures.
+    """
     folder = out / "figures"
     folder.mkdir(exist_ok=True)
     made: list[Any] = [Heading("Pictures")]
@@ -54,7 +65,7 @@ def draw(study: Study, cells: Sequence[Cell], results: Results, rows: Sequence[R
 
 
 def _lines(curves: Sequence[Curve], budgets: Sequence[str]) -> list[dict[str, Any]]:
-    """Average the curves of each arm over seeds."""
+    """Return the curves of each arm, averaged over seeds."""
     lines = []
     for arm in dict.fromkeys(curve.arm for curve in curves):
         mine = [curve for curve in curves if curve.arm == arm]
@@ -67,7 +78,7 @@ def _lines(curves: Sequence[Curve], budgets: Sequence[str]) -> list[dict[str, An
 
 
 def _decodings(results: Results, cell: str) -> list[dict[str, Any]]:
-    """Average over seeds what each decoder achieves and costs after the whole run."""
+    """Return what each decoder achieves and costs after the whole run, averaged over seeds."""
     found: dict[tuple[str, str], list[Row]] = {}
     for result in results.runs:
         if result["cell"] == cell:

@@ -12,7 +12,7 @@ from unmask.runtime.sealed import FORMAT, check_format
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write an object and its format in one rename, so that no reader finds half; lists of numbers are one line."""
+    """Write an object and its format in one rename, so that no reader finds half; lists of numbers take one line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"format": FORMAT, **values}, indent=1) + "\n"
     write_whole(path, re.sub(r"\[[\s\d,]+\]", lambda found: "".join(found[0].split()), text))
@@ -23,7 +23,10 @@ def read_json(path: Path, then: str) -> dict[str, Any]:
 
     Args:
         path: the file.
-        then: what to do if it holds something else.
+        then: what the error tells the user to do if the file holds something else.
+
+    Returns:
+        The object, with its ``format``.
 
     Raises:
         UserError: it cannot be read, holds no JSON object, or is of a newer unmask.

@@ -1,4 +1,4 @@
-"""The folder of a study: one study in it, and one process at work on it."""
+"""The folder of a study: it holds one study, and one process works on it at a time."""
 
 import os
 from collections.abc import Iterator
@@ -15,12 +15,15 @@ STUDY = "study.json"
 
 @contextmanager
 def claimed(out: Path, fingerprint: str, values: dict[str, Any]) -> Iterator[None]:
-    """Hold the folder of a study; a killed study lets go of it by itself.
+    """Hold the folder of a study within the context; the hold ends with the process, even if it is killed.
 
     Args:
         out: the folder; new, or of this very study.
         fingerprint: of the study.
-        values: its recipe, to be kept there.
+        values: its recipe, which is stored there.
+
+    Yields:
+        None, while the folder is held.
 
     Raises:
         UserError: it holds another study or something else, or another process is at work on it.
@@ -36,7 +39,15 @@ def claimed(out: Path, fingerprint: str, values: dict[str, Any]) -> Iterator[Non
 
 
 def check(out: Path, fingerprint: str) -> None:
-    """Refuse a folder that holds another study."""
+    """Refuse a folder that holds another study.
+
+    Args:
+        out: the folder.
+        fingerprint: of the study that is to use it.
+
+    Raises:
+        UserError: the folder's study has another fingerprint.
+    """
     if not (out / STUDY).exists():
         return
     found = read_json(out / STUDY, "choose another --out").get("fingerprint")

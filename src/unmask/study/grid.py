@@ -1,4 +1,4 @@
-"""A study expanded: cells, and the runs in them, each checked before the first one starts."""
+"""A study expanded into cells, and the runs in them, each checked before the first one starts."""
 
 import hashlib
 import itertools
@@ -49,10 +49,10 @@ class Run:
     """One training run, or the judging of a base.
 
     Args:
-        cell: where it stands.
-        arm: its name; None judges the base as it is.
+        cell: its cell.
+        arm: name of its arm; None judges the base as it is.
         rate: learning rate.
-        seed: of the run.
+        seed: seed of the run.
         is_tuning: whether it is a trial of a rate, judged on validation problems.
     """
 
@@ -64,7 +64,7 @@ class Run:
 
     @property
     def path(self) -> str:
-        """Folder below the study's ``runs``."""
+        """Path of the run's folder below the study's ``runs``."""
         if self.arm is None:
             return f"{self.cell.name}/base"
         tail = f"tuning/lr-{self.rate:g}" if self.is_tuning else f"seed-{self.seed}"
@@ -81,7 +81,13 @@ class Run:
 
 
 def expand(study: Study) -> list[Cell]:
-    """Cut a study into cells.
+    """Expand a study into cells.
+
+    Args:
+        study: its settings.
+
+    Returns:
+        The cells, one for each combination of values of the axes.
 
     Raises:
         InvalidConfigError: a cell's judging or one of its arms' recipes does not check out.
@@ -117,7 +123,7 @@ def _check_changes(axis: str, value: str, changes: Mapping[str, Any]) -> None:
 
 
 def folder_name(name: str) -> str:
-    """Write a name so that it is a folder's, and a link's.
+    """Return a name with all signs replaced that may not stand in a folder's name or a link.
 
     >>> folder_name("lift 1:3, reversed")
     'lift_1_3__reversed'
@@ -126,7 +132,7 @@ def folder_name(name: str) -> str:
 
 
 def _problems(cell: Cell, study: Study) -> list[str]:
-    """Check all that will run in a cell, without loading anything."""
+    """Return a line for each mistake in what will run in a cell, without loading anything."""
     problems: list[str] = []
 
     def check(where: str, work: Any) -> None:
@@ -148,7 +154,7 @@ def _problems(cell: Cell, study: Study) -> list[str]:
 
 
 def _unreachable(cell: Cell, study: Study) -> list[str]:
-    """Say which arm cannot reach a stated number of steps or examples, before it has run."""
+    """Return a line for each arm that cannot reach a stated number of steps or examples, before it has run."""
     problems = []
     for arm in cell.arms:
         run = build(Run(cell=cell, arm=arm).recipe("base")).run
@@ -164,7 +170,7 @@ def _unreachable(cell: Cell, study: Study) -> list[str]:
 
 
 def tuning_runs(study: Study, cells: list[Cell]) -> list[Run]:
-    """List the trials of learning rates; none where there is one rate."""
+    """Return the trials of learning rates; none where there is one rate."""
     if len(study.rates) == 1:
         return []
     return [
@@ -176,22 +182,22 @@ def tuning_runs(study: Study, cells: list[Cell]) -> list[Run]:
 
 
 def judged_bases(cells: list[Cell]) -> list[Run]:
-    """List the judgings of the bases."""
+    """Return the runs that judge the base of each cell."""
     return [Run(cell=cell, arm=None) for cell in cells]
 
 
 def reported_runs(study: Study, cells: list[Cell]) -> list[Run]:
-    """List the runs that are compared, without rates; first seeds first, so that a wrong arm shows early."""
+    """Return the runs that are compared, without rates; first seeds first, so that a wrong arm shows early."""
     return [Run(cell=cell, arm=arm, seed=seed) for seed in study.seeds for cell in cells for arm in cell.arms]
 
 
 def at_rate(run: Run, rate: float) -> Run:
-    """Set the learning rate of a run."""
+    """Return a run with this learning rate."""
     return replace(run, rate=rate)
 
 
 def fingerprint(values: Any) -> str:
-    """Hash what is made of plain values.
+    """Return a hash (16 hex digits) of plain values.
 
     >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
     True
@@ -201,9 +207,9 @@ def fingerprint(values: Any) -> str:
 
 
 def study_fingerprint(study: Study, cells: list[Cell]) -> str:
-    """Hash what decides the runs; more seeds or rates, or other budgets to compare under, are the same study.
+    """Return a hash of what decides the runs; more seeds or rates, or other budgets to compare under, do not change it.
 
-    Rates that change which one is best are noticed by the runs, each of which knows its own.
+    A rate that changes which one is best is noticed by the runs, each of which records its own.
     """
     parts = [[c.name, c.base, c.recipe, c.arms, c.evaluate] for c in cells]
     return fingerprint([parts, study.tuning_seed, study.keep])

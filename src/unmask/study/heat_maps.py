@@ -19,7 +19,17 @@ from unmask.study.worker import JOB
 
 
 def heat_maps(study: Study, cells: Sequence[Cell], results: Results, out: Path) -> list[Any]:
-    """Draw a heat map for each cell and arm whose first seed's model is on disk; [] if the study asks for none."""
+    """Draw heat maps, for each cell and arm whose first seed's model is on disk.
+
+    Args:
+        study: its settings.
+        cells: cells of the grid.
+        results: the results that exist.
+        out: folder of the study.
+
+    Returns:
+        The sections of the report that show them; none if the study wants none.
+    """
     if not study.learnability:
         return []
     parts: list[Any] = []

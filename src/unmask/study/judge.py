@@ -1,4 +1,4 @@
-"""Judges a model with every decoder, also on the way of a run, and keeps each problem's outcome."""
+"""Judges a model with every decoder, also during a run, and records each problem's outcome."""
 
 import json
 import time
@@ -40,8 +40,8 @@ def judge(
         lm: the model.
         section: canvas, batch and seed.
         decoders: by name.
-        problems: what is asked.
-        out: folder for the texts; None keeps none.
+        problems: what the model is asked.
+        out: folder for the texts; None: they are not written.
 
     Returns:
         By decoder: ``right`` (1 or 0 for each problem), accuracy, forwards a problem, tokens per forward, seconds.
@@ -65,7 +65,7 @@ def judge(
 
 
 def bounds_of(lm: LoadedModel, section: JudgeSection) -> dict[str, Any]:
-    """Measure likelihood bounds, if the study asks for them; of solutions beyond the validation problems."""
+    """Return the likelihood bounds of solutions beyond the validation problems; empty unless the study wants them."""
     if not section.bound:
         return {}
     wanted = max(section.problems, CANDIDATES * section.bound.examples)  # some solutions are too long
@@ -80,18 +80,18 @@ def _write_answers(path: Path, answers: Sequence[Answer]) -> None:
 
 
 def problem_keys(problems: Sequence[Problem]) -> str:
-    """Hash which problems were asked, so that runs are paired over the same ones."""
+    """Return a hash of which problems were answered, so that runs are paired over the same ones."""
     return fingerprint([problem.key for problem in problems])
 
 
 class Judge:
-    """Called by a training run whenever it evaluates; writes ``points/STEP.json``.
+    """Judges the model of a training run whenever the run evaluates; writes ``points/STEP.json``.
 
     Args:
         section: how models are judged.
         which: validation problems (with the decoders that rates are chosen by) or test problems.
-        run: the run that calls; it says at which steps.
-        metrics: its metrics file, which tells where a resumed run stands.
+        run: the training run that calls; it decides at which steps.
+        metrics: the run's metrics file, which shows at which step a resumed run stands.
         out: folder of the points.
     """
 
@@ -103,7 +103,7 @@ class Judge:
         self.steps = [*range(0, run.steps, run.eval_every or run.steps), run.steps]
 
     def __call__(self, lm: LoadedModel) -> dict[str, float]:
-        """Judge the model as it is now; returns accuracies and the time that judging took so far."""
+        """Judge the model as it is now; return accuracies and the seconds that judging has taken so far."""
         lines = MetricsFile.read(self.metrics)
         before = lines[-1]["step"] if lines else -1
         step = next(step for step in self.steps if step > before)
@@ -119,7 +119,15 @@ class Judge:
 
 
 def read_points(metrics: Path, out: Path) -> dict[str, Any]:
-    """Join what a run's metrics say of its cost with what was judged; costs are without judging."""
+    """Join the costs in a run's metrics file with what was judged.
+
+    Args:
+        metrics: the metrics file.
+        out: folder of the judged points.
+
+    Returns:
+        ``points``, with costs that exclude judging, and the seconds that judging took.
+    """
     points, spent = [], 0.0
     for line in MetricsFile.read(metrics):
         if JUDGING in line and line["step"]:

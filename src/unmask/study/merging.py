@@ -6,15 +6,22 @@ from typing import Any
 
 
 def merge(values: Mapping[str, Any], changes: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Lay changes over nested mappings; neither argument is touched.
+    """Lay changes over nested mappings; neither argument is changed.
 
-    A mapping extends the one it meets, None drops what it meets, and anything else takes its place; so does a mapping
-    with a ``name``, which is another part and takes over no fields.
+    A mapping extends the one it meets, None drops what it meets, and anything else replaces it; so does a mapping
+    with a ``name``, which is another component and takes over no fields.
 
     >>> merge({"a": {"x": 1, "y": 2}, "b": 3}, {"a": {"x": None, "z": 4}, "b": 5})
     {'a': {'y': 2, 'z': 4}, 'b': 5}
     >>> merge({"objective": {"name": "lift", "components": 2}}, {"objective": {"name": "blockwise"}})
     {'objective': {'name': 'blockwise'}}
+
+    Args:
+        values: nested mappings.
+        changes: what is laid over them; None: nothing.
+
+    Returns:
+        A new mapping.
     """
     merged = copy.deepcopy(dict(values))
     for key, change in (changes or {}).items():

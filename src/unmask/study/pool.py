@@ -26,12 +26,12 @@ IMPORTS = ("unmask.study.worker", "unmask.train.trainer", "datasets", "peft")
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a worker is asked.
+    """The work of one process.
 
     Args:
         folder: where it works and writes.
-        fingerprint: of everything that its result depends on.
-        values: ``kind`` and its fields; see ``worker.py``.
+        fingerprint: hash of everything that its result depends on.
+        values: ``kind`` (``train`` or ``judge``) and the fields of that kind.
     """
 
     folder: Path
@@ -45,7 +45,7 @@ class Job:
         return (self.folder / RESULT).exists()
 
     def check(self) -> None:
-        """Refuse a folder that another job has written to."""
+        """Raise ``UserError`` if another job has written to the folder."""
         written = self.folder / JOB
         if not written.exists():
             return
@@ -58,7 +58,7 @@ class Job:
 
 
 class Crew:
-    """Processes that do a study's jobs, one for each job; a context that ends those that are at work.
+    """Processes that do a study's jobs, one for each job; leaving the context ends those that are at work.
 
     The processes are started by Python's fork server, so a script that uses a crew needs the usual
     ``if __name__ == "__main__":`` around its work.
@@ -88,7 +88,7 @@ class Crew:
         self._threads.shutdown()
 
     def run(self, jobs: Sequence[Job], what: str, follow: Follow | None = None) -> None:
-        """Run what is not done yet, side by side; jobs that fail do not stop the others.
+        """Run the jobs that are not done yet, side by side; jobs that fail do not stop the others.
 
         Args:
             jobs: earlier ones start first.
@@ -96,7 +96,7 @@ class Crew:
             follow: called with the phase, how many are done, and of how many.
 
         Raises:
-            UserError: some failed; what is done stays.
+            UserError: some failed; the results of the others remain.
         """
         begun = [self._threads.submit(self._do, job) for job in jobs if not job.is_done]
         finished, waiting = wait(begun, timeout=0)

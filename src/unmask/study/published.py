@@ -43,7 +43,7 @@ class Published:
     """A study that was published, or ran here.
 
     Args:
-        folder: where it is.
+        folder: the folder that holds it.
         values: its recipe.
         runs: path -> result of the runs that were compared.
         unknown: what could not be verified, as it was written by an older version.
@@ -56,7 +56,7 @@ class Published:
 
     @property
     def rates(self) -> Rates:
-        """The learning rate of each cell and arm."""
+        """Learning rate by cell and arm."""
         return {(run["cell"], run["arm"]): run["rate"] for run in self.runs.values()}
 
 
@@ -66,6 +66,9 @@ def read_published(folder: Path, assignments: tuple[str, ...] = ()) -> Published
     Args:
         folder: with ``study.json`` and ``runs``.
         assignments: ``path=value``, laid over its recipe; fewer seeds, for example.
+
+    Returns:
+        Its recipe and results.
 
     Raises:
         UserError: there is no study, or none of its runs; or its recipe, results and report do not go together.
@@ -108,7 +111,7 @@ def _plugins(values: Any) -> Iterator[object]:
 
 
 def _check(folder: Path, study: Study, cells: list[Cell]) -> list[str]:
-    """Compare recipes and report with the results; returns what could not be, as it is not there."""
+    """Compare recipes and report with the results; return what could not be compared, as it is missing."""
     planned = reported_runs(study, cells)
     bases, trials = judged_bases(cells), tuning_runs(study, cells)
     found = Results.read(folder, **{

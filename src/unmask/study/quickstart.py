@@ -40,19 +40,22 @@ Progress = Callable[[str], None]
 def quickstart(
     out: Path, *, problems: int = 400, seed: int = 0, steps: int | None = None, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Run it all and write ``report.json`` and pictures.
+    """Run the whole quick start, and write ``report.json`` and pictures.
 
     Args:
         out: new folder.
-        problems: held-out problems.
-        seed: of the training runs.
-        steps: fine-tuning steps; None as the recipes say.
+        problems: number of held-out problems.
+        seed: seed of the training runs.
+        steps: fine-tuning steps; None: as the recipes state.
         progress: called with a line now and then.
 
     Returns:
         ``{"before": {...}, "problems": n, "seconds": s}`` and an entry for each arm; each model has ``accuracy`` (block
         decoding), ``full_canvas``, their intervals, and ``bounds`` on held-out answers, nats a token: ``by_block``, as
         block decoding writes them, and ``any_order``.
+
+    Raises:
+        UserError: ``out`` is not empty.
     """
     began = time.perf_counter()
     if not is_empty(out):
@@ -116,7 +119,7 @@ def _run_arm(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _alone() -> None:
-    """Keep to one thread, and to what a user wants to read."""
+    """Limit this process to one thread, and its output to what a user wants to read."""
     silence_libraries()
     torch.set_num_threads(1)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def trials_of(results: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """Collect the last accuracies (means over decoders) of trials by cell and arm, lowest rate first."""
+    """Return the last accuracies (means over decoders) of trials by cell and arm, lowest rate first."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for result in sorted(results, key=lambda result: result["rate"]):
         accuracy = fmean(row["accuracy"] for row in result["points"][-1]["decoders"].values())
@@ -25,6 +25,6 @@ def best_rate(trials: Sequence[Mapping[str, Any]]) -> float:
 
 
 def is_at_edge(trials: Sequence[Mapping[str, Any]]) -> bool:
-    """Say whether the best rate is the lowest or the highest tried, so that a better one may lie outside."""
+    """Return whether the best rate is the lowest or the highest tried, so that a better one may lie outside."""
     rates = [trial["rate"] for trial in trials]
     return len(rates) > 1 and best_rate(trials) in (min(rates), max(rates))

@@ -1,4 +1,4 @@
-"""A published study made again: are outcomes and costs the same?"""
+"""Repeating a published study: whether outcomes and costs are the same."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,11 +12,11 @@ COSTS = ("forwards", "tokens_per_forward")
 
 
 def check_common(published: Published, paths: Sequence[str]) -> None:
-    """Refuse to repeat runs none of which was published, before they run.
+    """Refuse to repeat runs of which none was published, before they start.
 
     Args:
         published: the study that is repeated.
-        paths: of the runs that are planned, such as ``runs/all/vanilla/seed-0``.
+        paths: paths of the runs that are planned, such as ``runs/all/vanilla/seed-0``.
 
     Raises:
         UserError: the two have no run in common.
@@ -32,10 +32,14 @@ def check_common(published: Published, paths: Sequence[str]) -> None:
 def compare_outcomes(published: Published, now: list[Result]) -> list[dict[str, Any]]:
     """Compare runs with the published ones of the same cell, arm and seed.
 
+    Args:
+        published: the study that is repeated.
+        now: results of the new runs.
+
     Returns:
         For each run and decoder both accuracies after the whole run, how many problems came out otherwise then
-            (``changed``) and at earlier points (``changed_before``), and a phrase for each cost that differs, times
-            apart (``totals``).
+            (``changed``) and at earlier points (``changed_before``), and a phrase for each cost that differs, except
+            times (``totals``).
 
     Raises:
         UserError: a run was judged on other problems, or no run is among the published ones.
@@ -73,7 +77,7 @@ def is_same(row: Mapping[str, Any]) -> bool:
 
 
 def _on_the_way(before: Result, now: Result, decoder: str) -> dict[str, Any]:
-    """Compare the points that both have: outcomes before the end, and costs at all of them."""
+    """Return how the points that both have differ: outcomes before the end, and costs at all of them."""
     earlier = {point["steps"]: point for point in before["points"]}
     changed, totals = 0, []
     for point in now["points"]:

@@ -28,7 +28,17 @@ Row = dict[str, Any]
 
 
 def write_report(study: Study, cells: Sequence[Cell], results: Results, out: Path) -> Row:
-    """Write everything into the study's folder; returns what ``summary.json`` holds."""
+    """Write the report, its figures and ``summary.json`` into the study's folder.
+
+    Args:
+        study: its settings.
+        cells: cells of the grid.
+        results: the results that exist.
+        out: folder of the study.
+
+    Returns:
+        The content of ``summary.json``.
+    """
     present = {curve.arm for curve in results.curves}
     made = figures_of(study, cells, results)
     rows, bounds = made["comparisons"], made["bounds"]
@@ -54,13 +64,16 @@ def write_report(study: Study, cells: Sequence[Cell], results: Results, out: Pat
 
 
 def figures_of(study: Study, cells: Sequence[Cell], results: Results, *, intervals: bool = True) -> Row:
-    """Return all figures of a report by name; they follow from the results.
+    """Compute all figures of a report; they follow from the results.
 
     Args:
         study: its settings.
-        cells: of the grid.
-        results: what there is.
+        cells: cells of the grid.
+        results: the results that exist.
         intervals: whether to make the intervals of comparisons, which takes most of the time.
+
+    Returns:
+        The figures by name, as ``summary.json`` has them.
     """
     judged = cells[0].judge
     looked_at = judged.tuned_on if len(judged.decoders) > 3 else tuple(judged.decoders)
@@ -103,7 +116,7 @@ def _head(study: Study, cells: Sequence[Cell], results: Results, present: set[st
 
 
 def _seeds_say(seeds: int) -> str:
-    """Say what the test over seeds can show with so many."""
+    """Return a sentence on what the test over seeds can show with so many."""
     if seeds < 2:
         return "One seed says nothing of other seeds, so that there is no p over seeds."
     return (
@@ -113,7 +126,7 @@ def _seeds_say(seeds: int) -> str:
 
 
 def _short(study: Study, rows: Sequence[Row]) -> Iterator[Section]:
-    """Say in a sentence for each arm what the first budget showed under the first two decoders."""
+    """Yield a sentence for each arm: what the first budget showed under the first two decoders."""
     budget = next(iter(study.equal))
     told = [row for row in rows if row["budget"] == budget and row["difference"] is not None]
     shown = list(dict.fromkeys(row["decoder"] for row in told))[:2]
@@ -160,7 +173,7 @@ def _budgets(study: Study, rows: Sequence[Row]) -> Iterator[Section]:
 
 
 def _table(study: Study, rows: Sequence[Row]) -> Table:
-    """One line for each arm; for each decoder the accuracy, the difference and the seeds, each linked to its run."""
+    """Return a row for each arm: for each decoder the accuracy, the difference and the seeds, linked to their runs."""
     decoders = list(dict.fromkeys(row["decoder"] for row in rows))
     by_arm: dict[str, dict[str, Row]] = {}
     for row in rows:
@@ -197,7 +210,7 @@ def _cells(row: Row, reference: str) -> tuple[str, str, str]:
 
 
 def _costs(results: Results) -> Iterator[Row]:
-    """Give what a whole run of each arm cost, and what decoding its model costs; means over seeds."""
+    """Yield what a whole run of each arm cost, and what decoding its model costs; means over seeds."""
     for (cell, arm), group in groupby(
         sorted(results.runs, key=lambda r: (r["cell"], r["arm"])), key=lambda r: (r["cell"], r["arm"])
     ):
@@ -250,7 +263,7 @@ def _rates(trials: Sequence[Row], tuned_on: Sequence[str]) -> Iterator[Section]:
 
 
 def _bounds(results: Results, compared: Sequence[Row]) -> Iterator[Section]:
-    """Show the likelihood bounds after the whole run, where they were measured, and how arms differ in them."""
+    """Yield the likelihood bounds after the whole run, where they were measured, and how arms differ in them."""
     lines = []
     for cell, base in results.bases.items():
         if "bounds" in base:

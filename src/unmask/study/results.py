@@ -1,4 +1,4 @@
-"""What a study's folder holds: the raw results, from which everything in the report can be computed anew."""
+"""The raw results in a study's folder, from which everything in the report can be computed again."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """All that is there.
+    """All results that exist.
 
     Args:
         bases: cell -> its base's result.
-        trials: of learning rates.
-        runs: that are compared.
+        trials: results of the trials of learning rates.
+        runs: results of the runs that are compared.
         curves: of these runs, one for each decoder.
-        missing: runs that are not there.
+        missing: how many runs have no result yet.
     """
 
     bases: Mapping[str, Result]
@@ -33,10 +33,19 @@ class Results:
 
     @classmethod
     def read(cls, out: Path, *, bases: Sequence[str], trials: Sequence[str], runs: Sequence[str]) -> "Results":
-        """Read the results at these paths below ``out/runs``; those that are not there are counted.
+        """Read the results at these paths below ``out/runs``; those that do not exist are counted.
+
+        Args:
+            out: folder of the study.
+            bases: paths of the judged bases.
+            trials: paths of the trials.
+            runs: paths of the runs that are compared.
+
+        Returns:
+            The results.
 
         Raises:
-            UserError: no run is there.
+            UserError: no run has a result.
         """
         judged = {result["cell"]: result for result in read_results(out, bases)}
         done = read_results(out, runs)
@@ -52,7 +61,15 @@ class Results:
 
 
 def read_results(out: Path, paths: Sequence[str]) -> list[Result]:
-    """Read the results that are there, in the order given."""
+    """Read and verify results.
+
+    Args:
+        out: folder of the study.
+        paths: folders of runs below ``out/runs``.
+
+    Returns:
+        The results that exist, in the order given.
+    """
     found = []
     for file in (out / "runs" / path / RESULT for path in paths):
         if file.exists():

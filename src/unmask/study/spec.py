@@ -65,14 +65,20 @@ class JudgeSection:
 
     @property
     def tuned_on(self) -> tuple[str, ...]:
-        """The decoders by which rates are chosen."""
+        """Names of the decoders by which rates are chosen."""
         return self.tune_on or tuple(self.decoders)[:1]
 
     def made(self, trained: int | None = None) -> dict[str, Decoder]:
-        """Return the decoders by name, each checked against the canvas where its length and its blocks are known.
+        """Make the decoders, each checked against the canvas where its length and its blocks are known.
 
         Args:
             trained: the block size that the models are trained with, if it is known.
+
+        Returns:
+            The decoders by name.
+
+        Raises:
+            UserError: a decoder does not fit the canvas.
         """
         made = {name: fill(Decoder, {**self.decoder, **own}, f"decoders.{name}") for name, own in self.decoders.items()}
         for name, decoder in made.items():
@@ -163,12 +169,12 @@ class Study:
 
     @property
     def compared_with(self) -> str:
-        """The reference arm."""
+        """Name of the reference arm."""
         return self.reference or next(iter(self.arms))
 
 
 def _budgets(given: Any) -> dict[str, float | None]:
-    """Read names, or names with amounts; None is the largest amount that all arms reach."""
+    """Return budgets by name from names, or names with amounts; None is the largest amount that all arms reach."""
     if isinstance(given, str):
         given = (given,)
     made = dict(given) if isinstance(given, Mapping) else dict.fromkeys(given)
@@ -187,8 +193,14 @@ def read_study(given: str, size: str | None = None, assignments: tuple[str, ...]
 
     Args:
         given: the name of a built-in study, or a file.
-        size: one of the recipe's ``sizes``; None takes the recipe as it stands.
+        size: one of the recipe's ``sizes``; None: the recipe as it stands.
         assignments: ``path=value``.
+
+    Returns:
+        The recipe's values, without ``sizes``.
+
+    Raises:
+        UserError: there is no such study or size.
     """
     values: dict[str, Any] = _with_recipes(read_recipe(find_study(given)))
     sizes = values.pop("sizes", None) or {}
@@ -204,7 +216,7 @@ def read_study(given: str, size: str | None = None, assignments: tuple[str, ...]
 
 
 def _with_recipes(values: Any) -> Any:
-    """Read the recipes that are given as files, wherever a study has one."""
+    """Return a study's values with the recipes that are given as files read, wherever a study has one."""
     if not isinstance(values, Mapping):
         return values
     return {
@@ -214,7 +226,7 @@ def _with_recipes(values: Any) -> Any:
 
 
 def find_study(given: str) -> Path:
-    """Return the file of a study that is given by its name or its path."""
+    """Return the file of a study that is given by its name or path; a ``UserError`` is raised if there is none."""
     built_in = BUILT_IN / f"{given}.yaml"
     if Path(given).is_file() or given.startswith("asset:"):
         return Path(given)
@@ -224,11 +236,11 @@ def find_study(given: str) -> Path:
 
 
 def built_in_studies() -> list[str]:
-    """List the studies that ship with unmask."""
+    """Return the names of the studies that ship with unmask."""
     return sorted(file.stem for file in BUILT_IN.glob("*.yaml"))
 
 
 def build_study(values: Mapping[str, Any]) -> Study:
-    """Check the sections of a study; its runs are checked when it is expanded."""
+    """Return a study with its sections checked; its runs are checked when it is expanded."""
     import_plugins(values)
     return fill(Study, {name: value for name, value in values.items() if value is not None})

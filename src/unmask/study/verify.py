@@ -1,4 +1,4 @@
-"""Are a study's files what its runs wrote? What follows from the raw outcomes is computed again and compared."""
+"""Checks that a study's files are what its runs wrote: what follows from the raw outcomes is computed and compared."""
 
 import json
 import math
@@ -21,8 +21,14 @@ EXPECTED = (KeyError, TypeError, ValueError, AttributeError, IndexError, Overflo
 def read_result(file: Path) -> dict[str, Any]:
     """Read the result of a run, a trial or a base, and check it against itself.
 
+    Args:
+        file: ``result.json``.
+
+    Returns:
+        The result.
+
     Raises:
-        UserError: it is none, or its accuracies, counts or place are not those of its outcomes; says which.
+        UserError: it is none, or its accuracies, counts or folder are not those of its outcomes.
     """
     result = read_json(file, THEN)
     try:
@@ -50,7 +56,7 @@ def _faults(result: dict[str, Any], file: Path) -> Iterator[str]:
 
 
 def _trained(result: dict[str, Any]) -> Iterator[str]:
-    """Check the points of a run."""
+    """Yield a phrase for each fault in the points of a run."""
     if not (isinstance(result["arm"], str) and isinstance(result["recipe"], dict) and type(result["seed"]) is int):
         yield "expected an arm, a recipe and a seed, found others"
     if not result["points"] or not _is_number(result["rate"]):
@@ -65,7 +71,7 @@ def _trained(result: dict[str, Any]) -> Iterator[str]:
 
 
 def _judged(point: Row, problems: Any, where: str) -> Iterator[str]:
-    """Check the outcomes and bounds of one judged model."""
+    """Yield a phrase for each fault in the outcomes and bounds of one judged model."""
     for decoder, row in point["decoders"].items():
         right = row["right"]
         if len(right) != problems:
@@ -87,6 +93,10 @@ def _judged(point: Row, problems: Any, where: str) -> Iterator[str]:
 
 def check_answers(file: Path, result: Row) -> None:
     """Compare the outcomes after the whole run with the judged texts, where these are beside the result.
+
+    Args:
+        file: ``result.json``.
+        result: what it holds.
 
     Raises:
         UserError: they differ, or a file of texts cannot be read.
@@ -151,7 +161,7 @@ def check_figures(file: Path, summary: Row, figures: Row) -> list[str]:
 
 
 def _difference(was: Any, now: Any, where: str, skipped: set[str]) -> str | None:
-    """Name the first place where two figures, or mappings or lists of them, differ; None if they do not."""
+    """Return a phrase for the first entry in which two figures, or mappings or lists of them, differ; else None."""
     if isinstance(now, Mapping) and isinstance(was, Mapping):
         names = {str(name): value for name, value in now.items() if name not in skipped}  # JSON's names are texts
         pairs = [(f"{where}.{name}", was.get(name), value) for name, value in names.items()]
@@ -164,7 +174,16 @@ def _difference(was: Any, now: Any, where: str, skipped: set[str]) -> str | None
 
 
 def is_close(was: Any, now: float, tolerance: float = 1e-9) -> bool:
-    """Return whether a value that was read is a number, and that one but for rounding."""
+    """Compare a value that was read with a number.
+
+    Args:
+        was: the value, of any type.
+        now: the number.
+        tolerance: relative and absolute.
+
+    Returns:
+        Whether the value is a number equal to ``now`` within the tolerance.
+    """
     return _is_number(was) and math.isclose(was, now, rel_tol=tolerance, abs_tol=tolerance)
 
 

@@ -1,6 +1,6 @@
-"""One job of a study: ``job.json`` says what, ``result.json`` what came of it.
+"""One job of a study: ``job.json`` describes the work, ``result.json`` its result.
 
-A job that died is started again in the same folder and goes on from its newest checkpoint.
+A job that died is started again in the same folder and continues from its newest checkpoint.
 """
 
 import multiprocessing
@@ -35,9 +35,13 @@ JOB, LOG = "job.json", "log.txt"
 
 
 def do(folder: Path, plugins: Sequence[str]) -> None:
-    """Do the job of a folder as a process of its own, on one thread, with its output in ``log.txt``.
+    """Do the job of a folder in a process of its own, on one thread, with its output in ``log.txt``.
 
     The process leads a group, so that it can be ended with all that it started, and ends with the study's.
+
+    Args:
+        folder: folder of the job.
+        plugins: modules and files that register components, imported first.
     """
     os.setsid()
     threading.Thread(target=_end_with_the_study, daemon=True).start()
@@ -60,7 +64,7 @@ def _end_with_the_study() -> None:
 
 
 def work(folder: Path) -> None:
-    """Do the job that a folder asks for, unless its result is there; waits for another process that is at it."""
+    """Do the job of a folder, unless its result is there; wait if another process is at work on it."""
     with owned(folder, "a run of unmask study", wait=True):
         if (folder / RESULT).exists():
             return
@@ -70,7 +74,7 @@ def work(folder: Path) -> None:
 
 
 def _train(job: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Train, judged on the way if the job says how."""
+    """Train, judging during the run if the job has an ``evaluate`` section; return the result."""
     recipe, out = build(job["recipe"]), folder / "train"
     watching, found = None, {}
     if job["evaluate"]:
@@ -90,7 +94,7 @@ def _train(job: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _judge(job: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Judge a model as it is."""
+    """Judge a model as it is; return the result."""
     section = fill(JudgeSection, job["evaluate"], "evaluate")
     problems = problems_of(section, job["which"])
     lm = load(job["model"])

@@ -15,7 +15,7 @@ _LONGEST = 200
 
 
 class _AIME:
-    """What both years share; the fields are theirs."""
+    """The behaviour that both years share; subclasses set the data set and the fields."""
 
     name: ClassVar[str]
     hub: ClassVar[tuple[str, str]]
@@ -25,11 +25,11 @@ class _AIME:
 
     @property
     def on_hub(self) -> bool:
-        """Whether reading it asks the network."""
+        """Whether the problems are read from the hub, over the network."""
         return self.path is None
 
     def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:
-        """Read the first ``size`` problems; there is only a test split, and the seed is not used."""
+        """Return the first ``size`` problems of the test split, the only one; None: all. ``seed`` is not used."""
         del seed
         check_split(split, only_test=self.name)
         data, hub_split = self.hub
@@ -49,11 +49,11 @@ class _AIME:
         )
 
     def is_right(self, text: str, problem: Problem) -> bool:
-        """Compare whole numbers."""
+        """Return whether the final answer is a number equal to the expected one."""
         return _value(final_answer(text)) == Fraction(problem.answer)
 
     def grades(self, text: str, problem: Problem) -> dict[str, float]:
-        """Return ``boxed``: whether a box holds the right number."""
+        """Return ``boxed``: 1.0 if a box holds the right number, else 0.0."""
         return {"boxed": float(_value(boxed(text)) == Fraction(problem.answer))}
 
 
@@ -94,7 +94,7 @@ class AIME25(_AIME):
 
 
 def _value(answer: str | None) -> Fraction | None:
-    r"""Read a number; of ``m + n = 33`` the right side, of ``33 \text{ ways}`` what stands before the unit."""
+    r"""Return the number of an answer: of ``m + n = 33`` the right side, of ``33 \text{ ways}`` 33; else None."""
     if answer is None:
         return None
     answer = without_unit(answer[-_LONGEST:])

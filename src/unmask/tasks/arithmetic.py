@@ -17,8 +17,8 @@ class Arithmetic:
     ``17+5+40=`` is answered by ``17+5=22;22+40=62``; only the last number counts.
 
     Args:
-        terms: how many numbers.
-        largest: of each number.
+        terms: count of numbers to add.
+        largest: largest value of each number.
     """
 
     terms: Annotated[int, Field(ge=2)] = 3
@@ -34,7 +34,7 @@ class Arithmetic:
         return self
 
     def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:
-        """Draw different problems."""
+        """Return ``size`` different problems of a split (None: 1000), drawn from ``seed``."""
         rng = random.Random(f"{split}/{seed}")
 
         def make() -> tuple[str, Problem]:
@@ -45,12 +45,12 @@ class Arithmetic:
         return draw(make, split=split, size=size or 1000, remedy=remedy)
 
     def is_right(self, text: str, problem: Problem) -> bool:
-        """Compare the number after the last equals sign."""
+        """Return whether the text after the last equals sign is the sum."""
         return text.strip().rpartition("=")[2] == problem.answer
 
 
 def make_problem(numbers: list[int]) -> Problem:
-    """Write the problem and its solution.
+    """Return the problem of adding these numbers, its solution written out.
 
     >>> make_problem([17, 5, 40]).solution
     '17+5=22;22+40=62'

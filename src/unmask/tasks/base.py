@@ -19,13 +19,13 @@ TaskClass = TypeVar("TaskClass", bound=type[Any])
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One problem.
+    """A problem, its solution and what a right answer is.
 
     Args:
         prompt: what the model is asked.
-        solution: a full written-out solution that scores 1.
-        answer: what is compared.
-        source: where the problem came from.
+        solution: a full written-out solution that is judged right.
+        answer: what an answer is compared with.
+        source: where the problem came from, such as a file and line.
     """
 
     prompt: str
@@ -35,7 +35,7 @@ class Problem:
 
     @property
     def key(self) -> str:
-        """Hash of the prompt, by which overlaps between sets are found."""
+        """Hash of the prompt (16 hex digits), by which overlaps between sets are found."""
         return hashlib.sha256(self.prompt.encode()).hexdigest()[:16]
 
     @property
@@ -46,9 +46,10 @@ class Problem:
 
 @runtime_checkable
 class Task(Protocol):
-    """Where problems come from and when an answer is right.
+    """A source of problems and the rule by which an answer is right.
 
-    ``chat`` is how prompts are put to the model; ``default_problems`` how many there are, None for all.
+    ``chat`` is whether prompts are put into the chat template (None: where the tokenizer has one);
+    ``default_problems`` is how many problems are judged unless told otherwise, None for all.
     """
 
     name: ClassVar[str]
@@ -58,38 +59,52 @@ class Task(Protocol):
     def problems(self, split: str, size: int | None, seed: int) -> Sequence[Problem]:
         """Return problems of the ``train`` or ``test`` split; the same arguments give the same problems.
 
-        Raises:
-            UserError: there are fewer than ``size``, or no such split.
+        A ``UserError`` is raised where there are fewer than ``size``, or no such split.
+
+        Args:
+            split: ``train`` or ``test``.
+            size: how many; None: all, or the task's own number where problems are drawn.
+            seed: of drawn problems; tasks that read a file do not use it.
+
+        Returns:
+            The problems, in the order of the file or of the draw.
         """
         ...
 
     def is_right(self, text: str, problem: Problem) -> bool:
-        """Judge a generated text: of a registered task, what it says outside its thinking.
+        """Return whether a text answers a problem; a registered task judges only what is outside the text's thinking.
 
         Whatever the text is, the judgement ends in bounded time, without an exception.
+
+        Args:
+            text: what the model wrote.
+            problem: one of this task.
+
+        Returns:
+            True if the answer is right.
         """
         ...
 
 
 @runtime_checkable
 class Graded(Protocol):
-    """A task that can say more of an answer than right or wrong."""
+    """A task that has further scores of an answer beside right or wrong."""
 
     def grades(self, text: str, problem: Problem) -> dict[str, float]:
-        """Return further scores from 0 to 1 by name, the same names for every text."""
+        """Return further scores from 0 to 1 by name; the names are the same for every text."""
         ...
 
 
 def grades(task: Task, text: str, problem: Problem) -> dict[str, float]:
-    """Return the further scores of an answer; none if the task has no others than right and wrong."""
+    """Return the further scores of an answer from 0 to 1 by name; empty if the task only judges right or wrong."""
     return task.grades(text, problem) if isinstance(task, Graded) else {}
 
 
 class _Tasks(Registry[Task]):
-    """Tasks by name. What a model thinks is no answer in any: each judges what a text says outside its thinking."""
+    """Tasks by name. A model's thinking never counts as its answer: each task judges only the text outside it."""
 
     def register(self, name: str) -> Callable[[TaskClass], TaskClass]:
-        """Return a class decorator that enters the class under ``name``, deaf to thinking."""
+        """Return a class decorator that registers a task under ``name``; its judgement is made to ignore thinking."""
         enter = super().register(name)
 
         def deafen(cls: TaskClass) -> TaskClass:
@@ -114,7 +129,7 @@ TASKS = _Tasks("task")
 
 
 def choose_task(text: str) -> Task:
-    """Read a task from the command line: its name, or YAML such as ``{name: gsm8k, path: data/gsm8k}``."""
+    """Return the task that the command line names: a name, or YAML such as ``{name: gsm8k, path: data/gsm8k}``."""
     return choose(TASKS, read_value(text, "--task"), "--task")
 
 
@@ -125,10 +140,16 @@ def draw(make: Callable[[], tuple[str, Problem]], *, split: str, size: int, reme
     overlap.
 
     Args:
-        make: draws a problem of either split, and gives what tells it from others as its key.
+        make: draws a problem of either split; returns a key that distinguishes it from others, and the problem.
         split: ``train`` or ``test``.
-        size: how many.
-        remedy: what to write where there are too few.
+        size: how many problems to draw.
+        remedy: what the error tells the user to write where there are too few.
+
+    Returns:
+        The problems, in the order in which they were drawn.
+
+    Raises:
+        UserError: there is no such split, or there are fewer different problems than ``size``.
     """
     check_split(split)
     found: dict[str, Problem] = {}
@@ -139,19 +160,19 @@ def draw(make: Callable[[], tuple[str, Problem]], *, split: str, size: int, reme
         if is_test(key) == (split == "test") and key not in found:
             found[key] = problem
             last_new = draws
-        # After as many draws as the last find took, five times over, another problem would be a wonder.
+        # After five times as many draws as the last new problem took, another one is very unlikely.
         if draws - last_new > max(10_000, 5 * last_new):
             raise UserError(f"expected {size} different {split} problems, found that there are {len(found)}; {remedy}")
     return list(found.values())
 
 
 def is_test(key: str) -> bool:
-    """Give one problem in ten to the test split, by hash."""
+    """Return whether a problem belongs to the test split: one key in ten does, by its hash."""
     return int(hashlib.sha256(key.encode()).hexdigest(), 16) % 10 == 0
 
 
 def check_split(split: str, *, only_test: str | None = None) -> None:
-    """Refuse what is neither ``train`` nor ``test``, and ``train`` of the task ``only_test``."""
+    """Raise ``UserError`` unless ``split`` is ``train`` or ``test`` (only ``test`` if ``only_test`` names a task)."""
     if split not in ("train", "test"):
         raise UserError(f"split: expected train or test, found '{split}'")
     if only_test and split == "train":

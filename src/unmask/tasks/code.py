@@ -1,4 +1,4 @@
-"""What the code tasks share: finding the code in an answer, and whether it may be run."""
+"""Code in answers, for the tasks that judge it: finding it, and whether it may be run."""
 
 import ast
 import builtins
@@ -44,7 +44,7 @@ class Code(Problem):
 
     Args:
         before: code that the answer continues or replaces; empty where it stands on its own.
-        checks: what it has to pass.
+        checks: the tests that it has to pass.
     """
 
     before: str
@@ -52,10 +52,14 @@ class Code(Problem):
 
 
 def check_execution(execute: Execute, task: str) -> None:
-    """Refuse to judge before anybody has said that generated code may be run.
+    """Refuse to judge code unless the user has allowed that generated code is run.
+
+    Args:
+        execute: what the user wrote.
+        task: name of the task, for the message.
 
     Raises:
-        UserError: nobody has, or this machine has no sandbox.
+        UserError: ``execute`` is ``no``, or this machine has no such sandbox.
     """
     if execute == "no":
         raise UserError(
@@ -66,7 +70,22 @@ def check_execution(execute: Execute, task: str) -> None:
 
 
 def judge(text: str, problem: Problem, *, execute: Execute, limits: Limits) -> Verdict:
-    """Run the code of an answer against its tests."""
+    """Run the code of an answer against its tests, in the sandbox.
+
+    A ``UserError`` is raised where ``execute`` is ``no``, or this machine has no such sandbox.
+
+    Args:
+        text: the answer.
+        problem: a ``Code`` problem.
+        execute: whether and how generated code may be run.
+        limits: time, memory and files.
+
+    Returns:
+        Whether the tests passed, and if not, why; an answer without code does not pass.
+
+    Raises:
+        TypeError: the problem is not about code.
+    """
     if not isinstance(problem, Code):
         raise TypeError(f"expected a problem about code, found {problem.source}")
     check_execution(execute, problem.source.partition(":")[0])
@@ -77,7 +96,15 @@ def judge(text: str, problem: Problem, *, execute: Execute, limits: Limits) -> V
 
 
 def source_of_answer(text: str, problem: Code) -> str:
-    """Put an answer's code together: what goes before it, then the code, as a whole function or as its body."""
+    """Assemble the module to run from an answer.
+
+    Args:
+        text: the answer.
+        problem: what goes before the answer, and the names that it has to bind.
+
+    Returns:
+        What goes before the answer, then its code, as a whole function or as its body; empty without code.
+    """
     names = problem.checks.names
     code = code_of(text, names, is_begun=bool(problem.before))
     if not code.strip() or not problem.before:
@@ -92,21 +119,24 @@ def source_of_answer(text: str, problem: Code) -> str:
 
 
 def _futures_first(source: str) -> str:
-    """Put imports from ``__future__`` where Python takes them."""
+    """Return a source with its imports from ``__future__`` at the top, where Python requires them."""
     return "\n".join([*(found[0] for found in _FUTURE.finditer(source)), _FUTURE.sub("", source)])
 
 
 def code_of(text: str, wanted: Sequence[str] = (), *, is_begun: bool = False) -> str:
     """Find the code in an answer, outside its thinking.
 
-    Of several fenced blocks it is the last that binds what is asked for (a definition or an assignment, also under
+    Of several fenced blocks it is the last that binds a wanted name (a definition or an assignment, also under
     ``if``), with what it needs of the blocks before it; where none does, the longest part of the text that parses and
     binds it; else, if the prompt has begun a function, its body. Calls and assertions behind it are left out.
 
     Args:
         text: the answer.
-        wanted: functions and classes that are asked for; none: any.
+        wanted: names of the functions and classes to find; none: any.
         is_begun: whether the prompt has begun them, so that a text which defines none is the body of one.
+
+    Returns:
+        Python source; empty if there is no code.
     """
     text = _END.sub("", without_thinking(text).replace("\r\n", "\n"))
     found = [(language, unprompted(content)) for language, content in fences(text)]
@@ -130,7 +160,7 @@ def code_of(text: str, wanted: Sequence[str] = (), *, is_begun: bool = False) ->
 
 
 def _excerpt(text: str, contents: Sequence[str], wanted: Sequence[str]) -> str:
-    """Find the longest part that parses and binds what is asked for, in blocks, in the text, in lines of code."""
+    """Return the longest excerpt that parses and binds a wanted name: of blocks, of the text, of lines of code."""
     for content in contents[:-_MOST_PARTS:-1]:
         if part := max(longest(content, wanted), longest(_unglued(content), wanted), key=len):
             return part
@@ -140,12 +170,12 @@ def _excerpt(text: str, contents: Sequence[str], wanted: Sequence[str]) -> str:
 
 
 def _unglued(text: str) -> str:
-    """Put fences behind the last line of code, or before the first, on lines of their own."""
+    """Return a text whose fences stand on lines of their own, not behind the last line of code or before the first."""
     return _GLUED_BEHIND.sub(r"\n\1", _GLUED_BEFORE.sub(r"\1\n", text))
 
 
 def _with_needs(code: str, before: Sequence[str], behind: Sequence[str], wanted: Sequence[str]) -> str:
-    """Put before a block what it needs of others, nearer ones first: imports, and what binds names that it reads."""
+    """Return a block after what it needs of others, nearer ones first: imports, and what binds names that it reads."""
     tree = parsed(code)
     assert tree is not None
     needs = (read(tree) | set(wanted)) - bound(tree.body, imports=True)

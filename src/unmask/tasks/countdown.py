@@ -1,4 +1,4 @@
-r"""Countdown: reach a number with given ones."""
+"""Countdown: combine given numbers with ``+ - * /`` to reach a target."""
 
 import random
 import re
@@ -54,7 +54,7 @@ class Countdown:
     default_problems: ClassVar[int | None] = 256
 
     def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:
-        """Read the first ``size`` problems, or draw different ones."""
+        """Return the first ``size`` problems of the file (None: all), or ``size`` drawn from ``seed`` (None: 1000)."""
         check_split(split, only_test="countdown with a file" if self.path and _is_file(self.path, split) else None)
         if self.path:
             return list(problems_of(source_of(self.path, split), self._read, size=size))
@@ -102,12 +102,12 @@ class Countdown:
         )
 
     def is_right(self, text: str, problem: Problem) -> bool:
-        """Evaluate the expression exactly."""
+        """Return whether the expression uses each number exactly once and equals the target exactly."""
         value = _judged(text, problem)
         return value is not None and isinstance(problem, Numbers) and value == problem.target
 
     def grades(self, text: str, problem: Problem) -> dict[str, float]:
-        """Return ``valid``: whether each number is used exactly once."""
+        """Return ``valid``: 1.0 if each number is used exactly once, whatever the value, else 0.0."""
         return {"valid": float(_judged(text, problem) is not None)}
 
 
@@ -134,7 +134,7 @@ def _last_line(text: str) -> str:
 
 
 def solve(numbers: Sequence[int], target: int | Fraction) -> str | None:
-    """Find an expression of all numbers that comes to the target, by trying them all.
+    """Return an expression of all the numbers that equals the target, or None if there is none; every one is tried.
 
     >>> solve([3, 7, 12], 22), solve([1, 1], 7)
     ('3+7+12', None)
@@ -158,7 +158,7 @@ def _search(terms: list[tuple[str, Fraction, str]], target: int | Fraction) -> s
 def _joined(
     left: tuple[str, Fraction, str], sign: str, right: tuple[str, Fraction, str]
 ) -> tuple[str, Fraction, str] | None:
-    """Write ``left sign right`` with the parentheses it needs; None for a division by 0. A term ends with its sign."""
+    """Return ``left sign right`` with the parentheses it needs, its value and sign; None for a division by 0."""
     if sign == "/" and right[1] == 0:
         return None
     value = {
@@ -173,7 +173,7 @@ def _joined(
 
 
 def _combined(numbers: Sequence[int], rng: random.Random) -> tuple[str, Fraction]:
-    """Join numbers at random until one expression is left."""
+    """Return an expression that joins the numbers at random, and its value."""
     terms = [(str(n), Fraction(n), "") for n in numbers]
     while len(terms) > 1:
         rng.shuffle(terms)

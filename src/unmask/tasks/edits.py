@@ -18,9 +18,9 @@ class Edits:
     third. ``t2`` writes the second letter twice. Only the last word counts.
 
     Args:
-        length: letters of the word at first.
-        commands: how many.
-        letters: of the alphabet that are used.
+        length: count of letters of the first word.
+        commands: count of commands.
+        letters: how many letters of the alphabet are used.
     """
 
     length: Annotated[int, Field(ge=4, le=8)] = 6
@@ -36,7 +36,7 @@ class Edits:
         return self
 
     def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:
-        """Draw different problems."""
+        """Return ``size`` different problems of a split (None: 1000), drawn from ``seed``."""
         rng = random.Random(f"{split}/{seed}")
 
         def make() -> tuple[str, Problem]:
@@ -47,14 +47,14 @@ class Edits:
         return draw(make, split=split, size=size or 1000, remedy="ask for fewer, or raise length of the task")
 
     def is_right(self, text: str, problem: Problem) -> bool:
-        """Compare the last word."""
+        """Return whether the text after the last bar is the final word."""
         return text.strip().rpartition("|")[2] == problem.answer
 
 
 def _commands(word: str, count: int, rng: random.Random) -> list[str]:
     found: list[str] = []
     for _ in range(count):
-        most = min(len(word), 9)  # a place is one digit
+        most = min(len(word), 9)  # the position of a letter is one digit
         first, second = sorted(rng.sample(range(1, most + 1), 2))
         command = rng.choice(["r", f"d{first}", f"s{first}{second}", f"t{first}"])
         found.append(command)
@@ -63,7 +63,7 @@ def _commands(word: str, count: int, rng: random.Random) -> list[str]:
 
 
 def edit(word: str, command: str) -> str:
-    """Do one command; places count from 1.
+    """Return a word after one command; letters are counted from 1.
 
     >>> edit("abcde", "r"), edit("abcde", "d2"), edit("abcde", "s13"), edit("abcde", "t2")
     ('edcba', 'acde', 'cbade', 'abbcde')
@@ -82,7 +82,7 @@ def edit(word: str, command: str) -> str:
 
 
 def make_problem(word: str, commands: list[str]) -> Problem:
-    """Write the problem and its solution.
+    """Return the problem of applying these commands to a word, its solution written out.
 
     >>> make_problem("abcde", ["r", "d2", "s13"]).solution
     'edcba|ecba|bcea'

@@ -1,4 +1,4 @@
-"""Whether two mathematical answers are the same, by reading both whole, in a process that a bomb may take down."""
+"""Whether two mathematical answers are the same: both are read whole, in a process that can safely be killed."""
 
 import atexit
 import json
@@ -23,15 +23,22 @@ _WAIT = {"start": 120.0, "compare": 30.0}  # seconds of wall time; the process i
 
 
 def is_equal(expected: str, found: str) -> bool:
-    r"""Return whether an answer is the expected one, both as LaTeX or plain text.
+    r"""Compare a mathematical answer with the expected one, both as LaTeX or plain text.
 
     Both are brought to one spelling and read whole; what is not understood to its end is equal only to the same text.
-    The expected answer says what is asked for: its order, its unit, its base. Numbers are compared exactly; a decimal
+    The expected answer decides what is wanted: its order, its unit, its base. Numbers are compared exactly; a decimal
     may be rounded to a millionth where no decimal is exact. What takes longer than three seconds or more than two
     gigabytes is not equal. ``docs/evaluation.md`` has the rules.
 
     >>> is_equal("1,000", r"\$1000.00"), is_equal("42", "42.5"), is_equal("5", "5 or more")
     (True, False, False)
+
+    Args:
+        expected: the right answer.
+        found: the answer to judge.
+
+    Returns:
+        Whether they are equal.
     """
     if len(found) > _LONGEST_TEXT or len(expected) > _LONGEST_TEXT:
         return found.strip() == expected.strip() != ""
@@ -56,7 +63,7 @@ def is_equal(expected: str, found: str) -> bool:
 
 
 class _Verifier:
-    """A process that compares, started when first needed and again whenever an answer took it down."""
+    """A process that compares answers; started when first needed, and again after an answer has brought it down."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -64,7 +71,7 @@ class _Verifier:
         atexit.register(self.stop)
 
     def compare(self, expected: str, found: str) -> bool:
-        """Compare two answers; False where the process did not live to say."""
+        """Return whether two answers are the same; False where the process ended or ran out of time first."""
         with self._lock:
             if self._process is None or self._process.poll() is not None:
                 self._start()
@@ -74,7 +81,7 @@ class _Verifier:
             return line == b"1\n"
 
     def stop(self) -> None:
-        """End the process."""
+        """End the process, if one is running."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()

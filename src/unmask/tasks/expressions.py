@@ -1,4 +1,4 @@
-"""Sums as people write them: parsed with a grammar of six signs, evaluated exactly. Nothing is ever run."""
+"""Arithmetic as people write it, parsed with a small grammar and evaluated exactly. Nothing is ever run."""
 
 import ast
 import operator
@@ -21,7 +21,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] =
 
 
 def evaluate(text: str) -> tuple[Fraction, list[int]] | None:
-    r"""Return the value of a sum and the numbers in it; None for anything else, such as powers, names and 1/0.
+    r"""Return the value of an expression and the numbers in it; None for anything else, such as powers, names and 1/0.
 
     >>> evaluate(r"(8 − 2) \times 3 ÷ 4")
     (Fraction(9, 2), [8, 2, 3, 4])

@@ -1,4 +1,4 @@
-r"""Where an answer stands in a text: boxes, answer tags, phrases."""
+"""Where an answer stands in a text: in boxes, in answer tags, after phrases such as "the answer is"."""
 
 import re
 
@@ -61,7 +61,7 @@ _MOST_PHRASES, _LONGEST_PHRASE = 50, 2_000
 
 
 def last_box(text: str) -> str | None:
-    r"""Return what stands in the last balanced box that holds an answer, not dots or "your answer".
+    r"""Return what stands in the last balanced box that holds an answer, not dots or "your answer"; None if none does.
 
     >>> last_box(r"\boxed{1} and \boxed{\frac{1}{2}}")
     '\\frac{1}{2}'
@@ -74,7 +74,7 @@ def last_box(text: str) -> str | None:
 
 
 def boxed(text: str) -> str | None:
-    r"""Return what stands in the last box, or in all that are one answer with it.
+    r"""Return what stands in the last box, with the boxes before it that belong to the same answer; None without one.
 
     >>> boxed(r"$\boxed{3}$, $\boxed{5}$ and $\boxed{7}$"), boxed(r"\boxed{3}, no: \boxed{5}")
     ('3, 5, 7', '5')
@@ -95,7 +95,7 @@ def boxed(text: str) -> str | None:
 
 
 def _last_box(text: str, starts: list[re.Match[str]]) -> tuple[int, str, int] | None:
-    """Return where the last box begins, what is in it and where it ends."""
+    """Return where the last box begins, what is in it and where it ends; None if there is none."""
     for start in starts[: -_MOST_BOXES - 1 : -1]:
         if text[start.end() : start.end() + 1] == "{":
             inside = _braced(text, start.end())
@@ -109,7 +109,7 @@ def _last_box(text: str, starts: list[re.Match[str]]) -> tuple[int, str, int] | 
 
 
 def _is_joined(text: str, place: int, end: int, begin: int) -> bool:
-    """Say whether between two boxes there is a comma or an "and" only, and that of one name, as in x = 1 or x = 2."""
+    """Return whether only a comma or "and" stands between two boxes, and both are of one name, as in x = 1 or x = 2."""
     between = _DRESS.sub(r"\1", text[end:begin]) if begin - end < 60 else ""
     joins = _JOINS.fullmatch(between)
     if not joins or not joins[1]:
@@ -131,13 +131,13 @@ def _braced(text: str, begin: int) -> str | None:
 
 
 def last_tag(text: str) -> str | None:
-    """Return what stands in the last ``<answer>`` tag."""
+    """Return what stands in the last ``<answer>`` tag; None if there is none or it is empty."""
     found = _TAG.findall(text)
     return found[-1].strip() or None if found else None
 
 
 def last_phrase(text: str) -> str | None:
-    """Return what follows the last "the answer is" or "Final Answer", without reasons and remarks behind it.
+    """Return what follows the last "the answer is" or "Final Answer", without reasons and remarks behind it; else None.
 
     >>> last_phrase("The answer is 4. No: the answer is $3.5$. Done.")
     '3.5'
@@ -153,7 +153,7 @@ def last_phrase(text: str) -> str | None:
 
 
 def _said(rest: str) -> str:
-    """Read an answer up to where its sentence ends or a remark begins."""
+    """Return an answer up to where its sentence ends or a remark begins."""
     rest = _HTML.sub("", _RULE.sub("\n", rest, count=1) if _RULE.match(rest) else rest).lstrip(" \t\r\n*:_>")
     rest = _CHOICE.sub("", rest, count=1) if _CHOICE.match(rest) else rest
     math = _MATH.match(rest)

@@ -17,8 +17,8 @@ class Block:
     Args:
         language: the first word behind the opening fence, in small letters; empty if there is none.
         content: the lines between the fences, without the indentation of the opening one.
-        start: where its first line begins in the text.
-        end: where its last line ends.
+        start: index in the text at which its first line begins.
+        end: index in the text at which its last line ends.
     """
 
     language: str
@@ -28,7 +28,7 @@ class Block:
 
 
 def blocks(text: str) -> Iterator[Block]:
-    """Read the fenced blocks; a last one that is not closed goes to the end of the text.
+    """Yield the fenced blocks of a text; a last one that is not closed goes to the end of the text.
 
     A closing fence is made of the same sign, is at least as long as the opening one, stands alone and is indented by
     at most three spaces more. A line with a fence at both ends, which CommonMark reads as code within a line, is a
@@ -69,7 +69,7 @@ def fences(text: str) -> list[tuple[str, str]]:
 
 
 def _within(info: str, length: int) -> tuple[str, str] | None:
-    """Read what stands on one line with both its fences."""
+    """Return the language and code of a line that holds both its fences; None for any other line."""
     found = re.fullmatch(rf"([^`]+)`{{{length}}}[ \t]*", info)
     if not found or not found[1].strip():
         return None
@@ -82,7 +82,7 @@ def _width(space: str) -> int:
 
 
 def _outdented(line: str, indent: int) -> str:
-    """Take the indentation of the opening fence off a line, as far as it has it."""
+    """Return a line without the indentation of the opening fence, as far as it has it."""
     bare = line.lstrip(" \t")
     width = _width(line[: len(line) - len(bare)])
     if not indent or not width:

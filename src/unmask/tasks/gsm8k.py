@@ -68,11 +68,11 @@ class GSM8K:
 
     @property
     def on_hub(self) -> bool:
-        """Whether reading it asks the network."""
+        """Whether the problems are read from the hub, over the network."""
         return self.path is None
 
     def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:
-        """Read the first ``size`` problems of a split; the seed is not used."""
+        """Return the first ``size`` problems of a split (None: all); ``seed`` is not used."""
         del seed
         check_split(split)
         source = str(Path(self.path).expanduser() / f"{split}.jsonl") if self.path else "openai/gsm8k:main"
@@ -83,12 +83,12 @@ class GSM8K:
         return found
 
     def is_right(self, text: str, problem: Problem) -> bool:
-        """Compare numbers by value."""
+        """Return whether the final number equals the expected one, as floats."""
         found = final_number(text)
         return found is not None and float(found) == float(problem.answer)
 
     def grades(self, text: str, problem: Problem) -> dict[str, float]:
-        """Return ``strict``: whether the number after the first ``####`` is right, as in the harness."""
+        """Return ``strict``: 1.0 if the number after the first ``####`` is right, as lm-evaluation-harness has it."""
         _, mark, after = text.partition("####")
         is_strict = mark and re.match(rf"\s*-?(?:\\?\$)?-?(?:{_DIGITS})", after) is not None
         return {"strict": float(bool(is_strict) and self.is_right(f"####{after}", problem))}
@@ -108,7 +108,7 @@ def _problem(record: Record) -> Problem:
 
 
 def final_number(text: str) -> str | None:
-    r"""Find the number that a solution ends with.
+    r"""Return the number that a solution ends with, as decimal text; None if it has no number.
 
     >>> final_number("so 3 * 4 = 12 #### 1,200")
     '1200'
@@ -130,7 +130,7 @@ def final_number(text: str) -> str | None:
 
 
 def _simplified(text: str) -> str:
-    """Write minus signs, thousands and fractions as ``-1200`` and ``1 1/2``."""
+    """Return a text whose minus signs, thousands and fractions are written as ``-1200`` and ``1 1/2``."""
     text = _DASH.sub("-", text).replace("{,}", ",").replace("\N{DIVISION SIGN}", "/")
     text = _THIN_SPACE.sub("", text)
     text = _AFTER_MARK.sub(lambda m: f"{m[1]}{'-' * bool(m[2])}{_grouped(m[3])}", text)
@@ -140,12 +140,12 @@ def _simplified(text: str) -> str:
 
 
 def _grouped(number: str) -> str:
-    """Write 1 800, 1.234,50 and 1,8 as 1800, 1234.50 and 1.8."""
+    """Return 1 800, 1.234,50 and 1,8 as 1800, 1234.50 and 1.8."""
     return number.replace(" ", "").replace(".", "").replace(",", ".") if re.search("[ ,]", number) else number
 
 
 def _decimal(number: str) -> str | None:
-    """Write a number, a fraction or both as a decimal number; None where that has no value, as 1/0."""
+    """Return a number, a fraction or both as a decimal number; None where that has no value, as 1/0."""
     read = _READ.search(number)
     if read is None:
         return None

@@ -38,14 +38,13 @@ class HumanEval:
 
     @property
     def on_hub(self) -> bool:
-        """Whether reading it asks the network."""
+        """Whether the problems are read from the hub, over the network."""
         return self.path is None
 
     def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:
-        """Read the first ``size`` problems; there is only a test split, and the seed is not used.
+        """Return the first ``size`` problems of the test split, the only one; None: all. ``seed`` is not used.
 
-        Raises:
-            UserError: ``execute`` is ``no``: better said before hours of decoding than after.
+        A ``UserError`` is raised at once where ``execute`` is ``no``, not after hours of decoding.
         """
         del seed
         check_split(split, only_test="humaneval")
@@ -70,9 +69,8 @@ class HumanEval:
         )
 
     def is_right(self, text: str, problem: Problem) -> bool:
-        """Run the tests.
+        """Return whether the answer's code passes the tests.
 
-        Raises:
-            UserError: ``execute`` is ``no``, or this machine has no sandbox.
+        A ``UserError`` is raised where ``execute`` is ``no``, or this machine has no such sandbox.
         """
         return judge(text, problem, execute=self.execute, limits=self.limits).passed

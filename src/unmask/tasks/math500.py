@@ -34,11 +34,11 @@ class Math500:
 
     @property
     def on_hub(self) -> bool:
-        """Whether reading it asks the network."""
+        """Whether the problems are read from the hub, over the network."""
         return self.path is None
 
     def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:
-        """Read the first ``size`` problems; there is only a test split, and the seed is not used."""
+        """Return the first ``size`` problems of the test split, the only one; None: all. ``seed`` is not used."""
         del seed
         check_split(split, only_test="math500")
         source = source_of(self.path, split) if self.path else "HuggingFaceH4/MATH-500"
@@ -53,23 +53,23 @@ class Math500:
         )
 
     def is_right(self, text: str, problem: Problem) -> bool:
-        """Compare the final answers."""
+        """Return whether the final answer is mathematically equal to the expected one."""
         found = final_answer(text)
         return found is not None and is_equal(problem.answer, found)
 
     def grades(self, text: str, problem: Problem) -> dict[str, float]:
-        """Return ``boxed``: whether a box holds the right answer."""
+        """Return ``boxed``: 1.0 if a box holds the right answer, else 0.0."""
         found = boxed(text)
         return {"boxed": float(found is not None and is_equal(problem.answer, found))}
 
 
 def instructed(question: str, instruction: str) -> str:
-    """Put an instruction under a question."""
+    """Return a question with an instruction under it; the question alone if the instruction is empty."""
     return f"{question}\n\n{instruction}" if instruction else question
 
 
 def final_answer(text: str) -> str | None:
-    r"""Find the final answer of a text, outside its thinking: boxed, tagged, or after "the answer is".
+    r"""Return the final answer of a text, outside its thinking: boxed, tagged, or after "the answer is"; else None.
 
     >>> final_answer(r"First \boxed{3}. No, the answer is \boxed{x^{2}}.")
     'x^{2}'

@@ -41,14 +41,13 @@ class MBPP:
 
     @property
     def on_hub(self) -> bool:
-        """Whether reading it asks the network."""
+        """Whether the problems are read from the hub, over the network."""
         return self.path is None
 
     def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:
-        """Read the first ``size`` problems of a split; the seed is not used.
+        """Return the first ``size`` problems of a split (None: all); ``seed`` is not used.
 
-        Raises:
-            UserError: ``execute`` is ``no`` and the split is to be judged: better said before hours of decoding.
+        A ``UserError`` is raised at once where the split is to be judged and ``execute`` is ``no``.
         """
         del seed
         check_split(split)
@@ -65,10 +64,9 @@ class MBPP:
         return list(problems_of(source, make, split=split, size=size))
 
     def is_right(self, text: str, problem: Problem) -> bool:
-        """Run the tests.
+        """Return whether the answer's code passes the tests.
 
-        Raises:
-            UserError: ``execute`` is ``no``, or this machine has no sandbox.
+        A ``UserError`` is raised where ``execute`` is ``no``, or this machine has no such sandbox.
         """
         return judge(text, problem, execute=self.execute, limits=self.limits).passed
 

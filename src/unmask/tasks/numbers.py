@@ -19,7 +19,9 @@ _LONGEST = 100
 
 
 def number_of(text: str) -> Fraction | None:
-    r"""Read a text that is one decimal number, with or without separators, currency, a name before or a degree after.
+    r"""Return the value of a text that is one decimal number, else None.
+
+    Separators, a currency, a name before it and a degree sign after it may be there.
 
     >>> number_of(r"\$1{,}200.50"), number_of("n = 007"), number_of(r"2.5\times 10^{3}")
     (Fraction(2401, 2), Fraction(7, 1), Fraction(2500, 1))
@@ -43,7 +45,7 @@ def number_of(text: str) -> Fraction | None:
 
 
 def undressed(text: str) -> str:
-    r"""Take off what carries no meaning: dollars around, ``\text``, ``\left``, a full stop, the other minus sign.
+    r"""Return a text without what means nothing: dollars around it, ``\text``, ``\left``, a full stop, a Unicode minus.
 
     >>> undressed(r"$\text{42}.$")
     '42'
@@ -60,7 +62,7 @@ def undressed(text: str) -> str:
 
 
 def without_unit(text: str) -> str:
-    r"""Take off the unit after a number.
+    r"""Return a text without the unit after its number.
 
     >>> without_unit("36 dollars"), without_unit(r"33 \text{ ways}"), without_unit("4 cm^2"), without_unit("3 and more")
     ('36', '33', '4', '3 and more')

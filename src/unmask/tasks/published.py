@@ -14,7 +14,14 @@ Row = Mapping[str, Any]
 
 
 def source_of(path: str, split: str) -> str:
-    """Find the file of a split: ``path`` itself, or in a folder the one called ``<split>.<ending>``, or the only one.
+    """Return the file of a split: ``path`` itself, or in a folder the file ``<split>.<ending>``, or the only file.
+
+    Args:
+        path: a file or a folder; ``~`` is the home folder.
+        split: name of the file, without its ending.
+
+    Returns:
+        The path of the file.
 
     Raises:
         UserError: the folder holds no such file, or several.
@@ -34,16 +41,19 @@ def source_of(path: str, split: str) -> str:
 def problems_of(
     source: str, make: Callable[[str, Row], Made | None], *, split: str = "test", size: int | None = None
 ) -> list[Made]:
-    """Read the first ``size`` problems.
+    """Read the first ``size`` problems of a source.
 
     Args:
         source: a file, or a hub data set.
-        make: gives the problem of a row from its place, or None where the row is of another split.
-        split: of a hub data set.
-        size: None: all.
+        make: returns the problem of a row, given the row's source; None where the row is of another split.
+        split: which split of a hub data set.
+        size: how many; None: all.
+
+    Returns:
+        The problems, in the order of the rows.
 
     Raises:
-        UserError: a row is no problem (its place is named), or there are too few.
+        UserError: a row is no problem (its file and line are named), or there are too few.
     """
     found: list[Made] = []
     for where, row in rows_of(source, split):
@@ -60,10 +70,18 @@ def problems_of(
 
 
 def text_of(row: Row, where: str, *names: str) -> str:
-    """Return the text in the first of the columns ``names`` that the row has; whole numbers are read as text.
+    """Return the text in the first of some columns that the row has; whole numbers are read as text.
+
+    Args:
+        row: values by column.
+        where: the row's source, for the message.
+        *names: columns, in order of preference.
+
+    Returns:
+        Text that is not empty.
 
     Raises:
-        UserError: there is none, or it is empty.
+        UserError: there is no text, it is empty, or it is not valid Unicode.
     """
     value = next((row[name] for name in names if row.get(name) is not None), None)
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -79,7 +97,19 @@ def text_of(row: Row, where: str, *names: str) -> str:
 
 
 def texts_of(row: Row, where: str, name: str) -> list[str]:
-    """Return the list of texts in a column; a missing column is an empty list."""
+    """Return the list of texts in a column; a missing column is an empty list.
+
+    Args:
+        row: values by column.
+        where: the row's source, for the message.
+        name: the column.
+
+    Returns:
+        The texts, in order.
+
+    Raises:
+        UserError: the column holds something else, or a text is not valid Unicode.
+    """
     values = row.get(name)
     values = [] if values is None else values
     if isinstance(values, str) or not isinstance(values, Iterable) or not all(isinstance(v, str) for v in values):

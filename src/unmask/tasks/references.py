@@ -1,4 +1,4 @@
-"""Whether the solutions that come with a task are right by its own judgement."""
+"""Whether the solutions that come with a task are right by the task's own judgement."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from unmask.tasks.base import Problem, Task
 
 @dataclass(frozen=True, kw_only=True)
 class References:
-    """What came of a split.
+    """How the solutions of one split were judged.
 
     Args:
         split: ``train`` or ``test``.
-        problems: how many.
-        failed: places of those whose solution is not right.
+        problems: how many were judged.
+        failed: sources of the problems whose solution is not right.
     """
 
     split: str
@@ -25,8 +25,15 @@ class References:
 def splits_of(task: Task, size: int | None) -> dict[str, Sequence[Problem]]:
     """Return the problems of each split that a task has.
 
+    Args:
+        task: whose problems to read.
+        size: problems of each split; None: all.
+
+    Returns:
+        Problems by split; a task for testing only has no ``train``.
+
     Raises:
-        UserError: its problems can't be read, or code may not be run.
+        UserError: the problems can't be read, or code may not be run.
     """
     found = {"test": task.problems("test", size, 0)}
     try:
@@ -43,10 +50,13 @@ def check_references(
     """Judge the solution of each problem.
 
     Args:
-        task: whose problems they are.
-        problems: of one split.
-        split: its name.
-        on_done: called with how many are judged.
+        task: the task that judges.
+        problems: problems of one split.
+        split: name of the split.
+        on_done: called after each problem with how many are judged.
+
+    Returns:
+        How many were judged, and which solutions are not right.
     """
     failed = []
     for number, problem in enumerate(problems, 1):

@@ -34,7 +34,7 @@ class Sorting:
         return self
 
     def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:
-        """Draw different problems; lengths are uniform."""
+        """Return ``size`` different problems of a split (None: 1000), drawn from ``seed``; lengths are uniform."""
         rng = random.Random(f"{split}/{seed}")
 
         def make() -> tuple[str, Problem]:
@@ -45,12 +45,12 @@ class Sorting:
         return draw(make, split=split, size=size or 1000, remedy="ask for fewer, or raise longest of the task")
 
     def is_right(self, text: str, problem: Problem) -> bool:
-        """Compare the last pass."""
+        """Return whether the text after the last bar is the sorted digits."""
         return text.strip().rpartition("|")[2] == problem.answer
 
 
 def passes(digits: str) -> list[str]:
-    """Write the passes of a bottom-up merge sort.
+    """Return the digits after each pass of a bottom-up merge sort.
 
     >>> passes("73915")
     ['37195', '13795', '13579']
@@ -64,6 +64,6 @@ def passes(digits: str) -> list[str]:
 
 
 def make_problem(digits: str) -> Problem:
-    """Write the problem and its solution."""
+    """Return the problem of sorting these digits, its solution written out."""
     lines = passes(digits)
     return Problem(prompt=f"{digits}=", solution="|".join(lines), answer=lines[-1], source=f"sorting:{digits}")

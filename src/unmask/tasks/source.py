@@ -1,4 +1,4 @@
-"""Python in a text: what of it parses, what it binds, which part of it is meant. Nothing is run here."""
+"""Python in a text: what of it parses, which names it binds, where it begins and ends. Nothing is run here."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ _SHOWS = ("print", "input", "exit", "quit", "unittest", "doctest", "pytest", "sy
 
 
 def parsed(source: str) -> ast.Module | None:
-    """Return the tree of a module, None for what is none."""
+    """Return the syntax tree of a module; None for a text that is not Python."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -32,8 +32,11 @@ def bound(statements: Sequence[ast.stmt], *, imports: bool = False) -> set[str]:
     """Return the names that statements bind, by definition or assignment, also under ``if``, ``try`` and loops.
 
     Args:
-        statements: of a module.
+        statements: statements of a module.
         imports: whether imported names are among them.
+
+    Returns:
+        The names, without attributes and items.
     """
     return {name for statement in statements for name in _bound(statement, imports=imports)}
 
@@ -61,19 +64,28 @@ def _stored(node: ast.AST) -> set[str]:
 
 
 def read(node: ast.AST) -> set[str]:
-    """Return the names that a tree reads."""
+    """Return the names that a syntax tree reads."""
     return {name.id for name in ast.walk(node) if isinstance(name, ast.Name) and not isinstance(name.ctx, ast.Store)}
 
 
 def binds(source: str, wanted: Collection[str], *, imports: bool = False) -> bool:
-    """Return whether a source parses and binds one of the wanted names, or any if none is wanted."""
+    """Look for wanted names in a source.
+
+    Args:
+        source: a text that may be Python.
+        wanted: names, of which one is enough; none: any name will do.
+        imports: whether an import counts as binding.
+
+    Returns:
+        Whether the source parses and binds such a name.
+    """
     tree = parsed(source)
     names = bound(tree.body, imports=imports) if tree else set()
     return bool(names & set(wanted) if wanted else names)
 
 
 def longest(text: str, wanted: Collection[str]) -> str:
-    """Find the longest run of lines that parses and binds a wanted name; empty if there is none."""
+    """Return the longest run of lines that parses and binds a wanted name; empty if there is none."""
     lines = text[:_LONGEST].split("\n")
     best, tries, until = "", _MOST_PARSED, 0
     for start, line in enumerate(lines):
@@ -101,7 +113,7 @@ def unprompted(text: str) -> str:
 
 
 def _wrong_line(source: str) -> int:
-    """Return on which line, from 0, a source stops being Python."""
+    """Return the line, from 0, on which a source stops being Python; its number of lines if all of it is."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -114,9 +126,9 @@ def _wrong_line(source: str) -> int:
 
 
 def body(text: str) -> str:
-    """Find the body of a function in a text: from its start or its first indented line, as far as it parses.
+    """Return the body of a function in a text: from its start or its first indented line, as far as it parses.
 
-    A text that starts with an indented line ends at the first line that is not.
+    A text that starts with an indented line ends at the first line that is not. Empty if there is no body.
     """
     lines = text[:_LONGEST].strip("\n").split("\n")
     indented = next((number for number, line in enumerate(lines) if line[:1].isspace() and line.strip()), 0)
@@ -157,7 +169,7 @@ def _function(text: str) -> str:
 
 
 def as_body(code: str) -> str:
-    """Indent the body of a function whose first line, or whose every line, has lost its indentation."""
+    """Return the body of a function indented, where its first line or every line had lost the indentation."""
     code = code.strip("\n").expandtabs(4)
     first, _, rest = code.partition("\n")
     if first[:1].isspace():
@@ -171,7 +183,7 @@ def as_body(code: str) -> str:
 
 
 def without_examples(source: str, wanted: Collection[str]) -> str:
-    """Take off what follows the wanted names without being of use: calls that show them, assertions, stray words."""
+    """Return a source without what is of no use after the wanted names: calls of them, assertions, stray words."""
     tree = parsed(source)
     if tree is None:
         return source
@@ -198,7 +210,7 @@ def _is_stray(node: ast.stmt) -> bool:
 
 
 def _is_example(node: ast.stmt, wanted: Collection[str]) -> bool:
-    if isinstance(node, ast.While) and "input" in read(node):  # asks for ever
+    if isinstance(node, ast.While) and "input" in read(node):  # waits for input for ever
         return True
     if isinstance(node, (ast.Assert, ast.Expr, *_BLOCKS)) and not bound([node]) - {"result"}:
         return bool(read(node) & {*wanted, *_SHOWS, "__name__"})

@@ -68,7 +68,7 @@ class Sudoku:
         return self
 
     def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:
-        """Read the first ``size`` puzzles, or draw different ones."""
+        """Return the first ``size`` puzzles of the file (None: all), or ``size`` drawn from ``seed`` (None: 1000)."""
         if self.path:
             source = source_of(self.path, split)
             check_split(split, only_test="sudoku with a file" if source == self.path else None)
@@ -111,11 +111,11 @@ class Sudoku:
         )
 
     def is_right(self, text: str, problem: Problem) -> bool:
-        """Check the rules and the given digits."""
+        """Return whether the grid follows the rules and keeps the given digits."""
         return is_solution(digits_of(text), _puzzle(problem))
 
     def grades(self, text: str, problem: Problem) -> dict[str, float]:
-        """Return ``cells``: the share of originally empty cells that are right."""
+        """Return ``cells``: the share of originally empty cells that are right, from 0 to 1."""
         puzzle, found = _puzzle(problem), digits_of(text)
         empty = [cell for cell in range(16) if puzzle[cell] == "0"]
         kept = found.ljust(16, "0") if len(found) <= 16 else "0" * 16
@@ -130,7 +130,7 @@ def _puzzle(problem: Problem) -> str:
 
 
 def digits_of(text: str) -> str:
-    r"""Find the digits of a grid in a text; empty where there are none.
+    r"""Return the digits of a grid in a text, row by row; empty where there are none.
 
     >>> digits_of("Solved:\n1 2 3 4\n3 4 1 2\n2 1 4 3\n4 3 2 1")
     '1234341221434321'
@@ -152,7 +152,7 @@ def _bare(text: str) -> str:
 
 
 def is_solution(grid: str, puzzle: str) -> bool:
-    """Say whether a grid follows the rules and keeps the digits of the puzzle."""
+    """Return whether a grid of 16 digits follows the rules and keeps the digits of the puzzle."""
     if not re.fullmatch("[1-4]{16}", grid):
         return False
     kept = all(given in ("0", digit) for given, digit in zip(puzzle, grid, strict=True))
@@ -161,7 +161,7 @@ def is_solution(grid: str, puzzle: str) -> bool:
 
 @cache
 def grids() -> tuple[str, ...]:
-    """List all 288 solved grids."""
+    """Return all 288 solved grids, row by row."""
     rows = ["".join(row) for row in permutations("1234")]
     found = []
     for first in rows:
@@ -178,7 +178,7 @@ def grids() -> tuple[str, ...]:
 
 
 def solutions(puzzle: str) -> list[str]:
-    """List the grids that solve a puzzle."""
+    """Return the grids that solve a puzzle; none if it has no solution."""
     fitting = (1 << len(grids())) - 1
     for cell, digit in enumerate(puzzle):
         if digit != "0":
@@ -188,5 +188,5 @@ def solutions(puzzle: str) -> list[str]:
 
 @cache
 def _having(cell: int, digit: str) -> int:
-    """Return which grids have a digit in a cell, a bit each."""
+    """Return which grids have a digit in a cell: bit i is set if grid i has it."""
     return sum(1 << index for index, grid in enumerate(grids()) if grid[cell] == digit)

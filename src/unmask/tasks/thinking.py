@@ -1,4 +1,4 @@
-"""What a model thinks before it answers, and marks as such; it never counts as an answer."""
+"""The thinking that a model marks before it answers, which never counts as an answer."""
 
 import ast
 import re
@@ -62,7 +62,7 @@ def without_thinking(text: str) -> str:
 
 
 def _first(text: str) -> re.Match[str] | None:
-    """Find the first mark that is not only spelt."""
+    """Return the first mark that is not merely quoted; None if there is none."""
     marks = _MARK.finditer(text)
     mark = next(marks, None)
     if mark is None or _is_python(text, comments=False):
@@ -80,7 +80,7 @@ def _first(text: str) -> re.Match[str] | None:
 
 
 def _end_of_quote(text: str, mark: re.Match[str]) -> int | None:
-    """Return where the string or span of code ends that a mark stands in."""
+    """Return the index at which the string or span of code around a mark ends; None if it is in none."""
     line, end = text.rfind("\n", 0, mark.start()) + 1, text.find("\n", mark.end())
     line, end = max(line, mark.start() - _NEAR), min(end if end >= 0 else len(text), mark.end() + _NEAR)
     spans = (quote.span() for quote in _QUOTE.finditer(text, line, end))
@@ -88,12 +88,12 @@ def _end_of_quote(text: str, mark: re.Match[str]) -> int | None:
 
 
 def _is_python(text: str, *, comments: bool = True) -> bool:
-    """Say whether a text is Python, whole or the body of a function, and the marks in it strings (or comments)."""
+    """Return whether a text is Python, whole or the body of a function, and its marks are in strings (or comments)."""
     if len(text) > _LONGEST:
         return False
 
     def spoilt(mark: re.Match[str]) -> str:
-        """Write what may stand in a string, and on a line of its own in none but a long one."""
+        """Return what may stand in a string, and on a line of its own only in one of several lines."""
         return "\N{SECTION SIGN}" if comments or _end_of_quote(text, mark) else "\n\N{SECTION SIGN}"
 
     try:

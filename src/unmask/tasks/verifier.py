@@ -1,7 +1,7 @@
 """The process behind ``equal.py``: compares pairs of answers, one a line, until its input ends.
 
 It is started as a script, so that it has neither torch nor the package to import. The kernel ends it when a
-comparison works for too long or asks for too much memory: long multiplications hear no exception.
+comparison works for too long or takes too much memory: no exception can interrupt a long multiplication.
 """
 
 import json
@@ -17,7 +17,7 @@ _BYTES = 2 * 2**30
 
 
 def main() -> None:
-    """Answer ``[expected, found]`` with 1 or 0."""
+    """Read pairs ``[expected, found]``, one a line, and write 1 for each pair that is the same, else 0."""
     package = types.ModuleType("algebra")
     package.__path__ = [str(Path(__file__).with_name("algebra"))]
     sys.modules["algebra"] = package

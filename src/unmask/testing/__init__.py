@@ -1,7 +1,7 @@
 """Checks for components of one's own, and the toy models that they run on.
 
-Each check is a function that takes a component and raises an ``AssertionError`` which says what is wrong: call it from
-any test framework. The components that ship with unmask are held to the same checks.
+Each check is a function that takes a component and raises an ``AssertionError`` that describes what is wrong: call it
+from any test framework. The components that ship with unmask are held to the same checks.
 """
 
 from unmask.models.families.contract import check_family

@@ -1,4 +1,4 @@
-"""What every decoder promises, checked on toy models: a component is checked as part of one."""
+"""What every decoder promises, checked on toy models; a component is checked within a decoder."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -45,21 +45,22 @@ Fields = Mapping[str, Any]
 
 
 def check_selection(selection: Selection, *, skip: Collection[str] = (), is_random: bool = False) -> None:
-    """Check that a selection keeps what every decoder promises; see ``check_decoder``.
+    """Check that a selection keeps what every decoder promises, by all ``DECODER_CHECKS``.
+
+    An ``AssertionError`` names the promise that is broken, and the case.
 
     Args:
         selection: a value of a registered class.
         skip: names of ``DECODER_CHECKS`` that are not meant to hold for it.
         is_random: whether it draws at temperature 0.
-
-    Raises:
-        AssertionError: says which promise is broken, and on which case.
     """
     check_decoder({"selection": selection}, skip=skip, is_random=is_random)
 
 
 def check_component(component: Any, *, skip: Collection[str] = (), is_random: bool = False) -> None:
-    """Check that a component of a decoder, of any kind, keeps what every decoder promises; see ``check_decoder``.
+    """Check that a component of a decoder, of any kind, keeps what every decoder promises.
+
+    An ``AssertionError`` names the promise that is broken, and the case.
 
     Args:
         component: a value of a registered class: a selection, a proposal, a block rule …
@@ -67,7 +68,6 @@ def check_component(component: Any, *, skip: Collection[str] = (), is_random: bo
         is_random: whether it draws at temperature 0.
 
     Raises:
-        AssertionError: says which promise is broken, and on which case.
         ValueError: no decoder takes it.
     """
     name = str(getattr(component, "name", ""))
@@ -80,13 +80,12 @@ def check_component(component: Any, *, skip: Collection[str] = (), is_random: bo
 def check_decoder(fields: Fields, *, skip: Collection[str] = (), is_random: bool = False) -> None:
     """Check that a decoder keeps what every decoder promises.
 
+    An ``AssertionError`` names the promise that is broken, and the case.
+
     Args:
-        fields: of ``Decoder``; blocks of 4 unless they say otherwise.
+        fields: of ``Decoder``; blocks of 4 unless they state others.
         skip: names of ``DECODER_CHECKS`` that are not meant to hold for it.
         is_random: whether it draws at temperature 0, so that seeds matter.
-
-    Raises:
-        AssertionError: says which promise is broken, and on which case.
     """
     for name, check in DECODER_CHECKS.items():
         if name not in skip and not (is_random and check is seeds_do_not_matter):
@@ -99,13 +98,16 @@ def blank_canvas(
     block: int = 4,
     orders: Sequence[int] | None = None,
 ) -> Batch:
-    """Return prompts with canvases to fill.
+    """Lay prompts out with canvases to fill.
 
     Args:
-        prompts: tokens of each.
+        prompts: tokens of each prompt.
         length: columns of all canvases, or of each.
         block: block size.
-        orders: positions in the global order, by which rows draw; None: 0, 1, 2 …
+        orders: indices in the global order, by which rows draw; None: 0, 1, 2 …
+
+    Returns:
+        A batch whose canvases are all open.
     """
     lengths = [length] * len(prompts) if isinstance(length, int) else length
     rows = zip(prompts, lengths, orders or range(len(prompts)), strict=True)
@@ -137,13 +139,13 @@ def run(
     Args:
         model: a toy of its own for each run, as it counts.
         fields: of ``Decoder``.
-        batch: what to fill; None: ``blank_canvas`` of the next four.
+        batch: what to fill; None: ``blank_canvas`` of ``prompts``, ``length`` and ``orders``.
         seed: of the draws.
         is_open: canvas columns to fill; None: all.
-        prompts: see ``blank_canvas``.
-        length: see ``blank_canvas``.
-        orders: see ``blank_canvas``.
-        options: further fields, over those of ``fields``.
+        prompts: tokens of each prompt.
+        length: columns of all canvases, or of each.
+        orders: indices in the global order, by which rows draw.
+        **options: further fields, over those of ``fields``.
 
     Returns:
         The batch, and the steps that were taken.
@@ -156,13 +158,13 @@ def run(
 
 
 def final_text(batch: Batch, steps: Sequence[Step]) -> list[list[int]]:
-    """Return the canvas of each row in the end."""
+    """Return the tokens of each row's canvas after the last step."""
     ids = steps[-1].state.ids
     return [ids[row][batch.offset[row] >= 0].tolist() for row in range(len(batch.order))]
 
 
 def only_the_canvas_is_written(fields: Fields) -> None:
-    """Check that prompts and padding stay, no mask is left, all rows end, and forwards are counted."""
+    """Check that prompts and padding do not change, no mask is left, all rows end, and forwards are counted."""
     model = Hash()
     batch, steps = run(model, fields)
     outside = ~batch.is_canvas
@@ -181,7 +183,7 @@ def _is_full(steps: Sequence[Step], mask_id: int, case: str = "") -> None:
 
 
 def the_trace_tells_all(fields: Fields) -> None:
-    """Check that the steps, replayed, give every state, and that only what is open is written.
+    """Check that replaying the steps gives every state, and that only what is open is written.
 
     A step may take tokens back only where the decoder has a revision, and write nothing in a live row only there or
     where the selection may wait.
@@ -222,7 +224,7 @@ def given_tokens_stay(fields: Fields) -> None:
 
 
 def low_precision_is_scored_in_float32(fields: Fields) -> None:
-    """Check that scores of a model that answers in bfloat16 are float32 at least."""
+    """Check that scores of a model whose logits are bfloat16 are float32 at least."""
     _, steps = run(Half(), fields, prompts=PROMPTS[:2], length=8)
     found = {step.scores.dtype for step in steps}
     assert found <= {torch.float32, torch.float64}, f"scores of bfloat16 logits are {found}"
@@ -244,9 +246,10 @@ def nothing_open_costs_nothing(fields: Fields) -> None:
 
 
 class _Here(Hash):
-    """Keeps what it has read on the CPU, whatever the default."""
+    """A toy whose store is on the CPU, whatever the default device."""
 
     def store(self, rows: int, columns: int) -> Slots:
+        """Return an empty store on the CPU."""
         with torch.device("cpu"):
             return super().store(rows, columns)
 

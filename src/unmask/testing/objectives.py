@@ -24,14 +24,13 @@ ALPHABET = 64  # examples of the batch that an expectation is taken over
 def check_objective(objective: Objective, *, skip: Collection[str] = (), uniform_loss: float | None = None) -> None:
     """Check that an objective keeps what every objective promises.
 
+    An ``AssertionError`` names the promise that is broken, and the case.
+
     Args:
         objective: made with blocks of 4, if it has blocks.
         skip: names of ``OBJECTIVE_CHECKS`` that are not meant to hold for it.
         uniform_loss: its expected loss on a model to which all 11 tokens are alike, nats: ``math.log(11)`` where the
             weights of an example sum to 1 in expectation; None: not checked.
-
-    Raises:
-        AssertionError: says which promise is broken, and on which case.
     """
     for name, check in OBJECTIVE_CHECKS.items():
         if name not in skip:
@@ -50,14 +49,17 @@ def objective_batch(
     seed: int = 0,
     **options: Any,
 ) -> Batch:
-    """Return examples of random text: prompts of 3 tokens, answers with their end, canvases cut into blocks of 4.
+    """Lay out examples of random text: prompts of 3 tokens, answers with their end, canvases cut into blocks of 4.
 
     Args:
-        orders: positions of the examples in the global order.
+        orders: indices of the examples in the global order.
         lengths: tokens of each answer, without its end.
         tail: columns of each canvas beyond the block that the answer ends in.
         seed: of the text.
-        options: of ``lay_out``.
+        **options: of ``lay_out``.
+
+    Returns:
+        The batch, with one row for each example unless ``options`` pack them.
     """
     rng = torch.Generator().manual_seed(seed)
     examples = []
@@ -69,12 +71,23 @@ def objective_batch(
 
 
 def noise(objective: Objective, batch: Batch, seed: int = 0, model: Any = None, draws: Draws | None = None) -> Noised:
-    """Return what an objective asks of a batch half-way through a run; of ``Hash`` unless a model is given."""
+    """Noise a batch by an objective, half-way through a run.
+
+    Args:
+        objective: hides tokens.
+        batch: clean text.
+        seed: of the draws, where none are given.
+        model: the model that the objective may use; None: ``Hash``.
+        draws: random numbers by example.
+
+    Returns:
+        The noised batch.
+    """
     return objective.noise(batch, model=model or Hash(), draws=draws or Draws(seed=seed), progress=0.5)
 
 
 def gold(batch: Batch) -> dict[tuple[int, int], int]:
-    """Return (example, position in its text) -> token."""
+    """Return the token at each (example, position in its text)."""
     real = ~batch.is_pad
     keys = zip(batch.owner[real].tolist(), batch.position[real].tolist(), strict=True)
     return dict(zip(keys, batch.ids[real].tolist(), strict=True))
@@ -93,7 +106,7 @@ def mean_uniform_loss(objective: Objective) -> tuple[float, float]:
 
 
 def prompt_is_clean(objective: Objective) -> None:
-    """Check that prompts are read as they are and never asked about, and that all fields are of one length."""
+    """Check that prompts are read as they are and never predicted, and that all fields are of one length."""
     for layout, packed in LAYOUTS.items():
         batch = objective_batch(row_length=packed)
         truth = gold(batch)
@@ -107,10 +120,10 @@ def prompt_is_clean(objective: Objective) -> None:
             for key, seen, may_hide in zip(keys, n.query.ids[is_prompt].tolist(), anchored, strict=True):
                 is_right = seen == truth[key] or (may_hide and seen == Hash.mask_id)
                 assert is_right, f"prompt token {key[1]} of example {key[0]} was changed to {seen} ({case})"
-            assert len(n.query_positions), f"nothing is asked ({case})"
+            assert len(n.query_positions), f"nothing is queried ({case})"
             row, column = n.query_positions.unbind(1)
             assert torch.equal(columns.segment[row, column], n.example), f"example: not the positions' own ({case})"
-            assert (columns.position[row, column] >= PROMPT).all(), f"a position of the prompt is asked ({case})"
+            assert (columns.position[row, column] >= PROMPT).all(), f"a position of the prompt is queried ({case})"
             lengths = {len(value) for value in (n.query_positions, n.weight, n.targets, n.example, n.noise_level)}
             assert len(lengths) == 1, f"fields of the noised batch differ in length: {sorted(lengths)} ({case})"
 
@@ -130,11 +143,11 @@ def targets_are_gold(objective: Objective) -> None:
             # A clean copy predicts from the state before a token.
             counts = (n.weight > 0) & (n.query.columns.stream[row, column] != CLEAN)
             is_hidden = n.query.ids[row, column][counts] == Hash.mask_id
-            assert is_hidden.all(), f"a token is asked about where it can be read ({case})"
+            assert is_hidden.all(), f"a token is queried where it can be read ({case})"
 
 
 def no_answer_can_be_read(objective: Objective) -> None:
-    """Check with small models: other tokens in place of a target, wherever it is visible, change nothing in its logits.
+    """Check with small models that other visible tokens in the column of a target change nothing in its logits.
 
     The models predict a column from itself and from the one before; one that the objective refuses is left out.
     """
@@ -197,7 +210,7 @@ def noise_belongs_to_the_example(objective: Objective) -> None:
         alone = noise(objective, objective_batch().only(torch.tensor([row])))
         mine = together.example == row
         same = torch.equal(alone.targets, together.targets[mine])
-        assert same, f"other targets are asked of an example in company than alone ({layout} batch)"
+        assert same, f"other targets are queried of an example in company than alone ({layout} batch)"
         assert _rows(alone, 0) == _rows(together, row), f"an example is read otherwise in company ({layout} batch)"
         if (float(alone.count), float(together.count)) == (1, len(everyone.order)):
             is_close = torch.allclose(alone.weight, together.weight[mine], rtol=1e-5, atol=1e-6)
@@ -214,19 +227,22 @@ def _rows(n: Noised, segment: int) -> list[tuple[list[int], list[int]]]:
 
 
 class _Edge(Draws):
-    """Draws every noise level at one value."""
+    """Draws whose every noise level is one value."""
 
     value: float
 
     def fixed_at(self, value: float) -> "_Edge":
+        """Return these draws with noise levels of this value."""
         object.__setattr__(self, "value", value)
         return self
 
     def uniform(self, name: str, *keys: Int[Tensor, "..."]) -> Float64[Tensor, "..."]:
+        """Return uniform numbers; the one value where they are noise levels (``t``)."""
         drawn = super().uniform(name, *keys)
         return torch.full_like(drawn, self.value) if name == "t" else drawn
 
     def stratified(self, name: str, *keys: Int[Tensor, "..."]) -> Float64[Tensor, "..."]:
+        """Return stratified numbers; the one value where they are noise levels (``t``)."""
         drawn = super().stratified(name, *keys)
         return torch.full_like(drawn, self.value) if name == "t" else drawn
 
@@ -256,14 +272,14 @@ def gradients_are_weights(objective: Objective) -> None:
 
 
 def nothing_queried_costs_nothing(objective: Objective) -> None:
-    """Check that a batch of which nothing is asked has the loss 0, with a graph that can be differentiated."""
+    """Check that a batch without query positions has the loss 0, with a graph that can be differentiated."""
     n = noise(objective, objective_batch())
     none = n.only(torch.zeros(len(n.query_positions), dtype=torch.bool))
     nll, empty = torch.zeros(0, requires_grad=True), torch.zeros(0)
     loss = objective.loss(Scored(nll=nll, entropy=empty, is_top=empty > 0, correctness=empty), none)
-    assert loss.requires_grad, "the loss of a batch of which nothing is asked has no graph"
+    assert loss.requires_grad, "the loss of a batch of which nothing is queried has no graph"
     loss.backward()  # type: ignore[no-untyped-call]  # torch's own
-    assert float(loss.detach()) == 0, f"a batch of which nothing is asked has the loss {float(loss.detach())}"
+    assert float(loss.detach()) == 0, f"a batch of which nothing is queried has the loss {float(loss.detach())}"
 
 
 OBJECTIVE_CHECKS: dict[str, Callable[[Objective], None]] = {

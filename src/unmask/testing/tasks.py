@@ -19,15 +19,14 @@ def check_task(
 ) -> None:
     """Check that a task keeps what every task promises.
 
+    An ``AssertionError`` names the promise that is broken, and the problem.
+
     Args:
         task: with at least 40 problems in each split.
-        splits: that it has; ``test`` is one of them.
-        size: problems of each split whose judgements are looked at.
+        splits: those that it has; ``test`` is one of them.
+        size: problems of each split whose judgements are checked.
         near_misses: texts that are nearly the answer to a problem, and wrong; None: answers with one digit or letter
             changed, in front, or behind, and solutions that end in them.
-
-    Raises:
-        AssertionError: says which promise is broken, and for which problem.
     """
     for split in splits:
         for problem in task.problems(split, size, 0):

@@ -16,14 +16,14 @@ from unmask.core.protocols import Past, Query, Scored, Want
 
 
 class Slots:
-    """What a toy keeps of each column that it reads, in place of keys and values: its token and its position."""
+    """Tokens and positions of the columns that a toy has read, in place of keys and values."""
 
     def __init__(self, rows: int, columns: int) -> None:
         self.ids = torch.zeros(rows, columns, dtype=torch.int64)
         self.position = torch.zeros_like(self.ids)
 
     def write(self, query: Query) -> None:
-        """Put the columns of a query into their slots."""
+        """Store the columns of a query in their slots."""
         past = query.past
         assert past is not None
         self.ids, self.position = self.ids.to(query.ids.device), self.position.to(query.ids.device)
@@ -38,13 +38,13 @@ class Slots:
         return self.ids[rows, :known], self.position[rows, :known]
 
     def select(self, rows: Int[Tensor, " R"]) -> None:
-        """Keep these rows, in this order."""
+        """Drop all but these rows, in this order."""
         self.ids, self.position = self.ids[rows], self.position[rows]
 
 
 @dataclass(kw_only=True)
 class Toy:
-    """A denoiser that counts its forwards and the rows that it reads; subclasses bring ``predict``."""
+    """A denoiser that counts its forwards and the rows that it reads; subclasses have ``predict``."""
 
     rule: AttentionRule = Bidirectional()
     vocab_size: int = 11
@@ -59,7 +59,7 @@ class Toy:
     query: Any = None
 
     def logits(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
-        """Predict the tokens at (row, column) positions, and note what was read."""
+        """Return the logits at (row, column) positions, [K, V], and record what was read."""
         self.query = query
         self.forwards += 1
         self.queried.append(len(query_positions))
@@ -70,27 +70,33 @@ class Toy:
         return self.predict(query, query_positions)
 
     def store(self, rows: int, columns: int) -> Slots:
-        """Return an empty store."""
+        """Return an empty store for rows of ``columns`` columns."""
         return Slots(rows, columns)
 
     def text(self, query: Query) -> tuple[Int[Tensor, "R C"], Int[Tensor, "R C"], Bool[Tensor, "R N C"]]:
-        """Return tokens and positions of all that may be attended to, and by which of the query's columns."""
+        """Return tokens and positions of all that may be attended to, [R, C], and by which columns, [R, N, C]."""
         if query.past is None:
             return query.ids, query.columns.position, may_attend(query.rule, query.columns, query.columns)
         return *query.past.store.read(query.past), query.past.may_attend  # type: ignore[attr-defined]
 
     def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
-        """Return the logits at (row, column) positions.
-
-        Raises:
-            AssertionError: a subclass brings none.
-        """
+        """Raise ``AssertionError``: a subclass returns here the logits at (row, column) positions, [K, V]."""
         raise AssertionError(f"{type(self).__name__} brings no predict()")
 
     def score(
         self, query: Query, query_positions: Int[Tensor, "K 2"], targets: Int[Tensor, " K"], want: Sequence[Want] = ()
     ) -> Scored:
-        """Score the targets, with all that an objective may want."""
+        """Score the targets, with everything that an objective may want.
+
+        Args:
+            query: what is read.
+            query_positions: (row, column) of each prediction, [K, 2].
+            targets: the right token of each.
+            want: not used: all quantities are returned.
+
+        Returns:
+            Likelihoods, entropies and confidences in nats or shares, and a correctness of 0.
+        """
         log_p = self.logits(query, query_positions).log_softmax(-1)
         top = log_p.max(-1)
         return Scored(
@@ -103,7 +109,7 @@ class Toy:
 
 
 def pseudo_random(keys: Int[Tensor, " K"], vocab_size: int) -> Float[Tensor, "K V"]:
-    """Return a fixed number in about [-3, 3] for every (key, token)."""
+    """Return a fixed number in about [-3, 3] for every (key, token), [K, V]."""
     token = torch.arange(vocab_size, device=keys.device)
     x = (keys[:, None] * 2654435761 + token * 40503 + 12345) % 1000003
     x = (x * x + 7 * x) % 1000003
@@ -111,19 +117,19 @@ def pseudo_random(keys: Int[Tensor, " K"], vocab_size: int) -> Float[Tensor, "K 
 
 
 class Table(Toy):
-    """Logits depend on the position in the text only: every order of writing gives the same text."""
+    """A toy whose logits depend on the position in the text only: every order of writing gives the same text."""
 
     def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
-        """Look the position up."""
+        """Return pseudo-random logits of each position in the text."""
         position = query.columns.position[query_positions[:, 0], query_positions[:, 1]]
         return pseudo_random(position, self.vocab_size)
 
 
 class Hash(Toy):
-    """Logits depend on every (position, token) that may be attended to: any other order changes the text."""
+    """A toy whose logits depend on every (position, token) that may be attended to: another order changes the text."""
 
     def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
-        """Hash what is visible."""
+        """Return pseudo-random logits of all that is visible and of the position."""
         row, column = query_positions.unbind(1)
         ids, position, allowed = self.text(query)
         code = ((position + 1) * 7919 + ids * 104729) % 1000003
@@ -132,38 +138,38 @@ class Hash(Toy):
 
 
 class Uniform(Toy):
-    """All logits are zero: its cross-entropy is ln V everywhere."""
+    """A toy whose logits are all zero: its cross-entropy is ln V everywhere."""
 
     def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
-        """Return zeros."""
+        """Return zeros in float64: all tokens are equally likely."""
         return torch.zeros(len(query_positions), self.vocab_size, dtype=torch.float64)
 
 
 class Saturated(Toy):
-    """Token 3 has probability 1 everywhere."""
+    """A toy that gives token 3 the probability 1 everywhere."""
 
     def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
-        """Return logits whose softmax rounds to one."""
+        """Return logits whose softmax rounds to 1 at token 3."""
         out = torch.full((len(query_positions), self.vocab_size), -1e9, dtype=torch.float64)
         out[:, 3] = 1e9
         return out
 
 
 class AlwaysMask(Toy):
-    """The most likely token is the mask, always."""
+    """A toy whose most likely token is always the mask."""
 
     def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
-        """Return those of ``Table``, and 50 for the mask."""
+        """Return the logits of ``Table``, and 50 for the mask."""
         out = pseudo_random(query.columns.position[query_positions[:, 0], query_positions[:, 1]], self.vocab_size)
         out[:, self.mask_id] = 50.0
         return out
 
 
 class EndFirst(Toy):
-    """The surest token is an end token at the far end of the canvas; text elsewhere."""
+    """A toy whose most confident token is an end token at the far end of the canvas; text elsewhere."""
 
     def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
-        """Let the end token grow along the text."""
+        """Return the logits of ``Table``, and for the end token one that grows along the text."""
         offset = query.columns.position[query_positions[:, 0], query_positions[:, 1]]
         out = pseudo_random(offset, self.vocab_size)
         out[:, 9] = -20.0 + 2.0 * offset
@@ -172,26 +178,26 @@ class EndFirst(Toy):
 
 @dataclass(kw_only=True)
 class Half(Hash):
-    """As ``Hash``, answering in bfloat16."""
+    """A ``Hash`` whose logits are bfloat16."""
 
     def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
-        """Round."""
+        """Return the logits of ``Hash``, rounded to bfloat16."""
         return super().predict(query, query_positions).bfloat16()
 
 
 class Flat(Hash):
-    """All tokens are equally likely, everywhere: nothing but ties."""
+    """A toy to which all tokens are equally likely, everywhere: nothing but ties."""
 
     def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
-        """Return zeros in float32."""
+        """Return zeros in float32: all tokens are tied."""
         return torch.zeros(len(query_positions), self.vocab_size)
 
 
 class Fickle(Hash):
-    """The most likely token changes with the number of masks, now and then the mask or an end; at float16's limits."""
+    """A toy whose most likely token changes with the number of masks; at float16's limits, at times mask or end."""
 
     def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
-        """Prefer a token by how many masks are visible."""
+        """Return the logits of ``Hash`` at float16's limits; the visible masks decide which token is ahead."""
         ids, _, allowed = self.text(query)
         row, column = query_positions.unbind(1)
         masks = (allowed[row, column] & (ids == self.mask_id)[row]).sum(1)
@@ -201,10 +207,10 @@ class Fickle(Hash):
 
 
 class Barred(Hash):
-    """Three tokens are possible at a position, of which one may be an end or, never first, the mask."""
+    """A toy to which three tokens are possible at a position; one may be an end or, never first, the mask."""
 
     def predict(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
-        """Give all others no probability."""
+        """Return the logits of ``Hash`` for the three best tokens and -inf for all others."""
         out = super().predict(query, query_positions)
         out[:, self.mask_id] = out[:, self.mask_id].clamp(max=2.9)
         best = out.topk(3).indices
@@ -219,7 +225,7 @@ class Doubts:
     model: Toy
 
     def read(self, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, " K"]:
-        """Return a logit for each (row, column) of the query that was answered last."""
+        """Return a logit for each (row, column) of the last query, [K]."""
         query = self.model.query
         row, column = query_positions.unbind(1)
         visible = ((query.ids != self.model.mask_id) & (query.columns.segment != PAD)).sum(1)[row]

@@ -1,4 +1,4 @@
-r"""Reads an answer: a value with its unit, a list, a tuple, a set, relations, words."""
+"""Reads an answer from its tokens: a value with its unit, a list, a tuple, a set, relations, words."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -31,15 +31,15 @@ _MOST = 4  # signs of plus or minus
 
 
 def answer_of(tokens: Sequence[Token], loosely: bool = True, upright: frozenset[str] = frozenset()) -> Any:
-    """Read an answer.
+    """Read an answer from its tokens; ``Unreadable`` is raised if anything in it is not understood.
 
     Args:
         tokens: the answer.
         loosely: whether a letter in italics, after a number and a space, is a unit if it can be one: 5 m.
         upright: the letters that are units wherever they follow a number.
 
-    Raises:
-        Unreadable: there is something in it that is not understood.
+    Returns:
+        A value with its unit, words, a list, a relation, a set of numbers, … (the classes of ``shapes.py``).
     """
     return _Reader(loosely, upright).listed(tokens)
 
@@ -49,7 +49,7 @@ class _Reader:
         self.loosely, self.upright = loosely, upright
 
     def listed(self, tokens: Sequence[Token]) -> Any:
-        """Read what stands between commas, "and" and "or"."""
+        """Return the answer or the list that stands between commas, "and" and "or"."""
         if (region := self._in_words(tokens)) is not None:
             return region
         terms, marks = split(tokens, (",", ";", "and", "or", "\\lor", "\\land"))
@@ -63,7 +63,7 @@ class _Reader:
         return _joined(joining, tuple(items))
 
     def _in_words(self, tokens: Sequence[Token]) -> Region | None:
-        """Read what words say of all real numbers, of all but some and of none."""
+        """Return the set that "all real numbers", "all real numbers except 2" or "no solution" names; else None."""
         written = " ".join(token.text for token in tokens)
         if _ALL_REAL.fullmatch(written):
             return Region(sp.S.Reals)
@@ -79,7 +79,7 @@ class _Reader:
         return Region(sp.S.Reals - left_out)
 
     def _signed(self, tokens: Sequence[Token]) -> list[Any]:
-        r"""Read an element for every choice of its signs; with a \mp these are the upper and the lower ones."""
+        r"""Return an element for every choice of its signs; with a \mp these are the upper and the lower ones."""
         sets = list(accumulate((token.text == "\\{") - (token.text == "\\}") for token in tokens))
         places = [i for i, token in enumerate(tokens) if token.text in ("\\pm", "\\mp") and not sets[i]]
         if not places:
@@ -114,7 +114,7 @@ class _Reader:
         return self._unsigned(tokens)
 
     def _combined(self, terms: list[list[Token]], signs: list[str]) -> Region:
-        """Read unions, intersections and differences."""
+        """Return the set that unions, intersections and differences describe."""
         regions = [region_of(self._element(term)) for term in terms]
         whole = regions[0]
         for sign, other in zip(signs, regions[1:], strict=True):
@@ -144,7 +144,7 @@ class _Reader:
         return Ratio(tuple(expression(term) for term in terms))
 
     def _without_unit(self, tokens: Sequence[Token]) -> tuple[Sequence[Token], Unit]:
-        """Split off a currency before and the longest unit after an expression."""
+        """Return the tokens without a currency before and the longest unit after them, and that unit."""
         start = 1 if tokens[0].text in ("-", "+") else 0
         if start < len(tokens) and (currency := MONEY.get(tokens[start].text)):
             after = start + 2 if [token.text for token in tokens[start : start + 2]] == ["Rs", "."] else start + 1
@@ -165,7 +165,7 @@ class _Reader:
         return token.text in self.upright or self.loosely and token.spaced and token.text in _LETTERS
 
     def _bracketed(self, tokens: Sequence[Token]) -> Any:
-        """Read a tuple, an interval or a set; None: these are no brackets around a list."""
+        """Return a tuple, an interval or a set; None where these are no brackets around a list."""
         opening, closing = tokens[0].text, tokens[-1].text
         if opening not in ("(", "[", "\\{", "\\langle") or closing not in (")", "]", "\\}", "\\rangle"):
             return None
@@ -217,10 +217,17 @@ class _Reader:
 
 
 def _last(sides: list[Any], signs: list[str]) -> Any:
-    """Return what a chain of equals signs says, if it does not contradict itself.
+    """Return the right side of a chain of equals signs that does not contradict itself.
+
+    Args:
+        sides: what stands between the signs.
+        signs: ``=`` or ``~`` (about equal).
+
+    Returns:
+        The last side; of "about equal", the side before the sign.
 
     Raises:
-        Unreadable: it does.
+        Unreadable: two sides differ, or one is not a value.
     """
     for (left, right), sign in zip(zip(sides, sides[1:], strict=False), signs, strict=True):
         if not isinstance(left, Value) or not isinstance(right, Value):
@@ -233,7 +240,7 @@ def _last(sides: list[Any], signs: list[str]) -> Any:
 
 
 def _joined(word: str, items: tuple[Any, ...]) -> Any:
-    """Put together what stands between commas, "and" and "or"."""
+    """Return as one answer what stands between commas, "and" and "or"."""
     if all(isinstance(item, Relation | Joined) and not _is_equation(item) for item in items):
         if word in ("and", "or"):
             return Joined(word, items)
@@ -245,7 +252,7 @@ def _joined(word: str, items: tuple[Any, ...]) -> Any:
 
 
 def _is_interval(read: Any) -> bool:
-    """Return whether what was read is an interval and no point."""
+    """Return whether what was read is an interval and not a point."""
     if not isinstance(read, Listed) or len(read.items) != 2 or read.kind not in ("()", "[]", "(]", "[)"):
         return False
     return read.kind != "()" or any(isinstance(end, Value) and abs(end.value) == sp.oo for end in read.items)

@@ -1,4 +1,4 @@
-"""Whether two answers that were read are the same: the expected one says what is asked for."""
+"""Whether two answers that were read are the same; the expected one decides which order, unit and base are wanted."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,11 +17,7 @@ _ORDERED = {"()", "[]"} | _HALF
 
 
 def same_answer(expected: str, found: str) -> bool:
-    """Compare two spelled answers.
-
-    Raises:
-        Unreadable: one of them is not understood to its end.
-    """
+    """Return whether two answers in plain LaTeX are the same; ``Unreadable`` is raised if one is not understood."""
     gold, other = tokens_of(expected), tokens_of(found)
     upright = frozenset(token.text for token in (*gold, *other) if token.upright)
     return any(
@@ -75,7 +71,7 @@ def _is_in_radians(read: Value) -> bool:
 
 
 def _in_degrees(degrees: Value, radians: Value) -> bool:
-    """Compare an angle in degrees with one in radians: a right angle is a half of pi."""
+    """Return whether an angle in degrees equals one in radians: a right angle is half of pi."""
     is_degree = degrees.unit == Unit((("degree", 1),))
     return is_degree and same_value(radians.value, degrees.value * sp.pi / 180, degrees.rounded or radians.rounded)
 
@@ -98,7 +94,7 @@ def _same_ratios(gold: Any, found: Any) -> bool:
 
 
 def _same_lists(gold: Listed, found: Listed) -> bool:
-    """Compare in order where the expected answer is in order, and a set with no tuple."""
+    """Return whether two lists are the same, in order where the expected one has an order; a set is no tuple."""
     kinds = (gold.kind, found.kind)
     short = len(gold.items) < 3  # more than two numbers are no interval, whatever is around them
     if gold.kind in _ORDERED:
@@ -114,7 +110,7 @@ def _same_lists(gold: Listed, found: Listed) -> bool:
 
 
 def _by_name(items: Sequence[Any]) -> Sequence[Any]:
-    """Put y = 2, x = 1 in the order of the names."""
+    """Return equations such as y = 2, x = 1 in the order of their names."""
     if all(isinstance(item, Relation) and len(item.name) == 1 for item in items):
         return sorted(items, key=lambda item: item.name)
     return items
@@ -142,7 +138,7 @@ def _matched(gold: Sequence[Any], found: Sequence[Any]) -> bool:
 
 
 def _same_as_list(value: Value, listed: Listed) -> bool:
-    """Compare a vector with a tuple, and a value with a set of one."""
+    """Return whether a vector equals a tuple, or a value a set of one."""
     if isinstance(value.value, sp.MatrixBase):
         entries = [Value(entry, rounded=value.rounded) for entry in value.value.flat()]
         return value.value.shape[1] == 1 and listed.kind in ("()", "[]") and _same_lists(

@@ -1,6 +1,6 @@
 r"""Reads one mathematical expression, whole, into sympy: what is not understood to its end is refused.
 
-latex2sympy2_extended is not asked because it drops what it does not know and answers with the rest (Math-Verify#14,
+latex2sympy2_extended is not used because it drops what it does not know and answers with the rest (Math-Verify#14,
 Math-Verify#41), and its numbers are floats. Decimals are fractions here.
 """
 
@@ -30,10 +30,16 @@ from .tokens import DEEPEST, Token, Unreadable, depths
 
 
 def expression(tokens: Sequence[Token]) -> Any:
-    r"""Read an expression: numbers, letters, roots, powers, functions, matrices.
+    """Read one expression: numbers, letters, roots, powers, functions, matrices.
+
+    Args:
+        tokens: the expression, from its first to its last token.
+
+    Returns:
+        A sympy expression or matrix.
 
     Raises:
-        Unreadable: it is not one, from the first token to the last.
+        Unreadable: something in it is not understood.
     """
     parser = _Parser(tokens)
     value = parser.sum()
@@ -47,11 +53,12 @@ class _Parser:
         self.tokens, self.index, self.depth = tokens, 0, 0
 
     def peek(self, ahead: int = 0) -> str:
+        """Return the text of the next token, or of one further ahead; empty after the end."""
         place = self.index + ahead
         return self.tokens[place].text if place < len(self.tokens) else ""
 
     def take(self, *texts: str) -> str:
-        """Step over the next token if it is one of these; an empty text otherwise."""
+        """Step over the next token if it is one of these and return it; else return an empty text."""
         text = self.peek()
         if text not in texts:
             return ""
@@ -59,10 +66,12 @@ class _Parser:
         return text
 
     def need(self, text: str) -> None:
+        """Step over the next token, which has to be this one, or raise ``Unreadable``."""
         if not text or not self.take(text):
             raise Unreadable(f"expected {text}, found {self.peek()}")
 
     def sum(self) -> Any:
+        """Return the value of terms with plus and minus between them."""
         self.depth += 1
         if self.depth > DEEPEST:
             raise Unreadable("too deep")
@@ -74,7 +83,7 @@ class _Parser:
         return value
 
     def product(self, argument: bool = False) -> Any:
-        """Read a signed product; as an argument without parentheses it ends before a dot, a slash and a function."""
+        """Return the value of a signed product; as a bare argument it ends before a dot, a slash and a function."""
         sign = 1
         while found := self.take("+", "-"):
             sign = -sign if found == "-" else sign
@@ -93,6 +102,7 @@ class _Parser:
         return sign * value
 
     def signed(self) -> Any:
+        """Return the value of a power that may have minus signs before it."""
         return -self.signed() if self.take("-") else self.power()
 
     def _starts(self) -> bool:
@@ -108,6 +118,7 @@ class _Parser:
         )  # fmt: skip
 
     def power(self) -> Any:
+        """Return the value of an atom with its exponents, factorials and degrees."""
         value = self.atom()
         while sign := self.take("^", "!", "\\degree"):
             if sign == "!":
@@ -119,6 +130,7 @@ class _Parser:
         return value
 
     def exponent(self) -> Any:
+        """Return the value of an exponent: an atom that may have a sign and an exponent of its own."""
         self.depth += 1
         if self.depth > DEEPEST:
             raise Unreadable("too deep")
@@ -130,6 +142,7 @@ class _Parser:
         return sign * value
 
     def atom(self) -> Any:
+        """Return the value of the smallest expression that comes next: a number, letters, brackets, a command."""
         text = self.peek()
         if not text:
             raise Unreadable("the end")
@@ -176,7 +189,7 @@ class _Parser:
         raise Unreadable(name)
 
     def _calculus(self) -> Any:
-        """Leave the rest to latex2sympy: sums, products, integrals and limits."""
+        """Return a sum, product, integral or limit, as latex2sympy reads the rest of the tokens."""
         from latex2sympy2_extended import latex2sympy
 
         rest = " ".join(token.text for token in self.tokens[self.index - 1 :])
@@ -241,7 +254,7 @@ class _Parser:
         return self._exponented(value, run[-1])
 
     def _exponented(self, before: Any, letter: str) -> Any:
-        """Multiply by the last letter of a run: an exponent after it is its own."""
+        """Return the product with the last letter of a run: an exponent after it belongs to it alone."""
         last = self._symbol(letter)
         while before != 1 and self.peek() in ("^", "!"):
             last = raised(last, self.exponent()) if self.take("^") else (self.take("!"), factorial(last))[1]

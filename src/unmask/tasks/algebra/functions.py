@@ -1,4 +1,4 @@
-"""What the commands and words of an expression mean."""
+"""What the commands and words of an expression mean, as functions of sympy."""
 
 from collections.abc import Callable
 from typing import Any
@@ -66,7 +66,14 @@ def is_word(run: str) -> bool:
 
 
 def raised(base: Any, power: Any) -> Any:
-    """Raise to a power that can be written.
+    """Return ``base`` to the power, if the result is small enough to be written.
+
+    Args:
+        base: a sympy expression or matrix.
+        power: a sympy expression.
+
+    Returns:
+        The power, unevaluated where sympy leaves it so.
 
     Raises:
         Unreadable: it is too large.
@@ -81,10 +88,16 @@ def raised(base: Any, power: Any) -> Any:
 
 
 def factorial(n: Any) -> Any:
-    """Return n! if it can be written.
+    """Return n! if it is small enough to be written.
+
+    Args:
+        n: a sympy expression.
+
+    Returns:
+        The factorial.
 
     Raises:
-        Unreadable: it is too large, or none.
+        Unreadable: a number that is not a whole one from 0 to 2000.
     """
     if n.is_number and not (n.is_Integer and 0 <= n <= 2000):
         raise Unreadable("a factorial")
@@ -92,10 +105,17 @@ def factorial(n: Any) -> Any:
 
 
 def binomial(n: Any, k: Any) -> Any:
-    """Return the number of choices of k from n, if it can be written.
+    """Return the number of choices of k from n, if it is small enough to be written.
+
+    Args:
+        n: a sympy expression.
+        k: a sympy expression.
+
+    Returns:
+        The binomial coefficient.
 
     Raises:
-        Unreadable: it is too large, or none.
+        Unreadable: numbers that are not whole ones, with n from 0 to 10,000.
     """
     if n.is_number and k.is_number and not (n.is_Integer and k.is_Integer and 0 <= n <= 10_000):
         raise Unreadable("a binomial")

@@ -1,4 +1,4 @@
-r"""One spelling for each sign: Unicode mathematics, fonts, spaces and synonyms to plain LaTeX."""
+"""One spelling for each sign: Unicode mathematics, fonts, spaces and synonyms become plain LaTeX."""
 
 import re
 import unicodedata
@@ -125,7 +125,7 @@ _GROUPED = re.compile(rf"(?<![\d.,]){_EXACT}(?:,\d{{3}})+(?!\d|,\d)")
 
 
 def spelled(text: str) -> str:
-    r"""Write a text as plain LaTeX, with one spelling for each sign.
+    r"""Return a text as plain LaTeX, with one spelling for each sign.
 
     >>> spelled(r"$\dfrac{1}{2}\,\times\,π$."), spelled("2√6 ≤ x²"), spelled(r"\left(–3, ½\right]")
     ('\\frac{1}{2} * \\pi', '2\\sqrt{6} \\leq x^{2}', '(-3, \\frac{1}{2}]')
@@ -143,7 +143,7 @@ def spelled(text: str) -> str:
 
 
 def squeezed(text: str) -> str:
-    """Squeeze spaces and needless braces out of a spelled text: 1 4 is not 14, and a b is ab.
+    """Return plain LaTeX without spaces and needless braces: 1 4 is not 14, and a b is ab.
 
     >>> squeezed("x^{2} + 1 4")
     'x^2+1 4'
@@ -154,7 +154,7 @@ def squeezed(text: str) -> str:
 
 
 def _latin(text: str) -> str:
-    """Replace signs outside ASCII."""
+    """Return a text with signs outside ASCII replaced by LaTeX."""
     if text.isascii():
         return text
     for signs, mark in ((_RAISED, "^"), (_LOWERED, "_")):
@@ -174,7 +174,7 @@ def _undecorated(char: str) -> str:
 
 
 def _without_dollars(text: str) -> str:
-    """Remove what delimits mathematics: paired dollars (a currency's has none after the number) and brackets."""
+    """Return a text without what delimits mathematics: brackets, paired dollars (a currency's have no partner)."""
     text = re.sub(r"\\[()\[\]]", " ", text.replace(r"\\", "\0")).replace("\0", r"\\").replace("$$", "$")
     signs = [found.end() for found in re.finditer(r"(?<!\\)\$", text)]
     if signs and len(signs) % 2 == 0 and not any(text[end : end + 1].isdigit() for end in signs[1::2]):
@@ -188,7 +188,7 @@ def _renamed(found: re.Match[str]) -> str:
 
 
 def _unwrapped(text: str) -> str:
-    """Remove what is put around a whole answer, and a full stop."""
+    """Return an answer without what is put around the whole of it, and without a full stop."""
     for _ in range(6):
         before = text
         text = text.strip(' "`')
@@ -201,7 +201,7 @@ def _unwrapped(text: str) -> str:
 
 
 def _closing(text: str, index: int) -> int:
-    """Find the brace that closes the group whose inside begins at ``index``; -1: none does."""
+    """Return the index of the brace that closes the group whose inside begins at ``index``; -1 if none does."""
     depth = 1
     for place in range(index, len(text)):
         depth += (text[place] == "{") - (text[place] == "}")
@@ -211,7 +211,7 @@ def _closing(text: str, index: int) -> int:
 
 
 def _ungrouped(text: str) -> str:
-    """Remove the commas between thousands; in brackets only where other commas have a space after them."""
+    """Return a text without commas between thousands; in brackets only where other commas have a space behind."""
     spaced = re.search(r",\s|;", text) is not None
 
     def undecorated(found: re.Match[str]) -> str:

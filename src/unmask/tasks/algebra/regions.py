@@ -18,7 +18,7 @@ _RAYS: dict[str, Callable[[Any], sp.Set]] = {
 
 
 def region_of(read: Any) -> sp.Set | None:
-    """Return the numbers that an interval, a set or a relation describes; None: it describes none."""
+    """Return the set of numbers that an interval, a set or a relation describes; None if it describes none."""
     if isinstance(read, Region):
         return read.numbers
     if isinstance(read, Value) and read.unit == Unit():

@@ -1,4 +1,4 @@
-"""What an answer may be."""
+"""The shapes that an answer may have after it is read."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +10,10 @@ from .units import Unit
 
 @dataclass(frozen=True)
 class Value:
-    """An expression with its unit; ``rounded``: it was written with a decimal point; ``word`` is how it was written."""
+    """An expression with its unit.
+
+    ``rounded`` is whether it was written with a decimal point; ``word`` is its text if it is letters only.
+    """
 
     value: Any
     unit: Unit = field(default_factory=Unit)
@@ -20,7 +23,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Words:
-    """A text."""
+    """An answer in words, such as "east"."""
 
     text: str
 
@@ -43,7 +46,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio of two or more."""
+    """A ratio of two or more values, such as 1:2:3."""
 
     terms: tuple[Any, ...]
 

@@ -1,4 +1,4 @@
-"""What a run of tokens is: words, a number in another base, a name, the place where a unit begins."""
+"""What a run of tokens is: words, a number in another base, a name; and where a unit may begin."""
 
 import re
 from collections.abc import Container, Sequence
@@ -14,7 +14,15 @@ _BASES = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"
 
 
 def split(tokens: Sequence[Token], at: Container[str]) -> tuple[list[list[Token]], list[str]]:
-    """Split where no bracket is open; returns the parts and what stood between them."""
+    """Split tokens at the separators that stand outside all brackets.
+
+    Args:
+        tokens: what is split.
+        at: texts of the separators.
+
+    Returns:
+        The runs of tokens between the separators, and the separators.
+    """
     terms: list[list[Token]] = [[]]
     signs = []
     environments = 0
@@ -29,7 +37,7 @@ def split(tokens: Sequence[Token], at: Container[str]) -> tuple[list[list[Token]
 
 
 def words(tokens: Sequence[Token]) -> Words | None:
-    """Read words: not a product of variables, which stands in italics."""
+    """Return an answer in words; None for a product of variables, which stands in italics."""
     letters = [token for token in tokens if token.text.isalpha()]
     runs = [token.text for token in tokens]
     if len(letters) + sum(run in ("-", "'", ".") for run in runs) < len(runs) or runs in (
@@ -46,7 +54,7 @@ def words(tokens: Sequence[Token]) -> Words | None:
 
 
 def based(tokens: Sequence[Token]) -> Based | Value | None:
-    r"""Read 52_8, 1A3_{16} or "52 base 8"."""
+    """Return a number in another base, such as 52_8, 1A3_{16} or "52 base 8"; None for other tokens."""
     written = "".join(token.text for token in tokens)
     found = re.fullmatch(
         rf"\(?([0-9A-Z]+)\)?(?:_\{{?\(?|(?=\(?base))(?:\(?base-?)?(\d{{1,2}}|{'|'.join(_BASES)})\)?\}}?", written
@@ -60,7 +68,7 @@ def based(tokens: Sequence[Token]) -> Based | Value | None:
 
 
 def with_repeating(tokens: Sequence[Token]) -> list[Token]:
-    r"""Replace 0.1\overline{6} and 0.1(6) by the fractions that they are."""
+    r"""Return the tokens with repeating decimals such as 0.1\overline{6} and 0.1(6) replaced by fractions."""
     out = list(tokens)
     for i in range(len(out) - 1, 0, -1):
         number, texts = out[i - 1].text, [token.text for token in out[i:]]
@@ -97,7 +105,7 @@ _NO_NAME = re.compile(r"(?:not?|sin|cos|tan|cot|sec|csc|ln|log|exp|sqrt|arc\w+)(
 
 
 def name_of(tokens: Sequence[Token]) -> str:
-    r"""Return the left side of ``x =``, ``f(x) =``, ``AB =``, ``m + n =``; empty: it is not just a name."""
+    """Return the left side of ``x =``, ``f(x) =``, ``AB =``, ``m + n =`` if it is just a name, else an empty text."""
     written = "".join(token.text for token in tokens)
     if not _NAME.fullmatch(written) or _NO_NAME.match(written) or tokens[0].text in ("not", "no"):
         return ""
@@ -119,6 +127,6 @@ def may_follow(before: Token, first: Token) -> bool:
 
 
 def without_ordinal(tokens: Sequence[Token]) -> Sequence[Token]:
-    """Read 5th as 5."""
+    """Return the number of an ordinal: of 5th the token 5; other tokens unchanged."""
     ending = "".join(token.text for token in tokens[1:])
     return tokens[:1] if tokens[0].text.isdigit() and re.fullmatch(r"\^?\{?(?:th|st|nd|rd)\}?", ending) else tokens

@@ -1,4 +1,4 @@
-"""Cuts a spelled text into numbers, words and signs."""
+"""Cuts an answer in plain LaTeX into numbers, words and signs."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ DEEPEST = 30  # brackets within brackets
 
 
 class Unreadable(ValueError):
-    """The text is no expression."""
+    """Raised for a text that is not understood to its end."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ _TOKEN = re.compile(
 
 
 def tokens_of(text: str) -> list[Token]:
-    r"""Cut a spelled text.
+    r"""Return the tokens of a text in plain LaTeX; ``Unreadable`` is raised if a \text is not closed.
 
     >>> [token.text for token in tokens_of(r"2\text{ cm}^2")]
     ['2', 'cm', '^', '2']
@@ -62,7 +62,7 @@ _OPEN, _CLOSE = {"(": ")", "[": "]", "\\{": "\\}", "{": "}", "\\langle": "\\rang
 
 
 def depths(tokens: Sequence[Token]) -> list[int]:
-    """Count the brackets that are open at each token: an opening one counts at itself, a closing one no longer."""
+    """Return how many brackets are open at each token: an opening one counts at itself, a closing one no longer."""
     out, depth = [], 0
     for token in tokens:
         depth += (token.text in _OPEN) - (token.text in _CLOSE)

@@ -129,12 +129,12 @@ class Unit:
     things: frozenset[str] = field(default_factory=frozenset)
 
     def times(self, other: "Unit") -> "Unit":
-        """Multiply by another unit; dollars in front and dollars behind are the same ones."""
+        """Return the product with another unit; a currency before a number and the same one behind it count once."""
         powers = dict(other.powers) | dict(self.powers)
         return Unit(tuple(sorted(powers.items())), self.things | other.things)
 
     def fits(self, other: "Unit") -> bool:
-        """Return whether two units may be of the same answer: one names none, or both the same one."""
+        """Return whether two units may be of the same answer: one names none, or both name the same one."""
         if self.powers and other.powers:
             return self.powers == other.powers
         if self.things and other.things:
@@ -143,15 +143,18 @@ class Unit:
 
 
 def unit_of(words: Sequence[str], loose: Sequence[bool]) -> Unit | None:
-    r"""Read a unit's words and signs (``/ * - ^ \frac { }`` and numbers); None: it is none.
-
-    Args:
-        words: the tokens after a number.
-        loose: which of them may be variables: m alone is none then, but m/s is a unit.
+    r"""Return the unit that words and signs (``/ * - ^ \frac { }`` and numbers) name.
 
     >>> unit_of(["km", "/", "h"], [False] * 3) == unit_of(["kmh"], [False])
     True
     >>> unit_of(["more"], [False])
+
+    Args:
+        words: the tokens after a number.
+        loose: which of them may be variables: m alone is no unit then, but m/s is.
+
+    Returns:
+        The unit; None if the words name none.
     """
     if len(words) > 2 and words[0] == "of" and words[1] in ("a", "an", "the"):  # 3/4 of a cup
         words, loose = words[2:], loose[2:]
@@ -173,7 +176,7 @@ class _Reading:
         self.things: set[str] = set()
 
     def sequence(self, end: str, sign: int = 1) -> None:
-        """Read factors up to ``end``."""
+        """Read factors up to the word ``end``; ``sign`` -1 puts them under a fraction bar."""
         self._factor(sign)
         while not self.failed and self.words[self.index] != end:
             word = self.words[self.index]
@@ -201,7 +204,7 @@ class _Reading:
             self.powers[name] = self.powers.get(name, 0) + sign * power * times
 
     def _factors(self, word: str) -> dict[str, int] | None:
-        """Return the powers that a word stands for."""
+        """Return the powers that a word stands for; None if it is not part of a unit."""
         if word in SYMBOLS:
             return {SYMBOLS[word]: 1}
         if len(word) == 1 and word in _CANON:
@@ -256,7 +259,7 @@ class _Reading:
         return word
 
     def skip(self, *words: str) -> bool:
-        """Step over the next word if it is one of these."""
+        """Step over the next word if it is one of these; return whether it was."""
         found = self.words[self.index] in words
         self.index += found
         return found

@@ -22,6 +22,9 @@ def same_value(expected: Any, found: Any, rounded: bool) -> bool:
         expected: a sympy expression or matrix.
         found: another.
         rounded: whether either was written with a decimal point, so that it may be rounded (1e-6 of its size).
+
+    Returns:
+        Whether they are equal; expressions with letters are compared at three points.
     """
     matrices = [isinstance(value, sp.MatrixBase) for value in (expected, found)]
     if all(matrices):
@@ -51,7 +54,7 @@ def _is_decimal(value: sp.Rational) -> bool:
 
 
 def _agree(a: sp.Expr, b: sp.Expr, tolerance: sp.Rational | None) -> bool:
-    """Compare at points, each to hundreds of digits; where either is not defined is no point."""
+    """Return whether two expressions agree, to hundreds of digits, at points where both are defined."""
     symbols = sorted(a.free_symbols | b.free_symbols, key=str)
     difference = a - b
     if difference.is_Rational:
@@ -75,7 +78,7 @@ def _agree(a: sp.Expr, b: sp.Expr, tolerance: sp.Rational | None) -> bool:
 
 
 def _size(difference: sp.Expr) -> sp.Expr:
-    """Return the absolute value of a difference; of what no digit is certain after hundreds, zero."""
+    """Return the absolute value of a difference; 0 where no digit is certain after hundreds of digits."""
     terms = difference.as_real_imag()
     return max(abs(term) if term.is_comparable else sp.Integer(0) for term in terms)
 
@@ -85,12 +88,15 @@ def _at_point(symbols: list[sp.Symbol], point: tuple[sp.Rational, ...]) -> dict[
 
 
 def proportional(a: sp.Expr, b: sp.Expr, positive: bool = False) -> bool:
-    """Return whether one expression is a constant multiple of another, so that both are zero at the same places.
+    """Compare two expressions that are set to zero.
 
     Args:
         a: an expression.
         b: another.
         positive: whether the constant has to be positive.
+
+    Returns:
+        Whether one is a constant multiple of the other, so that both are zero at the same points.
     """
     if a == 0 or b == 0:
         return bool(a == b)

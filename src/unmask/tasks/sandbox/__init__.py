@@ -1,7 +1,7 @@
 """A sandbox for code that a model wrote: does it pass its tests?
 
-The answer and its tests run in two processes of their own, which share two pipes and nothing else (``wire.py``). Only
-the process of the tests can say "passed", and it says so after the last test: an answer that exits early, prints what a
+The answer and its tests run in two separate processes, which share two pipes and nothing else (``wire.py``). Only
+the process of the tests can report "passed", and does so after the last test: an answer that exits early, prints what a
 checker might print, patches builtins or overrides ``__eq__`` gains nothing. What comes through the pipe is data
 (``values.py``): nothing in it is run, named or set, whoever wrote it.
 
@@ -27,7 +27,7 @@ privilege  no new privileges; root loses its capabilities
 It ends everything: the sandbox's own process adopts orphans and ends them, and it ends itself when this process dies.
 
 What ``strict`` does not promise: it is a fence of the same kernel, not another machine, so a hole in the kernel is a
-hole in it; whether a path exists can be asked anywhere; site-packages can be read; the disk is looked at every 20 ms,
+hole in it; code can find out whether any path exists; site-packages can be read; the disk is checked every 20 ms,
 and what is written meanwhile comes on top (``SECURITY.md`` has the figures). Without ``strict``, a kernel that lacks
 Landlock or seccomp runs the code with what it has, in the worst case with resource limits alone: then code can read and
 write the user's files, use the network and start processes as the user. Do that inside a container of your own.
@@ -65,14 +65,14 @@ _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/us
 
 @component
 class Limits:
-    """What an answer and its tests may use, each.
+    """Resources that an answer and its tests may use, each.
 
     Args:
         seconds: wall time of both together.
         cpu_seconds: processor time.
         memory_mib: address space.
         file_mib: size of one file; all together four times as much.
-        open_files: at once.
+        open_files: how many files may be open at once.
         tasks: threads beyond those that the user has already.
     """
 
@@ -86,7 +86,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Whether the tests passed, and if not, why."""
+    """Whether the tests passed, and if not, why (``why``; empty if they did)."""
 
     passed: bool
     why: str = ""
@@ -94,11 +94,11 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Checks:
-    """What is run beside an answer.
+    """The tests of an answer, and what they need.
 
     Args:
-        before: code of the tests' own, run first: imports, helpers.
-        names: what the tests take from the answer.
+        before: the tests' own code, run first: imports, helpers.
+        names: the names that the tests take from the answer.
         code: the tests; they pass if it ends without an exception.
     """
 
@@ -113,8 +113,11 @@ def run(source: str, tests: Checks, limits: Limits | None = None, *, strict: boo
     Args:
         source: Python that nobody has read.
         tests: what it has to pass.
-        limits: time, memory and files.
+        limits: time, memory and files; None: the defaults.
         strict: refuse a kernel without Landlock and seccomp.
+
+    Returns:
+        Whether the tests passed, and if not, why.
 
     Raises:
         UserError: this machine has no sandbox, or not a strict one.
@@ -141,10 +144,13 @@ def run(source: str, tests: Checks, limits: Limits | None = None, *, strict: boo
 
 
 def check(*, strict: bool) -> None:
-    """Refuse a machine on which nothing can be run.
+    """Refuse a machine on which generated code can't be run.
+
+    Args:
+        strict: whether Landlock and seccomp are required.
 
     Raises:
-        UserError: it is not Linux, or lacks Landlock or seccomp and ``strict`` asks for them.
+        UserError: it is not Linux, or lacks Landlock or seccomp and ``strict`` requires them.
     """
     missing = what_is_missing()
     if sys.platform != "linux" or (strict and missing):
@@ -155,7 +161,7 @@ def check(*, strict: bool) -> None:
 
 
 def _exchange(messages: list[Any], folder: str, seconds: float) -> bytes:
-    """Start the sandbox's process, hand it the messages, wait for its line; empty where none came in time."""
+    """Return the one line that the sandbox's process answers the messages with; empty if none came in time."""
     until = time.monotonic() + seconds
     environment = {
         "PATH": "/usr/bin:/bin", "HOME": folder, "TMPDIR": folder, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0",
@@ -201,7 +207,7 @@ def _line(fd: int, until: float) -> bytes:
 
 
 def _readable() -> tuple[str, ...]:
-    """List what the interpreter needs to import the standard library and what is installed."""
+    """Return the paths that the interpreter needs to import the standard library and what is installed."""
     paths = sysconfig.get_paths()
     own = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     bases = [str(Path(base) / "lib") for base in (sys.prefix, sys.base_prefix)]

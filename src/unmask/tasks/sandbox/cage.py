@@ -25,7 +25,7 @@ _MOST_FILES = 256
 
 
 def main() -> None:
-    """Serve one answer and end."""
+    """Run one answer and its tests, as read from standard input, and end."""
     parent = os.getpid()
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what is orphaned comes back here
     answer = _message()
@@ -121,7 +121,7 @@ def _verdict(fd: int, *, passed: bool = False, why: str = "", broken: str = "") 
 
 
 def _watch(tests: int, answer: int, fence: Fence) -> None:
-    """Wait until the tests have ended, the lifeline is cut, or a limit that the kernel does not keep is passed."""
+    """Wait until the tests have ended, the lifeline is cut, or a limit is passed that the kernel does not enforce."""
     poll = select.poll()
     poll.register(0, select.POLLIN | select.POLLHUP)
     while True:
@@ -136,7 +136,7 @@ def _has_ended(child: int) -> bool:
 
 
 def _has_too_many_threads(child: int, fence: Fence) -> bool:
-    """Count them here, too: the resource limit does not hold root."""
+    """Return whether a child has more threads than allowed; the resource limit does not bind root."""
     try:
         return len(os.listdir(f"/proc/{child}/task")) > fence.tasks + 1  # noqa: PTH208
     except OSError:  # it has ended
@@ -144,7 +144,7 @@ def _has_too_many_threads(child: int, fence: Fence) -> bool:
 
 
 def _is_over(fence: Fence, children: tuple[int, int]) -> bool:
-    """Say whether the files are too many or too large together, with those that are deleted and still held."""
+    """Return whether the files are too many or too large together, with those that are deleted and still open."""
     largest = fence.file_mib * 2**20
     files, size = taken(fence.folder, children, largest)
     return files > _MOST_FILES or size > 4 * largest

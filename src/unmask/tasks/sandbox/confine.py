@@ -1,6 +1,6 @@
-"""What a process gives up before it runs code that nobody has read: privileges, files, the network, other processes.
+"""Restricts a process before it runs code that nobody has read: privileges, files, the network, other processes.
 
-Runs in a bare interpreter, without the rest of the package. Three things of the kernel, none of which asks for
+Runs in a bare interpreter, without the rest of the package. Three features of the kernel, none of which needs
 privileges: resource limits, Landlock (which files; Linux 5.13) and a seccomp filter (which system calls).
 """
 
@@ -32,17 +32,17 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Unconfined(Exception):
-    """The kernel refused; nothing may be run."""
+    """Raised when the kernel refused to restrict the process; nothing may be run then."""
 
 
 class Fence(NamedTuple):  # no dataclass: the child starts fast
-    """What a process keeps.
+    """The resources and files that a process may still use.
 
     Args:
         cpu_seconds: processor time.
         memory_mib: address space.
         file_mib: size of a file.
-        open_files: at once.
+        open_files: how many files may be open at once.
         tasks: processes and threads of the user beyond those that run already; of root those of
             the answer are counted every 20 ms.
         readable: folders and files that it may read.
@@ -61,7 +61,7 @@ class Fence(NamedTuple):  # no dataclass: the child starts fast
 
 
 def what_is_missing() -> str | None:
-    """Say what this kernel lacks for a strict fence, None if nothing."""
+    """Return what this kernel lacks for a strict fence; None if nothing."""
     if sys.platform != "linux":
         return f"Linux (this is {sys.platform})"
     if _landlock_version() < 1:
@@ -74,10 +74,15 @@ def what_is_missing() -> str | None:
 
 
 def confine(fence: Fence, keep: Sequence[int], parent: int) -> None:
-    """Give up everything but ``fence`` and the open files ``keep``. There is no way back.
+    """Restrict this process to what ``fence`` allows; it cannot be undone.
+
+    Args:
+        fence: what the process may still use.
+        keep: numbers of open files that stay open.
+        parent: id of the process whose death ends this one.
 
     Raises:
-        Unconfined: the fence is strict and the kernel refused a part of it.
+        Unconfined: the fence is strict and the kernel refused a part of it, or the parent is gone.
     """
     _close_others(keep)
     _oom_first()
@@ -111,7 +116,7 @@ def _close_others(keep: Sequence[int]) -> None:
 
 
 def _oom_first() -> None:
-    """Ask the kernel to end this process before any other when memory runs out."""
+    """Make this process the first that the kernel ends when memory runs out."""
     try:
         with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123  # no pathlib: the child starts fast
             file.write("1000")
@@ -139,7 +144,7 @@ def _limit(fence: Fence) -> None:
 
 
 def _tasks_of_user() -> int:
-    """Count the user's tasks: the kernel's limit is for all of them together, and not for root."""
+    """Return how many tasks the user has: the kernel's limit is for all of them together, and not for root."""
     count, user = 0, os.getuid()
     if user == 0:
         return 0

@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Iterable
 
-# Of what is mapped, some 10,000 places. Who has more would make the count slow, so that is too much.
+# Of what is mapped, some 10,000 lines. More would make the count slow, so a process with more is over its limit.
 _MOST_READ = 1 << 20
 
 
@@ -42,7 +42,7 @@ def _size(found: os.stat_result) -> int:
 
 
 def _held(child: int, folder: str, sizes: dict[tuple[int, int], int]) -> int:
-    """Add the deleted files that a process has open; return how many others it has mapped."""
+    """Add to ``sizes`` the deleted files that a process has open; return how many others it has mapped."""
     opened = set()
     thread = ""
     for thread in _names(f"/proc/{child}/task"):
@@ -63,7 +63,7 @@ def _held(child: int, folder: str, sizes: dict[tuple[int, int], int]) -> int:
 
 
 def _mapped(maps: str, folder: str, opened: set[int]) -> int:
-    """Count the deleted files of a folder that are mapped and not open."""
+    """Return how many deleted files of a folder are mapped and not open."""
     start = (folder + "/").replace("\n", "\\012").encode()
     try:
         with open(maps, "rb") as file:  # noqa: PTH123  # no pathlib: the child starts fast

@@ -26,7 +26,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
 
 
 class Guest(Remote):
-    """An object of the tests that an answer was handed."""
+    """An object of the tests as the answer's process sees it; its operators are carried out by the tests."""
 
     __slots__ = ()
 
@@ -43,10 +43,16 @@ for _name in _OPERATIONS:
 
 
 def serve_guest(question: Sequence[Any]) -> Any:
-    """Do what the answer asks of an object of the tests.
+    """Carry out what the answer requests of an object of the tests.
+
+    Args:
+        question: the request: ``get``, ``set``, ``operate`` or ``call``, and its arguments.
+
+    Returns:
+        What the attribute, operation or call gives.
 
     Raises:
-        PermissionError: it may not ask that.
+        PermissionError: it may not request that.
     """
     match question:
         case ("get", owner, str(name)) if _is_own(owner) and _may_be_read(owner, name):
@@ -61,7 +67,7 @@ def serve_guest(question: Sequence[Any]) -> Any:
 
 
 def _is_own(thing: Any) -> bool:
-    """Return whether it is an object of a class of the tests; a class is none, whatever its metaclass."""
+    """Return whether it is an object of a class of the tests; a class is not, whatever its metaclass."""
     return type(thing).__module__ == MODULE and not isinstance(thing, type)
 
 
@@ -79,7 +85,7 @@ def _may_be_read(owner: Any, name: str) -> bool:
 
 
 def _may_be_set(owner: Any, name: str) -> bool:
-    """Return whether it is data: what an object does is not the answer's to change."""
+    """Return whether an attribute is data: an answer may not change an object's methods."""
     base, value = _definition(owner, name)
     is_data = base is None or (
         base.__module__ == MODULE and not callable(value) and not isinstance(value, (classmethod, staticmethod))
@@ -103,5 +109,5 @@ def _may_be_called(function: Any) -> bool:
 
 
 def _is_known(module: str | None, name: str) -> bool:
-    """Return whether a method is of the tests or of a container; what formats text can read any attribute."""
+    """Return whether a method is of the tests or a container's; formatting is not: it can read any attribute."""
     return module == MODULE or (module in _BASES and name not in ("format", "format_map"))

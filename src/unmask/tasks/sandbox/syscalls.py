@@ -108,7 +108,7 @@ _RULES = (
 
 
 def filter_program(machine: str) -> bytes | None:
-    """Assemble the filter as an array of ``struct sock_filter``; None for a machine whose calls are not listed."""
+    """Return the filter as an array of ``struct sock_filter``; None for a machine whose calls are not listed."""
     if machine not in _ARCHITECTURES:
         return None
     column = list(_ARCHITECTURES).index(machine)
@@ -129,7 +129,7 @@ def filter_program(machine: str) -> bytes | None:
 
 
 def _look_into(rule: _Rule) -> list[bytes]:
-    """Refuse the call or go on with its number loaded again: there may be another rule for it."""
+    """Return the steps that refuse a call, or go on with its number loaded again for the next rule."""
     code = [_step(_LOAD, 16 + 8 * rule.argument), _step(_AND, rule.bits)]
     for index, value in enumerate(rule.values):
         if rule.unless:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-# These may be named. None is written in Python, so that no attribute of theirs can be set, whatever is asked.
+# These may be named. None is written in Python, so that no request can set an attribute of theirs.
 _NAMED = (
     complex, range, bytes, bytearray, set, frozenset, collections.OrderedDict, collections.defaultdict,
     collections.deque, int, float, bool, str, tuple, list, dict, decimal.Decimal, datetime.date, datetime.datetime,
@@ -35,25 +35,25 @@ _encode = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=
 
 
 class Garbled(ValueError):
-    """What came is no value."""
+    """Raised for bytes that are no value."""
 
 
 def dumps(value: Any, by_number: Callable[[Any], tuple[str, int]], arguments: Mapping[int, int]) -> bytes:
-    """Return a value as bytes.
+    """Return a value as bytes; a ``ValueError`` is raised if it is nested too deeply.
 
     Args:
-        value: a tuple of what is to be sent.
-        by_number: how to speak of an object that is not plain: a tag and a number.
+        value: what is to be sent.
+        by_number: returns the tag and number by which an object that is not plain is named.
         arguments: numbers of containers that the other side has, by ``id``.
 
-    Raises:
-        ValueError: it is nested too deeply.
+    Returns:
+        A JSON array of nodes, in UTF-8.
     """
     return _Writer(by_number, arguments).write(value)
 
 
 class _Writer:
-    """One message: nodes, parts before what they are parts of, without recursion."""
+    """One message: nodes in order, each after the nodes that it refers to, without recursion."""
 
     def __init__(self, by_number: Callable[[Any], tuple[str, int]], arguments: Mapping[int, int]) -> None:
         self._by_number, self._arguments = by_number, arguments
@@ -63,6 +63,7 @@ class _Writer:
         self._stack: list[tuple[Any, str, Iterator[Any], list[Any]]] = []
 
     def write(self, value: Any) -> bytes:
+        """Return the message of a value."""
         self._push(value)
         while True:
             thing, tag, rest, done = self._stack[-1]
@@ -116,7 +117,7 @@ def _are_native(parts: list[Any]) -> bool:
 
 
 def _taken_apart(value: Any, by_number: Callable[[Any], tuple[str, int]]) -> tuple[str, list[Any]]:
-    """Return a tag and the parts of a value."""
+    """Return the tag of a value, and the values that it consists of."""
     kind = type(value)
     if kind in _DICTS:
         head = [value.default_factory] if kind is collections.defaultdict else []
@@ -138,7 +139,7 @@ def _taken_apart(value: Any, by_number: Callable[[Any], tuple[str, int]]) -> tup
 
 
 def _described(value: Any) -> tuple[str, list[Any]] | None:
-    """Describe objects that are plain but for their type, None for others."""
+    """Return the tag and values of objects that are plain but for their type; None for others."""
     if isinstance(value, type):
         return ("type", [value.__name__]) if value in _NAMED else None
     if isinstance(value, tuple):  # a named tuple equals a plain one
@@ -151,12 +152,12 @@ def _described(value: Any) -> tuple[str, list[Any]] | None:
 
 
 def contents(container: Any) -> list[Any]:
-    """Return what is in a container, flat."""
+    """Return the items of a container as a flat list; of a dict keys and values in turn."""
     return [part for item in container.items() for part in item] if isinstance(container, dict) else list(container)
 
 
 def refill(container: Any, items: Iterable[Any]) -> None:
-    """Make a container hold what ``contents`` gave."""
+    """Replace what a container holds by ``items``; of a dict these are keys and values in turn."""
     items = list(items)
     container.clear()
     if isinstance(container, dict):
@@ -173,10 +174,13 @@ def loads(data: bytes, by_number: Mapping[str, Callable[[int], Any]]) -> Any:
 
     Args:
         data: whatever the other side has sent.
-        by_number: for each tag of an object that is spoken of by number, what finds it.
+        by_number: for each tag of an object that is named by number, the function that finds it.
+
+    Returns:
+        The value.
 
     Raises:
-        Garbled: it is no value.
+        Garbled: the bytes are no value.
     """
     made: list[Any] = []
     depths: list[int] = []
@@ -212,7 +216,7 @@ def loads(data: bytes, by_number: Mapping[str, Callable[[int], Any]]) -> Any:
 
 
 def _resolve(parts: list[Any], made: list[Any], depths: list[int]) -> int:
-    """Put what earlier nodes have made in place of their numbers; return how deep the deepest is."""
+    """Replace references to earlier nodes by what these have made; return how deep the deepest is."""
     deepest = 0
     for index, part in enumerate(parts):
         if type(part) is list:
@@ -252,7 +256,7 @@ def _deque(parts: list[Any]) -> Any:
 
 
 def _moment(parts: list[Any]) -> Any:
-    """Make a date with a time, or a time: numbers, whether it is the second of two, the zone."""
+    """Return a date with a time, or a time: parts are numbers, whether it is the second of two, and the zone."""
     *numbers, fold, zone = parts
     _typed([*numbers, fold], *[int] * (len(numbers) + 1))
     if type(zone) not in (type(None), datetime.timezone):

@@ -1,10 +1,10 @@
-"""How the tests' process calls the answer's: values go over, code does not.
+"""How the process of the tests calls the process of the answer: values are sent, code is not.
 
 The two processes share nothing but two pipes. A value of a plain type is sent as data (``values.py``); anything else
-(an object of a class that the answer defines, a function) stays where it is and is spoken of by number. So an answer
+(an object of a class that the answer defines, a function) stays where it is and is named by a number. So an answer
 can't bring along an ``__eq__`` that says yes, nor reach what compares: whatever it writes to the pipe, the tests' side
 makes plain values of it or refuses. What a call changes in the lists, dicts and sets that it was
-handed comes back with its answer; what an answer may do with objects of the tests says ``guests.py``.
+handed comes back with its answer; ``guests.py`` has what an answer may do with objects of the tests.
 """
 
 import collections
@@ -22,11 +22,11 @@ _NOT_PASSED_ON = (AssertionError, StopIteration)
 
 
 class Hangup(Exception):
-    """The other process has ended."""
+    """Raised when the other process has ended."""
 
 
 def containers(*values: Any) -> list[Any]:
-    """List what can be changed in place in arguments, in an order that is the same on both sides."""
+    """Return what can be changed in place in some values, in an order that is the same on both sides."""
     found, seen, stack = [], set(), list(reversed(values))
     while stack:
         value = stack.pop()
@@ -46,10 +46,10 @@ class Wire:
     """Two pipes, and the objects that the other side knows by number.
 
     Args:
-        read: open file to read from.
-        write: open file to write to.
-        respond: answers what the other side asks while it is to answer.
-        remote: what stands for an object of the other side.
+        read: number of the open file to read from.
+        write: number of the open file to write to.
+        respond: returns what a request of the other side gives.
+        remote: class of what stands for an object of the other side.
     """
 
     def __init__(
@@ -65,11 +65,9 @@ class Wire:
         self._found = {"yours": self._yours, "mine": self._mine, "argument": self._argument}
 
     def send(self, value: Any) -> None:
-        """Send a value; what is not plain is kept here, and its number sent.
+        """Send a value; what is not plain stays here, and its number is sent.
 
-        Raises:
-            Hangup: the other side has ended.
-            ValueError: the value is too large or nested too deeply.
+        ``Hangup`` is raised if the other side has ended, ``ValueError`` if the value is too large or nested too deeply.
         """
         arguments = {id(container): number for number, container in enumerate(self.arguments)}
         data = dumps(value, self._number, arguments)
@@ -83,11 +81,10 @@ class Wire:
                 raise self._hangup() from None
 
     def receive(self) -> Any:
-        """Read a value.
+        """Return the next value from the other side.
 
-        Raises:
-            Hangup: the other side has ended, or says what is longer than anything that is sent.
-            Garbled: what came is no value.
+        ``Hangup`` is raised if the other side has ended or announces more than is ever sent, ``Garbled`` if the bytes
+        are no value.
         """
         (size,) = struct.unpack("I", self._exactly(4))
         if size > _MOST_BYTES:
@@ -99,7 +96,7 @@ class Wire:
         return Hangup("the other process has ended")
 
     def _number(self, obj: Any) -> tuple[str, int]:
-        """Return how an object is spoken of, the same object always alike."""
+        """Return the tag and number by which an object is named, always the same for the same object."""
         if type(obj) is self.remote:
             return "yours", obj._number
         number = self._numbers.setdefault(id(obj), len(self.kept))
@@ -117,7 +114,7 @@ class Wire:
         return self._remotes.setdefault(number, self.remote(self, number))
 
     def ask(self, *question: Any) -> Any:
-        """Send a question and return the value that comes back, or raise what was raised there.
+        """Send a request and return the value that comes back, or raise what was raised there.
 
         What a call changes in its arguments there is changed here.
         """
@@ -130,7 +127,7 @@ class Wire:
             self.arguments = before
 
     def answer(self) -> Any:
-        """Read an answer, a value or what was raised; answer questions that come first."""
+        """Return the value that answers a request, or raise what was raised there; serve requests that come first."""
         while True:
             match self.receive():
                 case ("value", value, list(changes)):
@@ -145,7 +142,7 @@ class Wire:
                     self.reply(question)
 
     def reply(self, question: Any) -> None:
-        """Answer a question of the other side."""
+        """Carry out a request of the other side; send its value, or what it raised, and the changed arguments."""
         before, self.arguments = self.arguments, containers(*question[1:]) if isinstance(question, tuple) else []
         held = [contents(container) for container in self.arguments]
         try:
@@ -163,7 +160,7 @@ class Wire:
             self.arguments = before
 
     def _changes(self, held: list[list[Any]]) -> list[tuple[int, list[Any]]]:
-        """List which of the arguments no longer hold what they held, and what they hold now."""
+        """Return which of the arguments no longer hold what they held, and what they hold now."""
         changes = []
         for number, (container, old) in enumerate(zip(self.arguments, held, strict=True)):
             new = contents(container)
@@ -204,7 +201,7 @@ class Remote:
         object.__setattr__(self, "_number", number)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call it there."""
+        """Call the object in the process where it lives, and return its value."""
         return self._wire.ask("call", self, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -217,7 +214,7 @@ class Remote:
 
 
 def serve(wire: Wire, names: dict[str, Any], source: str) -> None:
-    """Run an answer, then do what the tests ask of it, until they hang up."""
+    """Run the source of an answer in ``names``, then carry out requests of the tests until they hang up."""
     try:
         exec(compile(source, "answer.py", "exec"), names)
         wire.send(("value", None, []))
@@ -230,7 +227,7 @@ def serve(wire: Wire, names: dict[str, Any], source: str) -> None:
 
 
 def do(question: Sequence[Any], names: Mapping[str, Any]) -> Any:
-    """Do what the tests ask of an answer that bound ``names``."""
+    """Return what a request of the tests gives, of an answer that bound ``names``."""
     match question:
         case ("name", name):
             if name not in names:
