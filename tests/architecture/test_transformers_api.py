@@ -12,7 +12,7 @@ from unmask.models import ScratchSpec, from_scratch
 from unmask.models.call import learn_call
 
 SRC = Path(__file__).parents[2] / "src/unmask"
-OWNERS = {"transformers_api.py", "train/trainer.py"}
+OWNERS = {"runtime/transformers_api.py", "runtime/third_party_logging.py", "train/trainer.py"}
 
 
 def test_no_other_file_imports_transformers():
@@ -24,12 +24,13 @@ def test_no_other_file_imports_transformers():
 
 def test_chat_templates_are_rendered_in_one_place():
     found = [p for p in SRC.rglob("*.py") if ".apply_chat_template(" in p.read_text()]
-    assert [p.relative_to(SRC).as_posix() for p in found] == ["transformers_api.py"]
+    assert [p.relative_to(SRC).as_posix() for p in found] == ["runtime/transformers_api.py"]
 
 
 def test_no_capability_is_read_off_a_signature():
     for path in SRC.rglob("*.py"):
-        assert "inspect.signature" not in path.read_text(), path
+        if "cli" not in path.parts:  # which reads the signatures of its own commands
+            assert "inspect.signature" not in path.read_text(), path
 
 
 class Foreign(nn.Module):

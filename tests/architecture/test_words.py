@@ -35,8 +35,8 @@ GIVEN_UP = {  # word -> what is written instead; see docs/glossary.md
     "provenance": "environment",
 }
 WHOLE = {"at", "place", "places", "even", "plain", "pieces", "ranking", "note", "sources"}  # fine inside longer names
-PUBLIC = {"tracing": {"at"}, "decoding/state.py": {"at"}, "train": {"sources"}, "evaluate": {"sources"}}
-"""Where a word is a public name (``step.at``) or means what it says (sources of rows)."""
+PUBLIC = {"decoding/state.py": {"at"}, "study/spec.py": {"room"}}
+"""Where a word is a public name: ``step.at``, and the key ``room`` of a study's recipe."""
 
 
 def names(tree: ast.Module) -> set[str]:

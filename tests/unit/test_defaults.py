@@ -42,7 +42,7 @@ def test_a_folder_without_a_canvas_loads_and_is_the_same_model_to_a_run(tmp_path
     new, file = load(tmp_path), tmp_path / "config.json"
     config = json.loads(file.read_text())
     for canvas in ({}, {"canvas": 12}):
-        facts = {name: value for name, value in config["unmask"].items() if name != "canvas"}
+        facts = {name: value for name, value in config["unmask"].items() if name not in ("canvas", "format")}
         file.write_text(json.dumps({**config, "unmask": {**facts, **canvas}}))
         found = load(tmp_path)
         assert found.facts.canvas == canvas.get("canvas")
@@ -50,11 +50,13 @@ def test_a_folder_without_a_canvas_loads_and_is_the_same_model_to_a_run(tmp_path
         assert found.facts.for_training() == new.facts.for_training() == facts
 
 
-@pytest.mark.parametrize("modules", ["", "import unmask.recipes.run, unmask.check, unmask.evaluate, unmask.generate"])
+@pytest.mark.parametrize(
+    "modules", ["", "import unmask.recipes.check, unmask.recipes.run, unmask.evaluate, unmask.generate"]
+)
 def test_public_functions_are_no_modules_in_either_order(modules):
     names = ("sft", "check", "evaluate", "generate")
     program = f"{modules}\nimport unmask\nfirst = [getattr(unmask, n) for n in {names}]\n"
-    program += "import unmask.recipes.run, unmask.check, unmask.evaluate, unmask.generate\n"
+    program += f"{MODULES}\n"
     program += f"assert first == [getattr(unmask, n) for n in {names}]\nassert all(map(callable, first))\n"
     program += "print(unmask.check({}).problems[0])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -10,13 +10,18 @@ from unmask.errors import UserError
 from unmask.evaluate.answers import Answer
 
 COUNTS = ("problem", "sample", "tokens", "forwards")
-TEXTS = ("place", "prompt", "text", "expected")
+TEXTS = ("source", "prompt", "text", "expected")
+SOURCE = "place"  # what files call ``Answer.source``
 
 
 def write_lines(answers: Sequence[Answer], mark: str) -> str:
     """Return answers as lines of JSON with the fingerprint ``mark``; half of a surrogate pair is escaped."""
-    rows = [{"run": mark, **asdict(answer)} for answer in answers]
-    return "".join(to_json(row) + "\n" for row in rows)
+    return "".join(to_json({"run": mark, **as_row(answer)}) + "\n" for answer in answers)
+
+
+def as_row(answer: Answer) -> dict[str, Any]:
+    """Return the fields of an answer by the names that files have for them."""
+    return {SOURCE if name == "source" else name: value for name, value in asdict(answer).items()}
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
@@ -56,7 +61,7 @@ def read_lines(path: Path, mark: str | None = None) -> Iterator[Answer]:
 
 def _answer(values: dict[str, Any]) -> tuple[str, Answer]:
     made = str(values.pop("run"))[:80]
-    answer = Answer(**values)
+    answer = Answer(source=values.pop(SOURCE), **values)
     whole = all(type(getattr(answer, name)) is int and getattr(answer, name) >= 0 for name in COUNTS)
     spelt = all(isinstance(getattr(answer, name), str) for name in TEXTS)
     numbers = [answer.seconds, *answer.grades.values()]

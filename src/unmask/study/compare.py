@@ -99,7 +99,7 @@ def _against(
     }
 
 
-def check_memory(
+def check_headroom(
     curves: Sequence[Curve], base: tuple[float, float], tuned: float, decoders: Sequence[str]
 ) -> list[Row]:
     """Check whether base and tuned models leave room for differences.

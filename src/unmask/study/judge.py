@@ -3,12 +3,12 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 from unmask.decoding import Decoder
 from unmask.evaluate import Answer, evaluate
+from unmask.evaluate.lines import as_row
 from unmask.models import LoadedModel
 from unmask.study.bounds import bounds
 from unmask.study.files import read_json, write_json
@@ -76,7 +76,7 @@ def bounds_of(lm: LoadedModel, section: JudgeSection) -> dict[str, Any]:
 
 def _write_answers(path: Path, answers: Sequence[Answer]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(asdict(answer), ensure_ascii=False) + "\n" for answer in answers), "utf-8")
+    path.write_text("".join(json.dumps(as_row(answer), ensure_ascii=False) + "\n" for answer in answers), "utf-8")
 
 
 def problem_keys(problems: Sequence[Problem]) -> str:

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import torch
 from unmask.decoding import Decoder
 from unmask.errors import UserError
 from unmask.evaluate import evaluate
+from unmask.evaluate.lines import as_row
 from unmask.generate import canvases, generate
 from unmask.models import load
 from unmask.plots.figures import plot_accuracies, plot_denoising, plot_losses
@@ -130,7 +131,7 @@ def _evaluate(lm: Any, recipe: Any, decoding: str, problems: int) -> tuple[dict[
     found = evaluate(
         lm, task, task.problems("test", problems, 0), decoder=decoder, max_new_tokens=recipe.data.canvas, batch_size=100
     )
-    return found.summary(), [asdict(answer) for answer in found.answers]
+    return found.summary(), [as_row(answer) for answer in found.answers]
 
 
 def _bounds(lm: Any, recipe: Any) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from unmask.evaluate.verify import hash_of
 from unmask.study.bounds import compare_bounds
-from unmask.study.compare import check_memory, compare
+from unmask.study.compare import check_headroom, compare
 from unmask.study.document import Figure, Heading, Items, Section, Table, Text, to_html, to_markdown
 from unmask.study.figures import draw
 from unmask.study.files import write_json
@@ -53,7 +53,7 @@ def write_report(study: Study, cells: Sequence[Cell], results: Results, out: Pat
         },
     }  # fmt: skip
     sections = [
-        *_head(study, cells, results, present), *_short(study, rows), *_canvas(study, made["room"]), *figures,
+        *_head(study, cells, results, present), *_short(study, rows), *_headroom(study, made["room"]), *figures,
         *_budgets(study, rows), *_bounds(results, bounds), *_costs_section(made["costs"]),
         *_rates(made["rates"], cells[0].judge.tuned_on), *maps, *_runs(results),
     ]  # fmt: skip
@@ -79,7 +79,7 @@ def figures_of(study: Study, cells: Sequence[Cell], results: Results, *, interva
     looked_at = judged.tuned_on if len(judged.decoders) > 3 else tuple(judged.decoders)
     return {
         "reference": study.compared_with, "missing_runs": results.missing,
-        "room": check_memory(results.curves, study.canvas.base, study.canvas.tuned, looked_at),
+        "room": check_headroom(results.curves, study.room.base, study.room.tuned, looked_at),
         "interval_method": INTERVALS,
         "comparisons": compare(results.curves, study.equal, study.compared_with, intervals=intervals),
         "costs": list(_costs(results)),
@@ -147,19 +147,19 @@ def _sentence(row: Row, reference: str) -> str:
     return f"**{row['arm']}** under {row['decoder']}{where}: {found} ({score})"
 
 
-def _canvas(study: Study, canvas: Sequence[Row]) -> Iterator[Section]:
+def _headroom(study: Study, rows: Sequence[Row]) -> Iterator[Section]:
     yield Heading("Is there room for differences?")
-    for row in canvas:
+    for row in rows:
         if row["faults"]:
             yield Text(f"**No room** in {row['cell']} under {row['decoder']}: {'; '.join(row['faults'])}.", True)
-    if not any(row["faults"] for row in canvas):
-        low, high = study.canvas.base
+    if not any(row["faults"] for row in rows):
+        low, high = study.room.base
         yield Text(
-            f"Yes: every base stands between {low:.0%} and {high:.0%}, and no arm reaches {study.canvas.tuned:.0%}."
+            f"Yes: every base stands between {low:.0%} and {high:.0%}, and no arm reaches {study.room.tuned:.0%}."
         )
     yield Table(
         ("cell", "decoder", "base", "best arm", "its accuracy"),
-        [(row["cell"], row["decoder"], f"{row['base']:.3f}", row["arm"], f"{row['best']:.3f}") for row in canvas],
+        [(row["cell"], row["decoder"], f"{row['base']:.3f}", row["arm"], f"{row['best']:.3f}") for row in rows],
     )
 
 

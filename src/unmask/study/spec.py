@@ -91,7 +91,7 @@ class JudgeSection:
 
 
 @component
-class Canvas:
+class Headroom:
     """What the base and the tuned models must leave room for, as shares of right answers.
 
     Args:
@@ -121,7 +121,7 @@ class Study:
         tuning_seed: of the trials; not among ``seeds``.
         evaluate: how models are judged.
         equal: budgets to compare under: names, each at the largest that all arms reach, or name -> amount.
-        canvas: what is checked before anything is believed.
+        room: what is checked before anything is believed.
         keep: models that stay on disk: of the first seed, of all, or none.
         learnability: heat maps of the base and of each arm's model of the first seed: examples to measure; 0: none.
         seconds_per_run: measured on the machine that the size is for; for the estimate before anything has run.
@@ -141,7 +141,7 @@ class Study:
     equal: Annotated[dict[str, float | None], BeforeValidator(lambda v: _budgets(v))] = Field(
         default=("steps",), validate_default=True
     )
-    canvas: Annotated[Any, BeforeValidator(lambda v: v if isinstance(v, Canvas) else fill(Canvas, v))] = Canvas()
+    room: Annotated[Any, BeforeValidator(lambda v: v if isinstance(v, Headroom) else fill(Headroom, v))] = Headroom()
     keep: Literal["none", "first", "all"] = "first"
     learnability: Annotated[int, Field(ge=0)] = 0
     seconds_per_run: float | None = None

@@ -29,10 +29,10 @@ def check_lines(path: Path, header: Any, lines: Sequence[Any]) -> None:
     for row in header["rows"]:
         _check(path, 1, row, _ROW)
         for given in row["given"]:
-            _check(path, 1, given, _GIVEN | {"offset": _at(row["canvas"])})
+            _check(path, 1, given, _GIVEN | {"offset": _at_path(row["canvas"])})
     for number, line in enumerate(lines, 2):
-        _check(path, number, line, _LINE | dict.fromkeys(("row", "continues"), _at(len(header["rows"]))))
-        inside = _at(header["rows"][line["row"]]["canvas"])
+        _check(path, number, line, _LINE | dict.fromkeys(("row", "continues"), _at_path(len(header["rows"]))))
+        inside = _at_path(header["rows"][line["row"]]["canvas"])
         begin, end = line["block"]
         told = [line[name] for name in ("offsets", "ids", "texts", "probabilities")]
         if len({len(values) for values in told}) > 1:
@@ -72,7 +72,7 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _at(end: int) -> Callable[[Any], bool]:
+def _at_path(end: int) -> Callable[[Any], bool]:
     return lambda value: type(value) is int and 0 <= value < end
 
 

@@ -110,7 +110,7 @@ def test_lift_and_cart_are_the_pieces_put_together():
     region = region_of(lift, BATCH, draws)
     (hidden,) = lift.composition.hide.choose(region, model=Hash(), draws=draws)
     factor = CartWeight().weigh(region, hidden, by_t=True)
-    assert torch.equal(found.at, plain.query_positions)
+    assert torch.equal(found.query_positions, plain.query_positions)
     assert torch.equal(found.query.ids, plain.query.ids)
     torch.testing.assert_close(found.weight, factor / region.length[region.group[hidden.is_queried]])
     assert not torch.equal(found.weight, plain.weight)

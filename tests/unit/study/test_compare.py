@@ -9,7 +9,7 @@ import torch
 from unmask.core.random import Draws
 from unmask.evaluate import paired_permutation, seed_permutation, wilson
 from unmask.study.bounds import compare_bounds
-from unmask.study.compare import check_memory, compare
+from unmask.study.compare import check_headroom, compare
 from unmask.study.curves import Curve
 
 
@@ -119,12 +119,12 @@ def test_cells_have_budgets_of_their_own():
 
 def test_no_room_is_told_for_base_and_for_tuned_models():
     curves = [curve("a", seed, (1, 1, 1, 1), base=(1, 1, 1, 0)) for seed in (0, 1)]
-    (row,) = check_memory(curves, (0.2, 0.6), 0.98, ["blocks"])
+    (row,) = check_headroom(curves, (0.2, 0.6), 0.98, ["blocks"])
     assert row["base"] == 0.75
     assert row["best"] == 1.0
     assert len(row["faults"]) == 2
     roomy = [curve("a", seed, (1, 1, 1, 0), base=(1, 1, 0, 0)) for seed in (0, 1)]
-    assert check_memory(roomy, (0.2, 0.6), 0.98, ["blocks"])[0]["faults"] == []
+    assert check_headroom(roomy, (0.2, 0.6), 0.98, ["blocks"])[0]["faults"] == []
 
 
 def bounded(arm, seed, nats):
