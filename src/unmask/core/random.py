@@ -71,9 +71,8 @@ class Draws:
     def stratified(self, name: str, *keys: Int[Tensor, "..."]) -> Float64[Tensor, "..."]:
         """Return numbers from U[0, 1) that cover it evenly over neighbouring keys; more than two: a ValueError."""
         # The additive recurrence frac(u + key * golden ratio): each key is uniform over seeds, while n neighbours leave
-        # no gap much wider than 1/n. It lowers the variance of the noise level without a batch. A second key (block) has
-        # a step of its own. Two draws by the same key move in step whatever their names: swap the keys of one.
-
+        # no gap much wider than 1/n. It lowers the variance of the noise level without a batch. A second key, a block,
+        # has a step of its own. Two draws by the same key move in step whatever their names: swap the keys of one.
         if len(keys) > len(STEPS):
             raise ValueError(f"stratified draws take at most {len(STEPS)} keys, found {len(keys)}")
         digest = hashlib.blake2b(f"{self.seed}/{name}".encode(), digest_size=6).digest()
