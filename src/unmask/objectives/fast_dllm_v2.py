@@ -20,9 +20,9 @@ class FastDllmV2(InStreams):
 
     Args:
         block_size: S; None: the model's, else 32.
-        t_per: as in ``block_diffusion``.
-        clip: as in ``block_diffusion``.
-        redraw: as in ``block_diffusion``.
+        t_per: a noise level for each ``block``, or one for all blocks of an ``example``.
+        clip: (low, high) of t.
+        redraw: draw a block's coins again, up to so many times, until the share that they hide lies within ``clip``.
         normaliser: ``per_masked``: the mean over all response tokens of the batch, both views together.
         eps: smallest noise level.
         stratified: spread t evenly over neighbouring blocks and examples.
@@ -30,7 +30,7 @@ class FastDllmV2(InStreams):
             the last ``noisy`` token of the block before, as released.
         tail: blocks after the answer's last one are left out.
         hide: what the first view hides.
-        weight: as in ``block_diffusion``.
+        weight: what each is worth, a name of ``WEIGHTS`` but ``cart``; None: the weight of ``hide``.
 
     Differs from the paper: the grid starts at the first response token, not at column 0; ``first_from`` is ``clean``.
     The end of the last block is filled with supervised end-of-text tokens instead of unsupervised mask tokens.
