@@ -132,7 +132,7 @@ def _resolve(spec: object) -> Masking | None:
     raise InvalidConfigError(
         [
             ": expected a method that chooses or weighs tokens (lift, gift, cart, papl, vanilla), found "
-            f"{getattr(method, 'name', method)!r}, which asks its questions itself"
+            f"{getattr(method, 'name', method)!r}, which queries in its own way"
         ]
     )
 

@@ -43,7 +43,7 @@ class ComplementaryHide(Hide):
         """Return why there is no second view, or None."""
         if whole.supervise is not None:
             return (
-                f"inner: {whole.name} asks more than what it hides, which two views would lose; "
+                f"inner: {whole.name} queries more than what it hides, which two views would lose; "
                 "write it without complementary"
             )
         return self.inner.refuses(whole)

@@ -14,9 +14,9 @@ from unmask.objectives.streams import InStreams
 class FastDllmV2(InStreams):
     """Supervise every response token exactly once in two complementary views (Fast-dLLM v2, arXiv 2509.26328, Eq. 5).
 
-    Two streams as in ``block_diffusion``; each block draws t ~ U(eps, 1) and m_i ~ Bernoulli(t); the first view hides
-    m, the second the rest. The loss is the plain mean of CE over the response tokens, without 1/t. For models with
-    shifted logits, as all converted autoregressive ones.
+    In two streams each noisy block sees itself and the clean blocks before it; it draws t ~ U(eps, 1) and m_i ~
+    Bernoulli(t); the first view hides m, the second the rest. The loss is the plain mean of CE over the response
+    tokens, without 1/t. For models with shifted logits, as all converted autoregressive ones.
 
     Args:
         block_size: S; None: the model's, else 32.

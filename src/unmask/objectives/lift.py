@@ -53,7 +53,7 @@ class LateWeight(Weight):
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
         """Return the weighted sum over the kept tokens, nats; which these are is found here, without gradient."""
         if noised.extra is None:
-            raise TypeError("these answers are not to questions of the approximation")
+            raise TypeError("these predictions are not of a noised batch of the approximation")
         groups = int(noised.group.max()) + 1 if len(noised.group) else 0
         share, mode = noised.extra.new_zeros(2, groups)
         share[noised.group], mode[noised.group] = noised.extra[:, 0], noised.extra[:, 1]

@@ -66,9 +66,9 @@ class NextTokens:
 class NBDiff(InStreams):
     """Adapt an autoregressive model: causal context, growing blocks, an auxiliary loss (NBDiff, arXiv 2512.06776).
 
-    Two streams as in ``block_diffusion``, but the clean one is strictly causal, so that its states are those of the
-    autoregressive model. L = L_MDM + lambda L_AR: the mean CE over masked tokens of the noisy stream, and the mean
-    next-token CE over the response in the clean stream, which costs no further forward. The block size grows:
+    In two streams noisy blocks see the clean ones before them; the clean stream is causal, so that its states are those
+    of the autoregressive model. L = L_MDM + lambda L_AR: the mean CE over masked tokens of the noisy stream, and the
+    mean next-token CE over the response in the clean stream, which costs no further forward. The block size grows:
     b(s) = min(S, first * 2^floor((s - start) / growth * doublings)), from ``first_block`` to S.
 
     Args:

@@ -19,8 +19,7 @@ from unmask.objectives.masking import WEIGHTS, Masking
 class PaplWeight(Weight):
     """Weigh hidden tokens by a planner's softmax over their gold log-probabilities (PAPL, arXiv 2509.23405).
 
-    Over the hidden tokens of a group, w = softmax
-(log p(x_i).detach() / tau); a token's factor is 1 + alpha w_i, beside
+    Over the hidden tokens of a group, w = softmax(log p(x_i).detach() / tau); a token's factor is 1 + alpha w_i, beside
     1/t where the denominator wants it.
 
     Args:
@@ -35,7 +34,7 @@ class PaplWeight(Weight):
         """Return why a planner cannot rank all that is queried, or None."""
         if whole.supervise is None:
             return None
-        return f"weight: papl ranks hidden tokens, and {whole.name} asks more than what it hides; leave it out"
+        return f"weight: papl ranks hidden tokens, and {whole.name} queries more than what it hides; leave it out"
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
         """Return the sum of the losses with the planner's weights, nats; the weights carry no gradient."""

@@ -58,7 +58,7 @@ class CapWeight(Weight):
         """Return why not all that is queried was hidden, or None."""
         if whole.supervise is None:
             return None
-        return f"weight: cap sharpens hidden tokens, and {whole.name} asks more than what it hides; leave it out"
+        return f"weight: cap sharpens hidden tokens, and {whole.name} queries more than what it hides; leave it out"
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
         """Return the sum of the losses and of the entropies where the most likely token is right, nats."""
