@@ -161,7 +161,7 @@ def _slide(state: State, decoder: ResolvedDecoder) -> State:
 
 
 def _begin(state: State, is_new: Bool[Tensor, " B"]) -> State:
-    """Return the state with the counts of rows whose block is new set back."""
+    """Return the state with the counts reset in rows whose block is new."""
     opened = (state.is_open & state.is_in_block).sum(1)
     return replace(
         state,
