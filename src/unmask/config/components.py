@@ -16,13 +16,13 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def component(cls: type[T]) -> type[T]:
-    """Make a replaceable part: a frozen, keyword-only dataclass that checks its fields when it is made."""
+    """Return the class as a component: a frozen, keyword-only dataclass that checks its fields when it is made."""
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
     made = cast("type[T]", pydantic_dataclass(frozen=True, kw_only=True, config=config)(cls))
     check = made.__init__
 
     @functools.wraps(check)
-    def __init__(self: T, *args: Any, **values: Any) -> None:  # noqa: N807  # it takes the place of one
+    def __init__(self: T, *args: Any, **values: Any) -> None:  # noqa: N807  # it replaces one
         try:
             check(self, *args, **values)
         except ValidationError as error:
@@ -33,7 +33,7 @@ def component(cls: type[T]) -> type[T]:
 
 
 class InvalidConfigError(UserError, ValueError):
-    """Every problem of a configuration at once. (A ``ValueError``, so that pydantic collects those of inner parts.)
+    """Every problem of a configuration at once. (A ``ValueError``: pydantic collects those of inner components.)
 
     Args:
         problems: one line each, starting with the path of the field.
@@ -45,12 +45,15 @@ class InvalidConfigError(UserError, ValueError):
 
 
 def fill(cls: type[T], values: Any, path: str = "") -> T:
-    """Build a dataclass from a mapping of its fields.
+    """Return an instance of a dataclass, made from a mapping of its fields.
 
     Args:
         cls: made by ``component`` (or any pydantic model).
         values: from YAML.
         path: where the mapping stands in the recipe, for messages.
+
+    Returns:
+        The instance; fields that the mapping lacks have their defaults.
 
     Raises:
         InvalidConfigError: unknown keys (with the nearest name), wrong types and values, all at once.
@@ -66,7 +69,7 @@ def fill(cls: type[T], values: Any, path: str = "") -> T:
 
 
 def _under(path: str, problem: str) -> str:
-    """Put a path before a problem, which starts with a field's name or, if it is about the whole, with a colon."""
+    """Return a problem with a path before it; it begins with a field's name or, if it is about the whole, a colon."""
     if not path:
         return problem
     return f"{path}{problem}" if problem.startswith(":") else f"{path}.{problem}"
@@ -77,7 +80,19 @@ def _example(cls: type[Any]) -> str:
 
 
 def choose(registry: Registry[T], spec: Any, path: str = "") -> T:
-    """Resolve a part that may be given as a value, a name, or a mapping with ``name`` and fields."""
+    """Return the component that a specification stands for.
+
+    Args:
+        registry: the components that can be chosen by name.
+        spec: a name, a mapping with ``name`` and fields, or a component made in Python, which is returned as it is.
+        path: where the specification stands in the recipe, for messages.
+
+    Returns:
+        The component.
+
+    Raises:
+        InvalidConfigError: the specification has another type or no name, or the name or a field is wrong.
+    """
     if isinstance(spec, str):
         spec = {"name": spec}
     if isinstance(spec, (bool, int, float, list, tuple)):
@@ -98,7 +113,7 @@ def _known(registry: Registry[Any]) -> str:
 
 
 def resolver(registry: Registry[T]) -> Callable[[Any], T]:
-    """Return a pydantic validator that lets a field be a value, a name, or a mapping."""
+    """Return a pydantic validator that lets a field be a component, a name, or a mapping with ``name`` and fields."""
 
     def resolve(spec: Any) -> T:
         return choose(registry, spec)
@@ -107,7 +122,7 @@ def resolver(registry: Registry[T]) -> Callable[[Any], T]:
 
 
 def field_names(cls: type[Any]) -> list[str]:
-    """List the fields of a dataclass or a pydantic model."""
+    """Return the names of the fields of a dataclass or a pydantic model, in their order."""
     return [field.name for field in fields(cls)] if is_dataclass(cls) else list(getattr(cls, "model_fields", {}))
 
 
@@ -135,7 +150,7 @@ _EXPECTED = {
 
 
 def _problems(error: ValidationError, cls: type[Any]) -> list[str]:
-    """Write a line for each problem; the alternatives of a union share theirs."""
+    """Return a line for each problem; the alternatives of a union share theirs."""
     lines: dict[str, str] = {}
     for problem in error.errors():
         path = ".".join(_steps(problem["loc"]))
@@ -152,14 +167,14 @@ def _problems(error: ValidationError, cls: type[Any]) -> list[str]:
 
 
 def _steps(loc: tuple[Any, ...]) -> list[str]:
-    """Drop pydantic's names for the alternatives of a union (``tuple[str, ...]``, ``str``) from a location."""
+    """Return a location without pydantic's names for the alternatives of a union (``tuple[str, ...]``, ``str``)."""
     first, *rest = [str(step) for step in loc] or [""]
     types = ("str", "int", "float", "bool")
     return [first, *(step for step in rest if step.isdigit() or (step.isidentifier() and step not in types))]
 
 
 def _wrong_value(problem: Any, cls: type[Any]) -> str:
-    """Say what was expected, what was found, and what the field is by default."""
+    """Return what was expected, what was found, and what the field is by default."""
     expected = _EXPECTED.get(problem["type"])
     message: str
     if expected is None:
@@ -168,7 +183,7 @@ def _wrong_value(problem: Any, cls: type[Any]) -> str:
     else:
         limits = {name: _as_values(value) for name, value in problem.get("ctx", {}).items()}
         message = f"expected {expected.format(**limits)}"
-    if problem["type"] == "value_error":  # a part's own check says all that there is to say
+    if problem["type"] == "value_error":  # a component's own check says all that there is to say
         return message
     default = _default(cls, problem["loc"])
     return f"{message}, found {problem['input']!r}" + ("" if default is None else f"; the default is {default}")

@@ -1,4 +1,4 @@
-"""Settings that several commands and objects share, each with its one rule of precedence and its one fallback."""
+"""Settings that several commands and objects share, each with one rule of precedence and one fallback."""
 
 from typing import Annotated
 
@@ -25,6 +25,9 @@ def resolve_block_size(
         decoder: what the decoder, or the option ``--block-size``, names.
         layout: what the layout of the rows names.
         model: what the model was trained with.
+
+    Returns:
+        Columns of a block.
     """
     return objective or decoder or layout or model or BLOCK_SIZE
 
@@ -35,6 +38,9 @@ def resolve_canvas(*, given: int | None = None, model: int | None = None) -> int
     Args:
         given: ``max_new_tokens`` as the user wrote it; zero and below are passed on, to be refused by name.
         model: the canvas that the model was trained with.
+
+    Returns:
+        Columns of the canvas.
     """
     return given if given is not None else model or CANVAS
 
@@ -62,11 +68,11 @@ class Layout(Rows):
     """Grid, canvas and rows of a run.
 
     Args:
-        block_size: the grid of the canvas; None: see ``resolve_block_size``.
-        canvas: as in ``Rows``.
-        tail_blocks: as in ``Rows``.
-        max_length: as in ``Rows``.
-        pack: as in ``Rows``.
+        block_size: the grid of the canvas, columns; None: that of the objective or model, else ``BLOCK_SIZE``.
+        canvas: columns of every canvas (decoding's ``max_new_tokens``); None fits each answer, with a drawn tail.
+        tail_blocks: longest drawn tail, blocks.
+        max_length: columns that prompt and canvas may take.
+        pack: put several examples into a row of ``max_length`` instead of padding each.
     """
 
     block_size: Count | None = None

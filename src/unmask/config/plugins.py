@@ -57,6 +57,9 @@ def resolve(names: object, folder: Path) -> list[str]:
         names: a module (``my_module``), a file (``mine.py``), or a list of them.
         folder: that files are relative to.
 
+    Returns:
+        Modules and files, in the order given.
+
     Raises:
         UserError: it is something else.
     """
@@ -69,11 +72,10 @@ def resolve(names: object, folder: Path) -> list[str]:
 def load_plugins(names: Iterable[str]) -> None:
     """Import modules and files that register components; those that were imported before are left alone.
 
+    A UserError is raised if one cannot be imported, or registers a name that is taken.
+
     Args:
         names: importable modules, and paths that end in ``.py``.
-
-    Raises:
-        UserError: one cannot be imported, or registers a name that is taken.
     """
     for name in names:
         if name not in _named:
@@ -122,7 +124,7 @@ def load_installed() -> None:
 
 
 def _read_file(name: str) -> ModuleType:
-    """Import a file under a name that no module has."""
+    """Return a file as a module, imported under a name that no module has."""
     path = Path(name).resolve()
     if not path.is_file():
         raise UserError("no such file; write the path of a Python file, relative to the recipe or to where you are")
@@ -141,7 +143,7 @@ def _read_file(name: str) -> ModuleType:
 
 
 def _import(what: str, work: Callable[[], ModuleType], module: str) -> ModuleType:
-    """Import a plugin, or say in one line which it was, why it failed and what to do."""
+    """Return an imported plugin; the error in one line names it, why it failed and what to do."""
     try:
         return work()
     except UserError as error:

@@ -1,7 +1,7 @@
 """Components by the names that recipes use, imported when they are first needed.
 
 What ships with unmask stands in ``components.json``, which ``make index`` writes from the files that register
-something. What comes from outside is told by ``unmask.config.plugins``.
+something. What comes from outside is imported by ``unmask.config.plugins``.
 """
 
 import functools
@@ -26,7 +26,7 @@ REGISTRIES: dict[str, "Names[Any]"] = {}
 
 
 class Entry(TypedDict):
-    """What the index says of a component.
+    """What the index holds about a component.
 
     Args:
         module: that registers it.
@@ -90,7 +90,7 @@ class Names(Generic[E]):
         return self._entered[name]
 
     def get(self, name: str) -> E | None:
-        """Return what stands under a name, None if nothing does."""
+        """Return what was entered under a name, None if nothing was."""
         return self[name] if name in self else None  # noqa: SIM401  # this is the get
 
     def __iter__(self) -> Iterator[str]:
@@ -106,7 +106,7 @@ class Names(Generic[E]):
         return len(list(iter(self)))
 
     def entries(self) -> dict[str, Entry]:
-        """Return what the index would say of those that were entered so far."""
+        """Return name -> index entry of what was entered so far, in the order of the names."""
         return {name: describe(self._entered[name], self._owners[name]) for name in sorted(self._entered)}
 
     @property
@@ -126,7 +126,7 @@ class Registry(Names[type[T]]):
     """
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
-        """Return a class decorator that enters the class under ``name`` and tells the class its name."""
+        """Return a class decorator that enters the class under ``name`` and sets its attribute ``name``."""
 
         def enter(cls: type[T]) -> type[T]:
             self.add(name, cls, cls.__module__)
@@ -137,11 +137,14 @@ class Registry(Names[type[T]]):
 
 
 def describe(entry: Any, module: str) -> Entry:
-    """Return what the index says of a registered class or value.
+    """Return the index entry of a registered class or value.
 
     Args:
         entry: with a docstring that may name its source: ``Source: …``, or the number of a paper on arXiv.
         module: that registered it.
+
+    Returns:
+        Module, object, first line of the docstring, source, and names of the fields.
     """
     is_class = isinstance(entry, type)
     there = vars(sys.modules[module])
@@ -174,7 +177,10 @@ def lazy(package: str, *others: str) -> tuple[Callable[[str], Any], Callable[[],
 
     Args:
         package: its dotted name.
-        others: packages whose components it offers, too.
+        *others: packages whose components it offers, too.
+
+    Returns:
+        The two functions, for the package's module to define.
     """
     inside = tuple(f"{each}." for each in (package, *others))
     entries = (entry for names in read_index().values() for entry in names.values())

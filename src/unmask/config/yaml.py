@@ -1,4 +1,4 @@
-"""YAML as recipes write it: numbers as people write them, no key twice, and every mistake with its place."""
+"""YAML as recipes write it: numbers as people write them, no key twice, and every mistake with its line and column."""
 
 import re
 from collections.abc import Hashable
@@ -15,7 +15,7 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.1, but ``1e-5`` is a number, as in YAML 1.2 and JSON, and a repeated key is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Refuse a key that stands there twice: the first would silently be lost."""
+        """Return a mapping; a key that is there twice is an error, as the first would silently be lost."""
         seen: set[Any] = set()
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
@@ -33,10 +33,17 @@ _Loader.add_implicit_resolver(
 
 
 def read_value(text: str, path: str) -> Any:
-    """Parse YAML of any kind.
+    """Return what a text in YAML stands for, of any type.
 
     >>> read_value("{lr: 1e-5}", "recipe.yaml")
     {'lr': 1e-05}
+
+    Args:
+        text: YAML.
+        path: where it comes from, for messages.
+
+    Returns:
+        The value.
 
     Raises:
         UserError: not YAML, with line and column.
@@ -54,7 +61,14 @@ def read_value(text: str, path: str) -> Any:
 
 
 def read_yaml(text: str, path: str) -> dict[str, Any]:
-    """Parse YAML into a mapping.
+    """Return the mapping that a text in YAML stands for.
+
+    Args:
+        text: YAML.
+        path: where it comes from, for messages.
+
+    Returns:
+        The mapping.
 
     Raises:
         UserError: not YAML, with line and column, or not a mapping.
@@ -75,6 +89,13 @@ def assign(recipe: dict[str, Any], assignment: str) -> None:
     >>> assign(recipe, "run.lr=1e-4")
     >>> recipe
     {'run': {'steps': 10, 'lr': 0.0001}}
+
+    Args:
+        recipe: nested mappings; missing ones are made.
+        assignment: keys joined by dots, an equals sign, and a value.
+
+    Raises:
+        UserError: the assignment has no path or no equals sign, or the path leads through a value without fields.
     """
     path, equals, value = assignment.partition("=")
     *parents, last = (name.strip() for name in path.split("."))
@@ -85,7 +106,7 @@ def assign(recipe: dict[str, Any], assignment: str) -> None:
         if node.get(name) is None:
             node[name] = {}
         child = node[name]
-        if isinstance(child, str):  # a part given by its bare name takes fields too
+        if isinstance(child, str):  # a component given by its bare name takes fields too
             child = node[name] = {"name": child}
         if not isinstance(child, dict):
             raise UserError(f"--set {path}: '{name}' holds {child!r}, which has no fields; write --set {name}=… first")

@@ -1,12 +1,12 @@
 """A finite automaton that reads tokens, and what can still come of a text that is written out of order.
 
-A place of the canvas is open or has a token. From the left, the states that the automaton may be in before each place;
+A column of the canvas is open or has a token. From the left, the states that the automaton may be in before each;
 from the right, those from which it may still accept. A token is allowed at a place if it leads from one of the first to
 one of the second (as in DINGO, arXiv 2505.23061, and arXiv 2508.10111). Tokens that do the same in every state share a
 class; there are some hundred classes where there are 50 to 150 thousand tokens.
 
 Sets of states and of classes are whole numbers, a bit for each. From one forward to the next little changes, so that
-every result is remembered: a step then costs some look-ups a place, and no tensor but that of the banned tokens.
+every result is remembered: a step then costs some look-ups a column, and no tensor but that of the banned tokens.
 """
 
 import functools
@@ -16,19 +16,19 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-OPEN = -1  # in place of a class: any token may come to stand there
+OPEN = -1  # instead of a class: any token may come to stand there
 _KEPT = 1 << 16  # results of each kind
 _KEPT_MASKS = 256  # of a byte for each token of the vocabulary
 
 
 class Automaton:
-    """Deterministic, over classes of tokens.
+    """A deterministic finite automaton over classes of tokens.
 
     Args:
         step: for each class the state that follows each state; -1: the class may not come there.
         class_of: the class of each token.
         accepts: states in which the canvas may end.
-        start: state before the first place.
+        start: state before the first column.
     """
 
     def __init__(
@@ -47,25 +47,47 @@ class Automaton:
         self._banned = functools.lru_cache(_KEPT_MASKS)(self._find_banned)
 
     def ahead(self, row: Sequence[int]) -> list[int]:
-        """Say which states may stand before each place of a row, and behind the last; a class or ``OPEN`` each."""
+        """Return the states (bits) that are possible before each column of a row and after the last.
+
+        Args:
+            row: a class or ``OPEN`` for each column.
+
+        Returns:
+            One set more than there are columns.
+        """
         found = [self._start]
         for place in row:
             found.append(self.follow(found[-1], place))
         return found
 
     def behind(self, row: Sequence[int]) -> list[int]:
-        """Say from which states the rest of a row may be accepted, from each place on and behind the last."""
+        """Return the states (bits) from which the rest of a row may be accepted, at each column and after the last.
+
+        Args:
+            row: a class or ``OPEN`` for each column.
+
+        Returns:
+            One set more than there are columns.
+        """
         found = [self._accepts]
         for place in reversed(row):
             found.append(self.precede(found[-1], place))
         return found[::-1]
 
     def is_possible(self, row: Sequence[int]) -> bool:
-        """Say whether the open places of a row can be filled so that it is accepted."""
+        """Return whether the open columns of a row can be filled so that it is accepted."""
         return bool(self.behind(row)[0] & self._start)
 
     def banned(self, allowed: Sequence[int], device: torch.device) -> Bool[Tensor, "K V"]:
-        """Say for sets of classes which tokens are in none of theirs."""
+        """Return for each set of classes which tokens are in none of them.
+
+        Args:
+            allowed: sets of classes, as bits.
+            device: of the result.
+
+        Returns:
+            A row for each set, a column for each token.
+        """
         different = list(dict.fromkeys(allowed))
         number = {classes: index for index, classes in enumerate(different)}
         masks = torch.stack([self._banned(classes, device) for classes in different])
@@ -73,7 +95,7 @@ class Automaton:
 
     @functools.cached_property
     def shortest(self) -> int | None:
-        """Count the tokens of the shortest text that is accepted; None: there is none."""
+        """Number of tokens of the shortest text that is accepted; None: there is none."""
         reached = self._start
         for tokens in range(self.states):
             if reached & self._accepts:
@@ -115,7 +137,7 @@ class Automaton:
 
 
 def _arcs(moves: Sequence[Sequence[tuple[int, int]]]) -> list[tuple[int, dict[int, int], int]]:
-    """List for each state, as bits: the classes that lead to each following state, and all of these."""
+    """Return for each state, as bits: the classes that lead to each following state, and all of these."""
     found: dict[int, dict[int, int]] = {}
     for class_, pairs in enumerate(moves):
         for state, after in pairs:

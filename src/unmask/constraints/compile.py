@@ -1,7 +1,7 @@
 """Constraints for a model: outlines-core turns patterns into automata that read bytes, we into ones that read tokens.
 
 An automaton is what writing out of order needs: it can be walked from both ends. Libraries that match from left to
-right only (llguidance, xgrammar, lm-format-enforcer) do not show one.
+right only (llguidance, xgrammar, lm-format-enforcer) do not expose one.
 """
 
 import functools
@@ -21,13 +21,20 @@ from unmask.models import LoadedModel
 
 MOST_STATES = 4096  # memory and time of a step grow with their square
 _END = 256  # outlines-core wants an end token
-# outlines-core (0.2.14) drops what leads on from behind a match to a place that is none: "3." on the way to "3.5". Put
+# outlines-core (0.2.14) drops what leads on from behind a match to a state that is none: "3." on the way to "3.5". Put
 # behind the pattern, a character that no text has keeps every text from matching before its end.
 _MARK = "\U0010ffff"
 
 
 def constraint_of(*, regex: str | None = None, json_schema: dict[str, Any] | str | None = None) -> Any:
-    """Return the constraint that one of these asks for; None for neither.
+    """Return the constraint that one of these describes; None for neither.
+
+    Args:
+        regex: pattern of the whole answer.
+        json_schema: schema of the answer, as a mapping or as JSON.
+
+    Returns:
+        A constraint that is not compiled yet, or None.
 
     Raises:
         UserError: both are given.
@@ -40,20 +47,23 @@ def constraint_of(*, regex: str | None = None, json_schema: dict[str, Any] | str
 
 
 def check_pattern(constraint: Any) -> None:
-    """Compile a pattern or a schema as far as that goes without a model, to refuse it before one is loaded.
-
-    Raises:
-        UserError: it is none.
-    """
+    """Compile a pattern or schema as far as that goes without a model: a wrong one raises a UserError early."""
     if isinstance(constraint, (Regex, JsonSchema)):
         byte_automaton(_pattern(constraint))
 
 
 def bind(constraint: Any, lm: LoadedModel) -> Any:
-    """Compile a constraint on text for a model's tokens; any other is returned as it is.
+    """Return a constraint on text compiled for a model's tokens; any other is returned as it is.
+
+    Args:
+        constraint: made by ``constraint_of``, or any component of the kind.
+        lm: its tokenizer, vocabulary and end tokens are used.
+
+    Returns:
+        The constraint that a decoder can run.
 
     Raises:
-        UserError: a pattern that is none, a model without tokenizer, or the extra ``constraint`` is missing.
+        UserError: the model has no tokenizer, the pattern is none, or the extra ``constraint`` is missing.
     """
     if not isinstance(constraint, (Regex, JsonSchema)) or constraint.automaton is not None:
         return constraint
@@ -67,7 +77,13 @@ def _pattern(constraint: Regex | JsonSchema) -> str:
 
 
 def schema_pattern(constraint: JsonSchema) -> str:
-    """Write a JSON schema as a regular expression.
+    """Return a JSON schema as a regular expression.
+
+    Args:
+        constraint: the schema, and the pattern of the space between its elements.
+
+    Returns:
+        The pattern, in the syntax of Rust's ``regex``.
 
     Raises:
         UserError: it is no schema, or uses what a regular expression cannot say.
@@ -91,7 +107,10 @@ def _compiled(pattern: str, tokenizer: Any, vocab_size: int, eos_ids: tuple[int,
 
 @functools.lru_cache(maxsize=8)
 def byte_automaton(pattern: str) -> tuple[Int[Tensor, "S 256"], Bool[Tensor, " S"], int]:
-    """Compile a regular expression over UTF-8, for texts without U+10FFFF.
+    """Return the automaton over bytes of a regular expression, for texts in UTF-8 without U+10FFFF.
+
+    Args:
+        pattern: in the syntax of Rust's ``regex``.
 
     Returns:
         The state after each byte (-1: it may not come), the states in which a match may end, and the first state.
@@ -120,7 +139,7 @@ def byte_automaton(pattern: str) -> tuple[Int[Tensor, "S 256"], Bool[Tensor, " S
 
 
 def _arcs(pattern: str) -> tuple[dict[int, dict[int, int]], int, set[int]]:
-    """Let the library compile a pattern; return what follows each state by each byte, the first and the last states."""
+    """Return what follows each state of a pattern by each byte, the first state, and the last ones."""
     library = _library("outlines_core")
     try:
         index = library.Index(pattern, library.Vocabulary(_END, {bytes([byte]): [byte] for byte in range(_END)}))

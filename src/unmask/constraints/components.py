@@ -1,4 +1,4 @@
-"""The text as a whole matches a regular expression, or is JSON of a schema."""
+"""Constraints on the text as a whole: it matches a regular expression, or is JSON of a schema."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,19 +16,22 @@ from unmask.errors import UserError
 
 
 class Accepted:
-    """A text that an automaton accepts. The automaton comes later: what a token spells is the model's affair."""
+    """A text that an automaton accepts; it is bound later: what bytes a token stands for depends on the model."""
 
     automaton: Any = None
 
     def bound(self, automaton: Automaton) -> "Accepted":
-        """Return the constraint for a model's tokens."""
-        return replace(self, automaton=automaton)  # type: ignore[type-var]  # the parts below are dataclasses
+        """Return the constraint with an automaton over a model's tokens."""
+        return replace(self, automaton=automaton)  # type: ignore[type-var]  # the components below are dataclasses
 
     def check(self, canvas: int) -> None:
-        """Refuse a canvas that no text of the language fits into.
+        """Raise an error if no text that is accepted fits into a canvas.
+
+        Args:
+            canvas: columns.
 
         Raises:
-            UserError: the shortest is longer, or there is none.
+            UserError: the shortest text is longer, or there is none.
         """
         shortest = self._automaton.shortest
         if shortest is None:
@@ -45,9 +48,17 @@ class Accepted:
     def ban(
         self, state: State, query_positions: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]
     ) -> Float[Tensor, "K V"]:
-        """Leave the tokens that some allowed text has there, whatever comes to stand at the open places.
+        """Return the logits with -inf for tokens that no accepted text has there, whatever the open columns become.
 
         Where nothing is left, as given tokens contradict the pattern, nothing is banned; ``admit`` ends such rows.
+
+        Args:
+            state: what is written so far.
+            query_positions: (row, column) of each prediction.
+            logits: predictions there.
+
+        Returns:
+            New logits, or those given where nothing was queried.
         """
         automaton = self._automaton
         canvases = Canvases(state, sorted(set(query_positions[:, 0].tolist())), automaton)
@@ -60,7 +71,16 @@ class Accepted:
         return logits.masked_fill(automaton.banned(allowed, logits.device), -torch.inf) if allowed else logits
 
     def admit(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Bool[Tensor, "R W"]:
-        """Take the chosen places in the order of sureness, each that still leaves an allowed text."""
+        """Return the chosen columns, in the order of their scores, that still leave an accepted text.
+
+        Args:
+            state: what is written so far.
+            candidates: proposals for the active blocks.
+            chosen: what the selection chose.
+
+        Returns:
+            A subset of ``chosen``; the same tensor where nothing was refused.
+        """
         automaton = self._automaton
         rows = candidates.rows.tolist()
         canvases = Canvases(state, rows, automaton)
@@ -93,11 +113,15 @@ class Accepted:
 
 
 class Canvases:
-    """What stands on the canvases of some rows, off the device.
+    """What stands on the canvases of some rows, in the main memory.
+
+    ``begin`` is the column at which each row's canvas begins, ``classes`` the class of the token in each column of it
+    (``OPEN`` where nothing is written); both are keyed by row.
 
     Args:
-        begin: column at which each row's canvas begins.
-        classes: of each place of each row; ``OPEN`` where nothing is written.
+        state: what is written so far.
+        rows: rows of the state.
+        automaton: knows the class of each token.
     """
 
     def __init__(self, state: State, rows: Sequence[int], automaton: Automaton) -> None:
@@ -111,7 +135,7 @@ class Canvases:
 
 
 def _written(classes: Sequence[int], changes: Sequence[tuple[int, int]]) -> list[int]:
-    """Put other classes at some places."""
+    """Return the classes with other ones at some indices."""
     written = list(classes)
     for place, class_ in changes:
         written[place] = class_
@@ -124,14 +148,14 @@ class Regex(Accepted):
     r"""The whole answer matches a regular expression.
 
     Out of order: a token is proposed only where some match has it, given all that is written (as in DINGO, arXiv
-    2505.23061, which looks for the likeliest match, and arXiv 2508.10111); of several chosen at once, the surest that
-    can stand together are written. Behind a match there are end tokens only. Sureness is by the model's own
-    probabilities.
+    2505.23061, which looks for the likeliest match, and arXiv 2508.10111); of several chosen at once, those with the
+    highest scores that can stand together are written. Behind a match there are end tokens only. Scores are read from
+    the model's own probabilities.
 
     Args:
         pattern: in the syntax of Rust's ``regex``, without ``^``, ``$`` and look-around, of the whole text. ``\d`` and
             ``\w`` go beyond ASCII.
-        automaton: made of it for a model's tokens; ``generate`` sees to that.
+        automaton: of the pattern, over a model's tokens; ``generate`` sets it.
     """
 
     pattern: str
@@ -145,8 +169,8 @@ class JsonSchema(Accepted):
 
     Args:
         json_schema: a JSON schema as a mapping or as JSON; nested references are unfolded three times.
-        whitespace: pattern of the space between the parts; default: none or one space.
-        automaton: made of it for a model's tokens; ``generate`` sees to that.
+        whitespace: pattern of the space between the elements; default: none or one space.
+        automaton: of the schema, over a model's tokens; ``generate`` sets it.
     """
 
     json_schema: dict[str, Any] | str

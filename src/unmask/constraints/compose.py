@@ -1,4 +1,4 @@
-"""From an automaton that reads bytes to one that reads tokens."""
+"""An automaton that reads bytes becomes one that reads tokens."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ def compose(
     spellings: Sequence[bytes | None],
     eos_ids: Sequence[int],
 ) -> Automaton:
-    """Read tokens byte by byte; the text ends with the canvas or at an end token, behind which there are only such.
+    """Return an automaton over tokens; a text ends with the canvas, or at an end token that only end tokens follow.
 
     Tokens are walked through their bytes by classes: a prefix of a token is a function from states to states, few
     functions differ, and what a byte makes of each is found once.
@@ -28,6 +28,9 @@ def compose(
         start: state before the first byte.
         spellings: the bytes of each token; None: never part of the text, as special tokens.
         eos_ids: tokens that end a text.
+
+    Returns:
+        The automaton, with one state more: after an end token.
     """
     end = len(accepts)
     after = [[*column, -1, -1] for column in step.T.tolist()]  # of the end, and of none

@@ -12,13 +12,17 @@ _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 def token_bytes(tokenizer: Tokenizer, vocab_size: int) -> list[bytes | None]:
-    """Spell every token; None for added ones (special tokens, markup) and for rows that no token has.
+    """Return the bytes of every token; None for added ones (special tokens, markup) and for ids that no token has.
 
-    Byte-level tokens may be parts of a character. A tokenizer that drops the space before a text's first word spells
-    it here all the same.
+    Byte-level tokens may be incomplete characters. Where a tokenizer drops the space before a text's first word, it is
+    among the bytes here all the same. A UserError is raised if a token stands for different bytes in other positions.
 
-    Raises:
-        UserError: a tokenizer whose tokens spell differently in different places.
+    Args:
+        tokenizer: with a vocabulary and a decoder.
+        vocab_size: length of the result.
+
+    Returns:
+        The bytes, by token id.
     """
     spell = _speller(tokenizer)
     added = set(tokenizer.added_tokens_decoder)
@@ -30,7 +34,7 @@ def token_bytes(tokenizer: Tokenizer, vocab_size: int) -> list[bytes | None]:
 
 
 def _speller(tokenizer: Tokenizer) -> Callable[[str], bytes]:
-    """Tell from the tokenizer's decoder how pieces are written."""
+    """Return the function from a vocabulary entry to its bytes, as the tokenizer's decoder writes it."""
     decoder = tokenizer.backend_tokenizer.decoder
     kinds = set() if decoder is None else _kinds(json.loads(decoder.__getstate__()))
     if "ByteLevel" in kinds:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 PAD = -1
 OPEN, CLEAN, ANCHORED, SHADOW = 0, 1, 2, 3
-"""Streams: text that may still change, settled context (a prompt, finished blocks, a clean copy), anchored blocks, and
+"""Streams: text that may still change, fixed context (a prompt, finished blocks, a clean copy), anchored blocks, and
 shadows of columns."""
 
 
@@ -45,17 +45,20 @@ class AttentionRule(Protocol):
     """A frozen value that says which key columns a query column may attend to within its document."""
 
     def allows(self, q: Columns, k: Columns) -> Bool[Tensor, "..."]:
-        """Decide for broadcastable columns of one document."""
+        """Return whether each query column may see each key column; columns are broadcastable and of one document."""
         ...
 
 
 def may_attend(rule: AttentionRule, q: Columns, k: Columns) -> Bool[Tensor, "R Q K"]:
-    """Materialise a rule densely. Nobody attends across documents; padding attends to padding, and only there.
+    """Return a rule as a dense mask, [R, Q, K]. Nobody attends across documents; padding attends to padding only.
 
     Args:
         rule: decides within a document.
         q: ``[R, Q]`` query columns.
         k: ``[R, K]`` key columns.
+
+    Returns:
+        Whether each query column may attend to each key column.
     """
     q, k = q[:, :, None], k[:, None, :]
     same = q.segment == k.segment
@@ -74,7 +77,7 @@ class Bidirectional:
     """
 
     def allows(self, q: Columns, k: Columns) -> Bool[Tensor, "..."]:
-        """Always."""
+        """Return True for every pair within a document."""
         return q.segment == k.segment
 
 
@@ -100,7 +103,7 @@ class BlockCausal:
     grid: int | None = None
 
     def allows(self, q: Columns, k: Columns) -> Bool[Tensor, "..."]:
-        """Up to the own block."""
+        """Return whether the key column's block is the query column's own or an earlier one."""
         return k.block <= q.block
 
 

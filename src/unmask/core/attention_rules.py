@@ -23,7 +23,7 @@ class Causal:
     """
 
     def allows(self, q: Columns, k: Columns) -> Bool[Tensor, "..."]:
-        """Up to the own position."""
+        """Return whether the key column is at the query column's position or an earlier one."""
         return k.position <= q.position
 
 
@@ -47,13 +47,13 @@ class BlockDiffusion:
     """
 
     def allows(self, q: Columns, k: Columns) -> Bool[Tensor, "..."]:
-        """Clean: up to the own block. Noisy: the own noisy block and earlier clean ones."""
+        """Return whether k is seen: by clean q up to its block; by noisy q its noisy block and earlier clean ones."""
         return _two_streams(q, k, k.block <= q.block)
 
 
 @dataclass(frozen=True)
 class ContextCausal:
-    """As ``BlockDiffusion``, but the clean stream is causal token by token (NBDiff, arXiv 2512.06776).
+    """``BlockDiffusion`` with a clean stream that is causal token by token (NBDiff, arXiv 2512.06776).
 
     So clean states are those of an autoregressive model. Two clean blocks of two, then their noisy copies::
 
@@ -68,7 +68,7 @@ class ContextCausal:
     """
 
     def allows(self, q: Columns, k: Columns) -> Bool[Tensor, "..."]:
-        """Clean: up to the own position. Noisy: the own noisy block and earlier clean ones."""
+        """Return whether k is seen: by clean q up to itself; by noisy q its noisy block and earlier clean ones."""
         return _two_streams(q, k, k.position <= q.position)
 
 
@@ -101,20 +101,21 @@ class Anchored:
     causal_blocks: bool = False
 
     def allows(self, q: Columns, k: Columns) -> Bool[Tensor, "..."]:
-        """The anchor's own clean column is not seen: the block holds a copy of it."""
+        """Return whether k is seen: by clean q clean k up to itself; by a block itself and what precedes its anchor."""
         q_clean, k_clean = q.stream == CLEAN, k.stream == CLEAN
         inside = k.block == q.block
         if self.causal_blocks:
             inside = inside & (k.position <= q.position)
+        # The anchor's own clean column is not seen: the block holds a copy of it.
         block_sees = torch.where(k_clean, k.position < q.block, inside)
         return torch.where(q_clean, k_clean & (k.position <= q.position), block_sees)
 
 
 @dataclass(frozen=True)
 class Shadowed:
-    """Another rule, and shadows that nobody but shadows sees; a shadow does not see its own column (WINO, 2507.18578).
+    """Another rule, plus shadows that only shadows see; a shadow does not see its own column (WINO, arXiv 2507.18578).
 
-    A shadow stands at the position of its column. Three columns, then shadows of the last two::
+    A shadow has the position of its column. Three columns, then shadows of the last two::
 
         1 1 1 0 0
         1 1 1 0 0
@@ -129,7 +130,7 @@ class Shadowed:
     rule: AttentionRule = BIDIRECTIONAL
 
     def allows(self, q: Columns, k: Columns) -> Bool[Tensor, "..."]:
-        """As the rule does, but for the two exceptions."""
+        """Return what ``rule`` allows, except that text sees no shadow and a shadow does not see its own column."""
         q_shadow, k_shadow = q.stream == SHADOW, k.stream == SHADOW
         is_own = q_shadow & ~k_shadow & (q.position == k.position)
         return self.rule.allows(q, k) & (q_shadow | ~k_shadow) & ~is_own
@@ -148,7 +149,7 @@ class PerRow:
     which: Int[Tensor, " R"]
 
     def allows(self, q: Columns, k: Columns) -> Bool[Tensor, "R ..."]:
-        """Decide each row by its own rule; the first axis of the columns is the rows."""
+        """Return whether k is seen by q, by the rule of each row; the first axis of the columns is the rows."""
         which = self.which.view(-1, *[1] * (q.position.dim() - 1))
         allowed = self.rules[0].allows(q, k)
         for index, rule in enumerate(self.rules[1:], 1):

@@ -27,7 +27,7 @@ class Example:
     Args:
         prompt: clean context; never corrupted.
         answer: what the model learns to write, with its end-of-turn token; empty in decoding.
-        order: position in the global order of the run; the key of this example's random numbers.
+        order: index of the example in the global order of the run; the key of its random numbers.
         canvas: columns reserved for the answer, filler and tail.
     """
 
@@ -38,7 +38,7 @@ class Example:
 
     @property
     def columns(self) -> int:
-        """Columns that the example takes."""
+        """Number of columns that the example takes: prompt and canvas."""
         return len(self.prompt) + self.canvas
 
 
@@ -51,7 +51,7 @@ class Batch:
         position: index within the example.
         owner: which example a column belongs to; ``PAD`` for padding.
         offset: column of the canvas, counted from the first answer token; -1 elsewhere.
-        order: position of each example in the global order.
+        order: index of each example in the global order of the run.
         text_length: answer tokens, the end-of-turn token included.
         filled_length: ``text_length`` rounded up to the block boundary, at most the canvas.
         canvas_length: columns of the canvas.
@@ -69,32 +69,32 @@ class Batch:
     block_size: int
 
     def spread(self, values: Shaped[Tensor, " E"]) -> Shaped[Tensor, "B L"]:
-        """Give every column the value of its example (padding gets that of example 0: mask it)."""
+        """Return for every column the value of its example, [B, L]; padding gets that of example 0: mask it."""
         return values[self.owner.clamp(min=0)]
 
     @property
     def is_pad(self) -> Bool[Tensor, "B L"]:
-        """Columns that belong to no example."""
+        """Whether each column belongs to no example."""
         return self.owner == PAD
 
     @property
     def is_canvas(self) -> Bool[Tensor, "B L"]:
-        """Columns that decoding would have to fill."""
+        """Whether each column is part of a canvas: what decoding would have to fill."""
         return self.offset >= 0
 
     @property
     def is_text(self) -> Bool[Tensor, "B L"]:
-        """Answer tokens with their end-of-turn token."""
+        """Whether each column holds an answer token or the answer's end-of-turn token."""
         return self.is_canvas & (self.offset < self.spread(self.text_length))
 
     @property
     def is_filled(self) -> Bool[Tensor, "B L"]:
-        """Answer, end-of-turn token and filler up to the block boundary."""
+        """Whether each column holds answer, end-of-turn token, or filler up to the block boundary."""
         return self.is_canvas & (self.offset < self.spread(self.filled_length))
 
     @property
     def block(self) -> Int[Tensor, "B L"]:
-        """Block of each canvas column; -1 in the prompt."""
+        """Block of each canvas column, counted from 0; -1 in the prompt and in padding."""
         return torch.where(self.is_canvas, self.offset // self.block_size, -1)
 
     def query(
@@ -104,10 +104,16 @@ class Batch:
         *,
         is_context: Bool[Tensor, "B L"] | None = None,
     ) -> Query:
-        """Ask about these rows with some tokens replaced. Training and decoding both read text through here.
+        """Return what a model reads of these rows with ``ids`` as tokens, in training and in decoding.
 
-        ``is_context``: columns that will not change any more; None: the prompts. Rules that tell a clean context from
-        the active block (``context_causal``) need to know.
+        Args:
+            ids: clean, noised or partly written tokens.
+            rule: who may attend to whom.
+            is_context: columns that will not change any more; None: the prompts. Rules that tell a clean context from
+                the active block (``context_causal``) need it.
+
+        Returns:
+            A query about all rows, without soft tokens or past.
         """
         is_context = ~self.is_canvas if is_context is None else is_context
         columns = Columns(
@@ -119,25 +125,25 @@ class Batch:
         return Query(ids=ids, columns=columns, rule=rule, before=self._before)
 
     def _grid(self, rule: AttentionRule) -> Int[Tensor, "B L"]:
-        """Number the blocks that a rule tells apart."""
+        """Return the index of the block of each column, as the rule counts blocks."""
         if not isinstance(rule, BlockCausal) or rule.grid is None:
             return self.block
         return torch.where(self.is_pad, -1, self.position // rule.grid)
 
     @property
     def _before(self) -> Int[Tensor, "B L"] | None:
-        """A document without a prompt in a packed row must not be predicted from the one to its left."""
+        """Return the column before each in its text (no document is predicted from its left neighbour), or None."""
         if not bool((self.is_canvas & (self.position == 0))[:, 1:].any()):
             return None
         column = torch.arange(self.ids.shape[1], device=self.ids.device).expand_as(self.ids)
         return column - (self.position > 0).long()
 
     def rows(self, index: Int[Tensor, " R"]) -> "Batch":
-        """Keep some rows; examples keep their numbers."""
+        """Return the batch of rows ``index``, in that order; examples keep their numbers."""
         return replace(self, **{name: getattr(self, name)[index] for name in _BY_COLUMN})
 
     def only(self, wanted: Int[Tensor, " E2"]) -> "Batch":
-        """Keep some examples, renumbered in the order given; the others' columns and empty rows are taken out."""
+        """Return the batch of examples ``wanted``, renumbered in that order, without others' columns and empty rows."""
         renumbered = torch.full_like(self.order, PAD)
         renumbered[wanted] = torch.arange(len(wanted), device=wanted.device)
         owner = torch.where(self.is_pad, PAD, self.spread(renumbered))
@@ -149,7 +155,7 @@ class Batch:
         return replace(self, **by_column, **{name: getattr(self, name)[wanted] for name in _BY_EXAMPLE})
 
     def to(self, device: torch.device | str) -> "Batch":
-        """Move every tensor."""
+        """Return the batch with every tensor on ``device``."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         moved: dict[str, Any] = {k: v.to(device) for k, v in values.items() if isinstance(v, Tensor)}
         return replace(self, **moved)
@@ -160,18 +166,14 @@ _BY_EXAMPLE = ("order", "text_length", "filled_length", "canvas_length")
 
 
 def compress(is_wanted: Bool[Tensor, "B L"]) -> tuple[Int[Tensor, "B W"], Bool[Tensor, "B W"]]:
-    """Move the wanted columns of each row to the left.
-
-    Returns:
-        The column to take at each place, and whether the place is filled; W is the fullest row.
-    """
+    """Return the columns to take to move the wanted ones of each row left, and which of these are real, [B, W]."""
     width = max(int(is_wanted.sum(1).max()), 1)
     column = (~is_wanted).long().argsort(dim=1, stable=True)[:, :width]
     return column, is_wanted.gather(1, column)
 
 
 def fill_to_block(length: int, block_size: int) -> int:
-    """Round up to the block boundary.
+    """Return ``length`` rounded up to a multiple of ``block_size``.
 
     >>> fill_to_block(9, 4)
     12
@@ -180,7 +182,7 @@ def fill_to_block(length: int, block_size: int) -> int:
 
 
 def lay_out(examples: Sequence[Example], *, block_size: int, filler_id: int, row_length: int | None = None) -> Batch:
-    """Lay examples out left-aligned and padded on the right: one a row, or packed.
+    """Return examples laid out left-aligned and padded on the right: one a row, or packed.
 
     Args:
         examples: their canvases must hold their answers.
@@ -188,6 +190,12 @@ def lay_out(examples: Sequence[Example], *, block_size: int, filler_id: int, row
         filler_id: end-of-text token after the end-of-turn token, also put under padding (where nobody sees it).
         row_length: pack several examples into rows of this length (or of the longest example). None attends to
             another, and positions restart.
+
+    Returns:
+        The batch, on the CPU.
+
+    Raises:
+        ValueError: an answer is longer than its canvas.
     """
     sizes = [example.columns for example in examples]
     rows = [[e] for e in range(len(sizes))] if row_length is None else pack(sizes, row_length)

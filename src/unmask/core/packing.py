@@ -1,4 +1,4 @@
-"""Texts of uneven lengths into few rows of nearly even ones."""
+"""Packing: several texts of uneven lengths share few rows of nearly even lengths."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ def pack(sizes: Sequence[int], row_length: int) -> list[list[int]]:
 
 
 def _first_fit(sizes: Sequence[int], by_size: Sequence[int], row_length: int) -> list[list[int]]:
-    """Put each text into the first row that it fits into."""
+    """Return the texts of each row when each text, in the order given, goes into the first row that it fits into."""
     rows: list[list[int]] = []
     for index in by_size:
         row = next((row for row in rows if _columns(sizes, row) + sizes[index] <= row_length), None)

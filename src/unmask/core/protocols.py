@@ -1,6 +1,6 @@
-"""The seams: what an objective asks, what a loaded model answers.
+"""The seams between the layers: what an objective returns, and what a loaded model answers.
 
-Axis letters everywhere: B rows of text, L columns of text, E examples, S block size, V vocabulary, K asked positions,
+Axis letters everywhere: B rows of text, L columns of text, E examples, S block size, V vocabulary, K queried positions,
 R x N what the model reads. R may exceed B (several views of an example), N may exceed L (several streams).
 """
 
@@ -39,20 +39,20 @@ Want = Literal["entropy", "is_top", "confidence", "correctness"]
 
 @dataclass(frozen=True, kw_only=True)
 class Noised:
-    """A question to the model and the worth of each answer.
+    """A noised batch: what the model reads, which positions it predicts, their targets and loss weights.
 
     Args:
         query: what the model reads.
-        query_positions: (row, column) of the asked positions, in row-major order.
+        query_positions: (row, column) of the queried positions, in row-major order.
         targets: the gold token of each.
         weight: factor of each token's negative log-likelihood in the summed loss.
         count: this batch's share of the denominator. It is summed over the accumulation window and all ranks, and the
             summed loss is divided by it once.
-        example: which example of the batch each asked position belongs to.
-        noise_level: t of each asked position; 1 is all masked.
+        example: which example of the batch each queried position belongs to.
+        noise_level: t of each queried position; 1 is all masked.
         group: what shares a noise level and a view: an example, or one block or one view of it.
-        member: which part of a composite method asked; its ``loss`` hands each part its own.
-        extra: what a method wrote down for its own ``loss``.
+        member: which method of a composite one each position is of; ``loss`` hands each method its own.
+        extra: values that the method's own ``loss`` needs at each queried position.
     """
 
     query: Query
@@ -67,7 +67,7 @@ class Noised:
     extra: Float[Tensor, "K F"] | None = None
 
     def only(self, index: Bool[Tensor, " K"]) -> "Noised":
-        """Return the question about some of the asked positions."""
+        """Return the noised batch with the queried positions where ``index`` is True."""
         by_position = ("query_positions", "targets", "weight", "example", "noise_level", "group")
         kept: dict[str, Any] = {name: getattr(self, name)[index] for name in by_position}
         for name in ("member", "extra"):
@@ -78,14 +78,14 @@ class Noised:
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """The model's answers at the asked positions.
+    """What the model predicts at the queried positions.
 
     Args:
         nll: negative log-likelihood of the target, nats.
         entropy: of the predicted distribution, nats; only if wanted.
         is_top: whether the target is the most likely token; only if wanted.
         confidence: probability of the most likely token; only if wanted.
-        correctness: logit that the token now standing there is right, of a model with such a head; only if wanted.
+        correctness: logit that the token now at the position is right, of a model with such a head; only if wanted.
     """
 
     nll: Float[Tensor, " K"]
@@ -95,7 +95,7 @@ class Scored:
     correctness: Float[Tensor, " K"] | None = None
 
     def only(self, index: Bool[Tensor, " K"]) -> "Scored":
-        """Return the answers at some of the asked positions."""
+        """Return the predictions at the queried positions where ``index`` is True."""
         answers = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{name: answer[index] for name, answer in answers.items() if answer is not None})
 
@@ -132,17 +132,17 @@ class Denoiser(Protocol):
 
     @property
     def mask_id(self) -> int:
-        """Token that stands for "hidden"."""
+        """Id of the token that stands for "hidden"."""
         ...
 
     @property
     def eos_ids(self) -> tuple[int, ...]:
-        """Tokens that end an answer."""
+        """Ids of the tokens that end an answer."""
         ...
 
     @property
     def vocab_size(self) -> int:
-        """Tokens that can be predicted: the width of the logits."""
+        """Number of tokens that can be predicted: the width of the logits."""
         ...
 
     @property
@@ -161,27 +161,33 @@ class Denoiser(Protocol):
         ...
 
     def logits(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
-        """Predict the tokens *at* the asked (row, column) positions, in a new tensor: the caller may write into it."""
+        """Return the logits of the tokens *at* the queried (row, column) positions, in a new, writable tensor."""
         ...
 
     def store(self, rows: int, columns: int) -> Store:
-        """Make an empty store for the keys and values of a text.
-
-        Raises:
-            UserError: the model cannot be read piece by piece.
-        """
+        """Return an empty store for keys and values of ``[rows, columns]``; UserError: not readable in chunks."""
         ...
 
     def score(
         self, query: Query, query_positions: Int[Tensor, "K 2"], targets: Int[Tensor, " K"], want: Sequence[Want] = ()
     ) -> Scored:
-        """Score the targets without keeping a ``[K, V]`` tensor for the caller."""
+        """Return what is wanted of the predictions without keeping a ``[K, V]`` tensor.
+
+        Args:
+            query: what the model reads.
+            query_positions: (row, column) of the predictions.
+            targets: gold token of each.
+            want: what to return besides the likelihoods.
+
+        Returns:
+            Values of each queried position, in the order given.
+        """
         ...
 
 
 @runtime_checkable
 class Objective(Protocol):
-    """A training method: given clean text, what does the model read, and what is each answer worth?
+    """A training method: given clean text, what does the model read, and what is each prediction worth?
 
     A frozen dataclass whose fields are its configuration.
     """
@@ -190,7 +196,7 @@ class Objective(Protocol):
 
     @property
     def want(self) -> tuple[Want, ...]:
-        """What ``loss`` needs beyond the likelihoods."""
+        """Names of what ``loss`` needs beyond the likelihoods."""
         ...
 
     @property
@@ -214,17 +220,17 @@ class Objective(Protocol):
         ...
 
     def refuses(self, traits: Traits) -> str | None:
-        """Return why a model cannot be trained by this, or None."""
+        """Return why a model of these traits cannot be trained by this, or None."""
         ...
 
     def scheduled(self, progress: float) -> Mapping[str, float]:
-        """Settings that change over the run, by name, for the metrics."""
+        """Return the settings that change over the run, by name, for the metrics; ``progress`` is in [0, 1]."""
         ...
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
-        """Turn clean text into a question. ``progress`` in [0, 1] drives schedules over the run."""
+        """Return clean text as a noised batch; ``progress`` in [0, 1] drives schedules over the run."""
         ...
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
-        """Sum the weighted losses; the caller divides by the counts."""
+        """Return the sum of the weighted losses, nats; the caller divides by the counts."""
         ...

@@ -1,4 +1,4 @@
-"""What a model reads, and what it has read before."""
+"""What a model reads in one forward pass, and the store of what it has read before."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,17 +35,17 @@ class Store(Protocol):
     """
 
     def select(self, rows: Int[Tensor, " R"]) -> None:
-        """Keep these rows, in this order, and free the others."""
+        """Move the rows ``rows``, in this order, to the front of the store; the others are freed."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """Text of C columns that was read before, and where the query's columns stand in it.
+    """Text of C columns that was read before, and which of them the query's columns are.
 
     Args:
         store: keys and values of the text.
-        column: column of the text at which each of the query's columns stands.
+        column: column of the text that each of the query's columns is.
         may_attend: which columns of the text each of the query's may attend to; the query's own are among them.
         rows: rows of the store that the query's rows are; None: all of them, in order.
     """
@@ -57,12 +57,12 @@ class Past:
 
     @cached_property
     def sees_all(self) -> bool:
-        """Whether nothing is hidden from anyone."""
+        """Whether every column may attend to every column of the text."""
         return bool(self.may_attend.all())
 
     @cached_property
     def begin(self) -> int | None:
-        """The first place, if all rows stand at the same neighbouring ones."""
+        """First column of the text that is read, if all rows read the same consecutive columns; else None."""
         first = self.column[:1, :1]
         ramp = torch.arange(self.column.shape[1], device=self.column.device)
         is_ramp = (self.column == first + ramp).all()

@@ -1,8 +1,8 @@
 """Random numbers that belong to an example, not to a batch.
 
-A draw is a pure function of (seed, name of the draw, position of the example in the global order, further keys such as
+A draw is a pure function of (seed, name of the draw, index of the example in the global order, further keys such as
 the token's offset in its canvas). So the noise does not depend on batch shape, padding, packing, accumulation, ranks,
-restarts or device, and a test can put recorded numbers in place of drawn ones.
+restarts or device, and a test can replace drawn numbers with recorded ones.
 """
 
 import hashlib
@@ -26,12 +26,12 @@ _STEP, _MULTIPLY_1, _MULTIPLY_2 = (_signed(c) for c in (0x9E3779B97F4A7C15, 0xBF
 
 
 def _shift_right(x: Tensor, bits: int) -> Tensor:
-    """Shift logically: torch's ``>>`` on int64 copies the sign."""
+    """Return a logical shift: torch's ``>>`` on int64 copies the sign."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def _mix(x: Tensor) -> Tensor:
-    """Finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): every input bit moves every output bit."""
+    """Return the finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): every input bit moves every output bit."""
     x = (x ^ _shift_right(x, 30)) * _MULTIPLY_1
     x = (x ^ _shift_right(x, 27)) * _MULTIPLY_2
     return x ^ _shift_right(x, 31)
@@ -53,11 +53,14 @@ class Draws:
     seed: int
 
     def uniform(self, name: str, *keys: Int[Tensor, "..."]) -> Float64[Tensor, "..."]:
-        """Draw from U[0, 1), one number for each element of the broadcast keys.
+        """Return numbers from U[0, 1), one for each element of the broadcast keys.
 
         Args:
             name: which draw of the method this is (``"mask"``, ``"block"``); other names are independent.
-            keys: integers that identify the draw, by convention the example's global position first.
+            *keys: integers that identify the draw, by convention the example's global index first.
+
+        Returns:
+            float64 numbers, in the shape of the broadcast keys.
         """
         shape = torch.broadcast_shapes(*(key.shape for key in keys))  # torch's own
         state = torch.full(shape, _hash_name(self.seed, name), dtype=torch.int64, device=keys[0].device)
@@ -66,13 +69,10 @@ class Draws:
         return _shift_right(_mix(state), 11).to(torch.float64) * 2.0**-53
 
     def stratified(self, name: str, *keys: Int[Tensor, "..."]) -> Float64[Tensor, "..."]:
-        """Draw from U[0, 1) so that any run of neighbouring keys covers the interval evenly.
-
-        The additive recurrence frac(u + key * golden ratio): each key is uniform over seeds, while n neighbours leave
-        no gap much wider than 1/n. It lowers the variance of the noise level without a batch. A second key (the block)
-        has a step of its own. Two stratified draws by the same key move in step whatever their names: give one of them
-        another place among the keys.
-        """
+        """Return numbers from U[0, 1) that cover it evenly over neighbouring keys; more than two: a ValueError."""
+        # The additive recurrence frac(u + key * golden ratio): each key is uniform over seeds, while n neighbours leave
+        # no gap much wider than 1/n. It lowers the variance of the noise level without a batch. A second key, a block,
+        # has a step of its own. Two draws by the same key move in step whatever their names: swap the keys of one.
         if len(keys) > len(STEPS):
             raise ValueError(f"stratified draws take at most {len(STEPS)} keys, found {len(keys)}")
         digest = hashlib.blake2b(f"{self.seed}/{name}".encode(), digest_size=6).digest()
@@ -84,7 +84,7 @@ class Draws:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedDraws(Draws):
-    """Draws whose named numbers were recorded elsewhere; names without a record are drawn as usual.
+    """Draws whose named numbers were recorded elsewhere; names without a record are drawn from the seed.
 
     Args:
         seed: for the names that are not recorded.
@@ -94,9 +94,9 @@ class RecordedDraws(Draws):
     values: Mapping[str, Tensor] = field(default_factory=dict)
 
     def uniform(self, name: str, *keys: Int[Tensor, "..."]) -> Float64[Tensor, "..."]:
-        """Return the record of ``name``, or draw."""
+        """Return the recorded numbers of ``name``; without a record, draw them."""
         return self.values[name].to(torch.float64) if name in self.values else super().uniform(name, *keys)
 
     def stratified(self, name: str, *keys: Int[Tensor, "..."]) -> Float64[Tensor, "..."]:
-        """Return the record of ``name``, or draw."""
+        """Return the recorded numbers of ``name``; without a record, draw them."""
         return self.values[name].to(torch.float64) if name in self.values else super().stratified(name, *keys)

@@ -44,7 +44,7 @@ def normalise(
     columns: float,
     masked: Int[Tensor, " G"] | None = None,
 ) -> tuple[Float[Tensor, " K"], Float[Tensor, ""]]:
-    """Turn the weights of masked tokens into (weights, count) so that the loss is sum(weight * nll) / sum(count).
+    """Return (weights, count) of masked tokens such that the loss is sum(weight * nll) / sum(count).
 
     Args:
         normaliser: a name from the table above.
@@ -54,6 +54,9 @@ def normalise(
         share: how much of its example each group stands for; 1 where an example is one group.
         columns: of the whole batch, for ``fixed_length``.
         masked: masked tokens of each group; None: as many as there are. For a loss that drops some of those given.
+
+    Returns:
+        The weight of each token, and this batch's share of the denominator (float32).
     """
     shared = weight * share.to(weight.dtype)[group]
     masked = torch.bincount(group, minlength=share.numel()) if masked is None else masked
@@ -78,7 +81,7 @@ def _count(value: float, like: Tensor) -> Float[Tensor, ""]:
 
 
 def rank_within(values: Float[Tensor, " K"], group: Int[Tensor, " K"], groups: int) -> Int[Tensor, " K"]:
-    """Rank values within their groups, the largest first; ties go to the earlier one.
+    """Return the rank of each value within its group, 0 for the largest; ties go to the earlier one.
 
     >>> rank_within(torch.tensor([1.0, 3.0, 2.0]), torch.tensor([0, 1, 0]), 2).tolist()
     [1, 0, 0]

@@ -1,4 +1,4 @@
-"""A decoder is a value: a choice of parts."""
+"""A decoder is a value: a choice of components."""
 
 from collections.abc import Container, Mapping
 from typing import Annotated, Any
@@ -27,17 +27,17 @@ from unmask.errors import UserError
 
 @component
 class Decoder:
-    """How a canvas is filled. Each part is a value, a name, or ``{name: …, fields}``.
+    """How a canvas is filled. Each component is a value, a name, or ``{name: …, fields}``.
 
     Args:
         block_size: S of the ``fixed`` block rule; None takes the size that the model was trained with, else 32.
         steps: forwards for the whole canvas under the selections ``quota`` and ``dream``; None is one token a step.
         threshold: of the ``threshold`` selection; giving it selects that selection.
         temperature: 0 is greedy; above, Gumbel sampling.
-        selection: which open places are written now; default ``threshold`` if one is given, else that of the revision,
-            else ``quota``.
+        selection: which open positions are written now; default ``threshold`` if one is given, else that of the
+            revision, else ``quota``.
         proposal: logits to tokens; default by ``temperature``.
-        blocks: which part of the canvas is in play: ``fixed``, ``whole``, or cut on the predictions.
+        blocks: how the canvas is cut into blocks: ``fixed``, ``whole``, or cut on the predictions.
         revision: which written tokens are taken back or replaced.
         stop: ``eos`` or ``never``.
         cache: ``none``, ``block``, ``prefix`` or ``dual``; default: the fastest that changes nothing.
@@ -70,7 +70,7 @@ class Decoder:
 
     @property
     def own_block_size(self) -> int | None:
-        """Return the block size that the decoder or its block rule names; None leaves it to the model."""
+        """Block size that the decoder or its block rule names, in columns; None leaves it to the model."""
         return self.block_size or choose(BLOCK_RULES, self.blocks).block_size
 
     def resolve(
@@ -81,13 +81,18 @@ class Decoder:
         exact_cache: str = "none",
         grid: Grid = "answer",
     ) -> "ResolvedDecoder":
-        """Resolve names and defaults into the parts that the loop runs.
+        """Return the components that the loop runs, with names and defaults resolved.
+
+        A UserError is raised if two settings contradict each other, or a cache cannot serve the view or the revision.
 
         Args:
             trained_block_size: of the model; decides where nothing else does.
             heads: names of the model's heads.
-            grid: where the model's blocks are counted from.
             exact_cache: the fastest cache that changes nothing for the model; used where none is named.
+            grid: where the model's blocks are counted from.
+
+        Returns:
+            The resolved decoder.
         """
         size = resolve_block_size(decoder=self.own_block_size, model=trained_block_size)
         revision = choose(REVISIONS, self.revision)
@@ -117,12 +122,12 @@ class Decoder:
         return self.view
 
     def _cache(self, revision: Any, view: Any, exact_cache: str) -> Any:
-        """A head hears only what a forward reads, so that one that is consulted needs whole rows."""
+        """Return the cache; ``none`` beside a head, which needs whole rows as it hears only what a forward reads."""
         if not revision.head and not view.lays_out:
             return choose(CACHES, self.cache or exact_cache)
         if self.cache is not None and self.cache.name != "none":
             why = (
-                f"the revision '{revision.name}', which reads the head '{revision.head}' at every written place"
+                f"the revision '{revision.name}', which reads the head '{revision.head}' at every written position"
                 if revision.head
                 else f"the view '{view.name}', which lays the text out anew at every step"
             )
@@ -159,7 +164,7 @@ class Decoder:
 
 @component
 class ResolvedDecoder:
-    """A decoder with every part resolved; see ``Decoder`` for what they are."""
+    """A decoder with every component resolved: the same fields as ``Decoder``, without names and defaults."""
 
     block_size: int
     steps: int | None
@@ -174,7 +179,13 @@ class ResolvedDecoder:
     search: Any
 
     def steps_per_block(self, canvas: int) -> int | None:
-        """Share the total number of steps out over the blocks of a canvas.
+        """Return the forwards that each block may take; None: one for each of its positions.
+
+        Args:
+            canvas: columns of a canvas.
+
+        Returns:
+            ``steps`` divided by the number of blocks, or None if there are no ``steps``.
 
         Raises:
             UserError: it does not divide, or there are more blocks than steps.

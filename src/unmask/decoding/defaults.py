@@ -1,7 +1,7 @@
-"""What a decoder does unless told otherwise: one class for each component, and the neutral halves of others.
+"""What a decoder does by default: one class for each component, and the neutral halves of others.
 
-The model reads the canvas as it stands; the surest tokens of the active block are written, a fixed number a step, by
-LLaDA's sampler; blocks have one size; what is written stays; a row ends at its end token; nothing is cached.
+The model reads the canvas as it is; the tokens of the active block with the highest scores are written, a fixed number
+a step, by LLaDA's sampler; blocks have one size; what is written stays; a row ends at its end token; nothing is cached.
 """
 
 import math
@@ -46,10 +46,8 @@ class CanvasView:
     def query(
         self, model: Denoiser, state: State, rows: Int[Tensor, " R"], query_positions: Int[Tensor, "K 2"]
     ) -> tuple[Query, Int[Tensor, "K 2"]]:
-        """Select the live rows; what stands before the active block is settled, in whole blocks of the model's grid.
-
-        A block that began within one of these (a window that slides, a cut) must go on seeing what is written there.
-        """
+        """Return the live rows; all blocks of the model's grid that end before the active block begins are context."""
+        # A block that began within one of these (a window that slides, a cut) must go on seeing what is written there.
         whole = state.batch.query(state.ids, model.rule)
         block = whole.columns.block
         first = (state.prompt_length + state.block_start).clamp(max=block.shape[1] - 1)
@@ -58,13 +56,13 @@ class CanvasView:
         return replace(whole, ids=whole.ids[rows], columns=whole.columns[rows]), query_positions
 
     def read(self, logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
-        """Nothing to reduce."""
+        """Return the logits unchanged: there is one row for each queried position."""
         return logits
 
     def remember(
         self, model: Denoiser, query_positions: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]
     ) -> SoftTokens | None:
-        """Nothing."""
+        """Return None: the next query needs nothing of these predictions."""
         del model, query_positions, logits
         return None
 
@@ -74,16 +72,16 @@ class ProposalDefaults:
 
     @property
     def scores_shaped(self) -> bool:
-        """By the model's own."""
+        """False: scores are read from the model's own logits."""
         return False
 
     def shape(self, logits: Float[Tensor, "K V"], eos_ids: Sequence[int]) -> Float[Tensor, "K V"]:
-        """As they are."""
+        """Return the logits unchanged: every token may be proposed."""
         del eos_ids
         return logits
 
     def rank(self, score: Float[Tensor, " K"], token: Int[Tensor, " K"], eos_ids: Sequence[int]) -> Float[Tensor, " K"]:
-        """As it is."""
+        """Return the scores unchanged: no token is preferred."""
         del token, eos_ids
         return score
 
@@ -96,7 +94,7 @@ class Greedy(ProposalDefaults):
     def propose(
         self, logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, " K"]]
     ) -> Int[Tensor, " K"]:
-        """Take the argmax."""
+        """Return the most likely token of each row."""
         del draws, keys
         return logits.argmax(-1)
 
@@ -118,7 +116,7 @@ class Gumbel(ProposalDefaults):
     def propose(
         self, logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, " K"]]
     ) -> Int[Tensor, " K"]:
-        """Add noise, take the argmax."""
+        """Return a sample from softmax(logits / temperature) of each row; the most likely token if that is 0."""
         if self.temperature == 0:
             return logits.argmax(-1)
         return sample(logits, draws, keys, temperature=self.temperature)
@@ -127,7 +125,7 @@ class Gumbel(ProposalDefaults):
 def sample(
     logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, " K"]], *, temperature: float = 1.0
 ) -> Int[Tensor, " K"]:
-    """Draw exactly from softmax(logits / temperature)."""
+    """Return an exact sample from softmax(logits / temperature) of each row, by the numbers of its ``keys``."""
     vocabulary = torch.arange(logits.shape[-1], device=logits.device)[None, :]
     columns = torch.stack([key.expand(len(logits)) for key in keys], dim=1)
     tokens = []
@@ -139,45 +137,45 @@ def sample(
 
 
 class SelectionDefaults:
-    """The neutral half of a selection."""
+    """The neutral half of a selection: logits and candidates stay as they are."""
 
     may_wait: ClassVar[bool] = False
 
     def fuse(
         self, logits: Float[Tensor, "K V"], *, memory: MemoryAccess, is_queried: Bool[Tensor, "R W"], mask_id: int
     ) -> Float[Tensor, "K V"]:
-        """As the model said."""
+        """Return the logits unchanged: nothing is remembered of earlier steps."""
         del memory, is_queried, mask_id
         return logits
 
     def refine(self, candidates: Candidates) -> Candidates:
-        """As they are."""
+        """Return the candidates unchanged."""
         return candidates
 
 
 @SELECTIONS.register("quota")
 @component
 class Quota(SelectionDefaults):
-    """Write the quota's surest tokens (LLaDA, arXiv 2502.09992, Algorithm 5 and its generate.py).
+    """Write the quota's tokens of the highest score (LLaDA, arXiv 2502.09992, Algorithm 5 and its generate.py).
 
-    A block with n open places and s steps writes n // s tokens a step, one more in each of the first n mod s steps.
+    A block with n open positions and s steps writes n // s tokens a step, one more in each of the first n mod s steps.
 
     Args:
         score: a name of ``unmask.decoding.scores``: ``low_confidence``, ``entropy``, ``margin``, ``random``, …
 
-    Differs from the paper: steps whose quota is 0 (s > n) are not run; ties go to the leftmost place; the mask token is
-    never proposed.
+    Differs from the paper: steps whose quota is 0 (s > n) are not run; ties go to the leftmost position; the mask token
+    is never proposed.
     """
 
     score: Annotated[str, AfterValidator(check_score)] = "low_confidence"
 
     def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
-        """Pick the quota's best places."""
+        """Return the open positions of the highest scores, as many as the quota of this step."""
         return top(candidates.score, candidates.is_open, share(candidates))
 
 
 def share(candidates: Candidates) -> Int[Tensor, " R"]:
-    """Return how many places each row writes at this step, so that a block takes ``steps``; None: one a step."""
+    """Return how many positions each row writes at this step, so that a block takes ``steps``; None: one a step."""
     opened = candidates.block_open
     planned = opened if candidates.steps is None else opened.clamp(max=candidates.steps)
     planned = planned.clamp(min=1)
@@ -200,31 +198,31 @@ class Fixed:
     grid: Grid | None = None
 
     def slide(self, state: State) -> None:
-        """They stay."""
+        """Return None: blocks stay until they are full."""
         del state
 
     def sized(self, block_size: int, grid: Grid = "answer") -> "Fixed":
-        """Take the decoder's block size, and the model's grid."""
+        """Return the rule with the decoder's block size and, unless it has its own, the model's grid."""
         return Fixed(block_size=block_size, grid=self.grid or grid)
 
     def end(self, start: Int[Tensor, " R"], state: State) -> Int[Tensor, " R"]:
-        """S columns on, or up to the next line of the grid; at most the canvas."""
+        """Return the offset S columns on, or the next line of the grid; at most the end of the canvas."""
         end = start + self._size()
         if self.grid == "text":
             end = end - (state.prompt_length + start) % self._size()
         return torch.minimum(end, state.batch.canvas_length)
 
     def cut(self, candidates: Candidates) -> None:
-        """As they are."""
+        """Return None: blocks end where ``end`` put them."""
         del candidates
 
     def blocks(self, canvas: int) -> int:
-        """Round up."""
+        """Return canvas / S, rounded up."""
         return math.ceil(canvas / self._size())
 
     def _size(self) -> int:
         if self.block_size is None:
-            raise ValueError("a fixed block rule without a size; take it from Decoder.parts() or give block_size")
+            raise ValueError("a fixed block rule without a size; take it from Decoder.resolve() or give block_size")
         return self.block_size
 
 
@@ -236,15 +234,15 @@ class RevisionDefaults(ABC):
     @property
     @abstractmethod
     def queries_written(self) -> bool:
-        """Whether the model is asked about the written places of the active block, too."""
+        """Whether the model is queried at the written positions of the active block, too."""
         ...
 
     def observe(self, model: Denoiser, queried: Int[Tensor, "K 2"]) -> None:
-        """Nothing to read."""
+        """Return None: no head is read."""
         del model, queried
 
     def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
-        """Until the block is full, every token of it may be taken back; if any ever is."""
+        """Return whether each row's block has open positions, if tokens are ever taken back; else False."""
         del changed
         return state.has_open if self.queries_written else torch.zeros_like(state.is_done)
 
@@ -259,11 +257,11 @@ class NoRevision(RevisionDefaults):
 
     @property
     def queries_written(self) -> bool:
-        """Never."""
+        """False: a written token is not looked at again."""
         return False
 
     def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
-        """What was chosen is written."""
+        """Return the change that writes what was chosen and hides nothing."""
         del state, candidates
         return Change(write=chosen, hide=torch.zeros_like(chosen))
 
@@ -271,10 +269,10 @@ class NoRevision(RevisionDefaults):
 @STOPS.register("eos")
 @component
 class Eos:
-    """A row ends once an end token is written and no open place precedes it."""
+    """A row ends once an end token is written and no open position precedes it."""
 
     def is_finished(self, state: State, eos_ids: Sequence[int]) -> Bool[Tensor, " B"]:
-        """Compare the first end token with the first open place, on the canvas only."""
+        """Return whether the first end token of each canvas is before its first open position."""
         batch = state.batch
         is_eos = torch.isin(state.ids, torch.tensor(list(eos_ids), dtype=torch.int64, device=state.ids.device))
         is_end = batch.is_canvas & ~state.is_open & is_eos
@@ -290,7 +288,7 @@ class Never:
     """The whole canvas is filled."""
 
     def is_finished(self, state: State, eos_ids: Sequence[int]) -> Bool[Tensor, " B"]:
-        """Not before it is full."""
+        """Return False for every row: it ends when its canvas is full."""
         del eos_ids
         return torch.zeros_like(state.is_done)
 
@@ -298,21 +296,21 @@ class Never:
 @CONSTRAINTS.register("none")
 @component
 class Unconstrained:
-    """Any text."""
+    """Any text is allowed."""
 
     def check(self, canvas: int) -> None:
-        """Any canvas."""
+        """Accept a canvas of any size."""
         del canvas
 
     def ban(
         self, state: State, query_positions: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]
     ) -> Float[Tensor, "K V"]:
-        """Nothing."""
+        """Return the logits unchanged: no token is forbidden."""
         del state, query_positions
         return logits
 
     def admit(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Bool[Tensor, "R W"]:
-        """All."""
+        """Return the chosen positions unchanged: all can stand together."""
         del state, candidates
         return chosen
 
@@ -325,18 +323,18 @@ class NoSearch:
     particles: ClassVar[int] = 1
 
     def is_met(self, is_full: Bool[Tensor, " B"], is_done: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
-        """Nobody waits."""
+        """Return the rows whose block is full: none waits for another."""
         del is_done
         return is_full
 
     def pick(
         self, state: State, is_met: Bool[Tensor, " B"], draws: Draws, *, index: int, eos_ids: Sequence[int]
     ) -> None:
-        """All go on as they are."""
+        """Return None: all rows go on as they are."""
         del state, is_met, draws, index, eos_ids
 
     def best(self, state: State, eos_ids: Sequence[int]) -> Int[Tensor, " B"]:
-        """All rows."""
+        """Return all rows: each prompt has one."""
         del eos_ids
         return torch.arange(len(state.is_done), device=state.is_done.device)
 
@@ -352,12 +350,12 @@ class NoCache:
     is_exact: ClassVar[bool] = True
 
     def open(self, model: Denoiser) -> Reader:
-        """Nothing is remembered."""
+        """Return a reader that remembers nothing."""
         return UncachedReader(model)
 
 
 class UncachedReader:
-    """Reads the query as it is."""
+    """Reads every query as it is."""
 
     def __init__(self, model: Denoiser) -> None:
         self.model = model
@@ -366,7 +364,7 @@ class UncachedReader:
     def logits(
         self, query: Query, query_positions: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
     ) -> Float[Tensor, "K V"]:
-        """Call the model, once for each group of rows of nearly one length."""
+        """Return the model's logits, from one call for each group of rows of nearly one length."""
         del state, rows
         split = groups(self.model, query)
         self.forwards += len(split)

@@ -1,4 +1,8 @@
-"""The parts of a decoder: their protocols and registries."""
+"""The components of a decoder: their protocols and registries.
+
+Shapes: B rows of a batch, R live rows, W columns of the widest active block, K queried positions, V tokens of the
+vocabulary, P prompts.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -15,7 +19,7 @@ from unmask.decoding.state import Candidates, Change, MemoryAccess, State
 
 @runtime_checkable
 class View(Protocol):
-    """What the model reads of a state, and how its answers are read back."""
+    """What the model reads of a state, and how its predictions are read back."""
 
     @property
     def lays_out(self) -> bool:
@@ -25,23 +29,42 @@ class View(Protocol):
     def query(
         self, model: Denoiser, state: State, rows: Int[Tensor, " R"], query_positions: Int[Tensor, "K 2"]
     ) -> tuple[Query, Int[Tensor, "K2 2"]]:
-        """Ask about (live row, column) positions."""
+        """Return what the model reads for the live rows, and where in it the positions are.
+
+        Args:
+            model: predicts tokens.
+            state: what is written so far.
+            rows: live rows of the state.
+            query_positions: (live row, column) of the positions to predict.
+
+        Returns:
+            The query, and the (row, column) of it to predict; these may be more, which ``read`` then reduces.
+        """
         ...
 
     def read(self, logits: Float[Tensor, "K2 V"]) -> Float[Tensor, "K V"]:
-        """Reduce the model's answers to one row for each asked position."""
+        """Return the model's logits reduced to one row for each queried position."""
         ...
 
     def remember(
         self, model: Denoiser, query_positions: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]
     ) -> SoftTokens | None:
-        """Keep of the predictions at (batch row, column) what the next query shall carry."""
+        """Return what the next query needs of these predictions, or None.
+
+        Args:
+            model: made the predictions.
+            query_positions: (batch row, column) of each.
+            logits: the predictions at open positions.
+
+        Returns:
+            Blended embeddings, which the next state has as ``soft``.
+        """
         ...
 
 
 @runtime_checkable
 class Proposal(Protocol):
-    """Logits to tokens: shape, propose, rank."""
+    """How logits become tokens: ``shape``, then ``propose``; ``rank`` moves a proposal in the order of writing."""
 
     @property
     def scores_shaped(self) -> bool:
@@ -49,82 +72,122 @@ class Proposal(Protocol):
         ...
 
     def shape(self, logits: Float[Tensor, "K V"], eos_ids: Sequence[int]) -> Float[Tensor, "K V"]:
-        """Temper, filter or ban; the mask token is banned already."""
+        """Return the logits tempered, filtered or with tokens banned (-inf); the mask token is banned already."""
         ...
 
     def propose(
         self, logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, " K"]]
     ) -> Int[Tensor, " K"]:
-        """Choose a token for each row of the shaped logits; ``keys`` identify the row's random numbers."""
+        """Return a token for each row of the shaped logits.
+
+        Args:
+            logits: predictions, a row for each queried position.
+            draws: random numbers.
+            keys: of each row's random numbers: example, step, canvas offset.
+
+        Returns:
+            Token ids.
+        """
         ...
 
     def rank(self, score: Float[Tensor, " K"], token: Int[Tensor, " K"], eos_ids: Sequence[int]) -> Float[Tensor, " K"]:
-        """Move proposals in the ranking for what they are."""
+        """Return the scores, changed for what is proposed; larger ones are written earlier.
+
+        Args:
+            score: of each proposal.
+            token: that is proposed.
+            eos_ids: tokens that end an answer.
+
+        Returns:
+            A score for each proposal.
+        """
         ...
 
 
 @runtime_checkable
 class Selection(Protocol):
-    """Which open places are written now."""
+    """Which open positions are written now."""
 
     @property
     def score(self) -> str:
-        """Name of the measure of sureness (``unmask.decoding.scores``) that it selects by."""
+        """Name of the score (``unmask.decoding.scores``) that it selects by."""
         ...
 
     @property
     def may_wait(self) -> bool:
-        """Whether it may write nothing at a step, and sees to it itself that a block comes to an end."""
+        """Whether it may write nothing at a step; then it has to see to it that every block comes to an end."""
         ...
 
     def fuse(
         self, logits: Float[Tensor, "K V"], *, memory: MemoryAccess, is_queried: Bool[Tensor, "R W"], mask_id: int
     ) -> Float[Tensor, "K V"]:
-        """Change what the model said of the asked places, before anything is proposed; never in place."""
+        """Return the logits to propose from; those given are not changed in place.
+
+        Args:
+            logits: predictions at the queried positions.
+            memory: what was remembered of earlier steps, and where to remember more.
+            is_queried: which positions of the active blocks the logits are of, in row-major order.
+            mask_id: the mask token.
+
+        Returns:
+            Logits of the same shape.
+        """
         ...
 
     def refine(self, candidates: Candidates) -> Candidates:
-        """Change what is proposed and how sure it is, before blocks are cut and places chosen."""
+        """Return the candidates with other tokens or scores, before blocks are cut and positions chosen."""
         ...
 
     def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
-        """Return a subset of the open places, at least one in every row that has any."""
+        """Return a subset of the open positions, at least one in every row that has any."""
         ...
 
 
 @runtime_checkable
 class BlockRule(Protocol):
-    """Which part of the canvas is in play."""
+    """How the canvas is cut into blocks, one of which is active in each row."""
 
     def end(self, start: Int[Tensor, " R"], state: State) -> Int[Tensor, " R"]:
-        """Return where blocks that start at these offsets end at the latest."""
+        """Return the canvas offsets where blocks that start at the offsets ``start`` end at the latest."""
         ...
 
     def cut(self, candidates: Candidates) -> Int[Tensor, " R"] | None:
-        """Return how wide the blocks shall be, given the first predictions for them; None: as ``end`` said.
+        """Return how wide blocks that have just begun shall be, given the predictions for them; None: as ``end`` said.
 
-        Read for blocks that have just begun. A block always reaches its first open place.
+        A block always reaches its first open position.
+
+        Args:
+            candidates: proposals for all active blocks; ``block_steps`` is 0 where a block has just begun.
+
+        Returns:
+            Columns of each block, read for new blocks only.
         """
         ...
 
     @property
     def block_size(self) -> int | None:
-        """The size that the rule itself asks for, or None."""
+        """The size that the rule itself sets, in columns, or None."""
         ...
 
     def slide(self, state: State) -> tuple[Int[Tensor, " B"], Int[Tensor, " B"], Bool[Tensor, " B"]] | None:
         """Return where the active blocks of all rows begin and end after a step; None: they stay until they are full.
 
-        A block must reach from the row's first open place on. The third says which rows' blocks count as new ones.
+        A block must reach from the row's first open position on.
+
+        Args:
+            state: after the step.
+
+        Returns:
+            Canvas offsets of begin and end, and whether each row's block counts as a new one.
         """
         ...
 
     def sized(self, block_size: int, grid: Grid = "answer") -> "BlockRule":
-        """Return the rule for the decoder's block size, and for where the model's blocks are counted from."""
+        """Return the rule for the decoder's block size, columns, and the grid by which the model counts blocks."""
         ...
 
     def blocks(self, canvas: int) -> int:
-        """Count the blocks of a canvas, to share out a total number of steps."""
+        """Return the number of blocks of a canvas of so many columns, to share out a total number of steps."""
         ...
 
 
@@ -134,7 +197,7 @@ class Revision(Protocol):
 
     @property
     def head(self) -> str | None:
-        """Name of the model's head that it reads, if any. Heads are read after forwards over whole rows only."""
+        """Name of the model's head that it reads, or None. Heads are read after forwards over whole rows only."""
         ...
 
     @property
@@ -144,29 +207,40 @@ class Revision(Protocol):
 
     @property
     def view(self) -> str | None:
-        """Name of the view that it needs, if any."""
+        """Name of the view that it needs, or None."""
         ...
 
     @property
     def queries_written(self) -> bool:
-        """Whether the model is asked about the written places of the active block, too."""
+        """Whether the model is queried at the written positions of the active block, too."""
         ...
 
     def observe(self, model: Denoiser, queried: Int[Tensor, "K 2"]) -> Float[Tensor, " K"] | None:
-        """Read a head at the asked (row, column) of the query that was just answered; ``Candidates.trust``."""
+        """Return a head's logits at the queried (row, column) of the last forward; None: it reads no head."""
         ...
 
     def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
-        """Turn the selection's choice into what the step does, within the active block and ``State.is_ours``.
+        """Return what the step does, within the active blocks and ``State.is_ours``.
 
-        ``state`` is that before the step.
+        Args:
+            state: before the step.
+            candidates: proposals for the active blocks.
+            chosen: open positions that the selection chose.
+
+        Returns:
+            What is written, and what is hidden again.
         """
         ...
 
     def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
-        """Say which rows' blocks may still change, so that the row neither moves on nor ends.
+        """Return which rows' blocks may still change: such a row neither moves on nor ends.
 
-        ``state`` is that after the step, which changed something in the rows ``changed``.
+        Args:
+            state: after the step.
+            changed: rows in which the step changed something.
+
+        Returns:
+            Whether each row is held.
         """
         ...
 
@@ -176,26 +250,44 @@ class Stop(Protocol):
     """When a row is finished before its canvas is full."""
 
     def is_finished(self, state: State, eos_ids: Sequence[int]) -> Bool[Tensor, " B"]:
-        """Decide for every row; never look at prompt columns."""
+        """Return whether each row is finished; tokens of prompts do not count."""
         ...
 
 
 @runtime_checkable
 class Constraint(Protocol):
-    """What the text must be."""
+    """What the text of an answer must be."""
 
     def check(self, canvas: int) -> None:
-        """Refuse a canvas that no allowed text fits into; before anything is read."""
+        """Raise a UserError if no allowed text fits into a canvas of so many columns; called before any forward."""
         ...
 
     def ban(
         self, state: State, query_positions: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]
     ) -> Float[Tensor, "K V"]:
-        """Take away (-inf) the tokens that no allowed text has at (row, column), given what is written."""
+        """Return the logits with -inf for tokens that no allowed text has there, given what is written.
+
+        Args:
+            state: what is written so far.
+            query_positions: (batch row, column) of each prediction.
+            logits: predictions there.
+
+        Returns:
+            Logits of the same shape.
+        """
         ...
 
     def admit(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Bool[Tensor, "R W"]:
-        """Keep of the chosen places some whose proposals can stand together; none: the row ends here, stuck."""
+        """Return the chosen positions whose proposals can stand together; a row without any ends here, stuck.
+
+        Args:
+            state: before the step.
+            candidates: proposals for the active blocks.
+            chosen: what is to be written.
+
+        Returns:
+            A subset of ``chosen``.
+        """
         ...
 
 
@@ -205,52 +297,70 @@ class Search(Protocol):
 
     @property
     def particles(self) -> int:
-        """Rows for each prompt; those of a prompt stand together."""
+        """Number of rows for each prompt; those of a prompt are neighbours."""
         ...
 
     def is_met(self, is_full: Bool[Tensor, " B"], is_done: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
-        """Say which rows may go on, given those whose block is full; the others of these wait."""
+        """Return which of the rows whose block is full may go on; the others of these wait."""
         ...
 
     def pick(
         self, state: State, is_met: Bool[Tensor, " B"], draws: Draws, *, index: int, eos_ids: Sequence[int]
     ) -> tuple[Int[Tensor, " B"], Float[Tensor, " B"]] | None:
-        """Resample particles that have met: which row each row continues, and ``State.log_settled`` from now on.
+        """Return the row that each row continues, and ``State.log_resampled`` from now on; None: all go on as they are.
 
-        ``index``: steps that lie behind.
+        Args:
+            state: what is written so far.
+            is_met: rows whose particles have all filled their block.
+            draws: random numbers.
+            index: steps before this one.
+            eos_ids: tokens that end an answer.
+
+        Returns:
+            Rows and log probabilities, a number for each row; or None.
         """
         ...
 
     def best(self, state: State, eos_ids: Sequence[int]) -> Int[Tensor, " P"]:
-        """Choose a row for each prompt in the end."""
+        """Return the row of each prompt that is its answer, at the end."""
         ...
 
 
 @runtime_checkable
 class Reader(Protocol):
-    """Calls the model throughout one run, and remembers what it may."""
+    """Calls the model throughout one run; it may remember keys and values."""
 
     forwards: int
-    """Calls so far."""
+    """Calls of the model so far."""
 
     def logits(
         self, query: Query, query_positions: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
     ) -> Float[Tensor, "K V"]:
-        """Answer a view's query about the live rows of a state."""
+        """Return the logits of a view's query.
+
+        Args:
+            query: what the model reads.
+            query_positions: (row, column) of the predictions.
+            state: the state that the query shows.
+            rows: its live rows.
+
+        Returns:
+            Logits, in the order of the positions.
+        """
         ...
 
 
 @runtime_checkable
 class CachePolicy(Protocol):
-    """How the model is called."""
+    """How the model is called: what is read again at each forward, and what is kept."""
 
     @property
     def is_exact(self) -> bool:
-        """Whether the answers are those of a model that reads everything at every forward."""
+        """Whether the predictions are those of a model that reads everything at every forward."""
         ...
 
     def open(self, model: Denoiser) -> Reader:
-        """Start a run; refuse a model that the cache is not made for."""
+        """Return the reader of a run; a model that the cache is not made for raises a UserError."""
         ...
 
 

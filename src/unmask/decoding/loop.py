@@ -1,4 +1,4 @@
-"""The decoding loop, written once. What varies is handed to it as the parts of a decoder.
+"""The decoding loop, written once. What varies is handed to it as the components of a decoder.
 
 advance blocks -> read -> propose -> refine -> cut blocks -> select -> revise -> write -> stop, until every row is done
 """
@@ -27,7 +27,7 @@ def decode(
     Args:
         model: predicts tokens.
         batch: prompts laid out with a canvas each; with a search, a row for each particle.
-        decoder: the decoder.
+        decoder: the decoder, resolved.
         draws: random numbers, keyed by the rows' ``order``.
         is_open: canvas columns to write; default all. The others keep the batch's tokens (infilling).
 
@@ -50,7 +50,7 @@ def decode(
 def _step(
     model: Denoiser, state: State, decoder: ResolvedDecoder, draws: Draws, index: int, *, reader: Reader
 ) -> tuple[State, Step]:
-    """Make one step; return what the next one goes on from, and what is told of it."""
+    """Return the state that the next step goes on from, and the record of this one."""
     batch, forwards = state.batch, reader.forwards
     candidates, soft = propose(model, state, decoder, draws, index, reader=reader)
     candidates = decoder.selection.refine(candidates)
@@ -81,7 +81,7 @@ def _step(
 
 
 def start(batch: Batch, mask_id: int, is_open: Bool[Tensor, "B L"] | None = None) -> State:
-    """Hide what is to be written; no block is active yet."""
+    """Return the first state: what is to be written is hidden, and no block is active yet."""
     is_open = batch.is_canvas if is_open is None else is_open & batch.is_canvas
     none = torch.zeros_like(batch.order)
     never = torch.zeros_like(none, dtype=torch.bool)
@@ -108,9 +108,14 @@ def start(batch: Batch, mask_id: int, is_open: Bool[Tensor, "B L"] | None = None
 def advance(
     state: State, decoder: ResolvedDecoder, draws: Draws, *, index: int, eos_ids: Sequence[int]
 ) -> tuple[State, Int[Tensor, " B"] | None]:
-    """Move every row whose block is full to its next block with something open; rows without one are done.
+    """Return the state in which every row whose block is full has its next one with something open, or is done.
 
-    ``index``: steps that lie behind.
+    Args:
+        state: after a step.
+        decoder: its block rule and its search are used.
+        draws: random numbers.
+        index: steps before this one.
+        eos_ids: tokens that end an answer.
 
     Returns:
         The state, and which row each row continues where particles were resampled on the way.
@@ -140,14 +145,14 @@ def advance(
 
 
 def _move(state: State, moving: Bool[Tensor, " B"], decoder: ResolvedDecoder) -> State:
-    """Begin the next block of some rows."""
+    """Return the state in which the rows ``moving`` have begun their next block."""
     begin = torch.where(moving, state.block_end, state.block_start)
     end = torch.where(moving, decoder.blocks.end(begin, state), state.block_end)
     return _begin(replace(state, block_start=begin, block_end=end), moving)
 
 
 def _slide(state: State, decoder: ResolvedDecoder) -> State:
-    """Let a rule move the active blocks that are not full."""
+    """Return the state in which the block rule has moved the active blocks that are not full."""
     window = decoder.blocks.slide(state)
     if window is None:
         return state
@@ -156,7 +161,7 @@ def _slide(state: State, decoder: ResolvedDecoder) -> State:
 
 
 def _begin(state: State, is_new: Bool[Tensor, " B"]) -> State:
-    """Count from here on in rows whose block is a new one."""
+    """Return the state with the counts reset in rows whose block is new."""
     opened = (state.is_open & state.is_in_block).sum(1)
     return replace(
         state,
@@ -168,7 +173,7 @@ def _begin(state: State, is_new: Bool[Tensor, " B"]) -> State:
 
 
 def _cut(state: State, candidates: Candidates, decoder: ResolvedDecoder) -> tuple[State, Candidates]:
-    """Let the block rule shorten the blocks that have just begun, now that it knows the predictions for them."""
+    """Return state and candidates after the block rule has shortened new blocks, given the predictions for them."""
     wanted = decoder.blocks.cut(candidates)
     if wanted is None:
         return state, candidates
@@ -197,20 +202,16 @@ def _cut(state: State, candidates: Candidates, decoder: ResolvedDecoder) -> tupl
 
 
 def _check(candidates: Candidates, chosen: Bool[Tensor, "R W"], *, may_wait: bool) -> None:
-    """Hold a selection to its contract.
-
-    Raises:
-        RuntimeError: it chose a closed place, or nothing in a row that has open ones.
-    """
+    """Raise a RuntimeError if a selection chose a written position, or nothing in a row that has open ones."""
     is_idle = candidates.is_open.any(1) & ~chosen.any(1)
     if bool((chosen & ~candidates.is_open).any()) or (not may_wait and bool(is_idle.any())):
-        raise RuntimeError("a selection must write at least one open place in every live row, and only open places")
+        raise RuntimeError("a selection must write at least one open position in every live row, and only open ones")
 
 
 def _admit(
     state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"], decoder: ResolvedDecoder
 ) -> tuple[State, Bool[Tensor, "R W"]]:
-    """Ask the constraint; a row of which it admits nothing is stuck."""
+    """Return what the constraint admits; a row of which it admits nothing is stuck."""
     admitted = decoder.constraint.admit(state, candidates, chosen)
     if admitted is chosen:
         return state, chosen
@@ -222,9 +223,19 @@ def _admit(
 def _admit_change(
     state: State, candidates: Candidates, change: Change, chosen: Bool[Tensor, "R W"], *, decoder: ResolvedDecoder
 ) -> Change:
-    """Ask the constraint about a revision's own writing; what is left must gain a row something, else it is undone.
+    """Return what the constraint admits of a revision's own writing.
 
     A row of which something is refused, and that would be no fuller for the rest, writes what was chosen.
+
+    Args:
+        state: before the step.
+        candidates: proposals for the active blocks.
+        change: what the revision made of ``chosen``.
+        chosen: what the selection chose and the constraint admitted.
+        decoder: its constraint is used.
+
+    Returns:
+        The change to make.
     """
     nothing = torch.zeros_like(chosen)
     hidden = _write(state, candidates, replace(change, write=nothing), candidates.mask_id)
@@ -238,7 +249,7 @@ def _admit_change(
 
 
 def _write(state: State, candidates: Candidates, change: Change, mask_id: int) -> State:
-    """Write and take back."""
+    """Return the state after tokens were written and taken back."""
     rows = candidates.rows
     ids, is_open, log_prob = state.ids.clone(), state.is_open.clone(), state.log_prob.clone()
     row, column = rows[change.write.nonzero()[:, 0]], candidates.columns[change.write]
@@ -261,20 +272,20 @@ def _write(state: State, candidates: Candidates, change: Change, mask_id: int) -
 
 
 def _changed(state: State, candidates: Candidates, change: Change) -> Bool[Tensor, " B"]:
-    """Find the rows in which a step did something."""
+    """Return the rows in which a step did something."""
     changed = torch.zeros_like(state.is_done)
     changed[candidates.rows] = (change.write | change.hide).any(1)
     return changed
 
 
 def _positions(batch: Batch, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Int[Tensor, "M 2"]:
-    """Name places by (row, canvas offset)."""
+    """Return chosen positions as (row, canvas offset)."""
     row, column = candidates.rows[chosen.nonzero()[:, 0]], candidates.columns[chosen]
     return torch.stack([row, batch.offset[row, column]], dim=1)
 
 
 def _finish(state: State, ended: Bool[Tensor, " B"]) -> State:
-    """Close rows that met their end; what was still open keeps the batch's filler."""
+    """Return the state in which rows that have ended are done; what was still open has the batch's filler."""
     if not bool(ended.any()):
         return state
     left = state.is_open & ended[:, None]

@@ -20,21 +20,20 @@ LEAST = 2.0**-1022  # sums of logarithms stay numbers
 def propose(
     model: Denoiser, state: State, decoder: ResolvedDecoder, draws: Draws, index: int, *, reader: Reader
 ) -> tuple[Candidates, SoftTokens | None]:
-    """Call the model once, and turn its answers into proposals.
+    """Return proposals for the active blocks, from one call of the model, and what the view keeps for its next query.
+
+    Logits that are NaN or infinite raise a NonFiniteError.
 
     Args:
         model: predicts tokens.
-        state: where decoding stands.
-        decoder: the decoder.
+        state: what is written so far.
+        decoder: the decoder, resolved.
         draws: random numbers.
         index: of the step.
         reader: calls the model.
 
     Returns:
-        The proposals, and what the view keeps for its next query.
-
-    Raises:
-        NonFiniteError: the model's logits are NaN or infinite.
+        The proposals, and blended embeddings or None.
     """
     rows = (~(state.is_done | state.is_waiting)).nonzero().squeeze(1)
     begin, width = state.block_start[rows], (state.block_end - state.block_start)[rows]
@@ -92,7 +91,7 @@ def propose(
 
 
 def _refuse_non_finite(probability: Float[Tensor, " K"], row: Int[Tensor, " K"], index: int) -> None:
-    """Hold that each place has a distribution: one logit that is NaN or infinite leaves its place none."""
+    """Raise an error where a position has no distribution: one logit that is NaN or infinite leaves it none."""
     is_finite = probability.isfinite()
     if bool(is_finite.all()):
         return
@@ -104,7 +103,7 @@ def _refuse_non_finite(probability: Float[Tensor, " K"], row: Int[Tensor, " K"],
 
 
 def _widened(logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
-    """Compute with at least float32."""
+    """Return the logits in at least float32."""
     return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
 
@@ -124,10 +123,8 @@ def _tokens(
     in_batch: Int[Tensor, "K 2"],
     keys: Sequence[Int[Tensor, " K"]],
 ) -> tuple[Float[Tensor, "K V"], Int[Tensor, " K"]]:
-    """Choose a token for each place, and return the logits that its score is read from.
-
-    The mask token is banned in place and given back afterwards: a copy of ``[K, V]`` costs more than the choice.
-    """
+    """Return the logits that scores are read from, and a token for each queried position."""
+    # The mask token is banned in place and put back afterwards: a copy of [K, V] costs more than the choice.
     kept = logits[:, model.mask_id].clone()
     logits[:, model.mask_id] = -torch.inf
     shaped = decoder.proposal.shape(decoder.constraint.ban(state, in_batch, logits), model.eos_ids)
@@ -145,7 +142,7 @@ def _foresight(
     rows: Int[Tensor, " R"],
     columns: Int[Tensor, "R W"],
 ) -> LookAhead:
-    """Prepare to read what the text would be; a forward without a cache, counted by the reader."""
+    """Return a function that reads what the text would be, by a forward without a cache that the reader counts."""
 
     def look_ahead(
         is_written: Bool[Tensor, "N R W"], tokens: Int[Tensor, "N R W"], is_queried: Bool[Tensor, "N R W"]

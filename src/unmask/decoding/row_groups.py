@@ -16,10 +16,17 @@ _CALL = 64  # columns that take as long as a call costs beside its columns, on a
 
 
 def groups(model: Denoiser, query: Query) -> list[Int[Tensor, " _"]]:
-    """Split the rows of a query so that reading the groups one after the other costs least.
+    """Return the rows of a query, split so that reading the groups one after the other costs least.
 
     One group on accelerators, where a call costs more than much padding; for models with heads, which hear the last
     forward only; and for queries whose rows or columns belong together in another way.
+
+    Args:
+        model: that will read them.
+        query: its rows may differ in length.
+
+    Returns:
+        Rows of each group, ascending.
     """
     rows = torch.arange(len(query.ids), device=query.ids.device)
     is_bound = query.before is not None or query.past is not None or isinstance(query.rule, PerRow)
@@ -32,7 +39,7 @@ def groups(model: Denoiser, query: Query) -> list[Int[Tensor, " _"]]:
 
 @functools.lru_cache(maxsize=256)
 def _cheapest(lengths: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
-    """Cut ascending lengths into runs whose padded sizes, and a call for each, are least in sum.
+    """Return ascending lengths cut into runs whose padded sizes, and a call for each, are least in sum.
 
     >>> _cheapest((10, 10, 500, 510))
     ((0, 2), (2, 4))
@@ -50,10 +57,15 @@ def _cheapest(lengths: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
 def cut(
     query: Query, query_positions: Int[Tensor, "K 2"], split: list[Int[Tensor, " _"]]
 ) -> Iterator[tuple[Query, Int[Tensor, "M 2"], Int[Tensor, " M"]]]:
-    """Cut a query into groups of rows, each as wide as its longest; yield with each what is asked, and whose answers.
+    """Cut a query into groups of rows, each as wide as its longest row.
+
+    Args:
+        query: what is to be read.
+        query_positions: (row, column) of the predictions.
+        split: rows of each group.
 
     Yields:
-        The narrower query, the asked (row, column) within it, and their indices in ``query_positions``.
+        The narrower query, the queried (row, column) within it, and their indices in ``query_positions``.
     """
     lengths = (query.columns.segment != PAD).sum(1)
     for rows in split:

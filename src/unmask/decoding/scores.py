@@ -1,4 +1,7 @@
-"""How sure a proposal is, by the un-noised, un-tempered logits over the whole vocabulary (LLaDA), and its rank."""
+"""Scores and ranks of proposals, from the un-noised, un-tempered logits over the whole vocabulary (LLaDA).
+
+Every score takes logits, the proposed tokens, random numbers and their keys; larger is written earlier.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -19,16 +22,14 @@ _NUMBERS = 2**19  # that fit a processor's cache: a softmax over these is severa
 def low_confidence(
     logits: Float[Tensor, "K V"], token: Int[Tensor, " K"], draws: Draws, keys: Sequence[Tensor]
 ) -> Float[Tensor, " K"]:
-    """Probability of the proposed token: the least sure stay hidden (LLaDA's low-confidence remasking)."""
+    """Return the probability of the proposed token: the least likely stay hidden (LLaDA's low-confidence remasking)."""
     del draws, keys
     return probability(logits, token)
 
 
 def probability(logits: Float[Tensor, "K V"], token: Int[Tensor, " K"]) -> Float[Tensor, " K"]:
-    """Read the probability of one token in each row, in float64.
-
-    What is left for the others decides among sure places, and float32 rounds it away: it is summed by itself.
-    """
+    """Return the probability of one token in each row, in float64."""
+    # What is left for the others decides among nearly certain positions; float32 rounds it away: it is summed alone.
     found = []
     for some, at in zip(in_chunks(logits), in_chunks(token[:, None], like=logits), strict=True):
         share = some.softmax(-1)
@@ -40,20 +41,20 @@ def probability(logits: Float[Tensor, "K V"], token: Int[Tensor, " K"]) -> Float
 def negative_entropy(
     logits: Float[Tensor, "K V"], token: Int[Tensor, " K"], draws: Draws, keys: Sequence[Tensor]
 ) -> Float[Tensor, " K"]:
-    """Sum of p log p: higher is surer."""
+    """Return the sum of p log p, nats: 0 is certain."""
     del token, draws, keys
     return -entropy(logits)
 
 
 def entropy(logits: Float[Tensor, "K V"]) -> Float[Tensor, " K"]:
-    """Measure in nats how spread each row is."""
+    """Return the entropy of each row, nats."""
     return torch.cat([torch.special.entr(chunk.softmax(-1)).sum(-1) for chunk in in_chunks(logits)])
 
 
 def margin(
     logits: Float[Tensor, "K V"], token: Int[Tensor, " K"], draws: Draws, keys: Sequence[Tensor]
 ) -> Float[Tensor, " K"]:
-    """Probability of the best token minus that of the second best."""
+    """Return the probability of the best token minus that of the second best."""
     del token, draws, keys
     best = torch.cat([chunk.softmax(-1).topk(2, dim=-1).values for chunk in in_chunks(logits)])
     return best[:, 0] - best[:, 1]
@@ -62,7 +63,7 @@ def margin(
 def random(
     logits: Float[Tensor, "K V"], token: Int[Tensor, " K"], draws: Draws, keys: Sequence[Tensor]
 ) -> Float[Tensor, " K"]:
-    """U(0, 1): any order."""
+    """Return numbers from U(0, 1), new at every forward: any order."""
     del token
     return draws.uniform("score", *keys).to(logits.dtype)
 
@@ -70,7 +71,7 @@ def random(
 def certainty(
     logits: Float[Tensor, "K V"], token: Int[Tensor, " K"], draws: Draws, keys: Sequence[Tensor]
 ) -> Float[Tensor, " K"]:
-    """Measure 1 - H / ln V: 1 is certain, 0 is uniform (SDLM, arXiv 2509.24007)."""
+    """Return 1 - H / ln V: 1 is certain, 0 is uniform (SDLM, arXiv 2509.24007)."""
     del token, draws, keys
     return 1 - entropy(logits) / math.log(logits.shape[-1])
 
@@ -78,7 +79,7 @@ def certainty(
 def random_order(
     logits: Float[Tensor, "K V"], token: Int[Tensor, " K"], draws: Draws, keys: Sequence[Tensor]
 ) -> Float[Tensor, " K"]:
-    """Draw from U(0, 1) once for each place, not for each forward: a random order that is fixed beforehand."""
+    """Return numbers from U(0, 1), one for each position at all forwards: an order that is fixed beforehand."""
     del token
     order, _, offset = keys
     return draws.uniform("order", order, offset).to(logits.dtype)
@@ -95,7 +96,7 @@ SCORES: dict[str, Score] = {
 
 
 def check_threshold(value: float) -> float:
-    """Accept infinity (one token a step); refuse NaN, which every comparison would fail."""
+    """Return the value; infinity is allowed (one token a step), NaN, which every comparison would fail, is refused."""
     if math.isnan(value):
         raise ValueError("expected a number or .inf, found nan")
     return value
@@ -106,25 +107,25 @@ Positive = Annotated[float, Field(allow_inf_nan=True, ge=0), AfterValidator(chec
 
 
 def check_score(name: str) -> str:
-    """Refuse an unknown score with the nearest name."""
+    """Return the name of a score; an unknown one raises a UserError with the nearest name."""
     if name not in SCORES:
         raise UserError(f"unknown score '{name}'; {did_you_mean(name, SCORES)}")
     return name
 
 
 def in_chunks(values: Tensor, *, like: Tensor | None = None) -> tuple[Tensor, ...]:
-    """Split the rows of a tensor into pieces, of so many rows as those of ``like`` (default: its own) would have."""
+    """Return the rows of a tensor in chunks, of as many rows as those of ``like`` (default: the tensor) would have."""
     columns = (values if like is None else like).shape[-1]
     return torch.split(values, max(1, _NUMBERS // max(columns, 1)))
 
 
 def top(score: Float[Tensor, "R W"], is_open: Bool[Tensor, "R W"], quota: Int[Tensor, " R"]) -> Bool[Tensor, "R W"]:
-    """Pick the ``quota`` best open places of each row."""
+    """Return whether each position is among the ``quota`` best open ones of its row."""
     return is_open & (ranks(score, is_open) < quota[:, None])
 
 
 def ranks(score: Float[Tensor, "R W"], is_open: Bool[Tensor, "R W"]) -> Int[Tensor, "R W"]:
-    """Number the open places of each row from the best, 0, to the worst; closed places come last."""
+    """Return the rank of each open position in its row, 0 for the best; written ones come last."""
     by_score = score.argsort(dim=-1, descending=True, stable=True)
     open_first = is_open.gather(1, by_score).long().argsort(dim=-1, descending=True, stable=True)
     return by_score.gather(1, open_first).argsort(dim=-1)

@@ -11,7 +11,7 @@ SLACK = 5e-7
 
 
 def floor(product: float) -> int:
-    """Round a product down.
+    """Return a product rounded down.
 
     >>> floor(0.29 * 100), floor(28.99)
     (29, 28)
@@ -25,5 +25,5 @@ def at_most(share: float, count: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
 
 
 def at_least(share: float, count: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
-    """Return the share of each count, rounded up."""
+    """Return the share of each count, rounded up, in float64."""
     return torch.ceil(share * count.double() - SLACK).long()

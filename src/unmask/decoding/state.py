@@ -1,4 +1,4 @@
-"""What the parts of a decoder see, what a step does, and what it leaves behind."""
+"""What the components of a decoder see, what a step does, and what it leaves behind."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -14,12 +14,12 @@ from unmask.core.protocols import SoftTokens
 
 @dataclass(frozen=True, kw_only=True)
 class BlockMemory:
-    """One thing that is remembered.
+    """Values that a component remembers of the active blocks, for each row.
 
     Args:
         start: canvas offset of each row's first column here; -1 where nothing is known of the row.
         width: columns that are known of each row.
-        values: a row for each row of the state, a column for each place; any further axes.
+        values: a row for each row of the state, a column for each column of its block; any further axes.
     """
 
     start: Int[Tensor, " B"]
@@ -27,7 +27,7 @@ class BlockMemory:
     values: Tensor
 
     def take(self, index: Int[Tensor, " B"]) -> "BlockMemory":
-        """Let each row go on with what is remembered of row ``index``."""
+        """Return the memory in which each row has what is remembered of row ``index``."""
         return BlockMemory(start=self.start[index], width=self.width[index], values=self.values[index])
 
 
@@ -35,7 +35,7 @@ BlockMemories = Mapping[str, BlockMemory]
 
 
 class MemoryAccess:
-    """The notes, seen from the places of one step: rows are the live ones, columns those of their active blocks.
+    """The memory, seen from one step: rows are the live ones, columns those of their active blocks.
 
     Args:
         memory: what was remembered.
@@ -58,9 +58,15 @@ class MemoryAccess:
         self._kept: dict[str, Tensor] = {}
 
     def recall(self, name: str) -> tuple[Tensor, Bool[Tensor, "R W"]] | None:
-        """Return what was kept at each place, and where it is known at all; None: it never was kept.
+        """Return what was kept, zeros where nothing was, and where something was, [R, W]; None: it never was kept.
 
-        A place is known by its canvas offset: a block that moves on or slides takes along what it still covers.
+        Columns are known by their canvas offset: a block that moves on or slides takes along what it still covers.
+
+        Args:
+            name: under which the values were kept.
+
+        Returns:
+            Values, [R, W, ...], and whether each is known; or None.
         """
         if name not in self.memory:
             return None
@@ -73,11 +79,11 @@ class MemoryAccess:
         return torch.where(is_known.view(*is_known.shape, *[1] * (found.ndim - 2)), found, 0), is_known
 
     def keep(self, name: str, values: Tensor) -> None:
-        """Remember ``values[R, W, ...]`` of the places until the next step."""
+        """Remember ``values[R, W, ...]`` of the columns until the next step, under ``name``."""
         self._kept[name] = values
 
     def written(self, rows: int) -> BlockMemories:
-        """Return the notes for the step after this one, for a state of so many rows; what was not kept is forgotten."""
+        """Return the memory for the next step, for a state of so many rows; what was not kept is forgotten."""
         memory = {}
         for name, values in self._kept.items():
             start = self.start.new_full((rows,), -1)
@@ -91,7 +97,7 @@ class MemoryAccess:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """Where decoding stands. Rows are independent: each has its own block and its own end.
+    """What is written, and where each row stands. Rows are independent: each has its own block and its own end.
 
     Args:
         batch: the layout; its canvas columns are what is decoded.
@@ -111,8 +117,8 @@ class State:
         log_prob: log probability that each token had when it was written; 0 elsewhere.
         log_resampled: log probability of the row's answer when it was last resampled; 0 before.
         soft: what the view remembers of the last predictions; (row, column) in the batch.
-        memory: what parts remember of the active blocks.
-        steps: forwards that a block may take; None: one for each open place.
+        memory: what components remember of the active blocks.
+        steps: forwards that a block may take; None: one for each open column.
     """
 
     batch: Batch
@@ -137,28 +143,28 @@ class State:
 
     @property
     def prompt_length(self) -> Int[Tensor, " B"]:
-        """Columns before the canvas of each row."""
+        """Number of columns before the canvas of each row."""
         return self.batch.is_canvas.long().argmax(1)
 
     @property
     def is_in_block(self) -> Bool[Tensor, "B L"]:
-        """Columns of each row's active block."""
+        """Whether each column is in its row's active block."""
         offset = self.batch.offset
         return (offset >= self.block_start[:, None]) & (offset < self.block_end[:, None])
 
     @property
     def has_open(self) -> Bool[Tensor, " B"]:
-        """Rows whose active block has open columns."""
+        """Whether each row's active block has open columns."""
         return (self.is_open & self.is_in_block).any(1)
 
     def take(self, index: Int[Tensor, " B"]) -> "State":
-        """Let each row go on from where row ``index`` stands, with what is remembered of that row."""
+        """Return the state in which each row goes on from row ``index``, with what is remembered of that row."""
         memory = {name: one.take(index) for name, one in self.memory.items()}
         soft = None if self.soft is None else _taken(self.soft, index)
         return replace(self, **self._by_row(index), soft=soft, memory=memory)
 
     def shown(self, index: Int[Tensor, " R"]) -> "State":
-        """Show rows as a batch of their own, any number of times each; nothing is remembered of them."""
+        """Return the state of rows as a batch of their own, any number of times each; nothing is remembered of them."""
         batch = self.batch
         by_example = ("order", "text_length", "filled_length", "canvas_length")
         shown = replace(batch.rows(index), **{name: getattr(batch, name)[index] for name in by_example})
@@ -170,7 +176,7 @@ class State:
 
 
 def _taken(soft: SoftTokens, index: Int[Tensor, " B"]) -> SoftTokens:
-    """Give each row the blends of row ``index``."""
+    """Return blends of which each row has those of row ``index``."""
     row, entry = (index[:, None] == soft.query_positions[:, 0]).nonzero().unbind(1)
     return SoftTokens(
         query_positions=torch.stack([row, soft.query_positions[entry, 1]], dim=1),
@@ -185,25 +191,25 @@ class Candidates:
 
     Args:
         rows: which rows of the state are live.
-        columns: column of the state behind each place; clamped where a block is narrower than W.
+        columns: column of the state behind each position; clamped where a block is narrower than W.
         width: columns of each block.
         canvas: columns of each row's canvas.
-        is_open: places that may be written now.
-        is_queried: columns that the model answered about: the open ones, and written ones that the revision queries.
-        token: proposed token; 0 where not asked.
-        written: token that stands there; the mask token where open.
-        logits: what the model said of each asked place, in their order (that of ``is_asked.nonzero()``).
-        log_prob: log probability of the proposed token, by the model's own logits; -inf where not asked.
-        score: how sure the proposal is, by the selection's measure; -inf where not asked.
-        measure: gives any measure of ``unmask.decoding.scores`` by its name, in the same form.
-        block_open: open places when the block became active.
+        is_open: positions that may be written now.
+        is_queried: positions that the model predicted: the open ones, and written ones that the revision queries.
+        token: proposed token; 0 where not queried.
+        written: token that is there; the mask token where open.
+        logits: predictions at the queried positions, in their order (that of ``is_queried.nonzero()``).
+        log_prob: log probability of the proposed token, by the model's own logits; -inf where not queried.
+        score: the selection's score of the proposal, larger is written earlier; -inf where not queried.
+        measure: gives any score of ``unmask.decoding.scores`` by its name, in the same form.
+        block_open: open positions when the block became active.
         block_steps: forwards spent on the block before this one.
-        steps: forwards that a block may take; None: as many as it has open places.
+        steps: forwards that a block may take; None: as many as it has open positions.
         mean_confidence: gives the mean probability of a row's tokens when they were written; 1 where there is none.
         mask_id: the mask token, which is never proposed.
         memory: what was remembered, and what shall be.
-        look_ahead: reads what the text would be; see ``LookAhead``.
-        correctness: what the revision's head says of each place, if it has one; -inf where not asked.
+        look_ahead: reads in one forward what the text would be.
+        correctness: logits of the revision's head, if it reads one; -inf where not queried.
     """
 
     rows: Int[Tensor, " R"]
@@ -228,12 +234,12 @@ class Candidates:
     correctness: Float[Tensor, "R W"] | None = None
 
     def spread(self, values: Tensor, empty: float = -torch.inf) -> Tensor:
-        """Lay values of the asked places, in their order, out over the places; ``empty`` elsewhere."""
+        """Return values of the queried positions, in their order, laid out over all; ``empty`` elsewhere."""
         return spread(values, self.is_queried, empty)
 
 
 def spread(values: Tensor, is_queried: Bool[Tensor, "R W"], empty: float = -torch.inf) -> Tensor:
-    """Lay values of the asked places, in their order, out over the places; ``empty`` elsewhere."""
+    """Return values of the queried positions, in their order, laid out over all, [R, W, ...]; ``empty`` elsewhere."""
     further = values.shape[1:]
     return values.new_full((*is_queried.shape, *further), empty).masked_scatter(
         is_queried.view(*is_queried.shape, *[1] * len(further)), values
@@ -241,7 +247,7 @@ def spread(values: Tensor, is_queried: Bool[Tensor, "R W"], empty: float = -torc
 
 
 LookAhead = Callable[[Bool[Tensor, "N R W"], Int[Tensor, "N R W"], Bool[Tensor, "N R W"]], Float[Tensor, "K V"]]
-"""Write tokens at places (first, second), in N ways, and read in one forward what the model says of others (third)."""
+"""Returns logits at positions (third), from one forward with tokens (second) written at others (first), in N ways."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,8 +255,8 @@ class Change:
     """What a step does to the active blocks.
 
     Args:
-        write: places that take their proposed token: open ones, or written ones whose token is replaced.
-        hide: written places that are taken back.
+        write: positions that take their proposed token: open ones, or written ones whose token is replaced.
+        hide: written positions that are taken back.
     """
 
     write: Bool[Tensor, "R W"]
@@ -263,15 +269,15 @@ class Step:
 
     Args:
         index: steps before this one.
-        query_positions: (row, canvas offset) of each committed token.
+        at: (row, canvas offset) of each token that was written.
         tokens: what was written there.
-        scores: its score by the selection's measure.
+        scores: its score, by the selection.
+        probabilities: its probability, by the model's own logits.
         taken_back: (row, canvas offset) of each token that was hidden again or, where ``at`` names it too, replaced.
-        probabilities: what the model gave each of them, by its own logits.
         live: rows that this step read.
-        forwards: calls of the model in this step: one, or more where a part looks ahead or rows are read apart.
+        forwards: calls of the model in this step: one, or more where a component looks ahead or rows are read apart.
         picked: the row that each row continues, where particles were resampled after the step; None: all their own.
-        state: after the step, without what only parts remember.
+        state: after the step, without what only components remember.
     """
 
     index: int

@@ -8,7 +8,7 @@ from torch import nn
 from unmask.config.registry import Registry
 
 HEADS_ATTRIBUTE = "unmask_heads"
-"""Name of the submodule of a transformers model that holds its heads, and so a part of the names of their weights."""
+"""Name of the submodule of a transformers model that holds its heads; the names of their weights begin with it."""
 
 
 class Head(nn.Module):
@@ -16,7 +16,7 @@ class Head(nn.Module):
 
     Args:
         model: the transformers model that it is attached to.
-        settings: by name, those of the head.
+        **settings: those of the head, by name.
     """
 
     name: ClassVar[str]
@@ -31,7 +31,7 @@ class Head(nn.Module):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What is needed to make it again: JSON types."""
+        """Settings that are needed to make the head again, by name; JSON types."""
         raise NotImplementedError
 
 
@@ -40,6 +40,12 @@ HEADS = Registry[Head]("head")
 
 def decoder_layers(model: nn.Module) -> nn.ModuleList:
     """Return the longest list of modules with a forward: the transformer layers, whatever a model calls them.
+
+    Args:
+        model: the transformers model.
+
+    Returns:
+        The layers, in their order.
 
     Raises:
         TypeError: the model has no such list.

@@ -53,11 +53,17 @@ class ConfidenceStream(Head):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Blocks and learning rate."""
+        """Number of blocks and learning rate."""
         return {"taps": self.taps, "lr": self.lr}
 
     def read(self, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, " K"]:
-        """Return the confidence logits at (row, column) positions of the last forward.
+        """Return the confidence logits of the last forward.
+
+        Args:
+            query_positions: (row, column) of each.
+
+        Returns:
+            A logit for each, in at least float32; with gradient where the forward had one.
 
         Raises:
             RuntimeError: there was no forward.
@@ -67,7 +73,7 @@ class ConfidenceStream(Head):
         return self._logits[query_positions[:, 0], query_positions[:, 1]]
 
     def _tap(self, number: int, layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> Any:
-        """Run a block on the output of the layer that it taps, with the layer's own arguments."""
+        """Return the output of a layer with the block's share added; the block gets the layer's own arguments."""
         del layer
         x = output[0] if isinstance(output, tuple) else output
         before = 0 if number == 0 else self._before
@@ -83,5 +89,5 @@ class ConfidenceStream(Head):
         return (x, *output[1:]) if isinstance(output, tuple) else x
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copy and pickle without the last forward: its tensors hang on a graph."""
+        """Return the state without the last forward, whose tensors hang on a graph: for copies and pickles."""
         return {**self.__dict__, "_before": None, "_logits": None}

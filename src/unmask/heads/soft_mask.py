@@ -1,4 +1,4 @@
-"""The soft mask: what a hidden position was last thought to be, blended into its mask embedding."""
+"""The soft mask: what was last predicted for a hidden position, blended into its mask embedding."""
 
 import math
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def _inverse_softplus(value: float) -> float:
 
 @HEADS.register("soft_mask")
 class SoftMask(Head):
-    """Three learned scalars that say how far a mask embedding gives way (arXiv 2510.17206, Eq. 3-5).
+    """Three learned scalars that set how far predictions replace a mask embedding (arXiv 2510.17206, Eq. 3-5).
 
     lambda = scale * sigmoid(steepness * (-H - centre)), with H the entropy of the prediction in nats;
     embedding = (1 - lambda) E[mask] + lambda * sum over the k likeliest v of pi_v E[v], pi renormalised over them.
@@ -43,16 +43,16 @@ class SoftMask(Head):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """K, the learning rate and the start."""
+        """Number of blended tokens k, learning rate, and first scale."""
         return {"top_k": self.top_k, "lr": self.lr, "scale": self.first_scale}
 
     @property
     def scale(self) -> Float[Tensor, ""]:
-        """The largest share that predictions may take."""
+        """Largest share that predictions may take, in (0, 1)."""
         return self.raw_scale.sigmoid()
 
     def share(self, entropy: Float[Tensor, "*M"]) -> Float[Tensor, "*M"]:
-        """Return lambda: larger where the prediction is surer."""
+        """Return lambda, the share of the predictions; ``entropy`` is in nats, and a lower one gives a larger share."""
         centre, steepness = -F.softplus(self.raw_centre), F.softplus(self.raw_steepness)
         return self.scale * (steepness * (-entropy - centre)).sigmoid()
 
@@ -62,6 +62,9 @@ class SoftMask(Head):
         Args:
             logits: predictions for hidden positions; no gradient flows into them.
             mask_id: never blended as a prediction.
+
+        Returns:
+            Ids and shares, [M, k + 1]; the shares of a position sum to 1.
         """
         logits = logits.detach().to(torch.promote_types(logits.dtype, torch.float32))
         log_p = logits.log_softmax(-1)

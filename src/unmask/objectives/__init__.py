@@ -1,4 +1,4 @@
-"""Training methods, one a file. Each answers: given clean text, what does the model read, what is each answer worth?"""
+"""Training methods, one a file: given clean text, what does the model read, and what is each prediction worth?"""
 
 from unmask.config.registry import lazy
 from unmask.objectives.base import OBJECTIVES, Composition, Hide, Scope, Weight, WeightedLikelihood, sized

@@ -1,4 +1,4 @@
-"""What methods around another method share: they are decoded, divided and refused as the inner one is."""
+"""The base of methods around another method: they are decoded, divided and refused as the inner one is."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -16,7 +16,7 @@ from unmask.objectives.masking import Masking
 
 
 def _resolve(spec: object) -> Masking:
-    """Build the inner method, and refuse one that does not hide tokens."""
+    """Return the inner method; one that does not hide tokens is refused."""
     method = choose(OBJECTIVES, spec)
     if not isinstance(method, Masking):
         found = getattr(method, "name", method)
@@ -72,5 +72,5 @@ class Around(WeightedLikelihood):
         return self.inner.scheduled(progress)
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
-        """Return the inner method's loss."""
+        """Return the inner method's loss, a sum in nats."""
         return self.inner.loss(scored, noised)

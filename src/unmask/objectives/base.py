@@ -47,18 +47,18 @@ class Schedule:
     clip: tuple[float, float] = (0.0, 1.0)
 
     def draw(self, draws: Draws, *keys: Int[Tensor, " G"]) -> Float64[Tensor, " G"]:
-        """Draw u in [0, 1) behind the noise level of each group."""
+        """Return u in [0, 1), the number behind the noise level of each group."""
         return (draws.stratified if self.stratified else draws.uniform)("t", *keys)
 
     def levels(self, u: Float64[Tensor, " G"]) -> Float64[Tensor, " G"]:
-        """Turn u into t ~ U(low, high), low at least eps; without a clip, t = eps + (1 - eps) u as in LLaDA."""
+        """Return t ~ U(low, high) for u, low at least eps; without a clip, t = eps + (1 - eps) u as in LLaDA."""
         low, high = max(self.clip[0], self.eps), self.clip[1]
         return low + (high - low) * u
 
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """The response columns that a method hides and asks, and how the model reads the text around them.
+    """The response columns that a method hides and queries, and how the model reads the text around them.
 
     A group is what shares one noise level: an example, or one block of it. This class reads a text in place; a layout
     of another kind is a subclass with its own ``ask``.
@@ -66,8 +66,8 @@ class Region:
     Args:
         batch: the text.
         schedule: turns ``u`` into noise levels.
-        is_response: columns that may be hidden and asked.
-        is_hidden: columns that are hidden whatever is drawn, and never asked.
+        is_response: columns that may be hidden and queried.
+        is_hidden: columns that are hidden whatever is drawn, and never queried.
         is_context: columns that count as clean context for rules that tell it from the active block.
         group: of each response column; -1 elsewhere.
         example: of each group.
@@ -96,7 +96,7 @@ class Region:
 
     @property
     def t(self) -> Float64[Tensor, " G"]:
-        """Noise level of each group."""
+        """Noise level of each group, in (0, 1]."""
         return self.schedule.levels(self.u)
 
     def spread(self, values: Tensor) -> Tensor:
@@ -104,14 +104,19 @@ class Region:
         return values[self.group.clamp(min=0)]
 
     def only(self, rows: Int[Tensor, " R"]) -> "Region":
-        """Return the region without the other rows; groups keep their numbers."""
+        """Return the region of some rows, in the order given; groups keep their numbers."""
         by_column = {name: getattr(self, name)[rows] for name in ("is_response", "is_hidden", "is_context", "group")}
         return replace(self, batch=self.batch.rows(rows), **by_column)
 
     def ask(self, model: Denoiser, is_masked: Bool[Tensor, "B L"]) -> tuple[Query, Int[Tensor, "B L"]]:
-        """Build what the model reads, and the column of it that stands for each response column.
+        """Return what the model reads, and the column of it that stands for each response column.
 
-        ``is_masked``: hidden beside ``is_hidden``.
+        Args:
+            model: names the mask token and the attention rule.
+            is_masked: columns that are hidden beside ``is_hidden``.
+
+        Returns:
+            The query, and columns of it, [B, L]; only those of ``is_response`` mean anything.
         """
         ids = torch.where(is_masked | self.is_hidden, model.mask_id, self.batch.ids)
         column = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
@@ -123,10 +128,10 @@ class Hidden:
     """Which tokens of a region are hidden.
 
     Args:
-        is_queried: hidden, and asked.
+        is_queried: columns that are hidden and queried.
         level: the rate at which each column was to be hidden, t.
-        extra: what the weight's ``loss`` needs to know of each asked token.
-        kept: asked tokens of each group that the ``loss`` keeps, where it drops some.
+        extra: what the weight's ``loss`` needs to know of each queried token.
+        kept: queried tokens of each group that the ``loss`` keeps, where it drops some.
     """
 
     is_queried: Bool[Tensor, "B L"]
@@ -149,7 +154,7 @@ class Scope(ABC):
 
     @abstractmethod
     def regions(self, batch: Batch, schedule: Schedule, *, draws: Draws, progress: float) -> Sequence[Region]:
-        """Return where to work; several regions are several views of the examples, read in one forward."""
+        """Return the regions to train in; several are several views of the examples, read in one forward."""
 
     def refuses(self, name: str, traits: Traits) -> str | None:
         """Return why the method of this name cannot train such a model, or None."""
@@ -167,7 +172,7 @@ class Weight:
 
     @property
     def want(self) -> tuple[Want, ...]:
-        """What ``loss`` needs beyond the likelihoods."""
+        """Names of what ``loss`` needs beyond the likelihoods."""
         return ()
 
     def refuses(self, whole: "Composition") -> str | None:
@@ -176,13 +181,22 @@ class Weight:
         return None
 
     def weigh(self, region: Region, hidden: Hidden, *, by_t: bool) -> Float[Tensor, " K"]:
-        """Return the factor of each asked token's loss. ``by_t``: the denominator wants 1/t in it."""
+        """Return the factor of each queried token's loss.
+
+        Args:
+            region: what the tokens are of.
+            hidden: which of its tokens are hidden.
+            by_t: whether the denominator wants 1/t in the factor.
+
+        Returns:
+            Factors, float32, in row-major order of ``hidden.is_queried``.
+        """
         del region
         level = hidden.level[hidden.is_queried]
         return (1 / level if by_t else torch.ones_like(level)).float()
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
-        """Return the sum of weight * nll: 0 with a usable graph where nothing is asked."""
+        """Return the sum of weight * nll, nats: 0 with a usable graph where nothing is queried."""
         return (noised.weight * scored.nll).sum()
 
 
@@ -193,7 +207,7 @@ class Hide(ABC):
 
     @property
     def weight(self) -> Weight:
-        """What its tokens are worth where a method does not say otherwise."""
+        """Weight of its tokens where a method does not name another."""
         return Weight()
 
     def refuses(self, whole: "Composition") -> str | None:
@@ -211,13 +225,13 @@ class Supervise(Protocol):
     """Which positions count beside the hidden ones."""
 
     def extend(self, noised: Noised, region: Region, hidden: Hidden, *, model: Denoiser, draws: Draws) -> Noised:
-        """Return the question about the hidden tokens with further positions in it."""
+        """Return the noised batch of the hidden tokens with further positions in it."""
         ...
 
 
 @dataclass(frozen=True)
 class Reduce:
-    """The denominator.
+    """What the summed loss is divided by.
 
     Args:
         normaliser: by the names of ``unmask.core.reduction``.
@@ -228,7 +242,7 @@ class Reduce:
     def divide(
         self, region: Region, factor: Float[Tensor, " K"], group: Int[Tensor, " K"], kept: Int[Tensor, " G"] | None
     ) -> tuple[Float[Tensor, " K"], Float[Tensor, ""]]:
-        """Return the weights and the count of a region's asked tokens."""
+        """Return the weights of a region's queried tokens, and its share of the denominator."""
         return normalise(
             self.normaliser, factor, group,
             response_length=region.length, share=region.share, columns=region.columns, masked=kept,
@@ -246,7 +260,7 @@ class Composition:
         weight: what each is worth.
         schedule: how t is drawn.
         reduce: what the sum is divided by.
-        supervise: what is asked beside the hidden tokens; None: nothing.
+        supervise: what is queried beside the hidden tokens; None: nothing.
 
     Raises:
         UserError: a component that means nothing beside the others.
@@ -265,7 +279,7 @@ class Composition:
             raise UserError(reason)
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
-        """Return the question about every view of every region, all in one forward."""
+        """Return a noised batch with every view of every region, all in one forward."""
         questions = []
         for region in self.scope.regions(batch, self.schedule, draws=draws, progress=progress):
             views = self.hide.choose(region, model=model, draws=draws)
@@ -279,7 +293,7 @@ class Composition:
         return questions[0] if len(questions) == 1 else stack(questions)
 
     def _ask(self, region: Region, hidden: Hidden, model: Denoiser) -> Noised:
-        """Return the question about the hidden tokens of a region."""
+        """Return the noised batch of the hidden tokens of a region."""
         is_queried, batch = hidden.is_queried, region.batch
         query, column = region.ask(model, is_queried)
         group, by_t = region.group[is_queried], divides_by_t(self.reduce.normaliser)
@@ -309,7 +323,7 @@ class WeightedLikelihood:
 
     @property
     def want(self) -> tuple[Want, ...]:
-        """What ``loss`` needs beyond the likelihoods: nothing."""
+        """Names of what ``loss`` needs beyond the likelihoods: nothing."""
         return ()
 
     @property
@@ -348,19 +362,21 @@ class WeightedLikelihood:
         raise TypeError(f"{type(self).__name__} brings no noise()")
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
-        """Return the sum of weight * nll: 0 with a usable graph where nothing is asked."""
+        """Return the sum of weight * nll, nats: 0 with a usable graph where nothing is queried."""
         return (noised.weight * scored.nll).sum()
 
 
 def sized(objective: T, block_size: int) -> T:
     """Return the objective with a block size wherever it, or a method inside it, leaves the size to the model.
 
+    A UserError is raised if the method cannot have blocks of this size.
+
     Args:
         objective: a method; one that does not cut the answer into blocks is returned as it is.
         block_size: columns of a block.
 
-    Raises:
-        UserError: the method cannot have blocks of this size.
+    Returns:
+        A new objective, or the same one if it leaves nothing open.
     """
 
     def filled(name: str, value: object) -> object:

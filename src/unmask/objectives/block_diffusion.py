@@ -27,8 +27,8 @@ class BlockDiffusion(InStreams):
         first_from: the state from which a shifted model predicts the first token of a block: the ``clean`` token before
             it, as in decoding with a cache, or the ``noisy`` one.
         tail: blocks after the answer's last one are left out.
-        hide: as in ``vanilla``, inside each block.
-        weight: as in ``vanilla``, but ``cart``.
+        hide: which tokens of a block are hidden, a name of ``HIDES``; None: each with probability t.
+        weight: what each is worth, a name of ``WEIGHTS`` but ``cart``; None: the weight of ``hide``.
 
     Differs from the paper: the prompt is clean context and stands in one stream only. The likelihood is the full
     softmax, mask token included. The clip is chosen by hand, not searched for during training.

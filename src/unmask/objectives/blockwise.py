@@ -22,7 +22,13 @@ from unmask.objectives.streams import Streams
 class ActiveBlocks(Scope):
     """One drawn block of every response, or each block in a view of its own; all is read in place.
 
-    The arguments are those of ``Blockwise``.
+    Args:
+        block_size: S; None: the batch's own.
+        blocks: ``one`` drawn block of each response, or ``all``, a region for each.
+        choose: the one block ``uniform``, or in proportion to its ``length``.
+        prefix_noise: share of earlier response tokens that are hidden too, and never queried.
+        suffix_visibility: share of later canvas tokens that are left visible.
+        padding: ``canvas`` hides the tail; ``released`` shows the filler after the answer, and does not train it.
     """
 
     block_size: int | None
@@ -33,7 +39,7 @@ class ActiveBlocks(Scope):
     padding: Literal["canvas", "released"]
 
     def regions(self, batch: Batch, schedule: Schedule, *, draws: Draws, progress: float) -> Sequence[Region]:
-        """Return the active block of every example, or a region for each block."""
+        """Return one region with the active block of every example, or a region for each block."""
         del progress
         batch = replace(batch, block_size=self.block_size or batch.block_size)
         length = batch.filled_length if self.padding == "canvas" else batch.text_length
@@ -59,7 +65,7 @@ class ActiveBlocks(Scope):
         importance: Float[Tensor, " E"],
         share: Float[Tensor, " E"],
     ) -> Region:
-        """Make one block of every example active."""
+        """Return the region in which one block of every example is active."""
         is_response = batch.is_canvas & (batch.offset < batch.spread(length))
         block, now = batch.offset // batch.block_size, batch.spread(active)
         is_active = is_response & (block == now)
@@ -85,7 +91,7 @@ class ActiveBlocks(Scope):
         )
 
     def _views(self, batch: Batch, schedule: Schedule, draws: Draws, length: Int[Tensor, " E"]) -> Sequence[Region]:
-        """Make a view for each block; examples without that block stand aside, and their rows are left out."""
+        """Return a region for each block; examples without that block stand aside, and their rows are left out."""
         blocks = torch.ceil(length / batch.block_size).clamp(min=1).long()
         views = []
         for number in range(int(blocks.max())):
@@ -115,7 +121,7 @@ class ActiveBlocks(Scope):
 
 
 def _resolve(spec: object) -> Masking | None:
-    """Build the inner method, and refuse one that does more than choose and weigh tokens."""
+    """Return the inner method; one that does more than choose and weigh tokens is refused."""
     method = None if spec is None else choose(OBJECTIVES, spec)
     if method is None or (
         isinstance(method, Masking)
@@ -126,7 +132,7 @@ def _resolve(spec: object) -> Masking | None:
     raise InvalidConfigError(
         [
             ": expected a method that chooses or weighs tokens (lift, gift, cart, papl, vanilla), found "
-            f"{getattr(method, 'name', method)!r}, which asks its questions itself"
+            f"{getattr(method, 'name', method)!r}, which queries in its own way"
         ]
     )
 
@@ -138,7 +144,7 @@ class Blockwise(Masking):
 
     The response is cut into blocks of S anchored at its first token. Draw an active block a ~ q and t ~ U(eps, 1);
     m_i ~ Bernoulli(t) inside the block; everything before it is clean, everything after it is hidden; only masked
-    tokens of the block are asked. With A blocks in a response of n tokens:
+    tokens of the block are queried. With A blocks in a response of n tokens:
 
     - ``per_masked``: mean over examples of the mean CE over the block's masked tokens (the released code).
     - ``elbo``: CE_i / (q(a) t), unbiased for the sum over blocks of the block ELBOs; divided by ``normaliser``.
@@ -150,14 +156,14 @@ class Blockwise(Masking):
             tokens), or in ``two_streams`` (a clean copy and noisy blocks in one row, at most twice the tokens: exact
             for models that decode with an exact block cache, and makes the model block-causal).
         choose: the active block ``uniform`` (q = 1/A) or in proportion to its ``length`` (q = |a| / n).
-        weighting: see above.
+        weighting: ``per_masked`` or ``elbo``, as above.
         normaliser: denominator of ``elbo``: the mean over examples of their per-token losses, or over all tokens.
         hide: which tokens of the active block are hidden; None: each with probability t.
-        weight: what each is worth; None: what goes with ``hide``.
+        weight: what each is worth; None: the weight of ``hide``.
         inner: a method whose ``hide``, ``weight`` and ``eps`` are meant, instead of these two.
         eps: smallest noise level.
         stratified: spread t evenly over neighbouring examples.
-        prefix_noise: share of earlier response tokens that are hidden too (never asked); the paper's ablation.
+        prefix_noise: share of earlier response tokens that are hidden too (never queried); the paper's ablation.
         suffix_visibility: share of later canvas tokens that are left visible; the paper's ablation.
         padding: ``canvas``: answer, filler to the block boundary (supervised), hidden tail. ``released``: no filler,
             a last block may be short, and the end-of-text tokens after the answer are visible and untrained, which

@@ -43,14 +43,14 @@ class CartWeight(Weight):
         )
 
     def weigh(self, region: Region, hidden: Hidden, *, by_t: bool) -> Float[Tensor, " K"]:
-        """Return the context weights."""
+        """Return the context weight of each queried token, divided by t if ``time_weight`` is set."""
         del by_t
         is_hidden = hidden.is_queried | region.is_hidden
         weight = self._context(region, (~is_hidden & ~region.batch.is_pad).double())[hidden.is_queried]
         return (weight / hidden.level[hidden.is_queried] if self.time_weight else weight).float()
 
     def _context(self, region: Region, visible: Float[Tensor, "B L"]) -> Float[Tensor, "B L"]:
-        """Sum the kernel over each example's visible columns; every example is laid out in a row of its own for it."""
+        """Return the kernel's sum over each example's visible columns; examples are laid out a row each for it."""
         batch = region.batch
         here = ~batch.is_pad
         row, position = batch.owner[here], batch.position[here]
@@ -63,7 +63,7 @@ class CartWeight(Weight):
         return out
 
     def _kernel(self, length: int) -> Float[Tensor, " W"]:
-        """Weights by distance, cut off where they no longer matter."""
+        """Return the weights by distance, from left to right, cut off where they no longer matter."""
         reach = length - 1
         if self.p < 1:
             reach = min(reach, math.ceil(math.log(NEGLIGIBLE) / math.log1p(-self.p)))
@@ -88,8 +88,8 @@ class Cart(Masking):
         normaliser: the denominator; ``per_masked`` as in Dream, which sums masked tokens over all ranks.
         eps: smallest noise level.
         stratified: spread t evenly over neighbouring examples.
-        tail: as in ``vanilla``.
-        hide: as in ``vanilla``.
+        tail: whether the columns after the answer's last block are ``supervised`` or stay ``hidden``.
+        hide: which tokens are hidden, a name of ``HIDES``; None: each with probability t.
         weight: is CART's; leave it out.
 
     Differs from the paper: t has the lower bound eps; neighbours of other documents in a packed row do not count.

@@ -36,20 +36,20 @@ class ComplementaryHide(Hide):
 
     @property
     def weight(self) -> Weight:
-        """What goes with the first view's choice."""
+        """Weight of the choice of the first view."""
         return self.inner.weight
 
     def refuses(self, whole: Composition) -> str | None:
         """Return why there is no second view, or None."""
         if whole.supervise is not None:
             return (
-                f"inner: {whole.name} asks more than what it hides, which two views would lose; "
+                f"inner: {whole.name} queries more than what it hides, which two views would lose; "
                 "write it without complementary"
             )
         return self.inner.refuses(whole)
 
     def choose(self, region: Region, *, model: Denoiser, draws: Draws) -> Sequence[Hidden]:
-        """Return what is hidden in the first view, and in the second."""
+        """Return what is hidden in the first view, and the rest, which is hidden in the second."""
         (first,) = self.inner.choose(region, model=model, draws=draws)
         t = (1 - first.level).clamp(min=region.schedule.eps)
         return [first, Hidden(is_queried=region.is_response & ~first.is_queried, level=t)]
@@ -77,10 +77,10 @@ class Complementary(Around):
 
     @cached_property
     def composition(self) -> Composition:
-        """The inner method with two views of what it hides."""
+        """The inner method's components, with two views of what it hides."""
         one_view = self.inner.composition
         return replace(one_view, hide=ComplementaryHide(inner=one_view.hide))
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
-        """Return the question about both views of every region."""
+        """Return a noised batch with both views of every region."""
         return self.composition.noise(batch, model=model, draws=draws, progress=progress)

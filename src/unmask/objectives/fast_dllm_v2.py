@@ -14,15 +14,15 @@ from unmask.objectives.streams import InStreams
 class FastDllmV2(InStreams):
     """Supervise every response token exactly once in two complementary views (Fast-dLLM v2, arXiv 2509.26328, Eq. 5).
 
-    Two streams as in ``block_diffusion``; each block draws t ~ U(eps, 1) and m_i ~ Bernoulli(t); the first view hides
-    m, the second the rest. The loss is the plain mean of CE over the response tokens, without 1/t. For models with
-    shifted logits, as all converted autoregressive ones.
+    In two streams each noisy block sees itself and the clean blocks before it; it draws t ~ U(eps, 1) and m_i ~
+    Bernoulli(t); the first view hides m, the second the rest. The loss is the plain mean of CE over the response
+    tokens, without 1/t. For models with shifted logits, as all converted autoregressive ones.
 
     Args:
         block_size: S; None: the model's, else 32.
-        t_per: as in ``block_diffusion``.
-        clip: as in ``block_diffusion``.
-        redraw: as in ``block_diffusion``.
+        t_per: a noise level for each ``block``, or one for all blocks of an ``example``.
+        clip: (low, high) of t.
+        redraw: draw a block's coins again, up to so many times, until the share that they hide lies within ``clip``.
         normaliser: ``per_masked``: the mean over all response tokens of the batch, both views together.
         eps: smallest noise level.
         stratified: spread t evenly over neighbouring blocks and examples.
@@ -30,7 +30,7 @@ class FastDllmV2(InStreams):
             the last ``noisy`` token of the block before, as released.
         tail: blocks after the answer's last one are left out.
         hide: what the first view hides.
-        weight: as in ``block_diffusion``.
+        weight: what each is worth, a name of ``WEIGHTS`` but ``cart``; None: the weight of ``hide``.
 
     Differs from the paper: the grid starts at the first response token, not at column 0; ``first_from`` is ``clean``.
     The end of the last block is filled with supervised end-of-text tokens instead of unsupervised mask tokens.

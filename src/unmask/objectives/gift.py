@@ -31,17 +31,17 @@ class GiftHide(Hide):
 
     @property
     def weight(self) -> Weight:
-        """Each token's own rate divides its loss under every denominator."""
+        """1/t of each token's own rate, under every denominator."""
         return TimeWeight(when="always")
 
     def choose(self, region: Region, *, model: Denoiser, draws: Draws) -> Sequence[Hidden]:
-        """Toss a coin of each token's own rate."""
+        """Return the tokens that a coin of their own rate hides."""
         rate = self._rates(region, model)
         return [Hidden(is_queried=region.is_response & bernoulli(draws, "mask", region.batch, rate), level=rate)]
 
     @torch.no_grad()
     def _rates(self, region: Region, model: Denoiser) -> Float64[Tensor, "B L"]:
-        """Turn entropies under the fully hidden response into rates."""
+        """Return each token's rate, from its entropy under the fully hidden response."""
         t, group = region.t, region.group[region.is_response]
         rate = region.spread(t)
         if not len(group):
@@ -81,9 +81,9 @@ class Gift(Masking):
             tokens are hidden together differs.
         eps: smallest noise level, also of single tokens: a token of no entropy is hidden at rate eps.
         stratified: spread t evenly over neighbouring examples.
-        tail: as in ``vanilla``.
+        tail: whether the columns after the answer's last block are ``supervised`` or stay ``hidden``.
         hide: is GIFT's; leave it out.
-        weight: as in ``vanilla``; then tokens are not divided by their rate.
+        weight: what each is worth, a name of ``WEIGHTS``; then tokens are not divided by their rate.
 
     Differs from the paper: the printed equation has another constant in the denominator; here it is the mean over
     examples of the sum over their masked tokens. Entropies of zero are safe (0/0 in the re-implementation).

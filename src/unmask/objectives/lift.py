@@ -22,7 +22,7 @@ EASY, RANDOM, HARD = 1.0, -1.0, 0.0
 
 @component
 class LiftSettings:
-    """The settings of LIFT, which its method and its ``hide`` share; ``Lift`` explains them."""
+    """The settings of LIFT, which its method and its ``hide`` share; ``Lift`` has the descriptions."""
 
     components: Annotated[int, Field(ge=2)] = 3
     middle: Literal["random", "window"] = "random"
@@ -37,7 +37,7 @@ class LiftSettings:
 
 @component
 class LateWeight(Weight):
-    """Weigh, of the whole superset, what the forward that trains it selects (LIFT's approximation).
+    """The weight of LIFT's approximation: of the whole superset, the forward that trains it selects what counts.
 
     Args:
         time_weight: divide by t where the denominator wants it.
@@ -51,9 +51,9 @@ class LateWeight(Weight):
         return super().weigh(region, hidden, by_t=by_t and self.time_weight)
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
-        """Return the sum over the kept tokens, which are found here, without gradient."""
+        """Return the weighted sum over the kept tokens, nats; which these are is found here, without gradient."""
         if noised.extra is None:
-            raise TypeError("these answers are not to questions of the approximation")
+            raise TypeError("these predictions are not of a noised batch of the approximation")
         groups = int(noised.group.max()) + 1 if len(noised.group) else 0
         share, mode = noised.extra.new_zeros(2, groups)
         share[noised.group], mode[noised.group] = noised.extra[:, 0], noised.extra[:, 1]
@@ -76,7 +76,7 @@ class LiftHide(LiftSettings, Hide):
 
     @property
     def weight(self) -> Weight:
-        """1/t unless told not to; the approximation selects in the loss."""
+        """1/t unless ``time_weight`` is False; with ``approximate``, a weight that selects in the loss."""
         if self.approximate:
             return LateWeight(time_weight=self.time_weight)
         return TimeWeight(when="denominator" if self.time_weight else "never")
@@ -101,7 +101,7 @@ class LiftHide(LiftSettings, Hide):
         return None
 
     def choose(self, region: Region, *, model: Denoiser, draws: Draws) -> Sequence[Hidden]:
-        """Choose the kept tokens of each group."""
+        """Return the kept tokens of each group; with ``approximate``, the whole superset."""
         t, rho = region.t, self._rho(region, draws)
         rate = region.spread(t + rho)
         is_candidate = region.is_response & bernoulli(draws, "mask", region.batch, rate)
@@ -119,14 +119,14 @@ class LiftHide(LiftSettings, Hide):
         return [Hidden(is_queried=is_kept, level=region.spread(t))]
 
     def _rho(self, region: Region, draws: Draws) -> Float64[Tensor, " G"]:
-        """Draw how much larger than t the superset is, from the unclamped t as in the released collator."""
+        """Return how much larger than t the superset is, drawn from the unclamped t as in the released collator."""
         uniform = draws.uniform("rho", region.batch.order[region.example], region.block)
         room = (1 - region.u).clamp(max=self.rho_max)
         lower = torch.where(room > self.rho_min, self.rho_min, 0.0)
         return lower + (room - lower) * uniform
 
     def _modes(self, t: Float64[Tensor, " G"], region: Region, draws: Draws) -> Float64[Tensor, " G"]:
-        """Return 0 (hardest) to 1 (easiest) for each group: where its window stands in the ranking; -1 is random."""
+        """Return 0 (hardest) to 1 (easiest) for each group: where in the ranking its window lies; -1 is random."""
         bins = self.components
         if self.mode_per == "batch":
             t = (t * region.share).sum() / region.share.sum().clamp(min=1e-9) + torch.zeros_like(t)
@@ -151,7 +151,7 @@ class LiftHide(LiftSettings, Hide):
         chance: Float64[Tensor, " K"],
         model: Denoiser,
     ) -> Float64[Tensor, " K"]:
-        """Rank the superset by gold log-probability, and by chance in the random bins (which need no forward)."""
+        """Return the gold log-probability of each superset token, or chance in random bins (these need no forward)."""
         is_scored = is_candidate & (region.spread(mode) != RANDOM)
         if not bool(is_scored.any()):
             return chance
@@ -162,7 +162,7 @@ class LiftHide(LiftSettings, Hide):
     def _read(
         self, region: Region, is_candidate: Bool[Tensor, "B L"], is_scored: Bool[Tensor, "B L"], model: Denoiser
     ) -> Float[Tensor, " K"]:
-        """Score the superset in the rows that need it; no logits but those of candidates are computed."""
+        """Return the superset's losses in the rows that need them; only the logits of candidates are computed."""
         rows = is_scored.any(1).nonzero().squeeze(1)
         query, column = region.only(rows).ask(model, is_candidate[rows])
         is_scored = is_scored[rows]
@@ -198,9 +198,10 @@ class Lift(LiftSettings, Masking):
         normaliser: the denominator, by the names of ``unmask.core.reduction``; ``per_token`` as released.
         eps: smallest noise level.
         stratified: spread t evenly over neighbouring examples.
-        tail: as in ``vanilla``; padding is easy, so a long supervised tail attracts the easy bins.
+        tail: whether the columns after the answer's last block are ``supervised`` or stay ``hidden``; padding is easy,
+            so a long supervised tail attracts the easy bins.
         hide: is LIFT's; leave it out.
-        weight: as in ``vanilla``; it takes the place of 1/t.
+        weight: what each is worth instead of 1/t, a name of ``WEIGHTS``.
 
     Differs from the paper: rho has the released code's lower bound 0.1. The bin belongs to the example (the code takes
     the mean t of a micro-batch). Logits of shifted models are aligned (the code does not shift them). k may be 0 in the
@@ -218,10 +219,19 @@ def _keep(
     share: Float64[Tensor, " G"],
     mode: Float64[Tensor, " G"],
 ) -> Bool[Tensor, " K"]:
-    """Select in each group the window of round(share * candidates) tokens that its mode points to.
+    """Return which tokens are in the window of round(share * candidates) tokens that the mode of their group points to.
 
-    Ranks run from the surest down; ties go to the earlier token. The easiest window starts at rank 0, the hardest ends
-    at the last rank; a random one is the first of a random ranking.
+    Ranks run from the highest score down; ties go to the earlier token. The easiest window starts at rank 0, the
+    hardest ends at the last rank; a random one is the first of a random ranking.
+
+    Args:
+        score: to rank by.
+        group: group of each token.
+        share: share of each group's tokens to keep.
+        mode: where each group's window lies, 0 (hardest) to 1 (easiest); -1 is random.
+
+    Returns:
+        Whether each token is kept.
     """
     candidates = torch.bincount(group, minlength=len(share))
     rank = rank_within(score, group, len(share))
@@ -231,5 +241,5 @@ def _keep(
 
 
 def _how_many(candidates: Int[Tensor, " G"], share: Float64[Tensor, " G"]) -> Int[Tensor, " G"]:
-    """Round half to even, as the released code does."""
+    """Return share * candidates, rounded half to even, as the released code does."""
     return torch.round(candidates * share.clamp(1e-3, 1.0)).long()

@@ -1,4 +1,4 @@
-"""The frame of every method that hides response tokens, and the components that it has unless told otherwise."""
+"""The base of every method that hides response tokens, and its default components."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,13 +40,13 @@ class Response(Scope):
     """The whole response at once, read in place: each example is one group.
 
     Args:
-        tail: ``supervised``: the response is the whole canvas; ``hidden``: its tail stays masked and is never asked.
+        tail: ``supervised``: the response is the whole canvas; ``hidden``: its tail stays masked and is never queried.
     """
 
     tail: Literal["supervised", "hidden"] = "supervised"
 
     def regions(self, batch: Batch, schedule: Schedule, *, draws: Draws, progress: float) -> Sequence[Region]:
-        """Return the response of every example."""
+        """Return one region: the response of every example."""
         del progress
         is_response = batch.is_canvas if self.tail == "supervised" else batch.is_filled
         one = torch.ones(len(batch.order), device=batch.ids.device)
@@ -68,7 +68,7 @@ class Response(Scope):
         return [region]
 
     def refuses(self, name: str, traits: Traits) -> str | None:
-        """Return why a context-causal block cannot be trained so: it sees clean blocks only, and here are none."""
+        """Return why a context-causal model cannot be trained so (its blocks see clean blocks only), or None."""
         if traits.attention != "context_causal":
             return None
         return (
@@ -78,7 +78,7 @@ class Response(Scope):
 
 
 def bernoulli(draws: Draws, name: str, batch: Batch, rate: Float[Tensor, "B L"] | float) -> Bool[Tensor, "B L"]:
-    """Draw a coin for every canvas column, keyed by the example and the column's offset; False elsewhere."""
+    """Return a coin for every canvas column, keyed by the example and the column's offset; False elsewhere."""
     return batch.is_canvas & (draws.uniform(name, batch.spread(batch.order), batch.offset) < rate)
 
 
@@ -88,7 +88,7 @@ class UniformHide(Hide):
     """Hide each token with probability t (LLaDA, arXiv 2502.09992)."""
 
     def choose(self, region: Region, *, model: Denoiser, draws: Draws) -> Sequence[Hidden]:
-        """Toss a coin for each token."""
+        """Return the tokens that a coin with probability t hides."""
         del model
         t = region.spread(region.t)
         return [Hidden(is_queried=region.is_response & bernoulli(draws, "mask", region.batch, t), level=t)]
@@ -106,7 +106,7 @@ class TimeWeight(Weight):
     when: Literal["denominator", "always", "never"] = "denominator"
 
     def weigh(self, region: Region, hidden: Hidden, *, by_t: bool) -> Float[Tensor, " K"]:
-        """Return 1/t of each asked token, or 1."""
+        """Return 1/t of each queried token, or 1."""
         by_t = by_t if self.when == "denominator" else self.when == "always"
         return super().weigh(region, hidden, by_t=by_t)
 
@@ -125,9 +125,8 @@ class Masking(WeightedLikelihood):
         normaliser: the denominator, by the names of ``unmask.core.reduction``.
         eps: smallest noise level; 1/eps bounds the weight.
         stratified: spread t evenly over neighbouring examples (lower variance, same expectation).
-        tail: ``supervised``: the filler through the whole canvas is part of the response, as in LLaDA, because
-            full-canvas decoding has to write it; ``hidden``: columns after the answer's last block stay masked and
-            are never asked.
+        tail: ``supervised``: the filler through the whole canvas is response, as in LLaDA, as full-canvas decoding
+            writes it; ``hidden``: columns after the answer's last block stay masked and are never queried.
         hide: which tokens are hidden, where the method leaves it open: a name of ``HIDES`` or ``{name: …, fields}``.
         weight: what a hidden token is worth, likewise from ``WEIGHTS``.
     """
@@ -161,10 +160,21 @@ class Masking(WeightedLikelihood):
         reduce: Reduce | None = None,
         supervise: Supervise | None = None,
     ) -> Composition:
-        """Return a composition of the components that the method brings, those of the recipe, and the usual ones.
+        """Return a composition of the components of the method, else of the recipe, else the defaults.
+
+        Args:
+            scope: which columns may be hidden; default: the response.
+            hide: which of them are; default: each with probability t.
+            weight: what each is worth; default: the weight of ``hide``.
+            schedule: how t is drawn; default: by ``eps`` and ``stratified``.
+            reduce: what the sum is divided by; default: by ``normaliser``.
+            supervise: what is queried beside the hidden tokens; None: nothing.
+
+        Returns:
+            The composition. Components that do not fit together raise a UserError, too.
 
         Raises:
-            UserError: method and recipe both bring the same component, or components that do not fit.
+            UserError: method and recipe both bring the same component.
         """
         if hide is not None and self.hide is not None:
             raise UserError(
@@ -187,12 +197,12 @@ class Masking(WeightedLikelihood):
 
     @property
     def want(self) -> tuple[Want, ...]:
-        """What the weights want."""
+        """Names of what the weight's loss needs beyond the likelihoods."""
         return self.composition.weight.want
 
     @property
     def attention(self) -> Attention | None:
-        """What the scope asks for."""
+        """How a model trained in this scope attends in plain text; None: as it did before."""
         return self.composition.scope.attention
 
     @property
@@ -205,9 +215,9 @@ class Masking(WeightedLikelihood):
         return self.composition.scope.refuses(self.name, traits)
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
-        """Hide tokens of every example and ask about them."""
+        """Return the noised batch: what the model reads, which hidden tokens it predicts, and their weights."""
         return self.composition.noise(batch, model=model, draws=draws, progress=progress)
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
-        """Return the weighted sum."""
+        """Return the sum of the weighted losses, nats."""
         return self.composition.weight.loss(scored, noised)

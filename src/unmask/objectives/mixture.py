@@ -21,7 +21,7 @@ from unmask.objectives.stack import stack
 
 
 def _resolve(values: object) -> tuple[Objective, ...]:
-    """Build each member; a member may carry its ``weight`` in the same mapping."""
+    """Return the members; each is a method, its name, or a mapping with its name and settings."""
     if isinstance(values, str) or not isinstance(values, Sequence):
         raise InvalidConfigError([f": expected a list of objectives, found {values!r}"])
     return tuple(choose(OBJECTIVES, value, str(i)) for i, value in enumerate(values))
@@ -30,7 +30,7 @@ def _resolve(values: object) -> tuple[Objective, ...]:
 @OBJECTIVES.register("mixture")
 @component
 class Mixture(WeightedLikelihood):
-    """Draw a method for each example, and ask all methods' questions in one forward.
+    """Draw a method for each example, and read the noised batches of all methods in one forward.
 
     Method j is drawn with probability weights_j / sum of weights, keyed by the example. Half ``lift`` or ``vanilla``
     and half ``blockwise`` is meant to keep both decodings, of the canvas as a whole (LLaDA, arXiv 2502.09992) and in
@@ -76,17 +76,17 @@ class Mixture(WeightedLikelihood):
 
     @property
     def denominator(self) -> Normaliser:
-        """The first member's; all count the same thing."""
+        """Name of the first member's normaliser; all members' count the same thing."""
         return self.members[0].denominator
 
     @property
     def block_size(self) -> int | None:
-        """The members' common one."""
+        """Block size that the members have in common; None: they have none."""
         return next((m.block_size for m in self.members if m.block_size), None)
 
     @property
     def attention(self) -> Attention | None:
-        """The members' common one."""
+        """How a model trained by the members attends in plain text; None: as it did before."""
         return next((m.attention for m in self.members if m.attention), None)
 
     @property
@@ -96,11 +96,11 @@ class Mixture(WeightedLikelihood):
 
     @property
     def want(self) -> tuple[Want, ...]:
-        """What any member wants."""
+        """Names of what some member's loss needs beyond the likelihoods."""
         return tuple(dict.fromkeys(want for m in self.members for want in m.want))
 
     def refuses(self, traits: Traits) -> str | None:
-        """What any member refuses."""
+        """Return the first reason why a member cannot train such a model, or None."""
         reasons = (m.refuses(traits) for m in self.members)
         return next((reason for reason in reasons if reason), None)
 
@@ -109,7 +109,7 @@ class Mixture(WeightedLikelihood):
         return {f"{m.name}_{key}": value for m in self.members for key, value in m.scheduled(progress).items()}
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
-        """Return the members' questions, each about its own examples."""
+        """Return the members' noised batches in one, each with its own examples."""
         # The order as second key, whose step is not that of the noise levels: in step with them, each method would only
         # ever see some of them.
         keys = (torch.zeros_like(batch.order), batch.order)
@@ -126,7 +126,7 @@ class Mixture(WeightedLikelihood):
         return stack(questions)
 
     def _claim(self, noised: Noised, number: int, mine: Int[Tensor, " E2"]) -> Noised:
-        """Return a member's question with the batch's own numbering of examples, marked as the member's."""
+        """Return a member's noised batch with the whole batch's numbers of examples, marked as the member's."""
         kind = torch.zeros_like(noised.example) if noised.member is None else noised.member
         columns = noised.query.columns
         segment = torch.where(columns.segment == PAD, PAD, mine[columns.segment.clamp(min=0)])
@@ -136,7 +136,7 @@ class Mixture(WeightedLikelihood):
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
         """Return the sum of the members' losses, each on its own positions."""
         if noised.member is None:
-            raise TypeError("these answers are not to a mixture's questions")
+            raise TypeError("the predictions are not of a mixture's noised batch")
         total = super().loss(scored, noised) * 0
         for number, member in enumerate(self.members):
             is_mine = noised.member % len(self.members) == number

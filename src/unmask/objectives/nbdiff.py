@@ -33,7 +33,7 @@ class NextTokens:
     per_token: bool
 
     def extend(self, noised: Noised, region: Region, hidden: Hidden, *, model: Denoiser, draws: Draws) -> Noised:
-        """Return the question with the next tokens of the clean stream in it."""
+        """Return the noised batch with the next tokens of the clean stream in it, in row-major order."""
         del hidden, model, draws
         if not isinstance(region, TwoStreams):
             raise TypeError(f"next tokens are read off the clean stream, and {type(region).__name__} has none")
@@ -66,9 +66,9 @@ class NextTokens:
 class NBDiff(InStreams):
     """Adapt an autoregressive model: causal context, growing blocks, an auxiliary loss (NBDiff, arXiv 2512.06776).
 
-    Two streams as in ``block_diffusion``, but the clean one is strictly causal, so that its states are those of the
-    autoregressive model. L = L_MDM + lambda L_AR: the mean CE over masked tokens of the noisy stream, and the mean
-    next-token CE over the response in the clean stream, which costs no further forward. The block size grows:
+    In two streams noisy blocks see the clean ones before them; the clean stream is causal, so that its states are those
+    of the autoregressive model. L = L_MDM + lambda L_AR: the mean CE over masked tokens of the noisy stream, and the
+    mean next-token CE over the response in the clean stream, which costs no further forward. The block size grows:
     b(s) = min(S, first * 2^floor((s - start) / growth * doublings)), from ``first_block`` to S.
 
     Args:
@@ -77,16 +77,17 @@ class NBDiff(InStreams):
         grow_from: share of the run after which blocks start to grow.
         grow_until: share of the run at which they have reached S (2500 of 4000 steps in the paper).
         ar_weight: lambda.
-        t_per: as in ``block_diffusion``.
-        clip: as in ``block_diffusion``.
-        redraw: as in ``block_diffusion``.
+        t_per: a noise level for each ``block``, or one for all blocks of an ``example``.
+        clip: (low, high) of t.
+        redraw: draw a block's coins again, up to so many times, until the share that they hide lies within ``clip``.
         normaliser: the denominator of both losses; ``per_masked_row`` is the mean over examples of both means.
         eps: smallest noise level.
         stratified: spread t evenly over neighbouring blocks and examples.
-        first_from: as in ``block_diffusion``.
+        first_from: the state from which the first token of a block is predicted: the ``clean`` token before it, or the
+            ``noisy`` one.
         tail: blocks after the answer's last one are left out.
-        hide: as in ``block_diffusion``.
-        weight: of the noisy stream's tokens, as in ``block_diffusion``; ``papl`` needs ``ar_weight: 0``.
+        hide: which tokens of a block are hidden, a name of ``HIDES``; None: each with probability t.
+        weight: of the noisy stream's tokens, a name of ``WEIGHTS`` but ``cart``; ``papl`` needs ``ar_weight: 0``.
 
     Differs from the paper: growth is given in shares of the run, not in steps, and the means are per example.
     """
@@ -103,7 +104,7 @@ class NBDiff(InStreams):
         super().__post_init__()
 
     def streams(self) -> Streams:
-        """Return streams of growing blocks, the clean one causal."""
+        """Return two streams of growing blocks, the clean one causal."""
         return replace(
             super().streams(), attention="context_causal", rule=CONTEXT_CAUSAL, size_at=self.block_size_at,
             keep_last=self.ar_weight > 0,
@@ -138,7 +139,11 @@ class NBDiff(InStreams):
 
 
 def check_doubling(first: int, last: int) -> None:
-    """Refuse block sizes that doubling does not lead from one to the other.
+    """Raise an error unless doubling leads from one block size to the other.
+
+    Args:
+        first: the smaller size.
+        last: the larger size.
 
     Raises:
         UserError: ``last`` is not ``first`` times a power of two.

@@ -31,13 +31,13 @@ class PaplWeight(Weight):
     tau: Annotated[float, Field(gt=0)] = 1.0
 
     def refuses(self, whole: Composition) -> str | None:
-        """Return why a planner cannot rank all that is asked, or None."""
+        """Return why a planner cannot rank all that is queried, or None."""
         if whole.supervise is None:
             return None
-        return f"weight: papl ranks hidden tokens, and {whole.name} asks more than what it hides; leave it out"
+        return f"weight: papl ranks hidden tokens, and {whole.name} queries more than what it hides; leave it out"
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
-        """Return the sum with the planner's weights, which carry no gradient."""
+        """Return the sum of the losses with the planner's weights, nats; the weights carry no gradient."""
         planner = _softmax_within(-scored.nll.detach() / self.tau, noised.group)
         return (noised.weight * (1 + self.alpha * planner) * scored.nll).sum()
 
@@ -54,11 +54,11 @@ class Papl(Masking):
     Args:
         alpha: strength; 0 is the per-masked mean. About 5 was best for proteins.
         tau: temperature of the planner.
-        normaliser: what alpha = 0 gives.
+        normaliser: the denominator, by the names of ``unmask.core.reduction``.
         eps: smallest noise level.
         stratified: spread t evenly over neighbouring examples.
-        tail: as in ``vanilla``.
-        hide: as in ``vanilla``.
+        tail: whether the columns after the answer's last block are ``supervised`` or stay ``hidden``.
+        hide: which tokens are hidden, a name of ``HIDES``; None: each with probability t.
         weight: is PAPL's; leave it out.
 
     Differs from the paper: its planner-weighted bound has a correction term, which the released code drops, too.
@@ -74,7 +74,7 @@ class Papl(Masking):
 
 
 def _softmax_within(values: Float[Tensor, " K"], group: Tensor) -> Float[Tensor, " K"]:
-    """Softmax over the members of each group."""
+    """Return the softmax over the members of each group."""
     groups = int(group.max()) + 1 if len(group) else 0
     highest = torch.full((groups,), -torch.inf, dtype=values.dtype, device=values.device)
     highest = highest.scatter_reduce(0, group, values, "amax")

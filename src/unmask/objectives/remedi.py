@@ -23,16 +23,16 @@ MASKED, RIGHT, WRONG = 0, 1, 2
 
 @dataclass(frozen=True, kw_only=True)
 class WithMistakes:
-    """Put wrong tokens among the visible ones, and ask about the whole response.
+    """Put wrong tokens among the visible ones, and query the whole response.
 
     Args:
-        corruption: r of the formula in ``Remedi``.
+        corruption: r; the share of wrong tokens is at most r, at t = 1/2.
     """
 
     corruption: float
 
     def extend(self, noised: Noised, region: Region, hidden: Hidden, *, model: Denoiser, draws: Draws) -> Noised:
-        """Return the question about every response token; ``member`` tells hidden, right and wrong ones apart."""
+        """Return the noised batch of every response token; ``member`` tells hidden, right and wrong ones apart."""
         batch, is_wrong = region.batch, self._spoil(region, hidden, draws)
         ids = torch.where(is_wrong, _other_tokens(batch, model, draws), noised.query.ids)
         is_response = region.is_response
@@ -51,7 +51,7 @@ class WithMistakes:
         )
 
     def _spoil(self, region: Region, hidden: Hidden, draws: Draws) -> Bool[Tensor, "B L"]:
-        """Choose visible response tokens at random, fewer than are hidden."""
+        """Return visible response tokens that were drawn to be wrong, fewer than are hidden."""
         batch, t = region.batch, region.t
         is_visible = region.is_response & ~hidden.is_queried
         group = region.group[is_visible]
@@ -83,9 +83,9 @@ class Remedi(Masking):
         normaliser: the denominator of both losses: means per example, or over all response tokens.
         eps: smallest noise level.
         stratified: spread t evenly over neighbouring examples.
-        tail: as in ``vanilla``.
-        hide: as in ``vanilla``, but ``complementary``.
-        weight: of the hidden tokens, as in ``vanilla``, but ``papl`` and ``cap``.
+        tail: whether the columns after the answer's last block are ``supervised`` or stay ``hidden``.
+        hide: which tokens are hidden, a name of ``HIDES`` but ``complementary``; None: each with probability t.
+        weight: of the hidden tokens, a name of ``WEIGHTS`` but ``papl`` and ``cap``.
 
     Differs from the paper: attention stays the model's own (theirs is block-causal with blocks of 32); the stream's
     blocks start as copies of the layers that they tap.
@@ -99,23 +99,23 @@ class Remedi(Masking):
 
     @property
     def want(self) -> tuple[Want, ...]:
-        """The head's logit at every response token."""
+        """The name of the head's logit at every response token."""
         return ("correctness",)
 
     @property
     def heads(self) -> Mapping[str, HeadSettings]:
-        """The confidence stream, as ``confidence``."""
+        """The confidence stream and its settings, as ``confidence``."""
         return {"confidence": {"taps": self.taps, "lr": self.head_lr}}
 
     def compose(self) -> Composition:
-        """Return the usual components, with mistakes among what is visible."""
+        """Return the default components, with mistakes among what is visible."""
         return self.composed(supervise=WithMistakes(corruption=self.corruption))
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
-        """Add the confidence loss to that of the masked tokens."""
+        """Return the loss of the masked tokens plus ``score_weight`` times that of the confidence stream, nats."""
         loss = super().loss(scored, noised)
         if scored.correctness is None or noised.member is None:
-            raise TypeError("RemeDi's loss needs a model with the head 'confidence' and its own questions")
+            raise TypeError("RemeDi's loss needs a model with the head 'confidence' and its own noised batch")
         gold = (-scored.nll.detach()).exp().clamp(0, 1).to(scored.correctness)
         wanted = torch.where(noised.member == MASKED, gold, (noised.member == RIGHT).to(gold))
         each = F.binary_cross_entropy_with_logits(scored.correctness, wanted, reduction="none")
@@ -129,7 +129,7 @@ def _count(group: Int[Tensor, " K"], like: Float64[Tensor, " G"]) -> Float64[Ten
 
 
 def _other_tokens(batch: Batch, model: Denoiser, draws: Draws) -> Int[Tensor, "B L"]:
-    """Draw for every column a token that is neither its own nor the mask token."""
+    """Return for every column a drawn token that is neither its own nor the mask token."""
     others = model.vocab_size - 2
     drawn = (draws.uniform("other", batch.spread(batch.order), batch.offset) * others).long()
     low = torch.minimum(batch.ids, torch.full_like(batch.ids, model.mask_id))

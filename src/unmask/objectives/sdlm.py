@@ -34,7 +34,7 @@ class Sdlm(WeightedLikelihood):
         block_size: D; 4 or 8 in the paper.
         repeat: how often a response token is supervised on average; the released trainer takes 3.
         causal_blocks: inside a block, too, see only what stands before.
-        normaliser: ``per_masked`` for the mean over all asked tokens, as released.
+        normaliser: ``per_masked`` for the mean over all queried tokens, as released.
 
     Differs from the paper: at least one anchor per answer. The released code drops the last target of the very last
     block. Decoding as trained: the view ``anchored``, blocks ``sliding``, selection ``prefix``.
@@ -52,15 +52,15 @@ class Sdlm(WeightedLikelihood):
 
     @property
     def attention(self) -> Attention | None:
-        """A causal prefix before a block that sees itself."""
+        """How a trained model attends: a causal prefix before a block that sees itself."""
         return "context_causal"
 
     def refuses(self, traits: Traits) -> str | None:
-        """Anchored blocks repeat positions."""
+        """Return why a model cannot read anchored blocks, which repeat positions, or None."""
         return refuse_streams(self.name, traits)
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
-        """Append a block for every drawn anchor, and ask what follows each anchor."""
+        """Return a noised batch with a block for every drawn anchor; queried are the tokens that follow each anchor."""
         del progress
         is_text = batch.is_text | (~batch.is_canvas & ~batch.is_pad)
         anchor, is_anchor = compress(self._anchors(batch, draws))
@@ -95,7 +95,7 @@ class Sdlm(WeightedLikelihood):
         )
 
     def _anchors(self, batch: Batch, draws: Draws) -> Bool[Tensor, "B L"]:
-        """Draw anchors without replacement among the columns that an answer token follows."""
+        """Return anchors, drawn without replacement among the columns that an answer token follows."""
         follows = batch.is_text.roll(-1, 1) & (batch.owner == batch.owner.roll(-1, 1))
         follows[:, -1] = False
         example = batch.owner[follows]
@@ -116,7 +116,7 @@ class Sdlm(WeightedLikelihood):
         width: int,
         mask_id: int,
     ) -> Query:
-        """Lay out the text, the blocks, and one column after the last block for what its last slot predicts."""
+        """Return the text, the blocks, and one column after the last block for what its last slot predicts."""
         text, is_real = compress(is_text)
         slot = torch.arange(width, device=anchor.device)
         first = slot == 0

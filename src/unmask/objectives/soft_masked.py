@@ -1,4 +1,4 @@
-"""Soft masks: hidden positions carry what the model last thought of them."""
+"""Soft masks: hidden positions carry what the model last predicted for them."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,9 +23,10 @@ class SoftMasked(Around):
     """Train the model to read blends of mask and predicted embeddings (soft-masked diffusion, arXiv 2510.17206).
 
     The inner method hides tokens. With probability ``share`` an example gets a first forward without gradient, and its
-    asked positions then hold (1 - lambda) E[mask] + lambda * (top-k predictions) instead of E[mask]; lambda falls with
-    the entropy of the prediction through three learned scalars, the head ``soft_mask``. It starts at lambda = 0, is
-    saved with the model, and the view ``soft_mask`` decodes with it. Gradient flows through lambda and the embeddings.
+    queried positions then hold (1 - lambda) E[mask] + lambda * (top-k predictions) instead of E[mask]; lambda falls
+    with the entropy of the prediction through three learned scalars, the head ``soft_mask``. It starts at lambda = 0,
+    is saved with the model, and the view ``soft_mask`` decodes with it. Gradient flows through lambda and the
+    embeddings.
 
     Args:
         inner: what hides tokens.
@@ -36,7 +37,7 @@ class SoftMasked(Around):
             (docs/log.md); short fine-tunings need more, 0.1 or so.
 
     Differs from the paper: the first forward is drawn for an example, not for a batch. The mask token is never blended
-    as a prediction. Hidden positions that are not asked (a hidden tail, later blocks) stay hard.
+    as a prediction. Hidden positions that are not queried (a hidden tail, later blocks) stay hard.
     """
 
     share: Annotated[float, Field(ge=0, le=1)] = 0.8
@@ -46,18 +47,18 @@ class SoftMasked(Around):
 
     @property
     def heads(self) -> Mapping[str, HeadSettings]:
-        """The three scalars, and what the inner method has."""
+        """The three scalars as ``soft_mask``, and the inner method's heads, by name."""
         return {**self.inner.heads, "soft_mask": {"top_k": self.top_k, "lr": self.head_lr, "scale": self.first_scale}}
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
-        """Return the inner method's question with blends at the hidden positions that it asks about."""
+        """Return the inner method's noised batch with blends at its queried hidden positions."""
         noised = self.inner.noise(batch, model=model, draws=draws, progress=progress)
         if "soft_mask" not in model.heads:
             return noised  # before the head is attached the masks are hard
         head = cast("SoftMask", model.heads["soft_mask"])
         is_blended = draws.uniform("soft", batch.order) < self.share
         row, column = noised.query_positions.unbind(1)
-        is_masked = noised.query.ids[row, column] == model.mask_id  # some methods ask about visible tokens, too
+        is_masked = noised.query.ids[row, column] == model.mask_id  # some methods query visible tokens, too
         at = noised.query_positions[is_masked & is_blended[noised.example]]
         with torch.no_grad():
             logits = model.logits(noised.query, at) if len(at) else torch.zeros(0, model.vocab_size)

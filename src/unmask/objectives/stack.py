@@ -1,4 +1,4 @@
-"""Several questions put in one forward: their rows stand below each other."""
+"""Several noised batches read in one forward: their rows stand below each other."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ from unmask.core.query import Query, SoftTokens
 
 
 def stack(questions: Sequence[Noised]) -> Noised:
-    """Put questions about the same batch together; narrower rows are padded. Groups are numbered on."""
+    """Return noised batches of the same batch as one; narrower rows are padded, and groups are numbered on."""
     if len(questions) == 1:
         return questions[0]
     first_row = _starts([q.query.ids.shape[0] for q in questions])
@@ -35,7 +35,7 @@ def stack(questions: Sequence[Noised]) -> Noised:
 
 
 def _stack_extra(questions: Sequence[Noised]) -> Float[Tensor, "K F"] | None:
-    """Questions without notes get zeros beside those that have some."""
+    """Return the extra values of all; noised batches without any get zeros beside those that have some."""
     width = max(0 if q.extra is None else q.extra.shape[1] for q in questions)
     if not width:
         return None
@@ -74,7 +74,7 @@ def _stack_queries(queries: Sequence[Query], first_row: Sequence[int]) -> Query:
 
 
 def _widen(query: Query, width: int) -> Query:
-    """Add columns of padding on the right."""
+    """Return the query with columns of padding on the right."""
     more = width - query.ids.shape[1]
     if more == 0:
         return query
@@ -94,7 +94,7 @@ def _widen(query: Query, width: int) -> Query:
 
 
 def _before(query: Query) -> Int[Tensor, "R N"]:
-    """Spell the default out: the column to the left."""
+    """Return the column before each one; by default that is the column to the left."""
     if query.before is not None:
         return query.before
     left = (torch.arange(query.ids.shape[1], device=query.ids.device) - 1).clamp(min=0)

@@ -29,7 +29,7 @@ BLOCK_DIFFUSION = BlockDiffusion()
 class TwoStreams(Region):
     """Every block of the response in one forward: ``[x_0 ; x_t]`` with repeated positions (BD3LM, arXiv 2503.09573).
 
-    The prompt stands in the clean stream only, and so does no block that nobody looks back at.
+    The prompt is in the clean stream only; a block that no later one sees is in the noisy stream only.
 
     Args:
         rule: who sees whom; ``BlockDiffusion`` or ``ContextCausal``.
@@ -43,7 +43,7 @@ class TwoStreams(Region):
     first_from: str = "clean"
 
     def ask(self, model: Denoiser, is_masked: Bool[Tensor, "B L"]) -> tuple[Query, Int[Tensor, "B L"]]:
-        """Build the two streams; response columns stand in the noisy one."""
+        """Return the two streams, clean before noisy, and the column of each response column in the noisy one."""
         noisy = torch.where(is_masked | self.is_hidden, model.mask_id, self.batch.ids)
         ids, columns, before = [], [], []
         for text, stream, is_here in ((self.batch.ids, CLEAN, self.is_clean), (noisy, OPEN, self.is_noisy)):
@@ -62,12 +62,12 @@ class TwoStreams(Region):
 
     @cached_property
     def is_noisy(self) -> Bool[Tensor, "B L"]:
-        """Columns with a noisy copy."""
+        """Whether each column has a noisy copy."""
         return self.is_response | self.is_hidden
 
     @cached_property
     def is_clean(self) -> Bool[Tensor, "B L"]:
-        """Columns with a clean copy."""
+        """Whether each column has a clean copy."""
         batch = self.batch
         last = torch.zeros_like(batch.order).scatter_reduce(
             0, batch.owner.clamp(min=0).flatten(), torch.where(self.is_noisy, batch.block, 0).flatten(), "amax"
@@ -77,17 +77,17 @@ class TwoStreams(Region):
 
     @cached_property
     def clean_column(self) -> Int[Tensor, "B L"]:
-        """Where the clean copy of each column stands."""
+        """Column of the query that holds the clean copy of each column."""
         return (self.is_clean.long().cumsum(1) - 1).clamp(min=0)
 
     @cached_property
     def noisy_column(self) -> Int[Tensor, "B L"]:
-        """Where the noisy copy of each column stands."""
+        """Column of the query that holds the noisy copy of each column."""
         clean = max(int(self.is_clean.sum(1).max()), 1)
         return clean + (self.is_noisy.long().cumsum(1) - 1).clamp(min=0)
 
     def _before(self, stream: int) -> Int[Tensor, "B L"]:
-        """Where the column before each column of the text stands, as this stream's copy of it sees it."""
+        """Return the column of the query from which each column of the text is predicted in this stream."""
         batch = self.batch
         clean, noisy = self.clean_column.roll(1, 1), self.noisy_column.roll(1, 1)
         if stream == CLEAN:
@@ -113,9 +113,10 @@ class Streams(Scope):
         attention: how a model trained so attends in plain text.
         per: a noise level for each ``block`` or one for each ``example``.
         size_at: progress in [0, 1] -> block size; None: the batch's own.
-        rule: see ``TwoStreams``.
-        first_from: see ``TwoStreams``.
-        keep_last: see ``TwoStreams``.
+        rule: who sees whom; ``BlockDiffusion`` or ``ContextCausal``.
+        first_from: the state from which a shifted model predicts the first token of a block: the ``clean`` token before
+            it, or the ``noisy`` one.
+        keep_last: keep the clean copy of the last block, which no noisy block sees.
     """
 
     attention: Attention | None = "block_causal"
@@ -131,7 +132,7 @@ class Streams(Scope):
         return refuse_streams(name, traits)
 
     def regions(self, batch: Batch, schedule: Schedule, *, draws: Draws, progress: float) -> Sequence[Region]:
-        """Return one region of all blocks, of the size that is due."""
+        """Return one region of all blocks, of the block size that is due."""
         if self.size_at is not None:
             batch = replace(batch, block_size=self.size_at(progress))
         length = batch.filled_length
@@ -186,7 +187,7 @@ class Redrawn(Hide):
     redraw: Annotated[int, Field(ge=1)]
 
     def choose(self, region: Region, *, model: Denoiser, draws: Draws) -> Sequence[Hidden]:
-        """Toss a coin for each token, in some blocks several times."""
+        """Return the tokens that a coin with probability t hides; in some blocks the coins are drawn several times."""
         (hidden,) = UniformHide().choose(region, model=model, draws=draws)
         for attempt in range(self.redraw):
             is_out = self._is_out(region, hidden)
@@ -198,7 +199,7 @@ class Redrawn(Hide):
         return [hidden]
 
     def _is_out(self, region: Region, hidden: Hidden) -> Bool[Tensor, " G"]:
-        """Find the blocks whose hidden share left the clip; a bound left at its default is not enforced."""
+        """Return the blocks whose hidden share left the clip; a bound left at its default is not enforced."""
         counts = torch.bincount(region.group[region.is_response], minlength=len(region.u))
         masked = torch.bincount(region.group[hidden.is_queried], minlength=len(region.u))
         share = masked / counts.clamp(min=1)
@@ -212,7 +213,7 @@ class ReduceByExample(Reduce):
     def divide(
         self, region: Region, factor: Float[Tensor, " K"], group: Int[Tensor, " K"], kept: Int[Tensor, " G"] | None
     ) -> tuple[Float[Tensor, " K"], Float[Tensor, ""]]:
-        """Return the weights and the count of a region's asked tokens."""
+        """Return the weights of a region's queried tokens, and its share of the denominator."""
         if self.normaliser != "per_masked_row":
             return super().divide(region, factor, group, kept)
         batch = region.batch
@@ -226,7 +227,7 @@ class ReduceByExample(Reduce):
 
 @component
 class InStreams(Masking):
-    """The frame of methods that train all blocks of a response at once, in two streams.
+    """The base of methods that train all blocks of a response at once, in two streams.
 
     Args:
         block_size: S; None: the model's, else 32.
@@ -252,7 +253,7 @@ class InStreams(Masking):
         super().__post_init__()
 
     def streams(self) -> Streams:
-        """Return the scope by these settings."""
+        """Return the scope that these settings describe."""
         return Streams(per=self.t_per, first_from=self.first_from)
 
     def compose(self) -> Composition:

@@ -20,7 +20,7 @@ class Vanilla(Masking):
         stratified: spread t evenly over neighbouring examples (lower variance, same expectation).
         tail: ``supervised``: the filler through the whole canvas is part of the response, as in LLaDA, because
             full-canvas decoding has to write it; ``hidden``: columns after the answer's last block stay masked and
-            are never asked.
+            are never queried.
         hide: another choice of what is hidden: ``lift``, ``gift``, ``complementary``.
         weight: another worth of each token: ``cart``, ``papl``, ``cap``.
 

@@ -28,7 +28,7 @@ class StreamsOrWhole(Streams):
     """Two streams of blocks of the size that is due; at size 0 the whole response is one block, read in place."""
 
     def regions(self, batch: Batch, schedule: Schedule, *, draws: Draws, progress: float) -> Sequence[Region]:
-        """Return all blocks of the size that is due, or the response as one block."""
+        """Return one region: all blocks of the size that is due, or the response as one block."""
         if self.size_at is None or self.size_at(progress) != WHOLE:
             return super().regions(batch, schedule, draws=draws, progress=progress)
         one_block = replace(batch, block_size=int(batch.canvas_length.max()))
@@ -41,7 +41,7 @@ class CapWeight(Weight):
     """Add the entropy of what is already right: confidence-aware parallel training (CAP, dParallel, arXiv 2509.26488).
 
     Tokens weigh 1/t, or 1, as the denominator wants; beside their loss stands strength times the mean entropy, nats,
-    over those asked tokens of an example whose most likely token is right.
+    over those queried tokens of an example whose most likely token is right.
 
     Args:
         strength: of the entropy term; dParallel's script recommends 2.0 for its own.
@@ -51,17 +51,17 @@ class CapWeight(Weight):
 
     @property
     def want(self) -> tuple[Want, ...]:
-        """Entropies, and what is right."""
+        """Names of the entropies, and of whether the most likely token is right."""
         return ("entropy", "is_top")
 
     def refuses(self, whole: Composition) -> str | None:
-        """Return why not all that is asked was hidden, or None."""
+        """Return why not all that is queried was hidden, or None."""
         if whole.supervise is None:
             return None
-        return f"weight: cap sharpens hidden tokens, and {whole.name} asks more than what it hides; leave it out"
+        return f"weight: cap sharpens hidden tokens, and {whole.name} queries more than what it hides; leave it out"
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
-        """Return the sum and the entropy of what is already right; which that is carries no gradient."""
+        """Return the sum of the losses and of the entropies where the most likely token is right, nats."""
         loss = super().loss(scored, noised)
         if scored.entropy is None or scored.is_top is None:
             raise TypeError("CAP needs the entropies that it wanted")
@@ -89,17 +89,18 @@ class Wsd(InStreams):
         decay: share of the run that the decay takes, S included.
         cap: weight of the entropy term; dParallel's script recommends 2.0 for its own.
         complementary: supervise every response token, in two complementary views (the paper: in post-training only).
-        t_per: as in ``block_diffusion``.
+        t_per: a noise level for each ``block``, or one for all blocks of an ``example``.
         clip: (low, high) of t; the released trainer uses .3 to .8.
-        redraw: as in ``block_diffusion``.
+        redraw: draw a block's coins again, up to so many times, until the share that they hide lies within ``clip``.
         normaliser: the denominator; ``per_sequence`` with 1/t as in the paper, ``per_masked_row`` for the plain means
             of the released trainer.
         eps: smallest noise level.
         stratified: spread t evenly over neighbouring blocks and examples.
-        first_from: as in ``block_diffusion``.
+        first_from: the state from which a shifted model predicts the first token of a block: the ``clean`` token before
+            it, or the ``noisy`` one.
         tail: blocks after the answer's last one are left out.
-        hide: as in ``block_diffusion``.
-        weight: as in ``block_diffusion``, instead of ``cap``.
+        hide: which tokens of a block are hidden, a name of ``HIDES``; None: each with probability t.
+        weight: what each is worth, a name of ``WEIGHTS`` but ``cart``, instead of ``cap``.
 
     Differs from the paper: sizes are given in tokens of the response, whose grid starts at its first token; during the
     stable phase the prompt does not see the response, as in the others. The entropy term is a mean per example.
@@ -127,11 +128,11 @@ class Wsd(InStreams):
         super().__post_init__()
 
     def streams(self) -> Streams:
-        """Return streams of the block size that is due."""
+        """Return two streams of the block size that is due."""
         return StreamsOrWhole(per=self.t_per, first_from=self.first_from, size_at=self.block_size_at)
 
     def compose(self) -> Composition:
-        """Return the streams, with CAP and in two views if asked for."""
+        """Return the streams, with CAP and two views if these are set."""
         whole = super().compose()
         if self.cap and self.weight is not None:
             raise UserError(f"cap: is a weight itself, found {self.weight.name} beside it; leave one out")
@@ -140,7 +141,7 @@ class Wsd(InStreams):
         return replace(whole, hide=ComplementaryHide(inner=whole.hide)) if self.complementary else whole
 
     def block_size_at(self, progress: float) -> int:
-        """Return the block size of this point of the run; 0 is the whole response."""
+        """Return the block size that is due at ``progress`` in [0, 1]; 0 is the whole response."""
         if progress < self.warmup and self.warmup_blocks:
             return self.warmup_blocks[int(progress / self.warmup * len(self.warmup_blocks))]
         if progress < 1 - self.decay:

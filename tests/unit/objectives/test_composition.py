@@ -173,7 +173,7 @@ REFUSED = {
     "planner and more": ({"name": "remedi", "weight": "papl"}, "papl ranks hidden tokens, and remedi asks more"),
     "planner and next tokens": ({"name": "nbdiff", "weight": "papl"}, "papl ranks hidden tokens, and nbdiff asks"),
     "cap and mistakes": ({"name": "remedi", "weight": "cap"}, "cap sharpens hidden tokens, and remedi asks more"),
-    "views and more": ({"name": "remedi", "hide": "complementary"}, "remedi asks more than what it hides"),
+    "views and more": ({"name": "remedi", "hide": "complementary"}, "remedi queries more than what it hides"),
     "a pair of pairs": (
         {"name": "vanilla", "hide": {"name": "complementary", "inner": "complementary"}}, "no second pair in it"
     ),

@@ -152,7 +152,7 @@ def test_refusals():
     )
     assert NBDiff(ar_weight=0.0).refuses(traits) is None
     assert NBDiff().refuses(Traits(shift=True, attention="context_causal")) is None
-    with pytest.raises(UserError, match="nbdiff asks more than what it hides"):
+    with pytest.raises(UserError, match="nbdiff queries more than what it hides"):
         choose(OBJECTIVES, {"name": "complementary", "inner": "nbdiff"})
     choose(OBJECTIVES, {"name": "complementary", "inner": {"name": "nbdiff", "ar_weight": 0.0}})
 

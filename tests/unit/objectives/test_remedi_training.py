@@ -171,9 +171,9 @@ def test_a_mean_of_ln_two_at_the_start():
 
 
 def test_methods_that_would_lose_the_confidences_refuse_it():
-    with pytest.raises(UserError, match="remedi asks more than what it hides, which two views would lose"):
+    with pytest.raises(UserError, match="remedi queries more than what it hides, which two views would lose"):
         choose(OBJECTIVES, {"name": "complementary", "inner": "remedi"})
-    with pytest.raises(UserError, match="found 'remedi', which asks its questions itself"):
+    with pytest.raises(UserError, match="found 'remedi', which queries in its own way"):
         choose(OBJECTIVES, {"name": "blockwise", "inner": "remedi"})
     n = ask(Remedi(), lay((1, 4)))
     with pytest.raises(TypeError, match="needs a model with the head 'confidence'"):

@@ -1,1 +1,1 @@
-"""Block rules: which part of the canvas is in play."""
+"""Block rules: how the canvas is cut into blocks, and which of it is active."""

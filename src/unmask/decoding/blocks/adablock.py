@@ -1,4 +1,4 @@
-"""Blocks that end where a step of the text does: AdaBlock."""
+"""AdaBlock: blocks that end where a step of the text does."""
 
 from typing import Annotated
 
@@ -17,9 +17,9 @@ from unmask.decoding.state import Candidates
 @BLOCK_RULES.register("adablock")
 @component
 class AdaBlock(Fitted):
-    """End a block at the surest delimiter that is proposed near its start (AdaBlock-dLLM, arXiv 2509.26432).
+    """End a block at the likeliest delimiter that is proposed near its start (AdaBlock-dLLM, arXiv 2509.26432).
 
-    At the start of a block: of the open places in the window whose proposal is a delimiter, the one with the highest
+    At the start of a block: of the open positions in the window whose proposal is a delimiter, the one with the highest
     probability ends the block, if that is at least ``threshold``; otherwise the block has its usual size. The same
     predictions serve the block's first step.
 
@@ -30,7 +30,7 @@ class AdaBlock(Fitted):
         delimiters: token ids; None: the tokens with a line break in them (LLaDA: only 198). Without any, blocks have
             their usual size.
 
-    Differs from the paper: rows of a batch cut their own blocks; a block reaches its first open place (infilling).
+    Differs from the paper: rows of a batch cut their own blocks; a block reaches its first open position (infilling).
     """
 
     block_size: Annotated[int, Field(ge=1)] | None = None
@@ -39,7 +39,7 @@ class AdaBlock(Fitted):
     delimiters: tuple[int, ...] | None = None
 
     def ends(self, candidates: Candidates, window: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
-        """Find the surest delimiter."""
+        """Return the width up to the likeliest delimiter of the window; 0 where none is likely enough."""
         ids = torch.tensor(list(self.delimiters or ()), dtype=torch.int64, device=candidates.token.device)
         ramp = torch.arange(candidates.token.shape[1], device=ids.device)
         is_end = candidates.is_open & (ramp < window[:, None]) & torch.isin(candidates.token, ids)

@@ -1,4 +1,4 @@
-"""Blocks that end where the entropy jumps: Swordsman."""
+"""Swordsman's block rule: blocks that end where the entropy jumps."""
 
 from typing import Annotated
 
@@ -17,11 +17,11 @@ from unmask.decoding.state import Candidates
 @BLOCK_RULES.register("swordsman")
 @component
 class Swordsman(Fitted):
-    """End a block before the first jump of the entropy from one place to the next (Swordsman, after its abstract).
+    """End a block before the first jump of the entropy from one position to the next (Swordsman, after its abstract).
 
-    At the start of a block: with H_i the entropies in the window, in nats, the block ends with the first place i with
-    H_{i+1} - H_i > ``jump``; without one it has its usual size. The selection of the same name adapts the threshold.
-    No parity with the paper is claimed: its formulas were not published where we could read them.
+    At the start of a block: with H_i the entropies in the window, in nats, the block ends with the first position i
+    with H_{i+1} - H_i > ``jump``; without one it has its usual size. The selection of the same name adapts the
+    threshold. No parity with the paper is claimed: its formulas were not published where we could read them.
 
     Args:
         block_size: the usual size; None is the decoder's.
@@ -38,7 +38,7 @@ class Swordsman(Fitted):
     least: Annotated[int, Field(ge=1)] = 4
 
     def ends(self, candidates: Candidates, window: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
-        """Compare neighbours that are both open."""
+        """Return the width up to the first jump between neighbours that are both open; 0 where there is none."""
         is_open = candidates.is_open
         entropy = torch.where(is_open, -candidates.measure("entropy"), 0)
         jumps = (entropy[:, 1:] - entropy[:, :-1] > self.jump) & is_open[:, 1:] & is_open[:, :-1]

@@ -1,4 +1,4 @@
-"""Full diffusion: no blocks."""
+"""Full diffusion: the canvas is one block."""
 
 from jaxtyping import Int
 from torch import Tensor
@@ -16,28 +16,28 @@ class Whole:
 
     @property
     def block_size(self) -> None:
-        """None of its own."""
+        """None: it sets no size."""
         return None
 
     def slide(self, state: State) -> None:
-        """They stay."""
+        """Return None: the block stays until it is full."""
         del state
 
     def sized(self, block_size: int, grid: Grid = "answer") -> "Whole":
-        """Nothing to take over."""
+        """Return the rule unchanged: sizes do not matter to it."""
         del block_size, grid
         return self
 
     def end(self, start: Int[Tensor, " R"], state: State) -> Int[Tensor, " R"]:
-        """Up to the end of the canvas."""
+        """Return the end of the canvas of each row."""
         del start
         return state.batch.canvas_length
 
     def cut(self, candidates: Candidates) -> None:
-        """As it is."""
+        """Return None: the block ends where ``end`` put it."""
         del candidates
 
     def blocks(self, canvas: int) -> int:
-        """One."""
+        """Return 1, whatever the canvas."""
         del canvas
         return 1

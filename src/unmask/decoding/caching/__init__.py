@@ -1,1 +1,1 @@
-"""Caches: what of the text is read again, and what is remembered."""
+"""Caches: what of the text is read again at a forward, and what is kept of earlier ones."""

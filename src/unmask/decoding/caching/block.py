@@ -31,11 +31,7 @@ class BlockCache:
     is_exact: ClassVar[bool] = True
 
     def open(self, model: Denoiser) -> Reader:
-        """Start a run.
-
-        Raises:
-            UserError: the model looks ahead, or cannot be read piece by piece.
-        """
+        """Return the reader of a run; a model that attends to later blocks raises a UserError."""
         if not isinstance(model.rule, BlockCausal | ContextCausal):
             raise UserError(
                 "cache 'block': expected a block-causal or context-causal model, found one that sees the whole canvas, "
@@ -54,7 +50,7 @@ class _BlockReader:
     def logits(
         self, query: Query, query_positions: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
     ) -> Float[Tensor, "K V"]:
-        """Read from the first block that is not kept to the end of the active one."""
+        """Return logits, read from the first block that is not kept to the end of the active one."""
         self.forwards += 1
         text_cache = self._memory(query, owners(query, state, rows))
         is_context = _is_context(query.columns)
@@ -86,7 +82,7 @@ class _BlockReader:
         begin: Int[Tensor, " R"],
         context_length: Int[Tensor, " R"],
     ) -> Float[Tensor, "K V"]:
-        """Predict the first column of a block from the last that is kept: once, as that prediction does not change."""
+        """Return logits; the last kept column predicts a block's first one: once, as that does not change."""
         is_new = (begin < context_length).nonzero().squeeze(1)
         queried = torch.cat([query_positions, torch.stack([is_new, (context_length - begin)[is_new]], dim=1)])
         logits = self.model.logits(query, queried)
@@ -100,20 +96,20 @@ class _BlockReader:
 
 
 def _is_context(columns: Columns) -> Tensor:
-    """Mark the columns of the blocks before the first one that may still change; nothing they see will."""
+    """Return the columns of the blocks before the first one that may still change; nothing they see will."""
     is_text = columns.segment != PAD
     open_from = torch.where(is_text & (columns.stream != CLEAN), columns.block, torch.iinfo(torch.int64).max)
     return is_text & (columns.block < open_from.amin(1, keepdim=True))
 
 
 def _block_start(columns: Columns, column: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
-    """Go back to where the column's block begins."""
+    """Return the column where the block of each ``column`` begins."""
     block = columns.block.gather(1, column[:, None])
     return ((columns.segment != PAD) & (columns.block < block)).sum(1)
 
 
 def _block_end(query: Query, state: State, rows: Int[Tensor, " R"]) -> Int[Tensor, " R2"]:
-    """Count the columns up to the end of the block in which the active one ends."""
+    """Return the number of columns up to the end of the block in which the active one ends."""
     shows = query.ids.shape[0] // len(rows)
     columns = query.columns
     last = columns.block.gather(1, (state.prompt_length + state.block_end - 1)[rows].repeat(shows)[:, None])

@@ -1,4 +1,4 @@
-"""The approximate cache of written tokens, kept one step after they were written: dKV-Cache."""
+"""dKV-Cache: the approximate cache of written tokens, which are kept one step after they were written."""
 
 from dataclasses import replace
 from typing import Annotated, ClassVar
@@ -22,15 +22,15 @@ class DelayedCache:
     """Approximate: keys and values of a written token are kept once it was read as itself (dKV-Cache, 2505.15781).
 
     A token's states move most at the step that writes it, so it is read at the step after, too, and left alone from
-    then on. Each forward reads all open places of the canvas, what was written at the step before, and whatever is
-    asked about; the first forward of a block, and every so many, read everything. This is the paper's *decode* variant.
+    then on. Each forward reads all open positions of the canvas, what was written at the step before, and whatever is
+    queried; the first forward of a block, and every so many, read everything. This is the paper's *decode* variant.
 
     Args:
         refresh_every: forwards of a block from one reading of everything to the next; 1 is the cache ``none``.
 
     Differs from the paper: the prompt is kept from a block's first forward on (the released code reads everything at
     the second, too); rows refresh when their own block begins; tokens that a revision changes are read again; with
-    shifted logits the column before each asked one is read with it.
+    shifted logits the column before each queried one is read with it.
     """
 
     refresh_every: Annotated[int, Field(ge=1)] = 8
@@ -38,7 +38,7 @@ class DelayedCache:
     is_exact: ClassVar[bool] = False
 
     def open(self, model: Denoiser) -> Reader:
-        """Start a run."""
+        """Return the reader of a run; every model is accepted."""
         return _DelayedReader(model, self.refresh_every)
 
 
@@ -51,7 +51,7 @@ class _DelayedReader:
     def logits(
         self, query: Query, query_positions: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
     ) -> Float[Tensor, "K V"]:
-        """Read what is not kept; rows with less to read repeat their last column, which is kept once."""
+        """Return logits, read from what is not kept; rows with less to read repeat their last column."""
         self.forwards += 1
         owner = owners(query, state, rows)
         if self.text_cache is None or not self.text_cache.follow(owner):
@@ -83,5 +83,5 @@ class _DelayedReader:
 
 
 def _index(is_read: Bool[Tensor, "R L"], column: Int[Tensor, "R N"]) -> Int[Tensor, "R N"]:
-    """Find where columns stand among those that are read; one that is not: the nearest to its left, or the first."""
+    """Return the index of each column among those that are read; of one that is not, its left neighbour's, or 0."""
     return (is_read.long().cumsum(1).gather(1, column) - 1).clamp(min=0)

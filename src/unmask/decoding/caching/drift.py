@@ -1,4 +1,4 @@
-"""How far an approximate cache leads away from the model's own predictions."""
+"""How far the predictions with an approximate cache are from those without it."""
 
 from dataclasses import dataclass, field, replace
 
@@ -18,11 +18,11 @@ from unmask.decoding.state import State
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """What a cache changes.
+    """How much a cache changes.
 
     Args:
-        logits: largest difference of a logit over all asked places, on the states that the cached run met.
-        tokens: share of those places whose most likely token differs.
+        logits: largest difference of a logit over all queried positions, on the states that the cached run met.
+        tokens: share of those positions whose most likely token differs.
         text: share of the canvas that differs between the text of the cached run and that of a run without a cache.
     """
 
@@ -35,14 +35,17 @@ class Drift:
 def measure_drift(
     model: Denoiser, batch: Batch, decoder: ResolvedDecoder, *, draws: Draws, is_open: Bool[Tensor, "B L"] | None = None
 ) -> Drift:
-    """Decode a batch with the decoder's cache and without, and compare. Costs three times the forwards.
+    """Return how a batch differs, decoded with the decoder's cache and without; costs three times the forwards.
 
     Args:
         model: predicts tokens.
         batch: prompts laid out with a canvas each.
         decoder: the decoder, resolved, with the cache in question.
         draws: random numbers of both runs.
-        is_open: as for ``decode``.
+        is_open: canvas columns to write; default all.
+
+    Returns:
+        Differences of logits, tokens and text.
     """
     differences = _Differences()
     cached, plain = batch.ids, batch.ids
@@ -69,7 +72,7 @@ class _Differences:
 
 @dataclass(frozen=True)
 class _Both:
-    """A cache whose answers are compared with those of a full reading, and used."""
+    """A cache whose logits are compared with those of a full reading, and used."""
 
     cache: CachePolicy
     differences: _Differences

@@ -16,7 +16,7 @@ from unmask.decoding.state import State
 
 @component
 class _Refreshed:
-    """What both have.
+    """The base of both caches.
 
     Args:
         refresh_every: forwards of a block from one reading of everything to the next; None: at its first one only. 1 is
@@ -30,7 +30,7 @@ class _Refreshed:
     keeps_suffix: ClassVar[bool]
 
     def open(self, model: Denoiser) -> Reader:
-        """Start a run."""
+        """Return the reader of a run; every model is accepted."""
         return _RefreshedReader(model, self)
 
 
@@ -64,9 +64,10 @@ class DualCache(_Refreshed):
     Args:
         refresh_every: forwards of a block from one reading of everything to the next; None: at its first one only. 1 is
             the cache ``none``.
-        look_back: as of ``prefix``.
+        look_back: columns before the active block that each forward reads again; for the block rule ``sliding`` (DSB,
+            arXiv 2602.05992: 24).
 
-    Differs from the paper: as ``prefix``.
+    Differs from the paper: in the same points as ``prefix``.
     """
 
     keeps_suffix: ClassVar[bool] = True
@@ -83,7 +84,7 @@ class _RefreshedReader:
     def logits(
         self, query: Query, query_positions: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
     ) -> Float[Tensor, "K V"]:
-        """Read everything in rows that are due, and the window in the others: two forwards if there are both."""
+        """Return logits: rows that are due read everything, the others the window; two forwards if there are both."""
         owner = owners(query, state, rows)
         if self.text_cache is None or not self.text_cache.follow(owner):
             self.text_cache = TextCache(self.model, query, owner)

@@ -1,4 +1,4 @@
-"""What caches share: whose row of the store is whose, and reading a few columns against the rest."""
+"""What caches share: which row of the store is which row of a query, and reading some columns against the rest."""
 
 from dataclasses import dataclass, replace
 
@@ -48,7 +48,7 @@ class TextCache:
         self._last: tuple[list[Tensor], Past, Columns] | None = None
 
     def follow(self, owner: Int[Tensor, " R"]) -> bool:
-        """Let go of rows that have ended. False: there are rows that were never read."""
+        """Move the store to the rows ``owner``, a subset of its own, and return True; False if some were never read."""
         if torch.equal(owner, self.owner):
             return True
         if not bool(torch.isin(owner, self.owner).all()):
@@ -59,18 +59,18 @@ class TextCache:
         return True
 
     def query(self, query: Query, window: Window, rows: Int[Tensor, " R"] | None = None) -> Query:
-        """Narrow a query down to a window. Columns beyond a row's window repeat its last one: read twice, kept once."""
+        """Return a query narrowed to a window; columns beyond a row's window repeat its last: read twice, kept once."""
         past, columns = self._past(query, window, rows)
         return _narrow(query, past, columns)
 
     def scattered(self, query: Query, column: Int[Tensor, "R N"]) -> Query:
-        """Narrow a query down to any columns of each row; all of the text is known."""
+        """Return a query narrowed to any columns of each row; all of the text is known."""
         columns = _gather(query.columns, column)
         seen = _seen(query.rule, columns, query.columns, text_length(query.columns))
         return _narrow(query, Past(store=self.store, column=column, may_attend=seen), columns)
 
     def _past(self, query: Query, window: Window, rows: Int[Tensor, " R"] | None) -> tuple[Past, Columns]:
-        """Say who sees what. Within a block that stays as it was in the forward before."""
+        """Return who sees what, and the columns read; as in the forward before where these are the same."""
         # With the same owners, position and segment are the same.
         key = [window.begin, window.end, window.known, query.columns.stream, query.columns.block]
         if rows is None and self._last is not None and all(map(torch.equal, key, self._last[0])):
@@ -87,7 +87,15 @@ class TextCache:
 
 
 def owners(query: Query, state: State, rows: Int[Tensor, " R"]) -> Int[Tensor, " R2"]:
-    """Name the rows of a query: a view may show each live row several times, one whole batch after the other.
+    """Return an identity for each row of a query; a view may show each live row several times, batch after batch.
+
+    Args:
+        query: what a view made.
+        state: that it shows.
+        rows: live rows.
+
+    Returns:
+        Numbers that stay the same from step to step.
 
     Raises:
         UserError: a view that lays the text out in its own way.
@@ -99,12 +107,12 @@ def owners(query: Query, state: State, rows: Int[Tensor, " R"]) -> Int[Tensor, "
 
 
 def first(is_wanted: Bool[Tensor, "R L"]) -> Int[Tensor, " R"]:
-    """Find the first wanted column of each row; L where there is none."""
+    """Return the first wanted column of each row; L where there is none."""
     return torch.where(is_wanted.any(1), is_wanted.long().argmax(1), is_wanted.shape[1])
 
 
 def text_length(columns: Columns) -> Int[Tensor, " R"]:
-    """Count the columns that are not padding, which stands on the right."""
+    """Return the number of columns of each row that are not padding, which is on the right."""
     return (columns.segment != PAD).sum(1)
 
 
@@ -130,7 +138,7 @@ def _gather(columns: Columns, column: Int[Tensor, "R N"]) -> Columns:
 
 
 def _soft(query: Query, column: Int[Tensor, "R N"], rows: Int[Tensor, " R"] | None) -> SoftTokens | None:
-    """Find the blended embedding of each column that is read; a repeated column has that of the one it repeats."""
+    """Return the blended embedding of each column that is read; a repeated column has that of the one it repeats."""
     if query.soft is None:
         return None
     soft = query.soft

@@ -1,4 +1,4 @@
-"""Proposals that keep models trained on padded answers from ending too soon: LLaDA's two options."""
+"""LLaDA's two options that keep models trained on padded answers from ending too soon."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -17,29 +17,29 @@ LATER = 64.0  # more than two scores differ: an entropy in nats, or a surprise o
 
 
 class Wrapped:
-    """Another proposal with something changed."""
+    """The base of proposals that change something about an inner one."""
 
     inner: Any
 
     @property
     def scores_shaped(self) -> bool:
-        """As the inner one."""
+        """Whether the inner proposal's scores are read from its shaped logits."""
         return bool(self.inner.scores_shaped)
 
     def shape(self, logits: Float[Tensor, "K V"], eos_ids: Sequence[int]) -> Float[Tensor, "K V"]:
-        """As the inner one."""
+        """Return the logits as the inner proposal shapes them."""
         shaped: Tensor = self.inner.shape(logits, eos_ids)
         return shaped
 
     def propose(
         self, logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, " K"]]
     ) -> Int[Tensor, " K"]:
-        """As the inner one."""
+        """Return the tokens that the inner proposal chooses."""
         token: Tensor = self.inner.propose(logits, draws, keys)
         return token
 
     def rank(self, score: Float[Tensor, " K"], token: Int[Tensor, " K"], eos_ids: Sequence[int]) -> Float[Tensor, " K"]:
-        """As the inner one."""
+        """Return the scores as the inner proposal ranks them."""
         ranked: Tensor = self.inner.rank(score, token, eos_ids)
         return ranked
 
@@ -56,7 +56,7 @@ class NoEos(Wrapped):
         ids: tokens that are banned; default: all that end an answer. LLaDA bans its end of text, 126081, and leaves the
             end of turn.
 
-    Differs from the paper: sureness does not count the mask token's probability either.
+    Differs from the paper: scores do not count the mask token's probability either.
     """
 
     inner: Annotated[Any, BeforeValidator(resolver(PROPOSALS))] = Greedy()
@@ -64,11 +64,11 @@ class NoEos(Wrapped):
 
     @property
     def scores_shaped(self) -> bool:
-        """By what is left."""
+        """True: scores are read from what is left when end tokens are banned."""
         return True
 
     def shape(self, logits: Float[Tensor, "K V"], eos_ids: Sequence[int]) -> Float[Tensor, "K V"]:
-        """Ban, then shape."""
+        """Return the logits without the end tokens (-inf), shaped by the inner proposal."""
         banned = torch.tensor(list(eos_ids if self.ids is None else self.ids), device=logits.device, dtype=torch.int64)
         left = logits.index_fill(1, banned, -torch.inf)
         is_empty = left.amax(1, keepdim=True) == -torch.inf
@@ -80,7 +80,7 @@ class NoEos(Wrapped):
 class LateEos(Wrapped):
     """Write end tokens last (LLaDA, arXiv 2502.09992, ``confidence_eos_eot_inf`` of its generate.py).
 
-    A place whose proposal is an end token ranks below all others; among such places the usual order holds.
+    A position whose proposal is an end token ranks below all others; among such positions the usual order holds.
 
     Args:
         inner: the proposal itself.
@@ -94,7 +94,7 @@ class LateEos(Wrapped):
     ids: tuple[int, ...] | None = None
 
     def rank(self, score: Float[Tensor, " K"], token: Int[Tensor, " K"], eos_ids: Sequence[int]) -> Float[Tensor, " K"]:
-        """Lower the scores of end tokens."""
+        """Return the scores as the inner proposal ranks them, those of end tokens lowered by ``LATER``."""
         ranked = super().rank(score, token, eos_ids).double()
         late = torch.tensor(list(eos_ids if self.ids is None else self.ids), device=token.device, dtype=torch.int64)
         waits = torch.isin(token, late)

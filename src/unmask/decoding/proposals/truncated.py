@@ -19,25 +19,25 @@ Scores = Literal["model", "shaped"]
 
 
 class Truncated(ProposalDefaults, ABC):
-    """Temper, filter, draw. Subclasses say how they filter."""
+    """The base of proposals that temper the logits, filter tokens, and draw. Subclasses bring the filter, ``keep``."""
 
     temperature: float
     scores: Scores
 
     @property
     def scores_shaped(self) -> bool:
-        """As configured."""
+        """Whether scores are read from the tempered and filtered logits: ``scores`` is ``shaped``."""
         return self.scores == "shaped"
 
     def shape(self, logits: Float[Tensor, "K V"], eos_ids: Sequence[int]) -> Float[Tensor, "K V"]:
-        """Temper and filter here if scores shall see it."""
+        """Return the logits, tempered and filtered if scores are read from them; else unchanged."""
         del eos_ids
         return self._filtered(logits) if self.scores_shaped else logits
 
     def propose(
         self, logits: Float[Tensor, "K V"], draws: Draws, keys: Sequence[Int[Tensor, " K"]]
     ) -> Int[Tensor, " K"]:
-        """Draw from what is left."""
+        """Return a token drawn from what is left in each row; the most likely one at temperature 0."""
         if self.temperature == 0:
             return logits.argmax(-1)
         return sample(logits if self.scores_shaped else self._filtered(logits), draws, keys)
@@ -47,7 +47,7 @@ class Truncated(ProposalDefaults, ABC):
 
     @abstractmethod
     def keep(self, logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
-        """Set what is not kept to -inf."""
+        """Return the logits with -inf for tokens that are not kept."""
         ...
 
 
@@ -62,7 +62,7 @@ class Nucleus(Truncated):
         temperature: divides the logits; 0 is greedy.
         top_p: 1 keeps all.
         top_k: of those, keep this many at most.
-        scores: what sureness is read from: the ``model``'s own logits (LLaDA), or the ``shaped`` ones, tempered and
+        scores: what scores are read from: the ``model``'s own logits (LLaDA), or the ``shaped`` ones, tempered and
             filtered (Dream).
     """
 
@@ -72,7 +72,7 @@ class Nucleus(Truncated):
     scores: Scores = "model"
 
     def keep(self, logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
-        """First by mass, then by number."""
+        """Return the logits filtered by ``top_p``, then by ``top_k``."""
         kept = logits if self.top_p == 1 else keep_mass(logits, self.top_p)
         return kept if self.top_k is None else keep_number(kept, self.top_k)
 
@@ -85,7 +85,7 @@ class TopK(Truncated):
     Args:
         temperature: divides the logits; 0 is greedy.
         top_k: 1 is greedy, the vocabulary's size keeps all.
-        scores: as in ``nucleus``.
+        scores: what scores are read from: the ``model``'s own logits, or the ``shaped`` ones, tempered and filtered.
     """
 
     temperature: Annotated[float, Field(ge=0)] = 1.0
@@ -93,12 +93,22 @@ class TopK(Truncated):
     scores: Scores = "model"
 
     def keep(self, logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
-        """By number."""
+        """Return the logits filtered by ``top_k``."""
         return keep_number(logits, self.top_k)
 
 
 def keep_mass(logits: Float[Tensor, "K V"], mass: float) -> Float[Tensor, "K V"]:
-    """Keep the likeliest tokens up to the one at which their probabilities reach ``mass``; ties go to the lower id."""
+    """Return the logits of the likeliest tokens up to the one at which their probabilities reach ``mass``, else -inf.
+
+    Ties go to the lower id.
+
+    Args:
+        logits: a row for each position.
+        mass: probability to keep.
+
+    Returns:
+        New logits; at least one token is left in each row.
+    """
     return torch.cat([_keep_mass(chunk, mass) for chunk in in_chunks(logits)])
 
 
@@ -112,6 +122,14 @@ def _keep_mass(logits: Float[Tensor, "K V"], mass: float) -> Float[Tensor, "K V"
 
 
 def keep_number(logits: Float[Tensor, "K V"], number: int) -> Float[Tensor, "K V"]:
-    """Keep the ``number`` likeliest tokens; ties go to the lower id."""
+    """Return the logits of the likeliest tokens, else -inf; ties go to the lower id.
+
+    Args:
+        logits: a row for each position.
+        number: tokens to keep.
+
+    Returns:
+        New logits.
+    """
     by_size = logits.argsort(dim=-1, descending=True, stable=True)
     return logits.scatter(1, by_size[:, number:], -torch.inf)

@@ -1,4 +1,4 @@
-"""Replace written tokens that the model would no longer write: LLaDA2.1."""
+"""LLaDA2.1's editing: written tokens that the model would no longer write are replaced."""
 
 from typing import Annotated, ClassVar
 
@@ -17,12 +17,12 @@ from unmask.decoding.state import Candidates, Change, State
 @REVISIONS.register("edit")
 @component
 class Edit(RevisionDefaults):
-    """Replace a written token of the active block where the model is surer than a threshold of another (LLaDA2.1).
+    """Replace a written token of the active block where another's probability is above a threshold (LLaDA2.1).
 
-    arXiv 2602.08676: at every step, the places that the selection chose, and those written ones whose proposal differs
-    and has a probability above ``threshold``, take their proposals together. Once the block is full, further forwards
-    go on editing until one of them changes nothing. A row ends between blocks only. The report's quality mode has the
-    selection ``threshold`` at 0.7 and edits at 0.5, its speed mode 0.5 and 0.
+    arXiv 2602.08676: at every step, the positions that the selection chose, and those written ones whose proposal
+    differs and has a probability above ``threshold``, take their proposals together. Once the block is full, further
+    forwards go on editing until one of them changes nothing. A row ends between blocks only. The report's quality mode
+    has the selection ``threshold`` at 0.7 and edits at 0.5, its speed mode 0.5 and 0.
 
     Args:
         threshold: 0 replaces whatever differs; 1 and above edits nothing, as ``none`` does.
@@ -39,11 +39,11 @@ class Edit(RevisionDefaults):
 
     @property
     def queries_written(self) -> bool:
-        """Unless nothing can be edited: no probability is above 1."""
+        """Whether written positions are queried: not from a threshold of 1 on, as no probability is above it."""
         return self.threshold < 1
 
     def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
-        """Write what was chosen, and over what the model would write otherwise."""
+        """Return the change that writes what was chosen, and over written tokens where another is likely enough."""
         del state
         nothing = torch.zeros_like(chosen)
         if not self.queries_written:
@@ -52,7 +52,7 @@ class Edit(RevisionDefaults):
         return Change(write=chosen | (differs & (candidates.measure("low_confidence") > self.threshold)), hide=nothing)
 
     def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
-        """While the block has open places, or its last forward changed it and there may be another."""
+        """Return whether each block has open positions, or its last forward changed it and there may be another."""
         if not self.queries_written:
             return torch.zeros_like(changed)
         is_open = state.has_open

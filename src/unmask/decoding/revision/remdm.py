@@ -1,4 +1,4 @@
-"""Take written tokens back at random, at a rate that leaves the marginals as they are: ReMDM."""
+"""ReMDM: written tokens are taken back at random, at a rate that leaves the marginals as they are."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -20,16 +20,32 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def bound(alpha_s: Float[Tensor, "..."], alpha_t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Return the largest sigma that leaves a posterior between two levels: min(1, (1 - alpha_s) / alpha_t)."""
+    """Return the largest sigma that leaves a posterior between two levels: min(1, (1 - alpha_s) / alpha_t).
+
+    Args:
+        alpha_s: share that is written after the step.
+        alpha_t: share that is written before it.
+
+    Returns:
+        Probabilities.
+    """
     return torch.where(alpha_t > 0, (1 - alpha_s) / alpha_t, alpha_s < 1).clamp(max=1)
 
 
 def chance_to_write(
     alpha_s: Float[Tensor, "..."], alpha_t: Float[Tensor, "..."], sigma: Float[Tensor, "..."]
 ) -> Float[Tensor, "..."]:
-    """Return how likely an open place is written, so that 1 - alpha_s of all are open after the step.
+    """Return how likely an open position is written, so that 1 - alpha_s of all are open after the step.
 
     (alpha_s - (1 - sigma) alpha_t) / (1 - alpha_t); 1 where nothing should be open any more.
+
+    Args:
+        alpha_s: share that is written after the step.
+        alpha_t: share that is written before it.
+        sigma: how likely a written token is taken back.
+
+    Returns:
+        Probabilities.
     """
     return torch.where(alpha_t < 1, (alpha_s - (1 - sigma) * alpha_t) / (1 - alpha_t), 1)
 
@@ -38,7 +54,7 @@ def chance_to_write(
 class Remasking:
     """The schedule that ReMDM's selection and revision share (arXiv 2503.00307).
 
-    A block takes N steps: the decoder's, or as many as it has open places. In time t, which falls from 1 to 0 in even
+    A block takes N steps: the decoder's, or one for each open position. In time t, which falls from 1 to 0 in even
     steps, alpha_t = 1 - t of it is written, in expectation; ``loop`` has a time table of its own.
 
     Args:
@@ -64,7 +80,7 @@ class Remasking:
 
     @property
     def level(self) -> float:
-        """Eta with its default filled in."""
+        """Eta with its default filled in, in [0, 1]."""
         return ETA[self.strategy] if self.eta is None else self.eta
 
     def alpha(self, progress: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -76,7 +92,15 @@ class Remasking:
         return torch.maximum(rise.clamp(max=self.alpha_on), end)
 
     def sigma(self, progress: Float[Tensor, " R"], later: Float[Tensor, " R"]) -> Float[Tensor, " R"]:
-        """Return how likely a written token is taken back between two moments; ``conf`` shares this out."""
+        """Return how likely a written token is taken back in a step; ``conf`` shares this out over the tokens.
+
+        Args:
+            progress: share of the block's steps that is done before the step.
+            later: share that is done after it.
+
+        Returns:
+            Probabilities.
+        """
         highest = bound(self.alpha(later), self.alpha(progress))
         if self.strategy in ("rescale", "conf"):
             return self.level * highest
@@ -94,7 +118,7 @@ def moments(candidates: Candidates) -> tuple[Float[Tensor, " R"], Float[Tensor, 
 
 
 def steps_of(candidates: Candidates) -> Tensor:
-    """Count the steps that each block takes."""
+    """Return the number of steps that each block takes, float64."""
     opened = candidates.block_open
     return (opened if candidates.steps is None else torch.full_like(opened, candidates.steps)).clamp(min=1).double()
 
@@ -102,19 +126,19 @@ def steps_of(candidates: Candidates) -> Tensor:
 @SELECTIONS.register("remdm")
 @component
 class RemdmSelection(Remasking, SelectionDefaults):
-    """Write each open place by a coin of its own, as the posterior says (MDLM, 2406.07524; ReMDM, arXiv 2503.00307).
+    """Write each open position by a coin of its own, by the posterior (MDLM, 2406.07524; ReMDM, arXiv 2503.00307).
 
     With probability (alpha_s - (1 - sigma) alpha_t) / (1 - alpha_t) in a step from t to s: enough to make up for the
-    written places that the revision of the same name, which brings this selection along, takes back with probability
+    written tokens that the revision of the same name, which brings this selection along, takes back with probability
     sigma. With ``conf``, as published, it makes up for nothing. ``eta: 0`` is the plain posterior. A step may write
     nothing; the last one writes all.
 
     Args:
-        strategy: of re-masking; see ``unmask.decoding.revision.remdm``.
-        eta: its strength.
-        t_on: of ``loop``.
-        t_off: of ``loop``.
-        alpha_on: of ``loop``.
+        strategy: how likely a written token is taken back: ``cap``, ``rescale``, ``conf`` or ``loop``.
+        eta: its strength; None is the paper's for the strategy.
+        t_on: when ``loop`` begins.
+        t_off: when ``loop`` ends.
+        alpha_on: share that is written during ``loop``.
 
     Differs from the paper: time ends at 0, so that the last step is the noise removal, with the decoder's own proposal
     (nucleus sampling at 0.9 in the paper: ``proposal: {name: nucleus, top_p: 0.9}``); the phases of ``loop`` meet
@@ -125,7 +149,7 @@ class RemdmSelection(Remasking, SelectionDefaults):
     may_wait: ClassVar[bool] = True
 
     def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
-        """Toss the coins."""
+        """Return the open positions whose coins fall; all of them at the last step."""
         before, after = moments(candidates)
         sigma = torch.zeros_like(before) if self.strategy == "conf" else self.sigma(before, after)
         chance = chance_to_write(self.alpha(after), self.alpha(before), sigma)[:, None]
@@ -147,30 +171,30 @@ class RemdmRevision(Remasking, RevisionDefaults):
     ends between blocks only. The paper's setting is ``blocks: whole`` with ``proposal: {name: nucleus, top_p: 0.9}``.
 
     Args:
-        strategy: ``cap``, ``rescale``, ``conf`` or ``loop``; see ``unmask.decoding.revision.remdm``.
+        strategy: how sigma is chosen: ``cap``, ``rescale``, ``conf`` or ``loop``.
         eta: its strength; None is the paper's; 0 takes nothing back, as ``none`` does.
-        t_on: of ``loop``.
-        t_off: of ``loop``.
-        alpha_on: of ``loop``.
+        t_on: when ``loop`` begins.
+        t_off: when ``loop`` ends.
+        alpha_on: share that is written during ``loop``.
 
     Differs from the paper: per block, where the paper has one; ``conf`` shares out over the block; without its noise
-    removal at the end, as time ends at 0 (see the selection).
+    removal at the end, as time ends at 0.
     """
 
     view: ClassVar[str | None] = None
 
     @property
     def selection(self) -> Mapping[str, Any]:
-        """The coins that go with this schedule."""
+        """The selection ``remdm`` with this schedule."""
         return {"name": "remdm", **{each.name: getattr(self, each.name) for each in fields(self)}}
 
     @property
     def queries_written(self) -> bool:
-        """Unless nothing is taken back. Nothing but their coins is read."""
+        """Whether tokens are ever taken back; of written positions nothing but their coins is read."""
         return self.level > 0
 
     def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
-        """Toss a coin for every token that is written."""
+        """Return the change that writes what was chosen, and hides written tokens whose coins fall."""
         if not self.queries_written:
             return Change(write=chosen, hide=torch.zeros_like(chosen))
         is_written = candidates.is_queried & ~candidates.is_open
@@ -182,13 +206,13 @@ class RemdmRevision(Remasking, RevisionDefaults):
         return Change(write=chosen, hide=is_written & (candidates.measure("random") < sigma))
 
     def _shares(self, state: State, candidates: Candidates, is_written: Bool[Tensor, "R W"]) -> Float[Tensor, "R W"]:
-        """Share 1 out over the written places: the less sure a token was, the more it gets."""
+        """Return 1 shared out over the written tokens: the lower a token's probability was, the more it gets."""
         was = state.log_prob[candidates.rows[:, None], candidates.columns].exp()
         shares = torch.where(is_written, -was, -torch.inf).softmax(1)
         return torch.where(is_written, shares, 0)
 
     def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
-        """While the block has open places, or steps in which tokens may be taken back: all but the last."""
+        """Return whether each block has open positions, or steps that may take tokens back: all but the last."""
         del changed
         if not self.queries_written:
             return torch.zeros_like(state.is_done)

@@ -1,4 +1,4 @@
-"""Keep the tokens that a trained judge trusts most, written ones and new ones side by side: RemeDi."""
+"""RemeDi: of written tokens and new ones, those with the highest confidence by a trained head are kept."""
 
 from typing import Any, ClassVar
 
@@ -21,13 +21,13 @@ HEAD = "confidence"
 class RemediRevision:
     """Rank the whole block by the confidence stream and keep the best (RemeDi, arXiv 2509.23653).
 
-    The selection says how many places shall be filled after this step: those that are, and as many as it chose. Of all
-    places of the block, written or open, those with the highest confidence logit are filled: open ones are written,
+    The selection decides how many positions are filled after this step: those that are, and as many as it chose. Of all
+    positions of the block, written or open, those with the highest confidence logit are filled: open ones are written,
     written ones that fall behind are hidden again. Needs the head ``confidence``, which the objective ``remedi``
     trains, and the selection ``quota`` for the paper's schedule. A row ends between blocks only.
 
     Differs from the paper: ranks by the confidence stream, as described, where the released script ranks by the raw
-    token logit; among equals, written places come first, then the leftmost; stops at the end of text.
+    token logit; among equals, written positions come first, then the leftmost; stops at the end of text.
     """
 
     queries_written: ClassVar[bool] = True
@@ -36,7 +36,14 @@ class RemediRevision:
     view: ClassVar[str | None] = None
 
     def observe(self, model: Denoiser, queried: Int[Tensor, "K 2"]) -> Float[Tensor, " K"]:
-        """Read the confidence logits.
+        """Return the confidence logits of the last forward.
+
+        Args:
+            model: with the head ``confidence``.
+            queried: (row, column) of each.
+
+        Returns:
+            A logit for each.
 
         Raises:
             UserError: the model has no such head.
@@ -51,14 +58,14 @@ class RemediRevision:
         return correctness
 
     def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
-        """Fill the places with the highest confidence."""
+        """Return the change that fills the positions with the highest confidence logits, and hides the others."""
         del state
         if candidates.correctness is None:
             raise TypeError("RemeDi's revision needs what it observed")
         is_open, is_queried = candidates.is_open, candidates.is_queried
         is_written = is_queried & ~is_open
         number = (is_written.sum(1) + chosen.sum(1))[:, None]
-        # A stable sort keeps the order among equals; written places go in front of it.
+        # A stable sort keeps the order among equals; written positions go in front of it.
         front = (~is_written).long().argsort(dim=1, stable=True)
         rank = torch.empty_like(front)
         rank.scatter_(1, front, ranks(candidates.correctness.gather(1, front), is_queried.gather(1, front)))
@@ -66,6 +73,6 @@ class RemediRevision:
         return Change(write=is_filled & is_open, hide=is_written & ~is_filled)
 
     def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
-        """Until the block is full, every token of it may be taken back."""
+        """Return whether each block has open positions; until then every token of it may be taken back."""
         del changed
         return state.has_open

@@ -1,4 +1,4 @@
-"""Take the least likely token back and fill again, some times over: ReMDM's loop as ported to LLaDA."""
+"""ReMDM's loop as ported to LLaDA: the least likely token is taken back and filled again, some times over."""
 
 from typing import Annotated, ClassVar
 
@@ -44,11 +44,11 @@ class RemdmRounds(RevisionDefaults):
 
     @property
     def queries_written(self) -> bool:
-        """Unless nothing is taken back."""
+        """Whether tokens are ever taken back: there are rounds."""
         return self.rounds > 0
 
     def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
-        """Count the forwards of the rounds: even ones take back, odd ones write."""
+        """Return the change: even forwards of the rounds take tokens back, odd ones write."""
         del state
         if not self.queries_written:
             return Change(write=chosen, hide=torch.zeros_like(chosen))
@@ -65,7 +65,7 @@ class RemdmRounds(RevisionDefaults):
         return Change(write=chosen & ~takes_back, hide=worst & takes_back)
 
     def holds(self, state: State, changed: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
-        """While the block has open places or rounds to come."""
+        """Return whether each block has open positions or rounds to come."""
         del changed
         if not self.queries_written:
             return torch.zeros_like(state.is_done)

@@ -1,4 +1,4 @@
-"""Take back the tokens whose places have gained the least: Saber."""
+"""Saber: tokens whose probability has grown the least are taken back."""
 
 from typing import Annotated, ClassVar
 
@@ -18,16 +18,16 @@ from unmask.decoding.state import Candidates, Change, State
 @SELECTIONS.register("saber")
 @component
 class SaberSelection(SelectionDefaults):
-    """Write every place that is surer than the row's tokens were, on average, when written (Saber, arXiv 2510.18165).
+    """Write every position above the row's mean probability of tokens when written (Saber, arXiv 2510.18165).
 
     The threshold is the mean probability, at the time, of all tokens that decoding wrote into the row and that stand;
-    1 where there are none. The ``least`` surest places are written in any case, as far as there are so many.
+    1 where there are none. The ``least`` best positions are written in any case, as far as there are so many.
 
     Args:
         least: n; 1 writes one token at the first step of a row.
 
-    Differs from the paper: only the active block's open places, and never more than there are (the released code takes
-    the n best of whatever is left); taken-back tokens leave the mean at once, not when they are rewritten.
+    Differs from the paper: only the active block's open positions, and never more than there are (the released code
+    takes the n best of whatever is left); taken-back tokens leave the mean at once, not when they are rewritten.
     """
 
     least: Annotated[int, Field(ge=1)] = 2
@@ -35,7 +35,7 @@ class SaberSelection(SelectionDefaults):
     score: ClassVar[str] = "low_confidence"
 
     def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
-        """Compare with the row's mean, strictly."""
+        """Return the positions whose score is above the row's mean, and the ``least`` best."""
         is_open, score = candidates.is_open, candidates.score
         floor = top(score, is_open, torch.full_like(candidates.block_open, self.least))
         return floor | (is_open & (score > candidates.mean_confidence()[:, None]))
@@ -47,17 +47,17 @@ MEMORY = "saber"
 @REVISIONS.register("saber")
 @component
 class SaberRevision(RevisionDefaults):
-    """Take back the places whose best probability has grown the least since the step before (Saber, arXiv 2510.18165).
+    """Hide tokens again whose best probability has grown least since the step before (Saber, arXiv 2510.18165).
 
-    After a step that chose c places and leaves some of the block open, r = min(max(least, ceil(share c)), c - 1) of the
-    block's written places, those just chosen among them, are masked: the r with the smallest gain p - p', p the
+    After a step that chose c positions and leaves some of the block open, r = min(max(least, ceil(share c)), c - 1) of
+    the block's written positions, those just chosen among them, are masked: the r with the smallest gain p - p', p the
     probability of what the model proposes there now, p' that of the step before (0 at the first step of a block). So
     each step writes more than it takes back. A row ends between blocks only. With the selection ``saber``, unless
     another is named.
 
     Args:
         least: half of the selection's ``least`` in the paper.
-        share: of the places that were chosen. With ``least: 0``, 0 takes nothing back, as ``none`` does.
+        share: of the positions that were chosen. With ``least: 0``, 0 takes nothing back, as ``none`` does.
 
     Differs from the paper: tokens of earlier blocks are final, which the released code may take back; every block
     begins as the first; ties go to the leftmost.
@@ -71,11 +71,11 @@ class SaberRevision(RevisionDefaults):
 
     @property
     def queries_written(self) -> bool:
-        """Unless nothing is taken back."""
+        """Whether tokens are ever taken back."""
         return self.least > 0 or self.share > 0
 
     def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
-        """Rank what would stand by its gain. A place that was just chosen is left open instead of taken back."""
+        """Return the change without the smallest gains; what was just chosen is left open instead of taken back."""
         del state
         if not self.queries_written:
             return Change(write=chosen, hide=torch.zeros_like(chosen))

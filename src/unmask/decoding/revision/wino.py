@@ -1,4 +1,4 @@
-"""WINO: write boldly, and take back what the rest of the text does not confirm (arXiv 2507.18578)."""
+"""WINO: many tokens are written at once, and those that the rest of the text does not confirm are taken back."""
 
 from typing import Annotated, ClassVar
 
@@ -18,13 +18,13 @@ from unmask.decoding.state import Candidates, Change, State
 @SELECTIONS.register("wino")
 @component
 class WinoSelection(SelectionDefaults):
-    """Write the places with p > threshold, but not too many of them, at least the best (WINO, arXiv 2507.18578).
+    """Write the positions with p > threshold, but not too many of them, at least the best (WINO, arXiv 2507.18578).
 
-    Of m open places at most min(max(floor(share m), least), most), the surest.
+    Of m open positions at most min(max(floor(share m), least), most), those with the highest p.
 
     Args:
         threshold: tau_1, which the probability must exceed; 1 and above write one token a step.
-        share: of the open places.
+        share: of the open positions.
         least: the cap is never below it.
         most: nor above it.
 
@@ -39,7 +39,7 @@ class WinoSelection(SelectionDefaults):
     score: ClassVar[str] = "low_confidence"
 
     def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
-        """Compare by rank and by threshold."""
+        """Return the best position, and those above the threshold whose rank is below the cap."""
         is_open, score = candidates.is_open, candidates.score
         rank = ranks(score, is_open)
         cap = at_most(self.share, is_open.sum(1)).clamp(min=self.least).clamp(max=self.most)
@@ -52,12 +52,12 @@ MEMORY = "wino"
 @REVISIONS.register("wino")
 @component
 class WinoRevision(RevisionDefaults):
-    """Take back written tokens of the block that a shadow of their column finds unlikely (WINO, arXiv 2507.18578).
+    """Hide written tokens again that a shadow of their column finds unlikely (WINO, arXiv 2507.18578).
 
-    The view ``shadow`` has the model predict every written place as if it were open. A token that has a probability
-    below ``threshold`` there is masked again, but only at steps that chose more than one place, and fewer than the step
-    before chose, the least likely first: so T steps fill T places at least. New tokens are checked from the next step
-    on. A row ends between blocks only. With the selection ``wino``, unless another is named.
+    The view ``shadow`` has the model predict every written position as if it were open. A token that has a probability
+    below ``threshold`` there is masked again, but only at steps that chose more than one position, and fewer than the
+    step before chose, the least likely first: so T steps fill T positions at least. New tokens are checked from the
+    next step on. A row ends between blocks only. With the selection ``wino``, unless another is named.
 
     Args:
         threshold: tau_2; 0 takes nothing back and reads no shadows, as ``none`` does.
@@ -71,16 +71,16 @@ class WinoRevision(RevisionDefaults):
 
     @property
     def queries_written(self) -> bool:
-        """Unless nothing is taken back."""
+        """Whether tokens are ever taken back: the threshold is above 0."""
         return self.threshold > 0
 
     @property
     def view(self) -> str | None:
-        """Where a written place is asked about as if it were open."""
+        """``shadow``, which queries a written position as if it were open; None if nothing is taken back."""
         return "shadow" if self.queries_written else None
 
     def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
-        """Compare the probability of what stands there with the threshold."""
+        """Return the change that writes what was chosen, and hides tokens that are unlikely at their shadows."""
         del state
         if not self.queries_written:
             return Change(write=chosen, hide=torch.zeros_like(chosen))

@@ -1,4 +1,4 @@
-"""Several samples, of which the surest is kept."""
+"""Best of n: several samples, of which the one with the highest probability is kept."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -17,7 +17,7 @@ from unmask.decoding.state import State
 @SEARCHES.register("best_of")
 @component
 class BestOf:
-    """Decode independent samples side by side, and keep the one that the model was surest of while writing it.
+    """Decode independent samples side by side, and keep the one that the model found likeliest while writing it.
 
     Args:
         particles: samples of each prompt; 1 is no search.
@@ -28,16 +28,16 @@ class BestOf:
     by: By = "mean"
 
     def is_met(self, is_full: Bool[Tensor, " B"], is_done: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
-        """Nobody waits."""
+        """Return the rows whose block is full: none waits for another."""
         del is_done
         return is_full
 
     def pick(
         self, state: State, is_met: Bool[Tensor, " B"], draws: Draws, *, index: int, eos_ids: Sequence[int]
     ) -> None:
-        """Each goes on as it is."""
+        """Return None: each row goes on as it is."""
         del state, is_met, draws, index, eos_ids
 
     def best(self, state: State, eos_ids: Sequence[int]) -> Int[Tensor, " P"]:
-        """Keep the surest."""
+        """Return the row of each prompt whose answer was likeliest as it was written."""
         return likeliest(state, eos_ids, self.particles, self.by)

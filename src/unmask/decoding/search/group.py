@@ -1,4 +1,4 @@
-"""Particles of a prompt: rows that stand together and are judged together."""
+"""Particles of a prompt: neighbouring rows that are judged together."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -13,11 +13,19 @@ By = Literal["sum", "mean"]
 
 
 def likeliest(state: State, eos_ids: Sequence[int], particles: int, by: By) -> Int[Tensor, " P"]:
-    """Choose the row of each prompt whose answer was surest as it was written; ties go to the first.
+    """Return the row of each prompt whose answer was likeliest as it was written; ties go to the first.
 
-    The log probabilities that the tokens had when they were written, up to and with the first end token (in infilling:
-    of each gap); their ``sum``,
-    or their ``mean``, which does not favour short answers.
+    Compared are the log probabilities that the tokens had when they were written, up to and with the first end token
+    (in infilling: of each gap); their ``sum``, or their ``mean``, which does not favour short answers.
+
+    Args:
+        state: at the end of decoding.
+        eos_ids: tokens that end an answer.
+        particles: rows of each prompt.
+        by: ``sum`` or ``mean``.
+
+    Returns:
+        A row of the state for each prompt.
     """
     totals = answer_log_prob(state, eos_ids, by).view(-1, particles)
     first = torch.arange(len(totals), device=totals.device) * particles
@@ -25,9 +33,17 @@ def likeliest(state: State, eos_ids: Sequence[int], particles: int, by: By) -> I
 
 
 def answer_log_prob(state: State, eos_ids: Sequence[int], by: By) -> Float[Tensor, " B"]:
-    """Sum or average the log probabilities of each row's answer.
+    """Return the sum or the mean of the log probabilities of each row's answer.
 
     Between given tokens (infilling) every gap has an end of its own.
+
+    Args:
+        state: what is written so far.
+        eos_ids: tokens that end an answer.
+        by: ``sum`` or ``mean``.
+
+    Returns:
+        Nats, a number for each row.
     """
     ours = state.is_ours
     is_end = ours & torch.isin(state.ids, torch.tensor(list(eos_ids), dtype=torch.int64, device=state.ids.device))

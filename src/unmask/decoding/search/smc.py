@@ -1,4 +1,4 @@
-"""Particles that are resampled by their own confidence: self-rewarding sequential Monte Carlo."""
+"""Self-rewarding sequential Monte Carlo: particles that are resampled by their own confidence."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -40,7 +40,7 @@ class Smc:
     by: By = "sum"
 
     def is_met(self, is_full: Bool[Tensor, " B"], is_done: Bool[Tensor, " B"]) -> Bool[Tensor, " B"]:
-        """A prompt's particles wait for the slowest, unless that has ended."""
+        """Return the rows whose prompt's particles all have a full block or have ended, one of them full at least."""
         is_ready = (is_full | is_done).view(-1, self.particles).all(1)
         is_going = is_full.view(-1, self.particles).any(1)
         return (is_ready & is_going).repeat_interleave(self.particles)
@@ -48,7 +48,7 @@ class Smc:
     def pick(
         self, state: State, is_met: Bool[Tensor, " B"], draws: Draws, *, index: int, eos_ids: Sequence[int]
     ) -> tuple[Int[Tensor, " B"], Float[Tensor, " B"]] | None:
-        """Draw anew the particles of prompts whose weight rests on few of them."""
+        """Return the row that each continues: prompts whose weight rests on few particles have theirs drawn anew."""
         total = answer_log_prob(state, eos_ids, "sum")
         weight = (total - state.log_resampled).view(-1, self.particles).softmax(1)
         # A millionth of slack: equal weights of three particles count for a little less than three.
@@ -64,11 +64,19 @@ class Smc:
         return picked, torch.where(is_resampled, total[picked], state.log_resampled)
 
     def best(self, state: State, eos_ids: Sequence[int]) -> Int[Tensor, " P"]:
-        """Keep the likeliest."""
+        """Return the row of each prompt whose answer was likeliest as it was written."""
         return likeliest(state, eos_ids, self.particles, self.by)
 
 
 def inverse(weight: Float[Tensor, "P N"], point: Float[Tensor, "P M"]) -> Int[Tensor, "P M"]:
-    """Find the particle at each point of the cumulative weights: n of them are a draw with replacement."""
+    """Return the particle at each point of the cumulative weights: n of them are a draw with replacement.
+
+    Args:
+        weight: of each particle of each prompt; not all 0.
+        point: numbers in [0, 1).
+
+    Returns:
+        Indices of particles.
+    """
     upto = weight.cumsum(1)
     return torch.searchsorted(upto, point * upto[:, -1:], right=True).clamp(max=weight.shape[1] - 1)

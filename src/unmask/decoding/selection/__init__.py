@@ -1,1 +1,1 @@
-"""Selections: which open places of the active block are written now."""
+"""Selections: which open positions of the active block are written now."""

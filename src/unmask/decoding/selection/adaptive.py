@@ -1,4 +1,4 @@
-"""A threshold that follows the state of the block: Swordsman."""
+"""Swordsman's selection: a threshold that follows the state of the block."""
 
 from typing import ClassVar
 
@@ -16,10 +16,10 @@ from unmask.decoding.state import Candidates
 @SELECTIONS.register("swordsman")
 @component
 class AdaptiveThreshold(SelectionDefaults):
-    """Write every place above a threshold that falls as the block grows certain (Swordsman, after its abstract).
+    """Write every position above a threshold that falls as the block grows certain (Swordsman, after its abstract).
 
-    tau = low + (high - low) * mean over the open places of H / ln V, at least the best place. No parity with the paper
-    is claimed: its formulas were not published where we could read them. With the block rule of the same name.
+    tau = low + (high - low) * mean over the open positions of H / ln V, at least the best position. No parity with the
+    paper is claimed: its formulas were not published where we could read them. With the block rule of the same name.
 
     Args:
         low: threshold where every prediction is certain.
@@ -34,7 +34,7 @@ class AdaptiveThreshold(SelectionDefaults):
     score: ClassVar[str] = "low_confidence"
 
     def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
-        """Find the threshold of each row."""
+        """Return the positions at or above the row's own threshold, and the best."""
         is_open = candidates.is_open
         best = top(candidates.score, is_open, torch.ones_like(candidates.block_open))
         doubt = torch.where(is_open, 1 - candidates.measure("certainty"), 0)

@@ -1,4 +1,4 @@
-"""Predictions that keep coming back count for more: CreditDecoding."""
+"""CreditDecoding: predictions that keep coming back count for more."""
 
 from typing import Annotated
 
@@ -19,16 +19,16 @@ from unmask.decoding.state import MemoryAccess
 class Credit(Threshold):
     """Threshold on logits that remember earlier first choices (CreditDecoding, as in dInfer, arXiv 2510.08666).
 
-    Each open place has a credit C for each token, 0 at first. At each forward C becomes ``beta`` C, then the most
-    likely token gains p^``gamma``; the logits become logits + ``alpha`` log(1 + C). Tokens and sureness both come from
-    these. The credits are kept: a number for each open place and token.
+    Each open position has a credit C for each token, 0 at first. At each forward C becomes ``beta`` C, then the most
+    likely token gains p^``gamma``; the logits become logits + ``alpha`` log(1 + C). Tokens and scores both come from
+    these. The credits are kept: a number for each open position and token.
 
     Args:
         threshold: smallest score that is written.
-        score: the measure of sureness.
+        score: a name of ``unmask.decoding.scores``.
         alpha: weight of the credit; 0 is ``threshold``.
         beta: what is left of a credit at the next forward.
-        gamma: power of the probability; smaller lifts unsure choices.
+        gamma: power of the probability; smaller lifts unlikely choices.
 
     Differs from the paper: ties as in ``threshold`` (the released code also writes what is within 1e-5 of the best);
     the mask token gets no credit.
@@ -41,7 +41,7 @@ class Credit(Threshold):
     def fuse(
         self, logits: Float[Tensor, "K V"], *, memory: MemoryAccess, is_queried: Bool[Tensor, "R W"], mask_id: int
     ) -> Float[Tensor, "K V"]:
-        """Add the credits, and keep them."""
+        """Return the logits with the credits added; the new credits are remembered."""
         if self.alpha == 0:
             return logits
         before = memory.recall("credit")

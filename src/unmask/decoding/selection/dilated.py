@@ -1,4 +1,4 @@
-"""Places far apart first, whatever the model says of them: dilated unmasking."""
+"""Dilated unmasking: positions far apart first, whatever the model predicts there."""
 
 import functools
 from typing import Annotated, ClassVar
@@ -23,6 +23,14 @@ def levels(size: int, base: int, skip: int) -> tuple[int, ...]:
 
     >>> levels(8, 2, 1)
     (0, 2, 1, 2, 0, 2, 1, 2)
+
+    Args:
+        size: S, columns of the block.
+        base: each stride is this many times smaller than the one before.
+        skip: the first stride is S / base^skip.
+
+    Returns:
+        A level for each offset, from 0.
     """
     level = [-1] * size
     stride, number, sizes = size // base**skip, 0, list[int]()
@@ -42,7 +50,7 @@ def levels(size: int, base: int, skip: int) -> tuple[int, ...]:
 @SELECTIONS.register("dilated")
 @component
 class Dilated(SelectionDefaults):
-    """Write a block in levels of ever denser, evenly spaced places (DUS, arXiv 2506.19037).
+    """Write a block in levels of ever denser, evenly spaced positions (DUS, arXiv 2506.19037).
 
     Tokens that are written together stand far apart, so that they depend little on one another; confidence plays no
     part. A block of 32 takes strides 16, 8, 4, 2, 1: 2, 2, 4, 8 and 16 tokens, log2(S) forwards.
@@ -51,7 +59,7 @@ class Dilated(SelectionDefaults):
         base: each level's stride is this many times smaller; larger than the block, all is written at once.
         skip: the first stride is S / base^skip.
 
-    Differs from the paper: without its re-masking of unsure tokens, whose released form leaves masks in the text;
+    Differs from the paper: without its re-masking of unlikely tokens, whose released form leaves masks in the text;
     levels in which nothing is open (infilling) are not run.
     """
 
@@ -61,7 +69,7 @@ class Dilated(SelectionDefaults):
     score: ClassVar[str] = "low_confidence"
 
     def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
-        """Take the lowest level that has open places."""
+        """Return the open positions of the lowest level that has any."""
         is_open = candidates.is_open
         places = is_open.shape[1]
         by_row = [levels(width, self.base, self.skip) for width in candidates.width.tolist()]

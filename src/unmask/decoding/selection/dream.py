@@ -1,4 +1,4 @@
-"""By the clock: Dream's sampler."""
+"""Dream's sampler: how much is written follows a clock."""
 
 import functools
 from typing import Annotated, Literal
@@ -21,17 +21,17 @@ MEASURES = {"origin": "random_order", "maskgit_plus": "low_confidence", "entropy
 @SELECTIONS.register("dream")
 @component
 class Dream(SelectionDefaults):
-    """Write the share of open places that a falling noise level asks for (Dream 7B, arXiv 2508.15487).
+    """Write the share of open positions that a falling noise level sets (Dream 7B, arXiv 2508.15487).
 
     The level falls from 1 to eps in N even steps, N the steps of the block (one a token if not given). A step from t to
-    s writes floor(m (1 - s / t)) of m open places, the surest first, the last step all; ``origin`` writes each place
-    by a coin of that probability instead. Dream's own decoding is this with ``blocks: whole``, ``steps: N`` and the
-    proposal ``nucleus`` with ``scores: shaped``.
+    s writes floor(m (1 - s / t)) of m open positions, those of the highest score, the last step all; ``origin`` writes
+    each position by a coin of that probability instead. Dream's own decoding is this with ``blocks: whole``,
+    ``steps: N`` and the proposal ``nucleus`` with ``scores: shaped``.
 
     Args:
         alg: ``entropy`` (recommended by the paper), ``maskgit_plus`` (probability), ``topk_margin`` (gap between the
             two likeliest tokens) or ``origin``.
-        alg_temp: above 0, places are drawn without replacement from softmax(score / alg_temp) instead.
+        alg_temp: above 0, positions are drawn without replacement from softmax(score / alg_temp) instead.
         eps: the last level; 0 with steps that divide the block's size is ``quota``.
 
     Differs from the paper: counted per row, not as the mean over the batch; steps that write nothing are not run (the
@@ -44,11 +44,11 @@ class Dream(SelectionDefaults):
 
     @property
     def score(self) -> str:
-        """The measure behind ``alg``."""
+        """Name of the score that ``alg`` stands for."""
         return MEASURES[self.alg]
 
     def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
-        """Pick what this step's level asks for."""
+        """Return the open positions of the highest scores, as many as this step's level sets."""
         if self.alg == "origin":
             return self._arrived(candidates)
         planned = [
@@ -66,11 +66,9 @@ class Dream(SelectionDefaults):
         return top(score, candidates.is_open, quota)
 
     def _arrived(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
-        """Take the places whose coin falls next.
-
-        A place is still open after step i with probability t[i + 1], so one number u of its own says when it is
-        written: at the first step with t[i + 1] <= u, or the last.
-        """
+        """Return the positions whose coin falls next."""
+        # A position is still open after step i with probability t[i + 1], so one number u of its own says when it is
+        # written: at the first step with t[i + 1] <= u, or the last.
         opened, steps = candidates.block_open, candidates.steps
         number = (opened if steps is None else torch.full_like(opened, steps))[:, None]
         when = torch.ceil((1 - candidates.score) * number / (1 - self.eps)) - 1
@@ -81,10 +79,18 @@ class Dream(SelectionDefaults):
 
 @functools.cache
 def counts(opened: int, steps: int, eps: float) -> tuple[int, ...]:
-    """Return how many of ``opened`` places each step writes, without those that write none.
+    """Return how many of ``opened`` positions each step writes, without those that write none.
 
     >>> counts(4, 4, 1e-3)
     (1, 1, 2)
+
+    Args:
+        opened: open positions of the block.
+        steps: of the block.
+        eps: the last noise level.
+
+    Returns:
+        A number for each step, of the sum ``opened``.
     """
     left, written = opened, []
     for number in range(steps):

@@ -1,4 +1,4 @@
-"""As many tokens as a budget of entropy pays for: the EB-Sampler."""
+"""The EB-Sampler: as many tokens as a budget of entropy pays for."""
 
 from typing import Annotated, ClassVar
 
@@ -16,14 +16,14 @@ from unmask.decoding.state import Candidates
 @SELECTIONS.register("entropy_bound")
 @component
 class EntropyBound(SelectionDefaults):
-    """Write the most certain places while the entropy before the last of them stays in a budget (arXiv 2505.24857).
+    """Write the most certain positions while the entropy before the last of them is in a budget (arXiv 2505.24857).
 
     With entropies H_1 <= H_2 <= ... in nats: the largest k with (sum of H_1 to H_k) - H_k <= bound, at least one. The
     left side bounds the mutual information of the k tokens, what is lost by writing them independently.
 
     Args:
-        bound: the budget, gamma, in nats; 0.1 and below is careful. 0 still writes every place of zero entropy and one
-            more; infinity writes the block at once.
+        bound: the budget, gamma, in nats; 0.1 and below is careful. 0 still writes every position of zero entropy and
+            one more; infinity writes the block at once.
         cap: most tokens a step; 1 is ``quota`` by entropy.
 
     Differs from the paper: ordered by entropy only; ties go to the left.
@@ -35,7 +35,7 @@ class EntropyBound(SelectionDefaults):
     score: ClassVar[str] = "entropy"
 
     def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
-        """Add up entropies in the order of the ranking."""
+        """Return the positions of the lowest entropies whose sum before each is within the bound."""
         rank = ranks(candidates.score, candidates.is_open)
         entropy = (-candidates.score).clamp(min=0)
         in_order = entropy.gather(1, rank.argsort(dim=-1))

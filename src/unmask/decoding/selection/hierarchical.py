@@ -1,4 +1,4 @@
-"""The best place of each gap in the text: dInfer's hierarchical decoding."""
+"""dInfer's hierarchical decoding: the best position of each gap in the text."""
 
 from typing import ClassVar
 
@@ -16,16 +16,16 @@ from unmask.decoding.state import Candidates
 @SELECTIONS.register("hierarchical")
 @component
 class Hierarchical(SelectionDefaults):
-    """Write the best place of each run of open places, and all that are sure (dInfer, arXiv 2510.08666).
+    """Write the best position of each run of open ones, and all that are likely (dInfer, arXiv 2510.08666).
 
-    Runs are neighbouring open places of the block. Written together, their best places stand apart, and each splits its
-    run: at best a block takes about log2(S) forwards. The block's best place is always written.
+    Runs are neighbouring open positions of the block. Written together, their best positions stand apart, and each
+    splits its run: at best a block takes about log2(S) forwards. The block's best position is always written.
 
     Args:
-        low: what the best place of a run must exceed; infinity is ``threshold``, up to > for >=.
-        threshold: what every other place must exceed.
+        low: what the best position of a run must exceed; infinity is ``threshold``, up to > for >=.
+        threshold: what every other position must exceed.
 
-    Differs from the paper: of equally good places of a run the leftmost is written, not all.
+    Differs from the paper: of equally good positions of a run the leftmost is written, not all.
     """
 
     low: Limit = 0.4
@@ -34,7 +34,7 @@ class Hierarchical(SelectionDefaults):
     score: ClassVar[str] = "low_confidence"
 
     def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
-        """Rank within each run."""
+        """Return the best of each run if above ``low``, all above ``threshold``, and the best of the block."""
         is_open, score = candidates.is_open, candidates.score
         rank = ranks(score, is_open)
         leads = best_of_runs(rank, is_open) & (score > self.low)
@@ -42,7 +42,15 @@ class Hierarchical(SelectionDefaults):
 
 
 def best_of_runs(rank: Int[Tensor, "R W"], is_open: Bool[Tensor, "R W"]) -> Bool[Tensor, "R W"]:
-    """Find the open place of the lowest rank in each run of neighbouring open places."""
+    """Return the open position of the lowest rank in each run of neighbouring open positions.
+
+    Args:
+        rank: of each position, 0 for the best.
+        is_open: positions that may be written.
+
+    Returns:
+        Whether each position is the best of its run.
+    """
     before = torch.nn.functional.pad(is_open, (1, 0))[:, :-1]
     run = (is_open & ~before).cumsum(1)
     worst = rank.shape[1]

@@ -1,4 +1,4 @@
-"""The places after which the rest is most certain: the Info-Gain sampler."""
+"""The Info-Gain sampler: the positions after which the rest is most certain."""
 
 from typing import Annotated, ClassVar
 
@@ -20,19 +20,19 @@ from unmask.decoding.state import Candidates
 class InfoGain(SelectionDefaults):
     """Try several choices of the quota's size, and write the one that leaves least uncertainty (arXiv 2602.18176).
 
-    The first choice is the surest places; the others are drawn without replacement from softmax(p / temperature) over
-    the open places. One more forward reads the text after each choice, rows times choices. Written is the choice with
-    the largest -``cost`` * (sum of its places' entropies now) - (mean entropy of the block's places still open then),
-    in nats.
+    The first choice is the positions of the highest score; the others are drawn without replacement from
+    softmax(p / temperature) over the open positions. One more forward reads the text after each choice, rows times
+    choices. Written is the choice with the largest -``cost`` * (sum of its positions' entropies now) - (mean entropy of
+    the block's positions still open then), in nats.
 
     Args:
         choices: N, choices that are tried; 1 tries nothing and, with ``bypass`` infinity, is ``quota``.
-        temperature: of the draw of places, by probability.
-        bypass: a block whose open places all have at least this probability is written at once.
+        temperature: of the draw of positions, by probability.
+        bypass: a block whose open positions all have at least this probability is written at once.
         cost: weight of the choice's own entropy; 0 is the paper's LookUM.
 
     Differs from the paper: uncertainty is that of the active block, as in the released code with a cache, not of the
-    whole canvas; a token is proposed once for each place, not anew for each choice; what was read ahead is not used
+    whole canvas; a token is proposed once for each position, not anew for each choice; what was read ahead is not used
     again as the next step's forward, so that a step that tries takes two calls of the model, which both count.
     """
 
@@ -44,7 +44,7 @@ class InfoGain(SelectionDefaults):
     score: ClassVar[str] = "low_confidence"
 
     def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
-        """Look ahead where there is a choice."""
+        """Return the choice that leaves least uncertainty; a block that is likely enough is chosen whole."""
         is_open, quota = candidates.is_open, share(candidates)
         surest = top(candidates.score, is_open, quota)
         is_clear = ((candidates.score >= self.bypass) | ~is_open).all(1)
@@ -64,11 +64,11 @@ class InfoGain(SelectionDefaults):
     def _tries(
         self, candidates: Candidates, surest: Bool[Tensor, "R W"], own: Float[Tensor, "R W"]
     ) -> Bool[Tensor, "N R W"]:
-        """Lay out the choices; those that every row has already are left out."""
+        """Return the choices, without those that every row has already."""
         key = torch.where(candidates.is_open, own.double() * 2.0**53, 0).long()
         tried, is_new = [surest], [torch.ones_like(surest[:, 0])]
         for number in range(1, self.choices):
-            # The number that a place has drawn for this step seeds one more for each choice.
+            # The number that a position has drawn for this step seeds one more for each choice.
             uniform = Draws(seed=number).uniform("place", key).clamp(min=2.0**-54)
             score = candidates.score.double() / self.temperature - torch.log(-torch.log(uniform))
             choice = top(score, candidates.is_open, surest.sum(1))
@@ -77,7 +77,7 @@ class InfoGain(SelectionDefaults):
         return torch.stack([choice for choice, new in zip(tried, is_new, strict=True) if bool(new.any())])
 
     def _gain(self, candidates: Candidates, tried: Bool[Tensor, "N R W"]) -> Float[Tensor, "R N"]:
-        """Weigh each choice's own entropy and what is left after it."""
+        """Return each choice's worth: minus its own entropy and what is left after it, nats."""
         now = torch.where(tried, -candidates.measure("entropy"), 0).sum(2)
         left = candidates.is_open & ~tried
         logits = candidates.look_ahead(tried, candidates.token.expand_as(tried), left)

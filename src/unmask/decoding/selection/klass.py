@@ -1,4 +1,4 @@
-"""Places whose prediction is sure and has stopped moving: KLASS."""
+"""KLASS: positions whose prediction is likely and has stopped moving."""
 
 from typing import Annotated, ClassVar
 
@@ -17,19 +17,19 @@ from unmask.decoding.state import Candidates
 @SELECTIONS.register("klass")
 @component
 class Klass(SelectionDefaults):
-    """Write every place that is sure and stable; where none is, the quota's surest (KLASS, arXiv 2511.05664).
+    """Write every position that is likely and stable; where none is, the quota's best (KLASS, arXiv 2511.05664).
 
-    Sure: p of the proposal above ``threshold``. Stable: KL(p_t || p_{t-1}) of the place's predictions below ``drift``,
-    in nats, in each of the last ``calm`` forwards, so that the first such place comes with forward ``calm`` + 1 of a
-    block. The last predictions are kept: a number for each open place and token.
+    Likely: p of the proposal above ``threshold``. Stable: KL(p_t || p_{t-1}) of the position's predictions below
+    ``drift``, in nats, in each of the last ``calm`` forwards, so that the first such position comes with forward
+    ``calm`` + 1 of a block. The last predictions are kept: a number for each open position and token.
 
     Args:
         threshold: tau, which must be exceeded; infinity is ``quota``. The paper has .6 to .9, by task.
         drift: epsilon; 0 is ``quota``. The paper has .001 to .015.
-        calm: n; 0 asks for sureness only.
+        calm: n; 0 does not look at stability.
 
-    Differs from the paper: each block starts anew (the released code knows the divergences of the block's places from
-    before the block was active, and waits n - 1 forwards all the same); counted per row.
+    Differs from the paper: each block starts anew (the released code knows the divergences of the block's positions
+    from before the block was active, and waits n - 1 forwards all the same); counted per row.
     """
 
     threshold: Limit = 0.9
@@ -39,7 +39,7 @@ class Klass(SelectionDefaults):
     score: ClassVar[str] = "low_confidence"
 
     def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
-        """Compare with the last forward, and count the calm ones."""
+        """Return the positions that are likely and stable, or the quota's best in rows without any."""
         is_ready = candidates.is_open & (candidates.score > self.threshold) & self._is_stable(candidates)
         quota = top(candidates.score, candidates.is_open, share(candidates))
         return torch.where(is_ready.any(1, keepdim=True), is_ready, quota)
@@ -50,7 +50,7 @@ class Klass(SelectionDefaults):
         calm = torch.zeros_like(candidates.token)
         before, run = memory.recall("log_p"), memory.recall("calm")
         if before is not None and run is not None:
-            # What was not asked at the last forward has nothing to be compared with: -1 in its notes.
+            # What was not queried at the last forward has nothing to be compared with: -1 in its memory.
             is_known = queried & run[1] & (run[0] >= 0)
             at = is_known[queried]
             is_calm = torch.zeros_like(queried)
@@ -62,7 +62,15 @@ class Klass(SelectionDefaults):
 
 
 def divergence(log_p: Float[Tensor, "K V"], log_q: Float[Tensor, "K V"]) -> Float[Tensor, " K"]:
-    """KL(p || q) in nats; a token that p never gives counts nothing."""
+    """Return KL(p || q) of each row, nats; a token that p never gives counts nothing.
+
+    Args:
+        log_p: log probabilities now.
+        log_q: log probabilities before.
+
+    Returns:
+        A number for each row.
+    """
     chunks = [
         torch.where(p > -torch.inf, p.exp() * (p - q), 0).sum(-1)
         for p, q in zip(in_chunks(log_p), in_chunks(log_q), strict=True)

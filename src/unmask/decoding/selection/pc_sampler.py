@@ -1,4 +1,4 @@
-"""Places early in the block whose proposal is sure and no common word first: the PC-Sampler."""
+"""The PC-Sampler: positions early in the block first, whose proposal is likely and no common word."""
 
 import functools
 import json
@@ -26,7 +26,13 @@ Counts = Mapping[int, int]
 
 @functools.lru_cache(maxsize=4)
 def read_counts(path: str) -> Counts:
-    """Read {token id: count} from a JSON file.
+    """Return {token id: count}, read from a JSON file.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        The counts.
 
     Raises:
         UserError: it cannot be read, or holds something else.
@@ -42,7 +48,13 @@ def read_counts(path: str) -> Counts:
 
 
 def check_counts(given: str | Counts | None) -> str | Counts | None:
-    """Read them now, so that a mistake shows before a model is loaded.
+    """Return what was given; counts are read now, so that a mistake shows before a model is loaded.
+
+    Args:
+        given: counts, or the path of a file with them.
+
+    Returns:
+        The same object.
 
     Raises:
         UserError: they cannot be read, or are no counts.
@@ -58,13 +70,13 @@ def check_counts(given: str | Counts | None) -> str | Counts | None:
 class PcSampler(SelectionDefaults):
     """Write the quota's best by exp(-decay * i) * min(-p ln f, clip) (PC-Sampler, arXiv 2508.13021).
 
-    i is the place's column in the block, p the probability of the proposed token and f that token's share of a
+    i is the position's column in the block, p the probability of the proposed token and f that token's share of a
     reference corpus: common tokens (line breaks, articles) are easily predicted and say little. A token that the corpus
     lacks counts as seen once.
 
     Args:
         frequencies: how often tokens occur in the corpus, {token id: count}, or the path of a JSON file of that form;
-            None: all alike, so that only p and the place count.
+            None: all alike, so that only p and the column count.
         decay: lambda; 0 is no preference for the left. The paper has .25, 0 for Sudoku, .5 for Countdown.
         clip: alpha; with infinity, ``decay`` 0 and no frequencies this is ``quota``.
 
@@ -79,22 +91,28 @@ class PcSampler(SelectionDefaults):
     score: ClassVar[str] = "low_confidence"
 
     def refine(self, candidates: Candidates) -> Candidates:
-        """Calibrate the scores. What the proposal ranks lower stays lower by as much."""
+        """Return the candidates with calibrated scores; what the proposal ranks lower stays lower by as much."""
         queried = candidates.is_queried
         p = candidates.measure("low_confidence").double()
         worth = self._surprise(candidates.logits.shape[1]).to(p.device)[candidates.token]
         ramp = torch.arange(queried.shape[1], device=p.device)
-        # The first place keeps its weight of 1 under an infinite decay.
+        # The first column keeps its weight of 1 under an infinite decay.
         weight = torch.where(ramp > 0, torch.exp(-self.decay * ramp.double()), 1.0)
         score = weight * (p * worth).clamp(max=self.clip) + (candidates.score - p)
         return replace(candidates, score=torch.where(queried, score, -torch.inf))
 
     def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
-        """Pick the quota's best."""
+        """Return the open positions of the highest scores, as many as the quota of this step."""
         return top(candidates.score, candidates.is_open, share(candidates))
 
     def _surprise(self, vocabulary: int) -> Float[Tensor, " V"]:
         """Return -ln f of every token, in nats, on the CPU.
+
+        Args:
+            vocabulary: number of tokens.
+
+        Returns:
+            float64 numbers.
 
         Raises:
             UserError: counts of a token that the model does not have.

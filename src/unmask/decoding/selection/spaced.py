@@ -1,4 +1,4 @@
-"""Nothing side by side in one step: the spacing filter of DUS, around any selection."""
+"""The spacing filter of DUS, around any selection: no neighbours are written in one step."""
 
 from typing import Annotated, Any
 
@@ -17,10 +17,10 @@ from unmask.decoding.state import Candidates, MemoryAccess
 @SELECTIONS.register("spaced")
 @component
 class Spaced:
-    """Of what another selection chose, write only places that stand apart (DUS, arXiv 2506.19037).
+    """Of what another selection chose, write only positions that stand apart (DUS, arXiv 2506.19037).
 
-    From the surest on, a chosen place is written if it is at least g columns from all that were taken before it, with
-    g = max(2, floor(open places * gap / S)): the gap shrinks as the block fills. The surest is always written.
+    From the best on, a chosen position is written if it is at least g columns from all that were taken before it, with
+    g = max(2, floor(open positions * gap / S)): the gap shrinks as the block fills. The best is always written.
 
     Args:
         inner: the selection that chooses.
@@ -34,28 +34,28 @@ class Spaced:
 
     @property
     def score(self) -> str:
-        """As the inner one."""
+        """Name of the score that the inner selection selects by."""
         return str(self.inner.score)
 
     @property
     def may_wait(self) -> bool:
-        """As the inner one."""
+        """Whether the inner selection may write nothing at a step."""
         return bool(self.inner.may_wait)
 
     def fuse(
         self, logits: Float[Tensor, "K V"], *, memory: MemoryAccess, is_queried: Bool[Tensor, "R W"], mask_id: int
     ) -> Float[Tensor, "K V"]:
-        """As the inner one."""
+        """Return the logits as the inner selection changes them."""
         fused: Tensor = self.inner.fuse(logits, memory=memory, is_queried=is_queried, mask_id=mask_id)
         return fused
 
     def refine(self, candidates: Candidates) -> Candidates:
-        """As the inner one."""
+        """Return the candidates as the inner selection changes them."""
         refined: Candidates = self.inner.refine(candidates)
         return refined
 
     def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
-        """Thin out the inner choice."""
+        """Return what the inner selection chose, thinned out."""
         chosen: Tensor = self.inner.select(candidates)
         if self.gap == 0:
             return chosen
@@ -65,7 +65,16 @@ class Spaced:
 
 
 def thinned(chosen: Bool[Tensor, "R W"], rank: Int[Tensor, "R W"], gap: Int[Tensor, " R"]) -> Bool[Tensor, "R W"]:
-    """Keep, in the order of their ranks, the places that are at least ``gap`` from all kept before them."""
+    """Return the chosen positions that, taken in the order of their ranks, are ``gap`` columns from all taken before.
+
+    Args:
+        chosen: what to thin out.
+        rank: of each position, 0 for the best.
+        gap: columns between neighbours of each row, at least.
+
+    Returns:
+        A subset of ``chosen``; the best of each row is in it.
+    """
     ramp = torch.arange(chosen.shape[1], device=chosen.device)
     kept = torch.zeros_like(chosen)
     for number in range(int(chosen.sum(1).max()) if len(chosen) else 0):

@@ -1,4 +1,4 @@
-"""Every token that is sure enough: Fast-dLLM's confidence threshold."""
+"""Fast-dLLM's confidence threshold: every token whose score is high enough."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from unmask.decoding.state import Candidates
 @SELECTIONS.register("threshold")
 @component
 class Threshold(SelectionDefaults):
-    """Write every place with score >= threshold, at least the best one (Fast-dLLM, arXiv 2505.22618, Algorithm 1).
+    """Write every position with score >= threshold, at least the best one (Fast-dLLM, arXiv 2505.22618, Algorithm 1).
 
     A threshold above 1 writes one token a step; 0 writes the whole block at once. (1 is not "one a step": a
     probability often rounds to exactly 1.)
@@ -28,13 +28,13 @@ class Threshold(SelectionDefaults):
     With ``steps`` each step writes at least its share of them, as ``quota`` would: SDAR's dynamic low-confidence
     remasking (arXiv 2510.06303).
 
-    Differs from the paper: ties go to the leftmost place.
+    Differs from the paper: ties go to the leftmost position.
     """
 
     threshold: Limit = 0.9
     score: Annotated[str, AfterValidator(check_score)] = "low_confidence"
 
     def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
-        """Pick all that pass, and the quota's best."""
+        """Return the positions that pass, and the best ones up to the quota of this step."""
         best = top(candidates.score, candidates.is_open, share(candidates))
         return best | (candidates.is_open & (candidates.score >= self.threshold))

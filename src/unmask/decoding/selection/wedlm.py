@@ -1,4 +1,4 @@
-"""Certain places near the left first: WeDLM."""
+"""WeDLM's selection: certain positions near the left first."""
 
 from typing import ClassVar
 
@@ -16,14 +16,14 @@ from unmask.decoding.state import Candidates
 @SELECTIONS.register("wedlm")
 @component
 class WeDlm(SelectionDefaults):
-    """Write every place with entropy + slope * distance < threshold, at least the least (WeDLM, arXiv 2512.22737).
+    """Write every position with entropy + slope * distance < threshold, at least the lowest (WeDLM, arXiv 2512.22737).
 
-    Entropy in nats, distance in columns from the block's first open place. WeDLM decodes with this, the block rule
+    Entropy in nats, distance in columns from the block's first open position. WeDLM decodes with this, the block rule
     ``{name: sliding, block_size: 16, longest: 16}`` (a window of 16 columns from the first mask) and the view
     ``reordered``.
 
     Args:
-        threshold: tau, .3 to .6; 0 writes one place a step, which is ``quota`` by entropy if ``slope`` is 0, too.
+        threshold: tau, .3 to .6; 0 writes one position a step, which is ``quota`` by entropy if ``slope`` is 0, too.
         slope: lambda, nats a column.
 
     Differs from the paper: nothing here; the defaults are those of the released evaluation.
@@ -35,7 +35,7 @@ class WeDlm(SelectionDefaults):
     score: ClassVar[str] = "entropy"
 
     def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
-        """Tilt the entropies."""
+        """Return the positions whose tilted entropy is below the threshold, and the lowest."""
         is_open = candidates.is_open
         ramp = torch.arange(is_open.shape[1], device=is_open.device)
         distance = (ramp - is_open.long().argmax(1, keepdim=True)).to(candidates.score.dtype)

@@ -1,4 +1,4 @@
-"""Behind a causal text, a window that repeats its last token: SDLM."""
+"""SDLM's view: after a causal text, a window that repeats its last token."""
 
 from typing import Annotated, ClassVar
 
@@ -21,17 +21,18 @@ from unmask.decoding.state import State
 class AnchoredView(CanvasView):
     """The model reads what the objective ``sdlm`` trains it on (SDLM, arXiv 2509.24007).
 
-    The text up to the first asked place stands once, causal. Its last token x_q stands again, at the same position, and
-    begins a window: x_q and D - 1 masks (one more for models without shifted logits) that see each other and the text
-    before q. The window always has its D places, across the end of a block and of the canvas. No cache can be used.
+    The text up to the first queried column stands once, causal. Its last token x_q stands again, at the same position,
+    and begins a window: x_q and D - 1 masks (one more for models without shifted logits) that see each other and the
+    text before q. The window always has its D columns, across the end of a block and of the canvas. No cache can be
+    used.
 
-    SDLM's decoding is this with the selection ``prefix`` and ``blocks: sliding``, D the block size: the answers are
+    SDLM's decoding is this with the selection ``prefix`` and ``blocks: sliding``, D the block size: the predictions are
     those of training. What other selections, or infilling, have written inside the window stands there; what was given
-    behind it is not seen. A checkpoint does not say that it was trained so: the view has to be named.
+    behind it is not seen. A checkpoint does not tell that it was trained so: the view has to be named.
 
     Args:
         block_size: D; None is the decoder's block size. A longer block makes the window longer.
-        causal_blocks: as in training.
+        causal_blocks: inside the window, too, see only what stands before; as the objective was set in training.
 
     Differs from the paper: reads the text again at every forward, where it is causal and could be kept.
     """
@@ -44,7 +45,7 @@ class AnchoredView(CanvasView):
     def query(
         self, model: Denoiser, state: State, rows: Int[Tensor, " R"], query_positions: Int[Tensor, "K 2"]
     ) -> tuple[Query, Int[Tensor, "K 2"]]:
-        """Lay out text, window, and the column after it, about which a shifted model may be asked."""
+        """Return text, window, and the column after it, at which a shifted model may be queried."""
         batch, row = state.batch, query_positions[:, 0]
         end = state.prompt_length[rows] + state.block_end[rows]
         first = end.scatter_reduce(0, row, query_positions[:, 1], "amin")
@@ -76,7 +77,7 @@ class AnchoredView(CanvasView):
 
 
 def _before(ids: Int[Tensor, "R N"], first: Int[Tensor, " R"], start: int) -> Int[Tensor, "R N"]:
-    """Name the column to the left; a text that begins with the window has none, and its first column stands in."""
+    """Return the column to the left; a text that begins with the window has none: its first column is its own."""
     before = (torch.arange(ids.shape[1], device=ids.device) - 1).clamp(min=0).repeat(len(ids), 1)
     before[first == 0, start + 1] = start + 1
     return before

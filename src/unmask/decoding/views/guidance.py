@@ -1,4 +1,4 @@
-"""Classifier-free guidance: what the prompt adds, exaggerated."""
+"""Classifier-free guidance: what the prompt changes in the predictions, exaggerated."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -35,7 +35,7 @@ class Guidance(CanvasView):
     def query(
         self, model: Denoiser, state: State, rows: Int[Tensor, " R"], query_positions: Int[Tensor, "K 2"]
     ) -> tuple[Query, Int[Tensor, "K2 2"]]:
-        """Put the rows without their prompts below the others; padding stays padding."""
+        """Return the rows with the same rows without their prompts below them; padding stays padding."""
         query, queried = super().query(model, state, rows, query_positions)
         if self.scale == 0:
             return query, queried
@@ -49,7 +49,7 @@ class Guidance(CanvasView):
         return replace(query, ids=ids, columns=columns), torch.cat([queried, below])
 
     def read(self, logits: Float[Tensor, "K2 V"]) -> Float[Tensor, "K V"]:
-        """Go beyond the conditional logits, away from the unconditional ones."""
+        """Return the logits beyond the conditional ones, away from the unconditional ones."""
         if self.scale == 0:
             return logits
         conditional, unconditional = logits.chunk(2)

@@ -1,4 +1,4 @@
-"""Written places, read as if they were open."""
+"""WINO's view: written positions, read as if they were open."""
 
 from dataclasses import replace
 from typing import ClassVar
@@ -22,10 +22,10 @@ from unmask.errors import UserError
 class ShadowView(CanvasView):
     """Beside the canvas stand masks at the positions of the active block, which the canvas does not see (WINO).
 
-    arXiv 2507.18578: the shadow of a place sees the canvas but for that place, and the other shadows. Written places
-    that a revision asks about are asked at their shadows, which have not read the token that stands there (what it did
-    to the columns around it, they have). Costs a block of columns more, and no cache can be used; where nothing written
-    is asked about, it is ``canvas``.
+    arXiv 2507.18578: the shadow of a column sees the canvas but for that column, and the other shadows. Written
+    positions that a revision queries are queried at their shadows, which have not read the token that stands there
+    (what it did to the columns around it, they have). Costs a block of columns more, and no cache can be used; where
+    nothing written is queried, it is ``canvas``.
 
     Differs from the paper: nothing.
     """
@@ -35,7 +35,16 @@ class ShadowView(CanvasView):
     def query(
         self, model: Denoiser, state: State, rows: Int[Tensor, " R"], query_positions: Int[Tensor, "K 2"]
     ) -> tuple[Query, Int[Tensor, "K 2"]]:
-        """Append the shadows, and ask there about what is written.
+        """Return the live rows with the shadows after them; written positions are queried at their shadows.
+
+        Args:
+            model: predicts a column from its own state.
+            state: what is written so far.
+            rows: live rows of the state.
+            query_positions: (live row, column) of the positions to predict.
+
+        Returns:
+            The query, and the (row, column) of it to predict.
 
         Raises:
             UserError: the model predicts a column from the one before it, which shows what the shadow hides.

@@ -1,4 +1,4 @@
-"""Open places that carry what was last predicted for them."""
+"""The view of soft masks: open positions carry what was last predicted for them."""
 
 from dataclasses import replace
 from typing import cast
@@ -19,16 +19,16 @@ from unmask.heads.soft_mask import SoftMask
 @VIEWS.register("soft_mask")
 @component
 class SoftMaskView(CanvasView):
-    """Open places carry what was last predicted for them, blended as in training (arXiv 2510.17206).
+    """Open positions carry what was last predicted for them, blended as in training (arXiv 2510.17206).
 
-    Needs the head ``soft_mask``, which the objective ``soft_masked`` trains. A place that was not predicted yet, or
+    Needs the head ``soft_mask``, which the objective ``soft_masked`` trains. A position that was not predicted yet, or
     that was taken back, is a plain mask.
     """
 
     def query(
         self, model: Denoiser, state: State, rows: Int[Tensor, " R"], query_positions: Int[Tensor, "K 2"]
     ) -> tuple[Query, Int[Tensor, "K 2"]]:
-        """Blend at the places that are still open after the last step."""
+        """Return the live rows with blends at the positions that are still open after the last step."""
         query, queried = super().query(model, state, rows, query_positions)
         if state.soft is None:
             return query, queried
@@ -43,7 +43,15 @@ class SoftMaskView(CanvasView):
     def remember(
         self, model: Denoiser, query_positions: Int[Tensor, "K 2"], logits: Float[Tensor, "K V"]
     ) -> SoftTokens | None:
-        """Keep the blends of this step's predictions.
+        """Return the blends of this step's predictions.
+
+        Args:
+            model: with the head ``soft_mask``.
+            query_positions: (batch row, column) of each prediction.
+            logits: the predictions at open positions.
+
+        Returns:
+            Tokens and their shares, at the same positions.
 
         Raises:
             UserError: the model has no such head.
