@@ -50,9 +50,10 @@ def test_a_folder_without_a_canvas_loads_and_is_the_same_model_to_a_run(tmp_path
         assert found.facts.for_training() == new.facts.for_training() == facts
 
 
-@pytest.mark.parametrize(
-    "modules", ["", "import unmask.recipes.check, unmask.recipes.run, unmask.evaluate, unmask.generate"]
-)
+MODULES = "import unmask.recipes.check, unmask.recipes.run, unmask.evaluate, unmask.generate"
+
+
+@pytest.mark.parametrize("modules", ["", MODULES])
 def test_public_functions_are_no_modules_in_either_order(modules):
     names = ("sft", "check", "evaluate", "generate")
     program = f"{modules}\nimport unmask\nfirst = [getattr(unmask, n) for n in {names}]\n"

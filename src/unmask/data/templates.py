@@ -79,9 +79,9 @@ class RawText:
     def of(cls, tokenizer: Any, end_ids: Sequence[int] = ()) -> "RawText":
         """Ask the tokenizer for its start and end tokens."""
         framed, bare = tokenizer("a")["input_ids"], tokenizer("a", add_special_tokens=False)["input_ids"]
-        sources = [i for i in range(len(framed)) if framed[i : i + len(bare)] == bare]
+        found = [i for i in range(len(framed)) if framed[i : i + len(bare)] == bare]
         return cls(
-            tokenizer=tokenizer, end_id=_eos(tokenizer, end_ids), start=tuple(framed[: sources[0] if sources else 0])
+            tokenizer=tokenizer, end_id=_eos(tokenizer, end_ids), start=tuple(framed[: found[0] if found else 0])
         )
 
     def prompt(self, prompt: str | Sequence[Message], tools: Tools = ()) -> str:
