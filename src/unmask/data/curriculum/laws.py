@@ -26,7 +26,7 @@ class Balanced(Curriculum):
     """
 
     def weights(self, progress: Float64[Tensor, " P"], buckets: int) -> Float64[Tensor, "P N"]:
-        """Return 1 / N everywhere."""
+        """Return 1 / N for each of N ``buckets``, [P, N]."""
         return torch.full((len(progress), buckets), 1 / buckets, dtype=torch.float64)
 
 
@@ -44,7 +44,7 @@ class Classic(Curriculum):
     """
 
     def weights(self, progress: Float64[Tensor, " P"], buckets: int) -> Float64[Tensor, "P N"]:
-        """Return one-hot rows."""
+        """Return 1 for the bucket whose turn it is at each progress and 0 for the others, [P, N]."""
         # Without the addition (1 / 49) * 49 is less than 1, and a stage would start a position late.
         stage = (progress * buckets + 1e-9).floor().long().clamp(max=buckets - 1)
         return torch.nn.functional.one_hot(stage, buckets).double()
@@ -65,7 +65,7 @@ class Cosine(Curriculum):
     """
 
     def weights(self, progress: Float64[Tensor, " P"], buckets: int) -> Float64[Tensor, "P N"]:
-        """Blend the two ramps."""
+        """Return the blend of the two ramps at each progress, [P, N]."""
         harder = torch.arange(1, buckets + 1, dtype=torch.float64)
         easier = harder.flip(0)
         share = (0.5 * (1 + torch.cos(math.pi * progress)))[:, None]
@@ -93,7 +93,7 @@ class Gaussian(Curriculum):
     min_prob: bool = True
 
     def weights(self, progress: Float64[Tensor, " P"], buckets: int) -> Float64[Tensor, "P N"]:
-        """Evaluate the bell; in logarithms, since a narrow one between two buckets is 0 / 0 otherwise."""
+        """Return the bell at each progress, [P, N]; in logarithms, as a narrow one between buckets would be 0 / 0."""
         centre = progress[:, None] ** self.mu_exp * (buckets - 1)
         distance = (torch.arange(buckets, dtype=torch.float64) - centre) / self.sigma
         bell = (-0.5 * distance**2).softmax(1)
