@@ -1,4 +1,4 @@
-"""Renders chat templates in a child process, under limits: a template is a program of whoever wrote the tokenizer.
+"""Renders chat templates in a child process, under limits: a template is a program by the tokenizer's author.
 
 A template may take 512 MiB of memory, write a million characters and eight for each that it is given, and use 2 s of
 processor time, of which 50 ms for each rendering and 1 s for each million characters given are returned. The child is
