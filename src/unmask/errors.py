@@ -20,7 +20,7 @@ class NonFiniteError(UserError):
 
     Args:
         message: what is not finite, where, and what to do.
-        places: sources of the examples on which it happened.
+        places: sources of the examples with which it happened.
     """
 
     def __init__(self, message: str, places: Sequence[str] = ()) -> None:

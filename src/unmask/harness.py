@@ -98,7 +98,7 @@ class UnmaskLM(TemplateLM):
         self.max_length = max_length or getattr(config, "max_position_embeddings", 2048)
         self.max_new_tokens = resolve_canvas(given=max_new_tokens, model=self.lm.facts.canvas)
         self._device = self.lm.device
-        Decoder(**self.decoder)  # a mistake in it is told before anything is read
+        Decoder(**self.decoder)  # a mistake in it is reported before any request is read
 
     @property
     def eot_token_id(self) -> int:

@@ -131,7 +131,7 @@ def encode(
         records: as read, defective ones included.
         tokenizer: of the model.
         max_length: columns that prompt and canvas (answer, end-of-turn token, filler to the block boundary) may take.
-        block_size: the decoder's grid; None counts answers by the token.
+        block_size: columns of a block of the decoder; None: answers are not rounded up to blocks.
         canvas: a fixed canvas that every answer must fit in.
         chat: whether to use the chat template; see ``text_of``.
         end_ids: tokens at which decoding stops, to check that the answers end with one of them.

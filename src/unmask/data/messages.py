@@ -22,7 +22,7 @@ ROLES = {
 """Names of speakers in published data -> the roles of chat templates, or ``CALL``."""
 
 WEIGHTS = ("weight", "loss", "train", "training")
-"""Keys that say whether a turn is trained."""
+"""Keys of a turn whose value is whether it is trained."""
 
 REASONING = ("reasoning_content", "reasoning", "thinking")
 """Keys under which templates expect the thinking before an answer."""

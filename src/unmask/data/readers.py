@@ -18,7 +18,7 @@ from unmask.errors import UserError, not_utf8, shorten
 from unmask.runtime.foreign import check_file
 
 Rows = Iterator[tuple[str, Any]]
-"""Pairs of a source (``chats.jsonl:7``) and a row, or the ``BadRow`` that tells why it cannot be read."""
+"""Pairs of a source (``chats.jsonl:7``) and a row, or the ``BadRow`` with the reason why it cannot be read."""
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w.-]+)?")
 
@@ -222,15 +222,16 @@ _NEXT = re.compile(r"[\r\n]+(?=[{\[])")
 
 
 def json_rows(lines: Iterator[str], name: str) -> Iterator[tuple[str, Any]]:
-    """Yield each row of JSON Lines or a JSON list with its source. Only a list, or rows over several lines, are held
-    in memory as a whole.
+    """Yield each row of JSON Lines or of a JSON list with its source.
+
+    Only a list, or rows that span several lines, are held in memory as a whole.
 
     Args:
         lines: of the file.
         name: of the file, for sources and messages.
 
     Yields:
-        A source and a row, or the ``BadRow`` that tells why it cannot be read.
+        A source and a row, or the ``BadRow`` with the reason why it cannot be read.
     """
     parser, numbered, is_first = Parser(), enumerate(lines, 1), True
     for number, line in numbered:

@@ -38,7 +38,7 @@ class Record:
         completion: text that the model learns to write.
         tools: what the model may call, for the chat template.
         source: where the row came from (``chats.jsonl:12``), for messages.
-        difficulty: how hard the row is, where a column was named that says it.
+        difficulty: how hard the row is, where a column with difficulties was named.
         fault: why the row cannot be used. Such rows are kept so that they can be counted.
         unused: columns of the row that matter in training and are not used here.
         unread: all other columns of the row that are not read.

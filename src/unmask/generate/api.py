@@ -50,7 +50,7 @@ def generate(
     Args:
         lm: a loaded model.
         prompts: strings, lists of chat messages, lists of token ids of any lengths, or ``LongTensor[B, P]``. A mask
-            token in a prompt is a token like any other: it is read as it stands and never overwritten.
+            token in a prompt is a token like any other: it is read as it is and never overwritten.
         decoder: how the canvas is filled; default: LLaDA's sampler, one token a step, with the model's block size.
         max_new_tokens: columns of the canvas; default: those of the canvas that the model was trained for, else 256.
         seed: of the sampler, one for all prompts or one for each; unused at temperature 0. What is sampled for a prompt
@@ -139,7 +139,7 @@ class Collected:
         forwards: calls of the model.
         row_forwards: steps that read each row, or the rows that compete with it.
         is_stuck: whether each row ended because the constraint allowed no further token.
-        steps: the trace, if it was kept.
+        steps: all steps, if ``keep_steps``.
     """
 
     canvases: list[Tensor]

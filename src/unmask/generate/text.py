@@ -95,7 +95,7 @@ class Generation:
         forwards: calls of the model for the whole batch.
         row_forwards: forwards that read each row.
         is_stuck: whether each row ended early because the constraint allowed no further token.
-        steps: the trace, if it was kept.
+        steps: all steps, if ``keep_steps``.
         n: samples of each prompt.
     """
 

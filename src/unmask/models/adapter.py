@@ -1,4 +1,4 @@
-"""Adapter folders: PEFT's files and a sidecar that says which base they belong to and what was done to it."""
+"""Adapter folders: PEFT's files, and a sidecar file with the base of the adapter and the facts of the model."""
 
 import json
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ def save_adapter(
     """
     from safetensors.torch import save_file
 
-    # Left to itself PEFT asks the hub whether the vocabulary grew, and then stores the whole embedding.
+    # By default PEFT looks on the hub whether the vocabulary grew, and then stores the whole embedding.
     denoiser.model.save_pretrained(folder, save_embedding_layers=False, state_dict=state_dict)
     row, tables = denoiser.mask_id, _tables(denoiser.model)
     save_file({name: table[row].detach().clone().cpu().contiguous() for name, table in tables.items()}, folder / ROWS)
@@ -129,7 +129,7 @@ def restore_mask_rows(denoiser: StockDenoiser, folder: Path) -> None:
 
 
 def _tables(model: StockModel) -> dict[str, Tensor]:
-    """Return the embedding and, if it is not tied to it, the LM head, below whatever PEFT put around them."""
+    """Return the weights of the embedding and, if it is not tied, of the LM head, without PEFT's wrappers."""
     inputs, head = _weight(model.get_input_embeddings()), _weight(model.get_output_embeddings())
     tables = {} if inputs is None else {"embedding": inputs}
     if head is not None and head is not inputs:

@@ -100,7 +100,7 @@ def _takes_positions(stock: nn.Module, plain: Mapping[str, Any]) -> bool:
     told = _attempt(stock, position_ids=position, **plain)
     if told is None:
         return False
-    # Positions that are no numbers spoil the answer of whoever computes with them, or cannot be looked up.
+    # Positions that are not numbers change the logits of a model that computes with them, or cannot be looked up.
     spoilt = _attempt(stock, position_ids=torch.full(position.shape, torch.nan, device=device), **plain)
     return spoilt is None or not torch.equal(spoilt, told)
 

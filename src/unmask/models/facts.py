@@ -20,10 +20,10 @@ class Facts:
         vocab_size: rows of the LM head.
         shift: whether the state at column c - 1 predicts column c (models adapted from autoregressive ones).
         attention: who attends to whom in plain text; a name from ``unmask.core.attention.ATTENTION``.
-        block_size: the block size it was trained for, if any; decoding uses it unless told otherwise.
-        canvas: columns of the canvas it was trained for, if that is known; decoding fills as many unless told
-            otherwise. Training saves the canvas of its layout or, where each canvas was fitted to its answer, the
-            longest answer rounded up to whole blocks: every answer of its kind fits, in columns that training showed.
+        block_size: the block size it was trained for, if any; decoding uses it by default.
+        canvas: columns of the canvas it was trained for, if that is known; decoding fills as many by default. Training
+            saves the canvas of its layout or, where each canvas was fitted to its answer, the longest answer rounded up
+            to whole blocks: every answer of its kind fits, in columns that training showed.
         grid: where the blocks of a block-causal model are counted from: the ``answer``, or the whole ``text`` (SDAR).
         native_bidirectional: the stock class honours ``config.is_causal = False`` with a 2-D padding mask.
         added_rows: embedding rows that were added for the mask token.
@@ -74,7 +74,7 @@ def check_facts(written: Any) -> None:
     """Check the keys and values of ``config.unmask``; keys may be missing.
 
     Args:
-        written: what stands there.
+        written: the value of ``config.unmask``.
 
     Raises:
         UserError: a newer format, an unknown key, or a value of another kind.

@@ -12,7 +12,7 @@ from unmask.core.attention import PAD
 from unmask.core.query import Query
 from unmask.runtime.transformers_api import StockModel
 
-_HELD = 256  # counts that lie on the device until somebody asks
+_HELD = 256  # counts that lie on the device until a total is read
 
 
 @dataclass(kw_only=True)

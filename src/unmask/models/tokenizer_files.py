@@ -74,13 +74,13 @@ def _check_values(config: dict[str, Any], file: Path) -> None:
 def check_tokenizer(tokenizer: Tokenizer) -> None:
     """Check that a tokenizer has a plausible vocabulary and special tokens, and can encode and decode.
 
-    Whatever the library raises on a damaged tokenizer is not caught.
+    Errors of the library, of any kind, on a damaged tokenizer are not caught.
 
     Args:
         tokenizer: as read from its folder.
 
     Raises:
-        ValueError: its vocabulary is empty or has gaps, or an id of a special token is no number.
+        ValueError: its vocabulary is empty, has ids far beyond its size, or an id of a special token is no number.
         TypeError: its chat template is no text.
     """
     vocabulary = tokenizer.get_vocab()

@@ -146,7 +146,7 @@ def _look_at_data(recipe: Recipe, seen: Preflight, found: Findings) -> None:
     records = _ask(lambda: _first_rows(data, size), found)
     if records is None or any(problem.startswith("data.") for problem in found.problems):
         return
-    if seen.tokenizer is None:  # the model section is wrong; what is broken in the rows can be told all the same
+    if seen.tokenizer is None:  # the model section is wrong; faults of the rows are reported all the same
         faults = [record for record in records if record.fault is not None]
         if faults and data.on_bad == "error":
             found.problems.append(

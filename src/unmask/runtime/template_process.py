@@ -117,7 +117,7 @@ class Worker:
             reason = self._ended()
             self.close()
             return _STOPPED, math.inf if reason == _SLOW else 0.0, reason
-        except BaseException:  # an interrupt: what the child still sends belongs to nobody
+        except BaseException:  # an interrupt: no caller reads what the child still sends
             self.close()
             raise
         if letter != _DONE and is_new:

@@ -164,7 +164,7 @@ def serve() -> None:
         size, seconds = struct.unpack("=Qd", header)
         body = source.read(size)
         before = time.process_time()
-        signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal ends the process, in the midst of whatever it does
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal ends the process at any point
         letter, text = answer(environment, compiled, body)
         try:
             reply = text.encode("utf-8", "surrogatepass")

@@ -154,16 +154,24 @@ def read_model(
 
 
 def read_gguf(folder: Path, file: str, dtype: torch.dtype) -> tuple[StockModel, Tokenizer]:
-    """Return the model of a gguf file, unpacked to ``dtype``, and its tokenizer.
+    """Return the model of a gguf file and its tokenizer.
 
     Errors can be of any kind: transformers' readers of tensors and tokens raise bare exceptions.
+
+    Args:
+        folder: that holds the file.
+        file: its name.
+        dtype: to which the weights are unpacked.
+
+    Returns:
+        The model on the CPU, and the tokenizer.
     """
     options: dict[str, Any] = {"gguf_file": file, "dtype": dtype}
     try:
         from transformers import GgufConfig
     except ImportError:
         pass  # this transformers always unpacks
-    else:  # left to itself it keeps weights packed where it finds a kernel, and packed weights cannot be trained
+    else:  # by default weights stay packed where there is a kernel, and packed weights cannot be trained
         options["quantization_config"] = GgufConfig(dequantize=True)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, **options)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)

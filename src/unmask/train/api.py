@@ -308,7 +308,7 @@ def _arguments(run: TrainRun, folder: Path, lm: LoadedModel) -> Any:
         seed=run.seed,
         bf16=run.bf16 if run.bf16 is not None else on_cuda and torch.cuda.is_bf16_supported(),
         use_cpu=lm.device.type == "cpu",
-        save_strategy="no",  # the Saver asks
+        save_strategy="no",  # the Saver requests checkpoints
         eval_strategy="no",
         logging_strategy="steps" if run.report_to else "no",
         logging_steps=run.log_every,
