@@ -133,7 +133,7 @@ def encode(
         max_length: columns that prompt and canvas (answer, end-of-turn token, filler to the block boundary) may take.
         block_size: columns of a block of the decoder; None: answers are not rounded up to blocks.
         canvas: a fixed canvas that every answer must fit in.
-        chat: whether to use the chat template; see ``text_of``.
+        chat: whether to use the chat template; None: if the tokenizer has one.
         end_ids: tokens at which decoding stops, to check that the answers end with one of them.
         mask_id: the model's mask token, to refuse answers that contain it; in a prompt it is a token like any other.
         on_bad: whether rows that cannot be used are an error or left out. All of them left out is always an error.

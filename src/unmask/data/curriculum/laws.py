@@ -22,7 +22,7 @@ class Balanced(Curriculum):
     >>> Balanced().weights(torch.tensor([0.0], dtype=torch.float64), 4).tolist()
     [[0.25, 0.25, 0.25, 0.25]]
 
-    Differs from the paper: nothing beyond what holds for all laws, see ``CurriculumSampler``.
+    Differs from the paper: the law also moves within an optimiser step, by less than 1 / steps.
     """
 
     def weights(self, progress: Float64[Tensor, " P"], buckets: int) -> Float64[Tensor, "P N"]:
@@ -40,7 +40,7 @@ class Classic(Curriculum):
     >>> Classic().weights(torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64), 2).tolist()
     [[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
 
-    Differs from the paper: nothing beyond what holds for all laws, see ``CurriculumSampler``.
+    Differs from the paper: the law also moves within an optimiser step, by less than 1 / steps.
     """
 
     def weights(self, progress: Float64[Tensor, " P"], buckets: int) -> Float64[Tensor, "P N"]:
@@ -85,7 +85,7 @@ class Gaussian(Curriculum):
         sigma: width of the bell, in buckets.
         min_prob: whether every bucket keeps a least probability m.
 
-    Differs from the paper: nothing beyond what holds for all laws, see ``CurriculumSampler``.
+    Differs from the paper: the law also moves within an optimiser step, by less than 1 / steps.
     """
 
     mu_exp: Annotated[float, Field(gt=0)] = 0.5
