@@ -1,13 +1,13 @@
-"""Errors that a user can mend: one line that says what was expected, what was found and what to write instead."""
+"""Errors that a user can correct: one line with what was expected, what was found and what to write instead."""
 
 import difflib
 from collections.abc import Iterable, Sequence
 
-_TOO_LONG = 2000  # characters that no message of ours has; what it quotes is cut
+_TOO_LONG = 2000  # characters; longer than any message of unmask, so that what it quotes is cut
 
 
 class UserError(Exception):
-    """The user's mistake. The command line prints its message without a traceback and exits with ``code``."""
+    """A mistake of the user. The command line prints its message without a traceback and exits with ``code``."""
 
     code = 2
 
@@ -16,11 +16,11 @@ class UserError(Exception):
 
 
 class NonFiniteError(UserError):
-    """A loss, a gradient, a weight or logits became NaN or infinite; nothing made of them is kept.
+    """A loss, a gradient, a weight or logits became NaN or infinite; nothing computed from them is saved.
 
     Args:
-        message: what, where, and what to do.
-        places: examples that it happened on.
+        message: what is not finite, where, and what to do.
+        places: sources of the examples with which it happened.
     """
 
     def __init__(self, message: str, places: Sequence[str] = ()) -> None:
@@ -29,10 +29,10 @@ class NonFiniteError(UserError):
 
 
 class Interrupted(UserError):
-    """A run that a signal ended after it had saved what it had.
+    """A run that a signal ended, after a checkpoint was saved.
 
     Args:
-        message: where it can be gone on with.
+        message: how to continue the run.
         number: of the signal; the command line exits with 128 plus it.
     """
 
@@ -42,7 +42,7 @@ class Interrupted(UserError):
 
 
 def printable(text: str) -> str:
-    r"""Return the text with what no terminal can be sent, halves of surrogate pairs, written as escapes.
+    r"""Return the text with halves of surrogate pairs, which cannot be printed, written as escapes.
 
     >>> printable("a\ud83d")
     'a\\ud83d'
@@ -51,7 +51,7 @@ def printable(text: str) -> str:
 
 
 def shorten(text: object, longest: int = 200) -> str:
-    """Return the text on one line, with its middle left out where it is longer than ``longest`` characters.
+    """Return ``str(text)`` on one line, with its middle left out where it is longer than ``longest`` characters.
 
     >>> shorten("a" * 50 + "z" * 50, 20)
     'aaaaaaaaaa … zzzzzzz'
@@ -67,12 +67,12 @@ def shorten(text: object, longest: int = 200) -> str:
 
 
 def not_utf8(error: UnicodeDecodeError) -> str:
-    """Name the first byte that is no UTF-8, for a message."""
+    """Return the first byte that is no UTF-8 as text for a message, ``byte 0xff``."""
     return f"byte 0x{error.object[error.start]:02x}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Say which known name is nearest to ``name``, or list them all.
+    """Return a hint for an unknown name: the most similar of the known names, or a list of all.
 
     >>> did_you_mean("blokwise", ["vanilla", "blockwise"])
     "did you mean 'blockwise'?"

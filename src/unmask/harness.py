@@ -1,11 +1,11 @@
 """The model class ``unmask`` of lm-evaluation-harness: multiple choice, perplexity and generation tasks.
 
-The harness knows the models that it ships with, so that it is started through this module, with its own options:
+The harness only knows the models that it ships with, so start it through this module, with its own options:
 
     python -m unmask.harness --model unmask --model_args pretrained=GSAI-ML/LLaDA-8B-Base,draws=128 --tasks arc_easy
 
 In Python ``import unmask.harness`` is enough for ``lm_eval.simple_evaluate(model="unmask", model_args=...)``.
-Likelihoods are the bounds of ``unmask.evaluate.likelihood``: from below, and no two models' are as tight.
+Likelihoods are the lower bounds of ``unmask.evaluate.likelihood``, which are not equally tight for all models.
 """
 
 import sys
@@ -38,28 +38,31 @@ except ImportError as missing:
     raise ImportError("unmask.harness needs lm-evaluation-harness: pip install 'unmask[harness]'") from missing
 
 SAMPLING = ("until", "max_gen_toks", "do_sample", "temperature")
-"""What a task may ask of generation; all else is the decoder's."""
+"""Settings of generation that a task may give; all others are the decoder's."""
 
 
 @register_model("unmask")
 class UnmaskLM(TemplateLM):
-    """A masked diffusion language model.
+    """A masked diffusion language model of the harness.
 
     Args:
         pretrained: a model's name as in ``unmask generate``, or a loaded model.
         batch_size: rows side by side.
         max_batch_size: not used; the harness gives it.
-        device: default: a GPU if there is one. ``cuda:0``, which the harness gives unasked, means no more than that.
+        device: default: a GPU if there is one. ``cuda:0``, the harness's own default, means the same.
         dtype: of the weights.
         max_length: longest context and answer together, tokens; longer contexts lose their beginning. Default: what
             the model's configuration says.
         max_new_tokens: columns of the canvas where a task does not say; default: the model's, else 256.
         seed: of samplers and draws.
-        draws: of hidden tokens for each likelihood; those of one token are exact with any number.
+        draws: draws of hidden tokens for each likelihood; that of one token is exact with any number.
         order: of the bound: ``any`` (LLaDA's), or by ``blocks`` as block decoding writes; default: as the model reads.
         block_size: of decoding and of ``blocks``; default: the model's, else 32.
-        greedy: tell whether greedy decoding would write the answer, which some tasks ask; more forwards.
-        decoder: further fields of ``Decoder``: ``steps=128``, ``threshold=0.9``, ``temperature=0.5``.
+        greedy: whether to compute if greedy decoding would write the answer, which some tasks need; more forwards.
+        **decoder: further fields of ``Decoder``: ``steps=128``, ``threshold=0.9``, ``temperature=0.5``.
+
+    Raises:
+        UserError: ``batch_size`` is no number, or the model has no tokenizer.
     """
 
     def __init__(
@@ -95,26 +98,35 @@ class UnmaskLM(TemplateLM):
         self.max_length = max_length or getattr(config, "max_position_embeddings", 2048)
         self.max_new_tokens = resolve_canvas(given=max_new_tokens, model=self.lm.facts.canvas)
         self._device = self.lm.device
-        Decoder(**self.decoder)  # a mistake in it is told before anything is read
+        Decoder(**self.decoder)  # a mistake in it is reported before any request is read
 
     @property
     def eot_token_id(self) -> int:
-        """End of text."""
+        """Id of the end-of-text token."""
         return self.lm.filler_id
 
     @property
     def prefix_token_id(self) -> int:
-        """What stands before a text without context."""
+        """Id of the token before a text without context: the start token, else the end-of-text token."""
         first = self.tokenizer.bos_token_id
         return self.eot_token_id if first is None else int(first)
 
     @property
     def tokenizer_name(self) -> str:
-        """For the harness's caches."""
+        """Name of the tokenizer, by which the harness names its caches."""
         return str(self.tokenizer.name_or_path).replace("/", "__")
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **options: Any) -> list[int]:
-        """Tokenise as decoding does its prompts; a start token that the text (a chat) brings is not doubled."""
+        """Return the token ids of a text, as in a prompt.
+
+        Args:
+            string: text; a start token that it spells itself, as a rendered chat does, is not doubled.
+            add_special_tokens: False leaves the start token out.
+            **options: not used.
+
+        Returns:
+            Token ids.
+        """
         del options
         ids = prompt_ids(self.tokenizer, string, chat=False)
         start = len(text_of(self.tokenizer, False).start)
@@ -122,12 +134,28 @@ class UnmaskLM(TemplateLM):
         return bare if add_special_tokens is False or (start and bare[:start] == ids[:start]) else ids
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """Write turns as the model's chat template does."""
+        """Return turns as the text that the model's chat template renders.
+
+        Args:
+            chat_history: turns with ``role`` and ``content``.
+            add_generation_prompt: whether an assistant turn is opened; if not, the last turn is left open.
+
+        Returns:
+            The text.
+        """
         is_cut = not add_generation_prompt
         return render_chat(self.tokenizer, chat_history, opened=add_generation_prompt, continue_final_message=is_cut)
 
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
-        """Bound the log-likelihood of whole texts, in windows where they are long."""
+        """Return a lower bound of the log-likelihood of whole texts, in nats; long ones are cut into windows.
+
+        Args:
+            requests: of the harness; the first argument of each is a text.
+            disable_tqdm: not used.
+
+        Returns:
+            A value for each request.
+        """
         del disable_tqdm
         windows, owner = [], []
         for index, request in enumerate(requests):
@@ -144,7 +172,15 @@ class UnmaskLM(TemplateLM):
         return found
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
-        """Decode; equal requests are different samples."""
+        """Return decoded answers; equal requests get different samples.
+
+        Args:
+            requests: of the harness; the arguments of each are a context and settings of generation.
+            disable_tqdm: not used.
+
+        Returns:
+            A text for each request.
+        """
         del disable_tqdm
         seen: Counter[str] = Counter()
         seeds = []
@@ -211,7 +247,7 @@ class UnmaskLM(TemplateLM):
         return found
 
     def _bounds(self, pairs: Sequence[Encoded]) -> list[float]:
-        """Bound the log-likelihoods. Draws belong to the tokens, not to what else the harness asks."""
+        """Return lower bounds of the log-likelihoods, in nats. Draws depend on the pair only, not on other requests."""
         if not pairs:
             return []
         found = likelihood_bound(
@@ -227,7 +263,7 @@ class UnmaskLM(TemplateLM):
         return [-nats for nats in found.nats.tolist()]
 
     def _would_write(self, pairs: Sequence[Encoded]) -> list[bool]:
-        """Say which answers greedy decoding would write, one token a forward: it may end at the first that differs."""
+        """Return whether greedy decoding, one token a forward, writes each answer; it stops once all rows differ."""
         size = resolve_block_size(decoder=self.decoder["block_size"], model=self.lm.facts.block_size)
         whole = {"blocks": "whole"} if self.order == "any" else {"block_size": size}
         resolved = Decoder(**whole, stop="never").resolve(**self.lm.decoding)
@@ -251,7 +287,7 @@ class UnmaskLM(TemplateLM):
 
 
 def _differs(written: Tensor, wanted: Tensor, mask_id: int) -> Tensor:
-    """Find the rows in which something that is written is not what was wanted."""
+    """Return whether a token that is written differs from the wanted one in each row, [B]."""
     return ((written != wanted) & (written != mask_id)).any(1)
 
 
@@ -261,7 +297,7 @@ def _key(pair: Encoded) -> int:
 
 
 def main() -> None:
-    """Start the harness's own command line with ``unmask`` among its models."""
+    """Run the harness's own command line with ``unmask`` among its models."""
     from lm_eval.__main__ import cli_evaluate
 
     try:

@@ -1,4 +1,4 @@
-"""Data: rows of many shapes to prompts and answers as tokens, in one global order, laid out on canvases."""
+"""Data: reads rows of many shapes, encodes prompts and answers as tokens, orders them, and lays them out."""
 
 from unmask.data.collate import Collator, OrderedExamples, Sampler, Shuffled
 from unmask.data.curriculum import CURRICULA, Curriculum, CurriculumSampler, difficulties, into_buckets

@@ -17,14 +17,14 @@ from unmask.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Collator:
-    """Give every example a canvas and lay the batch out.
+    """Makes batches of examples, each with a canvas.
 
     Args:
         layout: grid, canvas and rows. Where it names no canvas, each is fitted to its answer: the answer's blocks, and
             a tail of 0 to ``tail_blocks`` further ones, so that the length of the canvas does not give the length of
             the answer away. A tail that does not fit into ``max_length`` is drawn from what does.
         filler_id: end-of-text token after the end of the answer.
-        draws: of the length of the tail, keyed by the example's place in the global order.
+        draws: of the length of the tail, keyed by the example's position in the global order.
     """
 
     layout: Layout
@@ -33,11 +33,11 @@ class Collator:
 
     @property
     def block_size(self) -> int:
-        """Return the columns of a block; the grid is anchored at the first answer token."""
+        """Columns of a block; blocks are counted from the first answer token."""
         return resolve_block_size(layout=self.layout.block_size)
 
     def __call__(self, items: Sequence[Any]) -> Batch:
-        """Lay out items that have ``prompt``, ``answer``, ``order`` and maybe ``source``, as keys or attributes."""
+        """Return a batch of items with ``prompt``, ``answer``, ``order`` and maybe ``source`` (keys or attributes)."""
         rows = [item if isinstance(item, Mapping) else vars(item) for item in items]
         order = torch.tensor([row["order"] for row in rows])
         tail = self.draws.uniform("tail", order).tolist()
@@ -49,7 +49,7 @@ class Collator:
         return lay_out(examples, block_size=self.block_size, filler_id=self.filler_id, row_length=row_length)
 
     def _columns(self, row: Mapping[str, Any], share: float) -> int:
-        """Size one canvas. ``share`` in [0, 1) picks the tail uniformly among those allowed."""
+        """Return the columns of a canvas; ``share`` in [0, 1) picks the tail uniformly among those allowed."""
         answer, canvas = len(row["answer"]), self.layout.canvas
         if canvas is not None:
             if answer > canvas:
@@ -106,7 +106,7 @@ class Shuffled:
 
 
 class OrderedExamples(Dataset[dict[str, Any]]):
-    """``length`` items of which item n is always the same example, with n as its ``order``.
+    """A data set of ``length`` items of which item n is always the same example, with n as its ``order``.
 
     Read it in sequence (never through a random sampler): the shuffling is inside.
 
@@ -114,7 +114,10 @@ class OrderedExamples(Dataset[dict[str, Any]]):
         encoded: the examples.
         seed: of the shuffling.
         length: examples that the whole run will see, over all epochs.
-        sampler: what to show at each position; by default ``Shuffled``.
+        sampler: index of the example at each position; by default ``Shuffled``.
+
+    Raises:
+        UserError: there are no examples.
     """
 
     def __init__(self, encoded: Sequence[Encoded], *, seed: int, length: int, sampler: Sampler | None = None) -> None:
@@ -128,7 +131,7 @@ class OrderedExamples(Dataset[dict[str, Any]]):
         return self.length
 
     def __getitem__(self, order: int) -> dict[str, Any]:
-        """Return ``{prompt, answer, order, place}`` of the example at this position."""
+        """Return ``{prompt, answer, order, source}`` of the example at this position."""
         if not 0 <= order < self.length:
             raise IndexError(order)
         example = self.encoded[self.sampler(order)]

@@ -1,4 +1,4 @@
-"""Columns that are left over: those that matter in training are named, all others are counted."""
+"""Columns of a data set that are not read: those that matter in training are named, all others counted."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ MATTER = frozenset(
         "tool_calls", "tool_choice", "parallel_tool_calls", "response_format", "chat_template_kwargs",
     )
 )  # fmt: skip
-"""Columns of training data in the wild from which other trainers take something."""
+"""Columns of published training data that other trainers read."""
 
 MATTER_IN_TURNS = frozenset(
     (
@@ -35,18 +35,26 @@ MATTER_IN_TURNS = frozenset(
         *REASONING,
     )
 )
-"""The same, of keys of turns; a template may read some of them."""
+"""Keys of turns that other trainers read; a template may read some of them."""
 
 
 def left_over(row: Mapping[str, Any], read: Collection[str | None]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the columns with a value that matter and are not read, and the others that are not read."""
+    """Return the columns with a value that are not read.
+
+    Args:
+        row: of the data set.
+        read: columns that are read.
+
+    Returns:
+        Those that matter in training, and the others.
+    """
     rest = [column for column, value in row.items() if column not in read and not is_empty(value)]
     unused = tuple(column for column in rest if column in MATTER)
     return unused, tuple(column for column in rest if column not in MATTER)
 
 
 def _is_table(value: Any) -> bool:
-    """Return whether a value is a list of objects that are no turns of a chat."""
+    """Return whether a value is a list of objects that are not turns of a chat."""
     return (
         isinstance(value, list)
         and bool(value)
@@ -55,12 +63,12 @@ def _is_table(value: Any) -> bool:
 
 
 def is_empty(value: Any) -> bool:
-    """Return whether a column or key holds nothing."""
+    """Return whether a value is null, empty text, an empty list or an empty object."""
     return value is None or (isinstance(value, (str, Sequence, Mapping)) and not value)
 
 
 def remedy_for(columns: Collection[str], rows: Sequence[Any] = ()) -> str:
-    """Return what to write where no shape fits the columns of some rows."""
+    """Return the advice of an error message for rows whose columns fit no shape."""
     if "chosen" not in columns:
         only = rows[0] if len(rows) == 1 and isinstance(rows[0], Mapping) else {}
         inside = next((column for column, value in only.items() if _is_table(value)), None)

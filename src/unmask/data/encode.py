@@ -1,4 +1,4 @@
-"""Records to examples: tokenised, fitted to the length, with an account of every row that was left out."""
+"""Encodes records as examples: tokenised, fitted to the length, with a report on every row that was left out."""
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,8 +21,8 @@ class EncodedData(Sequence[Encoded]):
 
     The tokens lie in one array, four bytes each: a list of lists of Python integers takes ten times that.
 
-    Attributes:
-        report: what became of the rows.
+    Args:
+        report: counts of the rows, used and left out.
         end_id: the token that ends every answer that was not truncated.
     """
 
@@ -37,7 +37,7 @@ class EncodedData(Sequence[Encoded]):
         self._view: range | None = None  # which examples a slice shows; all of them in the whole
 
     def append(self, example: Encoded) -> None:
-        """Add an example."""
+        """Add an example at the end."""
         self._tokens.extend(example.prompt)
         self._answers.append(len(self._tokens))
         self._tokens.extend(example.answer)
@@ -72,11 +72,11 @@ class EncodedData(Sequence[Encoded]):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The room that a prompt and its canvas have.
+    """Limits to the length of a prompt and its canvas.
 
     Args:
         max_length: columns of prompt and canvas together; None for no limit.
-        block_size: the grid of the canvas: a block needs room as a whole, also where the answer ends within it.
+        block_size: of the canvas: a block needs room as a whole, also where the answer ends within it.
         canvas: a fixed canvas, as in decoding; None where it is fitted to the answer.
         truncate: cut answers that are too long instead of refusing them.
     """
@@ -87,7 +87,7 @@ class Limits:
     truncate: bool
 
     def fit(self, prompt: Sequence[int], answer: Sequence[int]) -> Sequence[int]:
-        """Return the answer, cut if that is wanted, or raise ``BadRow``."""
+        """Return the answer's tokens, cut if ``truncate``; a ``BadRow`` if answer or prompt are too long."""
         room = self._space_left(len(prompt))
         if room is None or len(answer) <= room:
             return answer
@@ -125,23 +125,26 @@ def encode(
     on_bad: Literal["error", "skip"] = "error",
     too_long: Literal["error", "skip", "truncate"] | None = None,
 ) -> EncodedData:
-    """Encode a data set.
+    """Return the examples of a data set as tokens.
 
     Args:
         records: as read, defective ones included.
         tokenizer: of the model.
         max_length: columns that prompt and canvas (answer, end-of-turn token, filler to the block boundary) may take.
-        block_size: the decoder's grid; None counts answers by the token.
+        block_size: columns of a block of the decoder; None: answers are not rounded up to blocks.
         canvas: a fixed canvas that every answer must fit in.
-        chat: whether to use the chat template; see ``text_of``.
+        chat: whether to use the chat template; None: if the tokenizer has one.
         end_ids: tokens at which decoding stops, to check that the answers end with one of them.
         mask_id: the model's mask token, to refuse answers that contain it; in a prompt it is a token like any other.
         on_bad: whether rows that cannot be used are an error or left out. All of them left out is always an error.
         too_long: the same for what does not fit, and ``truncate`` keeps the leftmost tokens of an answer, which then
             has *no* end-of-turn token; by default as ``on_bad``. A prompt is never cut.
 
+    Returns:
+        The examples, with a report on the rows.
+
     Raises:
-        UserError: counts what cannot be used by reason, with the first place of each.
+        UserError: rows cannot be used, counted by reason with the source of the first; answers have no known end.
     """
     if not records:
         raise UserError("expected rows to train on, found none; check data.path and data.limit")
@@ -175,7 +178,7 @@ def encode(
 
 
 def _trained_turns(records: Sequence[Record], text: Text, report: Report) -> Iterator[TrainedTurn]:
-    """Yield the text of every example that has one; count the rest."""
+    """Yield the text of every example; rows that have none are counted in the report."""
     for record in records:
         try:
             if record.fault is not None:
@@ -197,7 +200,7 @@ def _of_turns(keys: Iterable[str]) -> list[str]:
 
 
 def _check(answer: Sequence[int], forbidden: set[int], mask_id: int | None) -> None:
-    """Refuse text that the tokenizer reads as one of the tokens that mean something else here."""
+    """Raise a ``BadRow`` if an answer is empty or contains an end token or the mask token."""
     if len(answer) < 2:
         raise BadRow("empty response", "expected a response, found one without tokens")
     if not forbidden.isdisjoint(answer[:-1]):
@@ -210,7 +213,7 @@ def _check(answer: Sequence[int], forbidden: set[int], mask_id: int | None) -> N
 
 
 def _check_control(trained: TrainedTurn) -> None:
-    """Refuse an answer in which data spell a control token: it would be trained as one."""
+    """Raise a ``BadRow`` if the text of an answer spells a control token: it would be trained as one."""
     if trained.control:
         raise BadRow(
             "control token in an answer",

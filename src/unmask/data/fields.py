@@ -1,4 +1,4 @@
-"""Columns of a row to text, or to a fault that says what was expected and what was found."""
+"""Reads text and numbers from the columns of a row, or raises a ``BadRow`` with what was expected and found."""
 
 import json
 import sys
@@ -18,7 +18,19 @@ SYSTEM_COLUMNS = ("system", "system_prompt")
 
 
 def text(row: Row, column: str, role: str) -> str:
-    """Return a column that must be text; ``role`` names what is missing where it is not there."""
+    """Return the text of a column.
+
+    Args:
+        row: of the data set.
+        column: its name.
+        role: what the text is for, such as ``prompt``, for the message if it is missing.
+
+    Returns:
+        The text.
+
+    Raises:
+        BadRow: the column is missing, null, or no text.
+    """
     value = row.get(column)
     if value is None:
         raise BadRow(f"no {role}", f"expected text under '{column}', found {_found(row, column)}")
@@ -28,7 +40,18 @@ def text(row: Row, column: str, role: str) -> str:
 
 
 def difficulty_of(row: Row, column: str) -> Difficulty:
-    """Return how hard a row says it is: a finite number or a label."""
+    """Return the difficulty that a column states.
+
+    Args:
+        row: of the data set.
+        column: its name.
+
+    Returns:
+        A finite number or a label.
+
+    Raises:
+        BadRow: the column holds neither.
+    """
     value = row.get(column)
     if isinstance(value, str) and value.strip():
         return value.strip()
@@ -39,13 +62,13 @@ def difficulty_of(row: Row, column: str) -> Difficulty:
 
 
 def system_of(row: Row) -> tuple[Message, ...]:
-    """Return the system turn of a row that has one in a column of its own."""
+    """Return the system turn of a row that has a system column, as a tuple of one; else an empty tuple."""
     column = next((c for c in SYSTEM_COLUMNS if row.get(c) not in (None, "")), None)
     return ({"role": "system", "content": text(row, column, "system prompt")},) if column else ()
 
 
 def kind(value: Any) -> str:
-    """Name the JSON type of a value, with a glimpse of small ones.
+    """Return the name of a value's JSON type, with the value itself where it is short.
 
     >>> kind(72), kind([1, 2]), kind(None)
     ('a number (72)', 'a list of 2', 'null')
@@ -64,7 +87,7 @@ def kind(value: Any) -> str:
 
 
 def glimpse(text: str) -> str:
-    r"""Show the beginning of a text on one line; what cannot be printed is escaped.
+    r"""Return the first 30 characters of a text on one line, with escapes for what cannot be printed.
 
     >>> glimpse("a\tb")
     'a\\tb'
@@ -74,13 +97,13 @@ def glimpse(text: str) -> str:
 
 
 def names(columns: Iterable[str]) -> str:
-    """List the first columns."""
+    """Return the first twelve names, separated by commas, and how many more there are."""
     found = [glimpse(str(column)) for column in columns]
     return ", ".join(found[:12]) + (f" and {len(found) - 12} more" if len(found) > 12 else "")
 
 
 def leaves(value: Any) -> Iterator[Any]:
-    """Yield everything that is neither an object nor a list, the keys of objects included, however deep it lies."""
+    """Yield all values inside a JSON value, at any depth, that are no object or list; and the keys of objects."""
     waiting = [value]
     while waiting:
         value = waiting.pop()
@@ -93,12 +116,12 @@ def leaves(value: Any) -> Iterator[Any]:
 
 
 def strings(value: Any) -> Iterator[str]:
-    """Yield every text of a value."""
+    """Yield all text inside a JSON value, keys of objects included."""
     return (leaf for leaf in leaves(value) if isinstance(leaf, str))
 
 
 def broken(text: str) -> str | None:
-    """Return what is wrong with a text that cannot be written as UTF-8, and where; None if nothing is."""
+    """Return what is wrong with a text that cannot be written as UTF-8, and at which character; None if it can."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -108,10 +131,13 @@ def broken(text: str) -> str | None:
 
 
 def check_leaves(value: Any) -> None:
-    """Refuse a value with a text that cannot be written as UTF-8, or with something that JSON cannot write.
+    """Check that a value can be written as JSON in UTF-8.
+
+    Args:
+        value: of a row.
 
     Raises:
-        BadRow: there is one.
+        BadRow: it holds broken text, or something that JSON cannot write.
     """
     try:
         _WRITER.encode(value).encode()  # ten times as fast as looking at every leaf

@@ -1,4 +1,4 @@
-"""A list of turns, in the words of many data sets, to turns in the words of chat templates."""
+"""Reads lists of turns, tools and calls as many data sets write them, and returns them as chat templates do."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,25 +19,31 @@ ROLES = {
     **dict.fromkeys((CALL, "tool_call"), CALL),
     **dict.fromkeys(("observation", "function", "tool_response", "tool_result", "ipython"), "tool"),
 }
-"""Names of speakers in the wild -> the roles of chat templates, or ``CALL``."""
+"""Names of speakers in published data -> the roles of chat templates, or ``CALL``."""
 
 WEIGHTS = ("weight", "loss", "train", "training")
-"""Keys that say whether a turn is trained."""
+"""Keys of a turn whose value is whether it is trained."""
 
 REASONING = ("reasoning_content", "reasoning", "thinking")
-"""Keys under which templates expect what was thought before an answer."""
+"""Keys under which templates expect the thinking before an answer."""
 
 READ = frozenset(("role", "from", "content", "value", "tool_calls", CALL, *WEIGHTS))
-"""Keys of a turn that are read here; others are the template's to read."""
+"""Keys of a turn that are read here; all others are passed to the template."""
 
 _TEXT_PARTS = (None, "text", "input_text", "output_text")
 
 
 def roles_of(mapping: Mapping[str, str | Sequence[str]]) -> dict[str, str]:
-    """Read ``data.roles``, in either direction, as name -> role.
+    """Return ``data.roles``, written in either direction, as name -> role.
 
     >>> roles_of({"Arzt": "assistant", "user": ["Kind", "Eltern"]})
     {'Arzt': 'assistant', 'Kind': 'user', 'Eltern': 'user'}
+
+    Args:
+        mapping: name -> role, or role -> names.
+
+    Returns:
+        Name -> role.
 
     Raises:
         UserError: an entry has no role.
@@ -59,12 +65,12 @@ def roles_of(mapping: Mapping[str, str | Sequence[str]]) -> dict[str, str]:
 def turns(
     value: Any, column: str, role: str = "response", roles: Mapping[str, str] | None = None
 ) -> tuple[Message, ...]:
-    """Read a list of turns, written with role and content or with from and value.
+    """Return a list of turns, read from keys role and content, or from and value.
 
     Args:
         value: the list, or JSON text of one.
-        column: where it stands, for messages.
-        role: what is missing where there is none.
+        column: that holds it, for messages.
+        role: what the turns are for, such as ``response``, for the message if they are missing.
         roles: further names of speakers.
 
     Returns:
@@ -72,7 +78,7 @@ def turns(
         context only; and whatever else a turn had that is not null.
 
     Raises:
-        BadRow: they cannot be read.
+        BadRow: it is no list of turns, or a speaker is not known.
     """
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
@@ -114,7 +120,7 @@ def _turn(value: Any, where: str, roles: Mapping[str, str]) -> Message:
 
 
 def _content(content: Any, where: str, role: str, is_call: bool) -> str:
-    """Return the text of a turn. What a tool gave back may be any JSON; a call needs no text beside it."""
+    """Return the text of a turn. The result of a tool may be any JSON; a call needs no text beside it."""
     if isinstance(content, str):
         return content
     if content is None and is_call:
@@ -176,8 +182,14 @@ _CALL = '{"name": …, "arguments": {…}}'
 def tools_of(row: Row) -> tuple[Mapping[str, Any], ...]:
     """Return the tools that a row describes, as it describes them; none where the column is empty.
 
+    Args:
+        row: of the data set.
+
+    Returns:
+        An object for each tool.
+
     Raises:
-        BadRow: what stands there is no list of tools.
+        BadRow: the column holds no list of tools with names.
     """
     column = tool_column(row)
     if column is None:
@@ -192,19 +204,27 @@ def tools_of(row: Row) -> tuple[Mapping[str, Any], ...]:
 
 
 def tool_column(row: Row) -> str | None:
-    """Return the column that describes tools; None if no column does."""
+    """Return the name of the column that describes tools; None if no column does."""
     return next((column for column in TOOL_COLUMNS if row.get(column) not in _NONE), None)
 
 
 def name_of(tool: Mapping[str, Any]) -> str | None:
-    """Return the name of a tool, which stands in it or under ``function``."""
+    """Return the name of a tool, given in it or under ``function``; None if it has none."""
     inner = tool.get("function")
     name = inner.get("name") if isinstance(inner, Mapping) else tool.get("name")
     return name if isinstance(name, str) and name.strip() else None
 
 
 def calls_of(turn: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
-    """Return the calls of a turn, under ``tool_calls`` or, as in older data, one under ``function_call``."""
+    """Return the calls of a turn, from ``tool_calls`` or, as in older data, one from ``function_call``.
+
+    Args:
+        turn: of a chat.
+        where: the turn, for messages.
+
+    Returns:
+        An object for each call, in the form of chat templates; none if the turn has no calls.
+    """
     for key in ("tool_calls", "function_call"):
         if turn.get(key) not in _NONE:
             return [_call(call, where) for call in _list(turn[key], f"expected a list of calls in {where}")]
@@ -212,7 +232,15 @@ def calls_of(turn: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
 
 
 def calls_of_text(content: Any, where: str) -> list[dict[str, Any]]:
-    """Return the calls of a turn whose text is a call, or a list of them."""
+    """Return the calls of a turn whose text is JSON of a call, or of a list of them.
+
+    Args:
+        content: of the turn.
+        where: the turn, for messages.
+
+    Returns:
+        An object for each call, in the form of chat templates.
+    """
     return [_call(call, where) for call in _list(content, f"expected a call as JSON in {where}")]
 
 
@@ -230,7 +258,7 @@ def _list(value: Any, expected: str) -> list[Any]:
 
 
 def _read(value: Any) -> Any:
-    """Return what JSON text says; other text as it is, which is neither a tool nor a call."""
+    """Return the value of JSON text; other text, which is neither a tool nor a call, unchanged."""
     try:
         return parse(value) if isinstance(value, str) else value
     except BadRow:
@@ -238,7 +266,7 @@ def _read(value: Any) -> Any:
 
 
 def _call(value: Any, where: str) -> dict[str, Any]:
-    """Put a call into the form ``{"type": "function", "function": {"name": …, "arguments": …}}``."""
+    """Return a call in the form ``{"type": "function", "function": {"name": …, "arguments": …}}``."""
     call = _read(value)
     inner = call.get("function", call) if isinstance(call, Mapping) else None
     name = inner.get("name") if isinstance(inner, Mapping) else None

@@ -1,4 +1,4 @@
-"""JSON text to values, as data sets write it: what is clear is read, what is not is said in one line."""
+"""Reads JSON as data sets write it, with small faults that leave one meaning; anything else is a ``BadRow``."""
 
 import json
 import math
@@ -15,7 +15,7 @@ DEEP = BadRow("nested too deeply", "expected at most some hundred brackets insid
 
 
 class LongNumber:
-    """A whole number with more digits than Python reads: harmless where no one reads it, and no value elsewhere."""
+    """A whole number with more digits than Python converts: ignored in a column that is not read, else a fault."""
 
     def __init__(self, digits: str) -> None:
         self.digits = digits
@@ -25,7 +25,7 @@ class LongNumber:
 
 
 class Parser:
-    """Reads JSON values one after the other. A comma before a closing bracket is let pass, ``NaN`` is null."""
+    """Reads JSON values one after the other; ``NaN`` is read as null."""
 
     def __init__(self) -> None:
         self._twice: list[str] = []
@@ -34,15 +34,19 @@ class Parser:
         )
 
     def value(self, text: str, start: int = 0) -> tuple[Any, int]:
-        """Read the value that starts at ``start``.
+        """Return the value that starts at ``start``, and where it ends.
+
+        Args:
+            text: JSON, perhaps with more after it.
+            start: first character of the value.
 
         Returns:
-            The value, or a ``BadRow`` if it is JSON that has no one meaning, and where it ends.
+            The value, or a ``BadRow`` if it is JSON that has no one meaning; and the index after its last character.
 
         Raises:
-            json.JSONDecodeError: there is none.
+            json.JSONDecodeError: no JSON value starts there.
             BadRow: brackets are nested too deeply.
-        """
+        """  # noqa: DOC503
         self._twice.clear()
         try:
             value, end = self._decoder.raw_decode(text, start)
@@ -63,14 +67,20 @@ class Parser:
 
 
 def parse(text: str) -> Any:
-    """Read text that is one JSON value, such as a column of a CSV file.
+    """Return the value of text that is one JSON value, such as a column of a CSV file.
 
     >>> parse('[1, 2,]')
     [1, 2]
 
+    Args:
+        text: JSON; a comma before a closing bracket is allowed.
+
+    Returns:
+        The value.
+
     Raises:
-        BadRow: it is none, or has no one meaning.
-    """
+        BadRow: it is no JSON, or has no one meaning.
+    """  # noqa: DOC503
     text = text.strip()
     parser = Parser()
     try:
@@ -88,23 +98,29 @@ def parse(text: str) -> Any:
 
 
 def without_trailing_commas(text: str) -> str:
-    """Put a space for every comma that stands before a closing bracket, outside of strings."""
+    """Return JSON text with a space for every comma before a closing bracket, outside of strings."""
     return _TRAILING.sub(lambda found: " " if found[0] == "," else found[0], text)
 
 
 def nul(text: str, start: int = 0) -> BadRow:
-    """Return where a NUL byte is."""
+    """Return the fault of a text with a NUL byte at or after ``start``, which names its column."""
     at = text.find("\0", start)
     column = at - max(text.rfind("\n", 0, at), -1)
     return BadRow("NUL byte", f"expected text, found a NUL byte at column {column}; take it out")
 
 
 def dump(value: Any) -> str:
-    """Write JSON as templates do.
+    """Return a value as JSON text, as templates write it.
+
+    Args:
+        value: of JSON types.
+
+    Returns:
+        The text, without escapes for letters outside ASCII.
 
     Raises:
-        BadRow: a number is too long, or nothing that JSON has.
-    """
+        BadRow: it holds a number that is too long, or a type that JSON has not.
+    """  # noqa: DOC503
     try:
         return json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError) as error:
@@ -114,7 +130,7 @@ def dump(value: Any) -> str:
 
 
 def without_nulls(value: Any) -> Any:
-    """Leave out the keys of objects that are null: columnar files give all objects of a column the same keys."""
+    """Return a value without the null keys of objects, since columnar files give all objects of a column all keys."""
     if isinstance(value, Mapping):
         return {key: without_nulls(entry) for key, entry in value.items() if entry is not None}
     return [without_nulls(entry) for entry in value] if isinstance(value, list) else value
@@ -125,5 +141,5 @@ def _whole(digits: str) -> int | LongNumber:
 
 
 def _constant(name: str) -> float | None:
-    """Read what pandas writes for a missing value as null; infinities stay numbers."""
+    """Return null for ``NaN``, which pandas writes for a missing value; infinities stay numbers."""
     return None if name == "NaN" else math.inf if name == "Infinity" else -math.inf

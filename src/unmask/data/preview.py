@@ -1,4 +1,4 @@
-"""What training will see, for the eye: prompt, response by blocks, end of turn, filler and tail, each in its colour."""
+"""Shows examples as training lays them out: prompt, response by blocks, end of turn, filler and tail, in colours."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -39,10 +39,10 @@ class Segment:
     """A run of tokens of one kind within one block.
 
     Args:
-        kind: what they are.
-        block: block of the canvas; -1 in the prompt.
-        text: decoded, special tokens included; of filler and tail, one token's.
-        tokens: how many.
+        kind: prompt, response, end of turn, filler or tail.
+        block: index of the block of the canvas; -1 in the prompt.
+        text: decoded, special tokens included; of filler and tail, that of one token.
+        tokens: how many there are.
     """
 
     kind: Kind
@@ -57,7 +57,7 @@ class Shown:
 
     Args:
         source: where the row came from.
-        block_size: the grid.
+        block_size: columns of a block.
         segments: the whole row, in order.
     """
 
@@ -66,12 +66,12 @@ class Shown:
     segments: tuple[Segment, ...]
 
     def tokens(self, *kinds: Kind) -> int:
-        """Count the tokens of some kinds."""
+        """Return how many tokens of these kinds there are."""
         return sum(segment.tokens for segment in self.segments if segment.kind in kinds)
 
     @property
     def title(self) -> str:
-        """Place and sizes in one line."""
+        """Source of the row and its sizes in tokens and blocks, in one line."""
         blocks = 1 + max(segment.block for segment in self.segments)
         sizes = [f"prompt {self.tokens('prompt')}", f"response {self.tokens('response', 'end')}"]
         sizes += [f"{kind} {n}" for kind in ("filler", "tail") if (n := self.tokens(kind))]
@@ -87,7 +87,7 @@ def coloured(examples: Sequence[Shown]) -> Iterator[Rule | Text]:
 
 
 def marked(examples: Sequence[Shown]) -> str:
-    """Write the examples with their parts marked."""
+    """Return the examples as text, each kind of token with its mark."""
     lines = ["Legend: [prompt] text, |0| text of block 0, {end: its token}, {filler: token x count}, {tail: x count}"]
     for shown in examples:
         parts, block = ["[prompt] "], -1
@@ -147,11 +147,11 @@ class Preview:
         yield from [Text(marked(self.examples))] if plain else coloured(self.examples)
 
     def as_text(self) -> str:
-        """Mark the parts without colours."""
+        """Return the examples as text without colours, each kind of token with its mark."""
         return marked(self.examples)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return JSON types only."""
+        """Return the examples and their segments as JSON types."""
         return {
             "examples": [
                 {"source": e.source, "block_size": e.block_size, "segments": [asdict(s) for s in e.segments]}
@@ -170,16 +170,19 @@ def preview(
     end_id: int | None = None,
     seed: int = 0,
 ) -> Preview:
-    """Lay out the first examples as training will, and name the parts.
+    """Return the first examples, laid out as training will, with the kind of every token.
 
     Args:
         encoded: examples.
         tokenizer: to decode them.
-        layout: grid, canvas and rows; see ``Collator``.
+        layout: blocks, canvas and rows.
         filler_id: end-of-text token after the end of an answer.
         count: how many examples.
-        end_id: the end-of-turn token, by default that of ``encoded``; to tell answers that were truncated.
-        seed: of the tails.
+        end_id: the end-of-turn token, by default that of ``encoded``; an answer without it was truncated.
+        seed: of the lengths of the tails.
+
+    Returns:
+        Something that rich prints, and that can be turned into text or JSON types.
     """
     collate = Collator(layout=layout, filler_id=filler_id, draws=Draws(seed=seed))
     end_id = getattr(encoded, "end_id", None) if end_id is None else end_id
@@ -192,7 +195,7 @@ def preview(
 
 
 def _segments(batch: Batch, tokenizer: Any, end_id: int | None) -> Iterator[Segment]:
-    """Cut the one row of a batch where its kind or its block changes."""
+    """Yield the segments of the one row of a batch, cut where the kind or the block changes."""
     ids, blocks = batch.ids[0].tolist(), batch.block[0].tolist()
     end = int(batch.is_text[0].nonzero().max())
     layers = (batch.is_text[0].tolist(), batch.is_filled[0].tolist(), batch.is_canvas[0].tolist())
@@ -213,7 +216,7 @@ def _segments(batch: Batch, tokenizer: Any, end_id: int | None) -> Iterator[Segm
 
 
 class _Decoded:
-    """Decodes a row piece by piece: a piece alone would lose its spaces, and a letter may straddle two blocks."""
+    """Decodes a row in chunks: a chunk alone would lose its spaces, and a letter may be split between two blocks."""
 
     def __init__(self, tokenizer: Any, ids: Sequence[int]) -> None:
         self._decode = lambda tokens: tokenizer.decode(

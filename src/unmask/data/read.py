@@ -1,4 +1,4 @@
-"""Any data set to records: JSON Lines, CSV, Parquet, or a name on the hub; every known shape of row."""
+"""Reads a data set as records: JSON Lines, CSV, Parquet, or a name on the hub, with rows of any known shape."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -24,9 +24,9 @@ def read(
     difficulty: str | None = None,
     roles: Mapping[str, str | Sequence[str]] | None = None,
 ) -> list[Record]:
-    """Read a data set.
+    """Return the rows of a data set as records.
 
-    Rows that cannot be used come back with their ``fault``, so that ``encode`` counts them all and decides once.
+    Rows that cannot be used are returned with their ``fault``, so that ``encode`` counts them all and decides once.
 
     Args:
         path_or_name: a ``.jsonl``, ``.json``, ``.csv``, ``.tsv`` (each also ``.gz``) or ``.parquet`` file; or the name
@@ -38,6 +38,9 @@ def read(
         difficulty: the column, as the data set calls it, that says how hard a row is; rows without it cannot be used.
         roles: names of speakers beside those that are known: ``{"Arzt": "assistant"}``, or the other way round,
             ``{"assistant": ["Arzt", "Pfleger"]}``.
+
+    Returns:
+        A record for each row, in their order.
 
     Raises:
         UserError: the file as a whole cannot be read, or no known shape fits its columns.
@@ -68,7 +71,7 @@ def _record(
     source: str, row: Any, *, columns: Mapping[str, str] | None, shapes: Callable[[tuple[str, ...]], Shape | None],
     usual: Shape | None, difficulty: str | None, roles: Mapping[str, str],
 ) -> Record:  # fmt: skip
-    """Read one row in its own shape, or as a defective row of the usual one."""
+    """Return the record of one row, read in its own shape, or as a row of the usual shape with a fault."""
     try:
         if isinstance(row, BadRow):
             raise row

@@ -1,4 +1,4 @@
-"""Files and hub data sets to rows: whatever is wrong with the file as a whole is an error with its place."""
+"""Reads files and hub data sets as rows; what is wrong with a file as a whole is a ``UserError`` with the line."""
 
 import csv
 import gzip
@@ -18,13 +18,24 @@ from unmask.errors import UserError, not_utf8, shorten
 from unmask.runtime.foreign import check_file
 
 Rows = Iterator[tuple[str, Any]]
-"""(place, the row or the ``BadRow`` it turned out to be)."""
+"""Pairs of a source (``chats.jsonl:7``) and a row, or the ``BadRow`` with the reason why it cannot be read."""
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w.-]+)?")
 
 
 def rows_of(path_or_name: str | Path, split: str) -> Rows:
-    """Open a file by its extension, or a hub data set by its name (``owner/name`` or ``owner/name:config``)."""
+    """Return the rows of a file, or of a hub data set.
+
+    Args:
+        path_or_name: a file of a known extension, or ``owner/name`` or ``owner/name:config`` on the hub.
+        split: of a hub data set.
+
+    Returns:
+        An iterator of sources and rows.
+
+    Raises:
+        UserError: there is no such file or data set, or it cannot be read as a whole.
+    """
     path, name = Path(path_or_name).expanduser(), str(path_or_name)
     try:
         is_folder, exists = path.is_dir(), path.exists()
@@ -63,7 +74,7 @@ def _json_file(path: Path, name: str) -> Rows:
 
 
 def _csv_rows(path: Path, name: str) -> Rows:
-    """Read rows under a header; the place is the line where a row starts, since quoted text may span lines."""
+    """Yield the rows under a header; a source names the line where a row starts, since quoted text may span lines."""
     limit = csv.field_size_limit(2**31 - 1)  # a global of the module: the default refuses texts over 128 kB
     try:
         reader = csv.reader(_lines(path, name), delimiter="\t" if ".tsv" in path.suffixes else ",", strict=True)
@@ -85,7 +96,7 @@ def _csv_rows(path: Path, name: str) -> Rows:
 
 
 def _header(names: list[str]) -> list[str]:
-    """Name the index that pandas writes in front as pandas reads it, and drop the end of a line with one comma more."""
+    """Return the column names without an empty last one; empty ones in front (pandas' index) get pandas' names."""
     names = names[:-1] if len(names) > 1 and not names[-1] else names
     levels = next((i for i, name in enumerate(names) if name), 0)
     return [f"Unnamed: {level}" for level in range(levels)] + names[levels:]
@@ -122,7 +133,7 @@ def _parquet_rows(path: Path, name: str) -> Rows:
 
 
 def _hub(name: str, split: str) -> Rows:
-    """Read a hub data set. Since datasets 4 no code of a data set is ever run, so there is nothing to switch off."""
+    """Yield the rows of a hub data set. From datasets 4 on, no code of a data set is run."""
     import datasets
 
     repository, _, config = name.partition(":")
@@ -138,7 +149,7 @@ def _hub(name: str, split: str) -> Rows:
 
 
 def _columnar(row: dict[str, Any]) -> dict[str, Any]:
-    """Take out the nulls that fill objects up to the keys of all objects of a column; a column may be null."""
+    """Return a row without the null keys of objects inside its columns; a column itself may be null."""
     return {column: without_nulls(value) for column, value in row.items()}
 
 
@@ -149,7 +160,7 @@ READERS: dict[str, Callable[[Path, str], Rows]] = {
     ".tsv": _csv_rows,
     ".parquet": _parquet_rows,
 }
-"""By extension; text files may be compressed (``.gz``)."""
+"""Readers by extension; text files may be compressed (``.gz``)."""
 
 
 def _reader(name: str) -> Callable[[Path, str], Rows] | None:
@@ -161,7 +172,7 @@ def _open(path: Path) -> BufferedIOBase:
 
 
 def _lines(path: Path, name: str) -> Iterator[str]:
-    """Decode line by line, so that bytes which are not text are reported with their line."""
+    """Yield the lines of a text file, decoded one by one, so that bytes that are no text are reported with the line."""
     with _open(path) as file:
         head = file.read(8192)
         if head.startswith(b"\x1f\x8b"):
@@ -179,7 +190,7 @@ def _lines(path: Path, name: str) -> Iterator[str]:
 
 
 def _no_text(head: bytes) -> str | None:
-    """Name what the first bytes of a file are if they are no text; a stray NUL is told with its line."""
+    """Return what the first bytes of a file are if they are no text, else None; a stray NUL is reported later."""
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "UTF-16"
     zeros = head.count(0)
@@ -193,7 +204,7 @@ def _no_text(head: bytes) -> str | None:
 
 
 def _nearby(path: Path) -> str:
-    """Suggest a file beside a path that does not exist."""
+    """Return a suggestion of a file with a similar name beside a path that does not exist, or empty text."""
     import difflib
 
     there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -211,7 +222,17 @@ _NEXT = re.compile(r"[\r\n]+(?=[{\[])")
 
 
 def json_rows(lines: Iterator[str], name: str) -> Iterator[tuple[str, Any]]:
-    """Yield each row with its place. Only a file that is no plain JSON Lines is held in memory as a whole."""
+    """Yield each row of JSON Lines or of a JSON list with its source.
+
+    Only a list, or rows that span several lines, are held in memory as a whole.
+
+    Args:
+        lines: of the file.
+        name: of the file, for sources and messages.
+
+    Yields:
+        A source and a row, or the ``BadRow`` with the reason why it cannot be read.
+    """
     parser, numbered, is_first = Parser(), enumerate(lines, 1), True
     for number, line in numbered:
         text = line.strip(" \t\r\n\ufeff")
@@ -245,7 +266,7 @@ def _whole_line(parser: Parser, text: str) -> Any:
 
 
 def _is_cut(parser: Parser, text: str) -> bool:
-    """Return whether a value could go on in the next line."""
+    """Return whether a JSON value may continue in the next line."""
     try:
         parser.value(without_trailing_commas(text))
     except json.JSONDecodeError as error:
@@ -254,7 +275,7 @@ def _is_cut(parser: Parser, text: str) -> bool:
 
 
 def _values(parser: Parser, text: str, number: int, name: str) -> Iterator[tuple[str, Any]]:
-    """Read objects wherever they end; after one that cannot be read, go on at the next line that starts one."""
+    """Yield objects that may span lines; after one that cannot be read, continue at the next line that starts one."""
     text, at, counted = without_trailing_commas(text), 0, 0
     while (at := _between(text, at)) < len(text):
         number += text.count("\n", counted, at)
@@ -274,7 +295,7 @@ def _values(parser: Parser, text: str, number: int, name: str) -> Iterator[tuple
 
 
 def _list(parser: Parser, text: str, number: int, name: str) -> Iterator[tuple[str, Any]]:
-    """Read one list of objects. Where more follows it, the file is lines after all."""
+    """Yield the rows of a JSON list of objects; if more follows the list, of JSON Lines."""
     clean, rows = without_trailing_commas(text), []
     at = _between(clean, clean.index("[") + 1)
     try:
@@ -317,7 +338,7 @@ def _fault(text: str, start: int, error: json.JSONDecodeError) -> BadRow:
 
 
 def _between(text: str, at: int) -> int:
-    """Skip what may stand between two values."""
+    """Return the index of the next value: spaces and commas are skipped."""
     found = _BETWEEN.match(text, at)
     return found.end() if found else at
 

@@ -1,4 +1,4 @@
-"""What travels through this layer: a row as it was read, and the prompt and answer tokens made of it."""
+"""Types of the data layer: a row as it was read, and the prompt and answer tokens made of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ Further keys (``reasoning_content``, ``name``) are left to the chat template."""
 
 
 class BadRow(Exception):
-    """A row, or one answer of it, that cannot be trained on. Readers raise it; the report counts it.
+    """Why a row, or one answer of it, cannot be trained on. Readers raise it; the report counts it.
 
     Args:
-        reason: what rows are counted by (``no response``).
+        reason: by which rows are counted (``no response``).
         detail: what was expected and what was found, for the first row of each reason.
     """
 
@@ -24,7 +24,7 @@ class BadRow(Exception):
 
 
 Difficulty = float | str
-"""A number, where larger is harder, or a label, whose rank a curriculum knows."""
+"""A number, where larger is harder, or a label, which a curriculum ranks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +38,10 @@ class Record:
         completion: text that the model learns to write.
         tools: what the model may call, for the chat template.
         source: where the row came from (``chats.jsonl:12``), for messages.
-        difficulty: how hard the row is, where a column was named that says it.
+        difficulty: how hard the row is, where a column with difficulties was named.
         fault: why the row cannot be used. Such rows are kept so that they can be counted.
         unused: columns of the row that matter in training and are not used here.
-        unread: columns of the row that no one reads.
+        unread: all other columns of the row that are not read.
     """
 
     messages: tuple[Message, ...] = ()

@@ -1,4 +1,4 @@
-"""What a chat template shows of a turn: its calls, its thinking, its text; and control tokens that data spell."""
+"""Checks what a chat template shows of a turn (calls, thinking, text), and finds control tokens spelt in data."""
 
 import json
 import re
@@ -19,10 +19,10 @@ _OPENED = re.compile(r"(<think(?:ing)?>|\[THINK\])\s*\Z")
 
 @dataclass(frozen=True, kw_only=True)
 class CallForm:
-    """How a template takes calls of tools, found out by rendering some.
+    """The form in which a template takes calls of tools, found by rendering some.
 
     Args:
-        blank: what stands as the content of a turn that is only a call: empty text or null.
+        blank: content of a turn that is only a call: empty text or null.
         takes_objects: whether it writes arguments that are an object.
         takes_text: whether it writes arguments that are JSON text, as they are.
     """
@@ -33,7 +33,7 @@ class CallForm:
 
     @classmethod
     def of(cls, render: Callable[[Sequence[Message]], str]) -> "CallForm | None":
-        """Find the form; None where the template shows no calls."""
+        """Return the form that ``render``, from turns to text, shows in full; None if the template shows no calls."""
         found: list[tuple[int, CallForm]] = []
         for blank in ("", None):
             shown = [_shown(render, blank, arguments) for arguments in ({_KEY: _VALUE}, f'{{"{_KEY}": "{_VALUE}"}}')]
@@ -44,7 +44,7 @@ class CallForm:
         return min(found, key=lambda entry: entry[0])[1] if found else None
 
     def fit(self, message: Message) -> Message:
-        """Put the calls of a turn, and its content if that is empty, into the form."""
+        """Return a turn with its calls, and its content if that is empty, in this form."""
         calls = [
             {**call, "function": {**call["function"], "arguments": self._arguments(call["function"]["arguments"])}}
             for call in message["tool_calls"]
@@ -64,9 +64,9 @@ class CallForm:
 
 
 def missing_in(turn: Message, text: str) -> str | None:
-    """Name a part of an assistant turn that a text does not show; None if it shows all.
+    """Return the name of something in an assistant turn that a rendered text does not show; None if it shows all.
 
-    Spaces do not count: templates trim, and set thinking in lines of its own, whose marks do not count either.
+    Spaces do not count: templates trim, and set thinking in lines of its own, whose tags do not count either.
     """
     squashed, at = squash(text), 0
     for part in THINKING.split(turn["content"]):
@@ -89,7 +89,7 @@ def missing_in(turn: Message, text: str) -> str | None:
 
 
 def is_thought(prompt: str, answer: str) -> bool:
-    r"""Tell whether an answer stands in a thinking section that its prompt opens and it does not close.
+    r"""Return whether an answer is in a thinking section that its prompt opens and it does not close.
 
     >>> is_thought("<think>\n", "No."), is_thought("<think>\n", "7 times 13\n</think>\n\nNo.")
     (True, False)
@@ -98,14 +98,14 @@ def is_thought(prompt: str, answer: str) -> bool:
 
 
 def is_shown(part: str, squashed: str) -> bool:
-    """Return whether a text holds a part, as it is or as JSON text; ``squashed``: the text without spaces."""
+    """Return whether ``squashed``, a text without spaces, contains another text, as it is or as JSON text."""
     if squash(part) in squashed:
         return True
     return any(squash(json.dumps(part, ensure_ascii=ascii_only)[1:-1]) in squashed for ascii_only in (False, True))
 
 
 def squash(text: str) -> str:
-    r"""Take the spaces out.
+    r"""Return the text without spaces, tabs and line breaks.
 
     >>> squash(" a\n b")
     'ab'
@@ -114,24 +114,24 @@ def squash(text: str) -> str:
 
 
 def special_tokens(tokenizer: Any) -> set[str]:
-    """Return the spellings of the tokens that a tokenizer marks as special."""
+    """Return the texts of the tokens that a tokenizer marks as special."""
     special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
     return special | set(tokenizer.all_special_tokens)
 
 
 def controls_of(tokenizer: Any) -> tuple[str, ...]:
-    """Return the spellings of control tokens: all special ones but the unknown token and marks of thinking."""
+    """Return the texts of control tokens, sorted: all special ones but the unknown token and thinking tags."""
     special = special_tokens(tokenizer) - {tokenizer.unk_token}
     return tuple(sorted(token for token in special if token.strip() and not THINKING.fullmatch(token)))
 
 
 def spelt_in(texts: Iterable[str], tokens: Sequence[str]) -> str | None:
-    """Return the first of some tokens that a text spells, or None."""
+    """Return the first of ``tokens``, given as text, that occurs in one of the texts; None if none does."""
     return next((token for text in texts for token in tokens if token in text), None)
 
 
 def _shown(render: Callable[[Sequence[Message]], str], blank: Any, arguments: Any) -> str:
-    """Return a turn that is only a call as the template writes it; empty text if it does not show all of it."""
+    """Return the rendered text of a turn that is only a call; empty if the template does not show all of it."""
     call = {"type": "function", "id": "probe0001", "function": {"name": _NAME, "arguments": arguments}}
     turn = {"role": "assistant", "content": blank, "tool_calls": [call]}
     try:
@@ -143,6 +143,6 @@ def _shown(render: Callable[[Sequence[Message]], str], blank: Any, arguments: An
 
 
 def _leaves(value: Any) -> list[str]:
-    """List the keys and the values of arguments, numbers as JSON writes them."""
+    """Return the keys and the values of arguments as text, numbers as JSON writes them."""
     found = [leaf for leaf in leaves(value) if isinstance(leaf, (str, int, float)) and not isinstance(leaf, bool)]
     return [leaf if isinstance(leaf, str) else json.dumps(leaf) for leaf in found]

@@ -1,4 +1,4 @@
-"""What became of the rows: how many were used, and why the others were not."""
+"""Counts of rows: how many were used, and why the others were not."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from unmask.data.records import BadRow
 from unmask.errors import UserError
 
 TOO_LONG = ("prompt too long", "answer too long")
-"""Reasons that ``too_long`` decides about, where all others are ``on_bad``'s."""
+"""Reasons to which the setting ``too_long`` applies; to all others, ``on_bad``."""
 
 
 @dataclass(kw_only=True)
@@ -17,8 +17,8 @@ class Skipped:
     """Rows or answers left out for one reason.
 
     Args:
-        count: how many.
-        source: of the first.
+        count: how many there are.
+        source: of the first of them.
         detail: what was expected and found there.
     """
 
@@ -34,10 +34,10 @@ class Report:
     Args:
         rows: read.
         examples: answers that can be trained on; a conversation may give several.
-        skipped: reason -> what was left out for it. Counted in answers, or in rows where no answer could be told.
+        skipped: reason -> what was left out for it. Counted in answers, or in rows whose answers cannot be counted.
         truncated: examples whose answer was cut, and which therefore do not show where an answer ends.
         unused: columns, and keys of turns, that matter in training and are not used here -> rows that hold something.
-        unread: the same of all others that no one reads.
+        unread: all other columns and keys of turns that are not read -> rows that hold something.
         thoughts: answers in a thinking section that their prompt opens and they do not close.
     """
 
@@ -50,13 +50,18 @@ class Report:
     thoughts: int = 0
 
     def leave(self, *, unused: Iterable[str], unread: Iterable[str]) -> None:
-        """Count what one row holds that is not used."""
+        """Count the columns of one row that are not read.
+
+        Args:
+            unused: those that matter in training.
+            unread: all others.
+        """
         for counts, names in ((self.unused, unused), (self.unread, unread)):
             for name in names:
                 counts[name] = counts.get(name, 0) + 1
 
     def remarks(self, *, unread: bool = False) -> list[str]:
-        """Return a line each on rows left out or cut, columns that matter, and, if asked, columns that no one reads."""
+        """Return a line each on rows left out or cut, unused columns, and, if ``unread``, the other unread columns."""
         lines = [self.summary()] if self.skipped or self.truncated else []
         if self.thoughts:
             lines.append(
@@ -70,15 +75,23 @@ class Report:
         return lines
 
     def skip(self, source: str, fault: BadRow) -> None:
-        """Count one."""
+        """Count a row or answer that is left out.
+
+        Args:
+            source: of the row.
+            fault: why it cannot be used.
+        """
         entry = self.skipped.setdefault(fault.reason, Skipped(count=0, source=source, detail=fault.detail))
         entry.count += 1
 
     def check(self, tolerated: Mapping[str, bool]) -> None:
-        """Raise if there is nothing left, or something left out for a reason that is not tolerated.
+        """Check that examples are left, and that rows were left out only for reasons that are tolerated.
 
         Args:
             tolerated: reason -> whether such rows may be left out; the key ``""`` stands for all other reasons.
+
+        Raises:
+            UserError: no examples are left, or a reason is not tolerated; names the first row of each reason.
         """
         wrong = {r: s for r, s in self.skipped.items() if not tolerated.get(r, tolerated[""])}
         if not wrong and self.examples:
@@ -94,14 +107,14 @@ class Report:
         raise UserError(f"{self._why(wrong or self.skipped)}; {remedy}")
 
     def summary(self) -> str:
-        """Say in one line what became of the rows."""
+        """Return one line with the numbers of rows and examples, and what was left out and why."""
         line = f"{self.rows} rows, {self.examples} examples"
         if self.truncated:
             line += f", {self.truncated} truncated (they show no end of an answer)"
         return f"{line}; left out: {self._why(self.skipped)}" if self.skipped else line
 
     def as_dict(self) -> dict[str, Any]:
-        """Return JSON types only."""
+        """Return the counts as JSON types."""
         return {
             "rows": self.rows,
             "examples": self.examples,
@@ -113,7 +126,7 @@ class Report:
         }
 
     def _why(self, skipped: Mapping[str, Skipped]) -> str:
-        """Name the first place of each reason and how often it occurs."""
+        """Return, for each reason, the first row, its fault and how often the reason occurs."""
         total = self.examples + sum(entry.count for entry in self.skipped.values())
         parts = [f"{s.source}: {s.detail} ({reason}: {s.count} of {total})" for reason, s in skipped.items()]
         return "; ".join(parts)

@@ -15,7 +15,7 @@ from unmask.data.records import Record
 from unmask.errors import UserError, did_you_mean
 
 Roles = Mapping[str, str] | None
-"""Names of speakers, beside those of ``turns.ROLES``, -> roles."""
+"""Further names of speakers -> roles."""
 
 
 class Shape(ABC):
@@ -23,8 +23,8 @@ class Shape(ABC):
 
     Attributes:
         name: under which it is registered.
-        needs: columns that must be there.
-        rank: lower ones are tried first.
+        needs: columns that a row must have.
+        rank: shapes with a lower one are tried first.
     """
 
     name: ClassVar[str]
@@ -33,7 +33,15 @@ class Shape(ABC):
 
     @abstractmethod
     def record(self, row: Row, roles: Roles = None) -> Record:
-        """Read a row (without its place), or raise ``BadRow``. ``roles``: further names of speakers."""
+        """Return a row as a record, without its source; a ``BadRow`` is raised if it cannot be read.
+
+        Args:
+            row: one that has the columns ``needs``.
+            roles: further names of speakers.
+
+        Returns:
+            Turns, or prompt and completion; and the tools.
+        """
 
 
 SHAPES = Registry[Shape]("data shape")
@@ -43,7 +51,7 @@ class Pair(Shape):
     """A prompt and its completion, under two names; either may be a list of messages."""
 
     def record(self, row: Row, roles: Roles = None) -> Record:
-        """Read the two columns."""
+        """Return the prompt and the completion; a conversation if the prompt is a list of messages."""
         prompt, completion = (row.get(column) for column in self.needs)
         if isinstance(prompt, list):
             context = turns(prompt, self.needs[0], roles=roles)
@@ -103,7 +111,7 @@ class Alpaca(Shape):
     rank = 2
 
     def record(self, row: Row, roles: Roles = None) -> Record:
-        """Join instruction and input."""
+        """Return instruction and input, joined by a blank line, as the prompt, and the output as the completion."""
         del roles  # there are no turns
         instruction, extra, output = self.needs
         prompt = text(row, instruction, "prompt")
@@ -127,7 +135,7 @@ class Chat(Shape):
     rank = 0
 
     def record(self, row: Row, roles: Roles = None) -> Record:
-        """Read the turns; in CSV they are JSON text."""
+        """Return the conversation, with the system column, if any, in front; turns may be JSON text, as in CSV."""
         (column,) = self.needs
         messages = turns(row.get(column), column, roles=roles)
         system = system_of(row)
@@ -145,7 +153,7 @@ class ShareGPT(Chat):
 
 
 def shape_of(columns: Iterable[str]) -> Shape | None:
-    """Return the first shape whose columns are all there.
+    """Return the shape of lowest rank whose columns are all there; None if there is none.
 
     >>> shape_of(["id", "question", "answer"]).name
     'question-answer'
@@ -156,12 +164,21 @@ def shape_of(columns: Iterable[str]) -> Shape | None:
 
 
 def describe_shapes() -> str:
-    """List the columns of every shape, for messages."""
+    """Return the columns of every shape as text, for messages."""
     return "; ".join("+".join(shape.needs) for shape in _by_rank())
 
 
 def check_mapping(mapping: Mapping[str, str], columns: Iterable[str], source: str) -> None:
-    """Refuse a column mapping whose names are unknown on either side, or which gives no shape."""
+    """Check that a column mapping has known names on both sides and gives a shape.
+
+    Args:
+        mapping: our name of a column -> the data set's.
+        columns: of the data set.
+        source: file or name of the data set, for messages.
+
+    Raises:
+        UserError: it does not.
+    """
     ours = {column for name in SHAPES for column in SHAPES[name].needs} | {*SYSTEM_COLUMNS, *TOOL_COLUMNS}
     theirs = list(columns)
     for our, their in mapping.items():
@@ -177,7 +194,16 @@ def check_mapping(mapping: Mapping[str, str], columns: Iterable[str], source: st
 
 
 def pair(row: Row, prompt: str, completion: str) -> Record:
-    """Make a prompt and a completion a record; with a system prompt beside them it is a conversation."""
+    """Return a record of a prompt and a completion; a conversation if the row has a system prompt.
+
+    Args:
+        row: whose system prompt and tools are read.
+        prompt: text.
+        completion: text.
+
+    Returns:
+        The record, without its source.
+    """
     system, tools = system_of(row), tools_of(row)
     if not system:
         return Record(prompt=prompt, completion=completion, tools=tools)

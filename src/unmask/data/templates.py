@@ -1,8 +1,8 @@
-"""Records to the text of prompts and answers by the tokenizer's own chat template.
+"""Turns records into the text of prompts and answers by the tokenizer's own chat template.
 
-Every assistant turn is an example of its own: the turns before it are its clean prompt, the turns after it do not
-exist, as when it is decoded. Where the answer starts and ends comes from the template, which needs no generation
-markers for it: the conversation is rendered up to the turn with a generation prompt, and once more with the turn.
+Every assistant turn is an example of its own: the turns before it are its clean prompt, the turns after it are left
+out, as in decoding. Where the answer starts and ends is found without generation markers in the template: the
+conversation is rendered up to the turn with a generation prompt, and once more with the turn.
 """
 
 import math
@@ -42,7 +42,7 @@ class TrainedTurn:
     Args:
         prompt: clean context as text, special tokens included.
         answer: text of the answer, without its end.
-        source: where it came from.
+        source: where the row came from.
         difficulty: of the row.
         control: a control token that the data spell in an answer; None if there is none.
         is_thought: whether the prompt opens a thinking section that the answer does not close.
@@ -58,7 +58,7 @@ class TrainedTurn:
 
 @dataclass(frozen=True, kw_only=True)
 class RawText:
-    """Prompts and completions as they stand, for base models: nothing is put between the two.
+    """Prompts and completions as they are, for base models: nothing is put between the two.
 
     Args:
         tokenizer: any tokenizer.
@@ -72,12 +72,12 @@ class RawText:
 
     @cached_property
     def controls(self) -> tuple[str, ...]:
-        """Control tokens, which no answer may spell."""
+        """Texts of control tokens, which no answer may spell."""
         return controls_of(self.tokenizer)
 
     @classmethod
     def of(cls, tokenizer: Any, end_ids: Sequence[int] = ()) -> "RawText":
-        """Ask the tokenizer for its start and end tokens."""
+        """Return raw text with the tokenizer's start and end tokens; its end is ``end_ids[0]`` if it names none."""
         framed, bare = tokenizer("a")["input_ids"], tokenizer("a", add_special_tokens=False)["input_ids"]
         found = [i for i in range(len(framed)) if framed[i : i + len(bare)] == bare]
         return cls(
@@ -85,14 +85,14 @@ class RawText:
         )
 
     def prompt(self, prompt: str | Sequence[Message], tools: Tools = ()) -> str:
-        """Return the text itself."""
+        """Return the prompt unchanged; a ``UserError`` if it is a conversation, which needs a chat template."""
         del tools
         if not isinstance(prompt, str):
             raise _without_template("a conversation")
         return prompt
 
     def trained_turns(self, record: Record) -> Iterator[TrainedTurn | BadRow]:
-        """Yield the one example of a prompt/completion row."""
+        """Yield the one example of a prompt and its completion; a conversation is a ``UserError``."""
         if record.messages:
             raise _without_template(f"{record.source}: a conversation")
         if record.tools:
@@ -102,21 +102,21 @@ class RawText:
         yield TrainedTurn(prompt=record.prompt, answer=record.completion, source=record.source, control=spelt)
 
     def unread(self, messages: Sequence[Message]) -> set[str]:
-        """Return nothing: there are no turns."""
+        """Return an empty set: there are no turns whose keys could be left unread."""
         del messages
         return set()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChatText:
-    """What a chat template does to a conversation, found out by rendering probes.
+    """Properties of a chat template, found by rendering probes, and the examples that it renders.
 
     Args:
         tokenizer: one with a chat template.
         end_id: token after every answer.
         end_text: its text, if the template writes it; empty where the end-of-text token is put instead.
-        after: all that the template writes after an answer. Some close the turn and a line, some open the next turn.
-        header: what opens an answer in templates that ignore ``add_generation_prompt``; usually empty.
+        after: all text that the template writes after an answer. Some close the turn and a line, some open a turn.
+        header: text that opens an answer in templates that ignore ``add_generation_prompt``; usually empty.
         takes_system: whether system turns are rendered. If not, their text goes before the first user turn's.
     """
 
@@ -130,7 +130,10 @@ class ChatText:
 
     @classmethod
     def of(cls, tokenizer: Any, end_ids: Sequence[int] = ()) -> "ChatText":
-        """Render a plain exchange and look at what stands around its answer."""
+        """Return the template's properties, from what it writes around a probe's answer; a ``UserError`` if nothing.
+
+        ``end_ids[0]`` ends answers if neither the template nor the tokenizer name an end.
+        """
         user, answer = {"role": "user", "content": _USER}, {"role": "assistant", "content": _ANSWER}
         try:
             opened = _render(tokenizer, [user], opened=True)
@@ -155,16 +158,16 @@ class ChatText:
 
     @cached_property
     def controls(self) -> tuple[str, ...]:
-        """Control tokens, which no answer may spell."""
+        """Texts of control tokens, which no answer may spell."""
         return controls_of(self.tokenizer)
 
     @cached_property
     def calls(self) -> CallForm | None:
-        """How the template takes calls of tools; None if it does not show them."""
+        """Form in which the template takes calls of tools; None if it does not show them."""
         return CallForm.of(lambda messages: _render(self.tokenizer, messages))
 
     def prompt(self, prompt: str | Sequence[Message], tools: Tools = ()) -> str:
-        """Render the history up to where the next answer starts."""
+        """Return the text of a prompt up to where the answer starts; a ``BadRow`` if the template drops a turn."""
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         rendered = self._render(messages, tools, opened=True) + self.header
         squashed = squash(rendered)
@@ -177,7 +180,7 @@ class ChatText:
         return rendered
 
     def trained_turns(self, record: Record) -> Iterator[TrainedTurn | BadRow]:
-        """Yield an example, or what is wrong with it, for every assistant turn from the record's first answer on."""
+        """Yield an example, or its fault, for every trained assistant turn from the record's first answer on."""
         messages = record.messages or (
             {"role": "user", "content": record.prompt},
             {"role": "assistant", "content": record.completion},
@@ -206,13 +209,13 @@ class ChatText:
                 yield BadRow(fault.reason, f"turn {index + 1}: {fault.detail}") if len(answers) > 1 else fault
 
     def unread(self, messages: Sequence[Message]) -> set[str]:
-        """Return the keys of turns that hold something and that the template does not mention."""
+        """Return the keys of turns that are not empty and that the template does not mention."""
         source = str(self.tokenizer.chat_template)
         keys = {key for message in messages for key, value in message.items() if not is_empty(value)}
         return {key for key in keys - {"role", "content", "tool_calls", "weight"} if key not in source}
 
     def _first_ended(self, messages: Sequence[Message], tools: Tools) -> float:
-        """Return the first turn whose text, or whose tools', spells the token that ends a turn; infinity if none."""
+        """Return the index of the first turn whose text spells the end of a turn, 0 if a tool does, else infinity."""
         if not self.end_text:
             return math.inf
         if any(self.end_text in text for text in strings(tools)):
@@ -246,7 +249,7 @@ class ChatText:
         return TrainedTurn(prompt=prompt, answer=answer, source=source, is_thought=is_thought(prompt, answer))
 
     def _added(self, messages: Sequence[Message], prompt: str, tools: Tools) -> str:
-        """Return what the template writes for the last turn, from where decoding would take over."""
+        """Return the text that the template writes for the last turn, from where decoding would start."""
         full = self._render(messages, tools)
         if full.startswith(prompt):
             return full[len(prompt) :]
@@ -266,12 +269,12 @@ class ChatText:
         return answer
 
     def _opening(self, history: Sequence[Message], prompt: str, tools: Tools) -> str:
-        """Return what the generation prompt adds to the history, which is the beginning of the answer's turn."""
+        """Return the text that the generation prompt adds to the history: the beginning of the answer's turn."""
         closed = self._render(history, tools)
         return prompt[len(closed) :] if prompt.startswith(closed) else ""
 
     def _shown_tools(self, history: Sequence[Message], tools: Tools) -> Tools:
-        """Return the tools in the form in which the template shows them: as they are, or each under ``function``."""
+        """Return the tools in the form that the template shows: as they are, or each under ``function``."""
         bare = self._render(history, (), opened=True)
         wrapped = tuple(t if "function" in t else {"type": "function", "function": t} for t in tools)
         for form in (tools, wrapped):
@@ -288,12 +291,12 @@ class ChatText:
         )
 
     def _render(self, messages: Sequence[Message], tools: Tools = (), *, opened: bool = False) -> str:
-        """Render turns as the template takes them."""
+        """Return the rendered text of turns, put into the forms that the template takes."""
         fitted = [_fitted(message, self) for message in self._foldable(messages)]
         return _render(self.tokenizer, fitted, tools, opened=opened)
 
     def _foldable(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """Move the text of a system turn into the first user turn where the template has no place for it."""
+        """Return the turns; a system turn that the template does not render is put into the first user turn."""
         if self.takes_system or len(messages) < 2 or (messages[0]["role"], messages[1]["role"]) != ("system", "user"):
             return messages
         content = f"{messages[0]['content']}\n\n{messages[1]['content']}"
@@ -304,17 +307,20 @@ Text = RawText | ChatText
 
 
 def text_of(tokenizer: Any, chat: bool | None = None, end_ids: Sequence[int] = ()) -> Text:
-    """Choose how text is laid out.
+    """Return how prompts and answers become text: by the chat template, or as they are.
 
     Args:
         tokenizer: with a chat template or without.
         chat: True renders everything by the chat template, prompt and completion as a user and an assistant turn;
             False takes prompts and completions as they are; None is True where there is a template.
-        end_ids: of the model; the first serves tokenizers that name no end-of-text token.
+        end_ids: of the model; the first is used for tokenizers that name no end-of-text token.
+
+    Returns:
+        The renderer of texts.
 
     Raises:
         UserError: ``chat`` is True and the tokenizer has no chat template.
-    """
+    """  # noqa: DOC503
     has_template = bool(getattr(tokenizer, "chat_template", None))
     if chat and not has_template:
         raise _without_template("chat=true")
@@ -322,7 +328,7 @@ def text_of(tokenizer: Any, chat: bool | None = None, end_ids: Sequence[int] = (
 
 
 def _fitted(message: Message, text: ChatText) -> Message:
-    """Leave out what is no template's business, and put calls into the form that the template takes."""
+    """Return a turn without its weight, and with its calls in the form that the template takes."""
     message = {key: value for key, value in message.items() if key != "weight"}
     if not message.get("tool_calls"):
         return message
@@ -351,7 +357,7 @@ def _takes_system(tokenizer: Any, user: Message) -> bool:
 
 
 def _first_special(tokenizer: Any, text: str) -> str:
-    """Return the special token that comes first in a text, or nothing."""
+    """Return the special token that comes first in a text, or empty text."""
     found = [(text.find(token), -len(token), token) for token in special_tokens(tokenizer)]
     return min((f for f in found if f[0] >= 0), default=(0, 0, ""))[2]
 

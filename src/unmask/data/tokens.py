@@ -1,4 +1,4 @@
-"""The text of prompts and answers to tokens; decoding makes its prompts here too.
+"""Tokenises prompts and answers, for training and for decoding.
 
 A prompt is always tokenised alone, because that is all decoding has. An answer gets the tokens that follow the prompt
 when both are tokenised together, if the prompt's own tokens come out unchanged, and is tokenised alone otherwise. For
@@ -24,8 +24,11 @@ def prompt_ids(
     Args:
         tokenizer: of the model.
         prompt: text, or the turns so far, written in any of the ways that training data may be.
-        chat: see ``text_of``.
-        tools: what the model may call, as in the ``tools`` of a row.
+        chat: whether to use the chat template; None: if there is one.
+        tools: that the model may call, as in the ``tools`` of a row.
+
+    Returns:
+        Token ids, the tokenizer's start tokens included.
 
     Raises:
         UserError: turns that cannot be read or that the template does not take, or text that is broken.
@@ -40,12 +43,20 @@ def prompt_ids(
 
 
 def end_of_turn(tokenizer: Any, *, chat: bool | None = None) -> int:
-    """Return the token that ends every answer; decoding must stop at it."""
+    """Return the id of the token that ends every answer, with or without the chat template; decoding stops at it."""
     return text_of(tokenizer, chat).end_id
 
 
 def tokenise(text: Text, trained_turns: Sequence[TrainedTurn]) -> list[tuple[list[int], list[int]]]:
-    """Return prompt and answer tokens of each piece, the answers with their end (see the head of this module)."""
+    """Return the prompt and answer tokens of each example, answers with their end token.
+
+    Args:
+        text: how prompts and answers become text.
+        trained_turns: the text of each example.
+
+    Returns:
+        A list of (prompt ids, answer ids).
+    """
     prompts = _tokens(text.tokenizer, [trained.prompt for trained in trained_turns])
     joints = _tokens(text.tokenizer, [trained.prompt + trained.answer for trained in trained_turns])
     tokens = []
@@ -57,5 +68,5 @@ def tokenise(text: Text, trained_turns: Sequence[TrainedTurn]) -> list[tuple[lis
 
 
 def _tokens(tokenizer: Any, texts: list[str]) -> list[list[int]]:
-    """Tokenise without adding special tokens; quietly, since texts longer than the model are dealt with later."""
+    """Return the tokens of texts without special ones; no warning of texts that are longer than the model reads."""
     return tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []

@@ -1,4 +1,4 @@
-"""Text in, text out, or a stream of steps: decoding for people who have strings."""
+"""Decoding of prompts: ``generate`` returns answers as text, ``stream`` yields steps, ``infill`` fills blanks."""
 
 from unmask.generate.api import generate, resolve_decoder, run, stream
 from unmask.generate.infill import Infilling, infill

@@ -1,4 +1,4 @@
-"""``generate`` and ``stream``: prompts in, answers or steps out."""
+"""``generate`` and ``stream``: from prompts to answers, or to steps."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -23,7 +23,7 @@ Through = Callable[[Iterator[Step]], Iterable[Step]]
 
 
 def unchanged(steps: Iterator[Step]) -> Iterator[Step]:
-    """Let steps pass as they are."""
+    """Return the steps as they are."""
     return steps
 
 
@@ -45,12 +45,12 @@ def generate(
     through: Through = unchanged,
     **options: Any,
 ) -> Generation:
-    """Answer a batch of prompts.
+    """Decode answers to a batch of prompts.
 
     Args:
         lm: a loaded model.
         prompts: strings, lists of chat messages, lists of token ids of any lengths, or ``LongTensor[B, P]``. A mask
-            token in a prompt is a token like any other: it is read as it stands and never overwritten.
+            token in a prompt is a token like any other: it is read as it is and never overwritten.
         decoder: how the canvas is filled; default: LLaDA's sampler, one token a step, with the model's block size.
         max_new_tokens: columns of the canvas; default: those of the canvas that the model was trained for, else 256.
         seed: of the sampler, one for all prompts or one for each; unused at temperature 0. What is sampled for a prompt
@@ -63,13 +63,16 @@ def generate(
         streamer: a transformers streamer, for one prompt: gets the prompt, drafts of the active block if it has
             ``put_draft`` (``TextDiffusionStreamer``), and finished blocks.
         compile: run the model through ``torch.compile``: the same tokens, after a minute or so of compiling.
-        keep_steps: keep the trace.
+        keep_steps: return every step in ``Generation.steps``.
         through: what the steps pass through as they come: ``lambda steps: record(steps, lm, "trace.jsonl")``.
-        options: fields of ``Decoder`` in place of ``decoder``: ``steps=64``, ``threshold=0.9``, ``stop="never"``.
+        **options: fields of ``Decoder`` in place of ``decoder``: ``steps=64``, ``threshold=0.9``, ``stop="never"``.
+
+    Returns:
+        Texts, tokens and costs, ``n`` rows for each prompt.
 
     Raises:
         UserError: something that cannot be decoded; ``n`` above 1 with a decoder that draws no random numbers.
-    """
+    """  # noqa: DOC502
     strings = check_strings(lm, stop_strings)
     constraint = constraint_of(regex=regex, json_schema=json_schema)
     resolved = resolve_decoder(lm, decoder, options, strings, constraint=constraint)
@@ -116,7 +119,7 @@ def stream(
     compile: bool = False,  # noqa: A002  # as torch and transformers call it
     **options: Any,
 ) -> Iterator[Step]:
-    """Answer one prompt, yielding a ``Step`` for every forward. Arguments as for ``generate``."""
+    """Decode an answer to one prompt, yielding a ``Step`` after every forward. Arguments as for ``generate``."""
     strings = check_strings(lm, stop_strings)
     constraint = constraint_of(regex=regex, json_schema=json_schema)
     resolved = resolve_decoder(lm, decoder, options, strings, constraint=constraint)
@@ -128,15 +131,15 @@ def stream(
 
 @dataclass(frozen=True, kw_only=True)
 class Collected:
-    """What a run leaves: of a prompt that was decoded in several rows, the best.
+    """The result of a run; of a prompt that a search decoded in several rows, the best row.
 
     Args:
         canvases: tokens of the canvas of each row.
         sequences: prompt and canvas of each row.
         forwards: calls of the model.
-        row_forwards: steps that read each row, or those that compete with it.
-        is_stuck: rows that ended because nothing that the constraint allows was left to write.
-        steps: the trace, if it was kept.
+        row_forwards: steps that read each row, or the rows that compete with it.
+        is_stuck: whether each row ended because the constraint allowed no further token.
+        steps: all steps, if ``keep_steps``.
     """
 
     canvases: list[Tensor]
@@ -157,7 +160,10 @@ def run(
     is_open: Tensor | None = None,
     compile: bool = False,  # noqa: A002  # as torch and transformers call it
 ) -> Iterator[Step]:
-    """Decode a prepared batch in evaluation mode. ``is_open``: canvas columns to write; default all."""
+    """Decode a prepared batch in evaluation mode, yielding a step after every forward.
+
+    ``is_open`` [B, L] are the canvas columns to write; default: all.
+    """
     was_training = lm.model.training
     lm.model.eval()
     try:
@@ -171,7 +177,7 @@ def run(
 def collect(
     steps: Iterable[Step], batch: Batch, resolved: ResolvedDecoder, *, eos_ids: Sequence[int], keep_steps: bool
 ) -> Collected:
-    """Run to the end and count."""
+    """Decode to the end; return the best row of each prompt, what it cost, and the steps if they are kept."""
     kept: list[Step] = []
     rows = len(batch.order)
     row_forwards = torch.zeros(rows, dtype=torch.int64)
@@ -205,7 +211,10 @@ def resolve_decoder(
     *,
     constraint: Any = None,
 ) -> ResolvedDecoder:
-    """Resolve a decoder, or its fields, for a model. ``constraint``: outranks the decoder's."""
+    """Return a decoder, or one of the fields ``options``, with its components chosen and bound for a model.
+
+    A ``constraint`` that is given outranks the decoder's.
+    """
     options = options or {}
     if decoder is not None and options:
         raise UserError(f"give either decoder=… or its fields {sorted(options)}, not both")
@@ -218,7 +227,7 @@ def resolve_decoder(
 
 
 def _with_line_breaks(lm: LoadedModel, resolved: ResolvedDecoder) -> ResolvedDecoder:
-    """Tell a block rule that ends blocks at delimiters, but names none, the tokens with a line break in them."""
+    """Return the decoder; a block rule whose delimiters are not named gets the tokens with a line break in them."""
     if getattr(resolved.blocks, "delimiters", ()) is not None:
         return resolved
     tokens = [] if lm.tokenizer is None else lm.tokenizer.batch_decode([[token] for token in range(lm.vocab_size)])
@@ -236,27 +245,27 @@ class NotedDraws(Draws):
     """Draws that remember whether any number was drawn.
 
     Args:
-        seed: as for ``Draws``.
+        seed: that all draws are a function of.
         names: of the draws that were made.
     """
 
     names: set[str] = field(default_factory=set)
 
     def uniform(self, name: str, *keys: Tensor) -> Tensor:
-        """Note the name, and draw."""
+        """Return uniform numbers in [0, 1) for the keys, and record the name."""
         self.names.add(name)
         return super().uniform(name, *keys)
 
     def stratified(self, name: str, *keys: Tensor) -> Tensor:
-        """Note the name, and draw."""
+        """Return stratified numbers in [0, 1) for the keys, and record the name."""
         self.names.add(name)
         return super().stratified(name, *keys)
 
 
 def checked(steps: Iterator[Step], resolved: ResolvedDecoder, draws: NotedDraws) -> Iterator[Step]:
-    """Refuse several samples of a decoder that would give the same one each time.
+    """Yield the steps; a ``UserError`` if several samples are decoded and no random number is drawn.
 
-    Every part but the revision is asked in the first forward as in all others, so that the first forward tells.
+    The first step shows it: every component but the revision acts in it as in all others.
     """
     for step in steps:
         if step.index == 0 and not draws.names and resolved.revision.name == "none":

@@ -1,4 +1,4 @@
-"""Infilling: what stands before a text's first blank is the prompt, the rest is canvas with given tokens."""
+"""Infilling: the text before the first blank is the prompt, the rest a canvas with given tokens."""
 
 import re
 from collections.abc import Sequence
@@ -20,15 +20,15 @@ from unmask.generate.text import Generation, cut_at_end, spelled
 from unmask.models import LoadedModel
 
 BLANK = re.compile(r"_{3,}")
-OPEN = -1  # a place of a blank, among token ids
+OPEN = -1  # a column of a blank, among token ids
 
 
 @dataclass(frozen=True, kw_only=True)
 class Infilling(Generation):
-    """What ``infill`` returns: ``texts`` are whole, with their blanks filled; ``answers`` are the tokens of the blanks.
+    """Result of ``infill``: ``texts`` are whole, with their blanks filled; ``answers`` are the tokens of the blanks.
 
     Args:
-        blanks: of each row, the text that was put into each blank.
+        blanks: of each row, the text that fills each blank.
     """
 
     blanks: list[list[str]] = field(default_factory=list)
@@ -40,8 +40,8 @@ class Gapped:
 
     Args:
         given: the text before, between and after the blanks.
-        prompt: tokens of the first piece.
-        canvas: blanks, as ``OPEN``, and the tokens of the other pieces.
+        prompt: tokens of the text before the first blank.
+        canvas: blanks, as ``OPEN``, and the tokens of the text between and after them.
         spans: canvas offsets [begin, end) of each blank.
     """
 
@@ -67,21 +67,24 @@ def infill(
     """Fill the blanks of texts: ``infill(lm, "one ___ three ___ five", blank_tokens=2)``.
 
     The text between and after blanks is given: it is read by a model that looks ahead, and never changes. A
-    block-causal model reads of it only what stands in the same block or before. Blocks are counted from the first blank
-    on. Every blank is filled, whatever the decoder's ``stop``; an end token inside a blank ends that blank's text, and
-    what the model wrote after it in that blank is left out of the text.
+    block-causal model reads only what stands in the same block or before. Blocks are counted from the first blank on.
+    Every blank is filled, whatever the decoder's ``stop``; an end token inside a blank ends that blank's text, and what
+    the model wrote after it in that blank is left out of the text.
 
     Args:
         lm: a loaded model with a tokenizer. Texts are not put into its chat template.
         texts: each with a blank, three or more underscores, or several.
         blank_tokens: how many tokens each blank has; one number for all, or one for each blank of every text.
-        decoder: as for ``generate``.
-        seed: as for ``generate``.
+        decoder: how the blanks are filled; default: LLaDA's sampler, one token a step, with the model's block size.
+        seed: of the sampler, one for all texts or one for each; unused at temperature 0.
         n: samples of each text.
-        compile: as for ``generate``.
-        keep_steps: keep the trace.
+        compile: run the model through ``torch.compile``: the same tokens, after a minute or so of compiling.
+        keep_steps: return every step in ``Infilling.steps``.
         through: what the steps pass through as they come: ``lambda steps: record(steps, lm, "trace.jsonl")``.
-        options: fields of ``Decoder`` in place of ``decoder``.
+        **options: fields of ``Decoder`` in place of ``decoder``.
+
+    Returns:
+        Texts, blanks, tokens and costs, ``n`` rows for each text.
 
     Raises:
         UserError: a text without a blank, a blank without tokens, a text that spells the mask token.
@@ -118,7 +121,19 @@ def infill(
 
 
 def gap(lm: LoadedModel, text: str, blank_tokens: int | Sequence[int] = 16) -> Gapped:
-    """Find the blanks of a text and tokenise what is between them."""
+    """Return a text with blanks as tokens.
+
+    Args:
+        lm: the model; its tokenizer is used.
+        text: with one or more blanks of three or more underscores.
+        blank_tokens: how many tokens each blank has; one number for all, or one for each.
+
+    Returns:
+        The tokens of the text and the positions of its blanks.
+
+    Raises:
+        UserError: the text has no blank, spells the mask token or cannot be tokenised; the numbers do not fit.
+    """
     if lm.tokenizer is None:
         raise UserError("text with blanks: the model has no tokenizer; load one that has")
     if not isinstance(text, str):
@@ -159,7 +174,7 @@ def _widths(blank_tokens: int | Sequence[int], blanks: int) -> list[int]:
 
 
 def _continued(tokenizer: Any, text: str) -> list[int]:
-    """Tokenise text that goes on after other text: SentencePiece would put a space before it."""
+    """Return the tokens of text that continues other text: alone, SentencePiece would put a space before it."""
     before, joint = tokenizer(["\n", "\n" + text], add_special_tokens=False)["input_ids"]
     alone: list[int] = tokenizer([text], add_special_tokens=False)["input_ids"][0]
     return joint[len(before) :] if joint[: len(before)] == before else alone
@@ -168,10 +183,17 @@ def _continued(tokenizer: Any, text: str) -> list[int]:
 def lay_out_gaps(
     lm: LoadedModel, texts: Sequence[Gapped], resolved: ResolvedDecoder, *, seed: Seed = 0, n: int = 1
 ) -> tuple[Batch, Tensor]:
-    """Lay texts out, the samples of a text side by side.
+    """Return a batch of texts, the samples of a text side by side.
+
+    Args:
+        lm: the model.
+        texts: as tokens.
+        resolved: its block size and search lay the rows out.
+        seed: of all texts, or one for each.
+        n: samples of each text.
 
     Returns:
-        The batch, with filler in the blanks, and the columns (B, L) of the blanks.
+        The batch, with filler in the blanks, and whether each column belongs to a blank, [B, L].
     """
     particles = resolved.search.particles
     known = [[*each.prompt, *each.canvas] for each in texts]
@@ -194,7 +216,16 @@ def lay_out_gaps(
 
 
 def fill(lm: LoadedModel, gapped: Gapped, canvas: Tensor) -> tuple[str, list[str], Tensor]:
-    """Return the whole text, the text of each blank, and the tokens of the blanks up to and with their ends."""
+    """Return a text with its blanks filled.
+
+    Args:
+        lm: the model; its tokenizer is used.
+        gapped: the text with blanks.
+        canvas: tokens of its canvas after decoding.
+
+    Returns:
+        The whole text, the text of each blank, and the tokens of the blanks up to and with their end tokens.
+    """
     text, blanks, answer = gapped.given[0], [], []
     for (begin, end), piece in zip(gapped.spans, gapped.given[1:], strict=True):
         found = cut_at_end(canvas[begin:end], lm.eos_ids)
@@ -205,6 +236,6 @@ def fill(lm: LoadedModel, gapped: Gapped, canvas: Tensor) -> tuple[str, list[str
 
 
 def _spelled_after(lm: LoadedModel, before: Sequence[int], ids: Sequence[int]) -> str:
-    """Spell tokens as they read after others: some tokenizers drop the space before a text's first word."""
+    """Return the text of tokens that follow others: some tokenizers drop the space before a text's first word."""
     head, whole = spelled(lm, before), spelled(lm, [*before, *ids])
     return whole[len(head) :] if whole.startswith(head) else spelled(lm, ids)

@@ -1,4 +1,4 @@
-"""Prompts of every kind to rows with an empty canvas each.
+"""Prompts of every kind as tokens, laid out with an empty canvas each.
 
 The random numbers of a row belong to its text, its seed and its number among the samples: a sampled text does not
 depend on the batch that it was decoded in. Two different prompts get independent numbers from one seed. The same prompt
@@ -33,7 +33,7 @@ def prepare(
     n: int = 1,
     particles: int = 1,
 ) -> Batch:
-    """Tokenise prompts and lay them out with an empty canvas each.
+    """Return a batch of prompts, each with an empty canvas of ``max_new_tokens`` columns.
 
     Each prompt has ``n`` samples of ``particles`` rows, side by side.
     """
@@ -57,7 +57,7 @@ def prepare(
 
 
 def as_list(prompts: Any) -> list[Prompt]:
-    """Tell one prompt from several."""
+    """Return a list of prompts, of one prompt too; a ``UserError`` if it is neither text, messages nor ids."""
     if isinstance(prompts, str):
         return [prompts]
     if isinstance(prompts, Tensor):
@@ -69,7 +69,7 @@ def as_list(prompts: Any) -> list[Prompt]:
 
 
 def tokens_of(lm: LoadedModel, prompt: Prompt, chat: bool | None) -> list[int]:
-    """Return the ids of a prompt of any kind."""
+    """Return the token ids of a text, chat messages or ids; ``chat``: use the chat template, None if there is one."""
     if isinstance(prompt, Tensor):
         if prompt.ndim != 1 or prompt.is_floating_point():
             raise _no_prompt(prompt)
@@ -86,7 +86,7 @@ def tokens_of(lm: LoadedModel, prompt: Prompt, chat: bool | None) -> list[int]:
 
 
 def _known(lm: LoadedModel, ids: Sequence[Any]) -> list[int]:
-    """Refuse ids that the embedding does not have: a GPU would fail far from here."""
+    """Return the ids as integers; a ``UserError`` if the embedding has no such row: a GPU would fail far from here."""
     for token in ids:
         if not 0 <= token < lm.vocab_size:
             raise UserError(f"prompt: expected token ids from 0 to {lm.vocab_size - 1}, found {token}")
@@ -106,8 +106,11 @@ def row_keys(rows: Sequence[Sequence[int]], seed: Seed, n: int, particles: int =
         n: samples of each text.
         particles: rows of each sample.
 
+    Returns:
+        A key in [0, 2^63) for each row.
+
     Raises:
-        UserError: no sample is asked for, or there are more or fewer seeds than texts.
+        UserError: ``n`` is below 1, or there are more or fewer seeds than texts.
     """
     if n < 1:
         raise UserError(f"n={n}: expected at least 1 sample of each prompt")
@@ -126,17 +129,17 @@ _FLOAT32 = 4  # bytes
 
 
 def check_memory(lm: LoadedModel, *, rows: int, particles: int, columns: int, queried: int) -> None:
-    """Refuse a run whose least need is more than there is.
+    """Check that the least memory that a run needs is free.
 
     Args:
         lm: the model.
         rows: that are decoded side by side.
-        particles: of these, for each answer.
+        particles: rows of each answer.
         columns: of the longest text.
         queried: columns of a block.
 
     Raises:
-        UserError: with the rows, what they need and what is free.
+        UserError: it is not; names the rows, what they need and what is free.
     """
     config = lm.stock.config.get_text_config()
     item = next(lm.model.parameters()).element_size()

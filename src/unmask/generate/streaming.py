@@ -1,7 +1,7 @@
-"""The protocol of transformers' streamers, driven as its own diffusion models drive it.
+"""Sends steps to a transformers streamer, as transformers' own diffusion models do.
 
 ``put`` gets the prompt first and then each finished block; ``put_draft``, which ``TextDiffusionStreamer`` has, gets the
-active block after every forward; ``end`` closes. Tokens are on the CPU, in one row.
+active block after every forward; ``end`` comes last. Tokens are on the CPU, in one row.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,24 +19,34 @@ from unmask.models import LoadedModel
 
 @runtime_checkable
 class Streamer(Protocol):
-    """transformers' ``BaseStreamer``."""
+    """The interface of transformers' ``BaseStreamer``."""
 
     def put(self, value: Tensor) -> Any:
-        """Take the prompt, or a finished block; int64 (1, tokens)."""
+        """Receive the prompt, or a finished block: token ids, int64 [1, tokens]."""
         ...
 
     def end(self) -> Any:
-        """Nothing more comes."""
+        """Receive the end of the answer: no ``put`` follows."""
         ...
 
 
 def feed(
     steps: Iterable[Step], streamer: Streamer, lm: LoadedModel, batch: Batch, stop_strings: Sequence[str] = ()
 ) -> Iterator[Step]:
-    """Pass steps on and tell a streamer of them.
+    """Yield the steps, and send a streamer what each has written.
 
     Differs from DiffusionGemma: a draft has mask tokens where nothing is written yet, and what follows the end of the
     answer is not put.
+
+    Args:
+        steps: of one row.
+        streamer: receives tokens.
+        lm: the model.
+        batch: that is decoded.
+        stop_strings: the answer ends before any of them.
+
+    Yields:
+        Each step, unchanged.
 
     Raises:
         UserError: there are several rows, or the streamer asks for logits.
@@ -64,5 +74,5 @@ def feed(
 
 
 def _known(state: State, canvas: Tensor) -> int:
-    """Count the columns up to the active block; all of them in a row that is done."""
+    """Return the number of canvas columns before the active block; all of them in a row that is done."""
     return int(torch.where(state.is_done[0], len(canvas), state.block_start[0]))

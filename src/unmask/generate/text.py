@@ -1,4 +1,4 @@
-"""Tokens to text: where an answer ends, what it says, and what it cost."""
+"""From tokens to text: where an answer ends, its text, and what it cost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,11 +14,7 @@ from unmask.models import LoadedModel
 
 
 def check_strings(lm: LoadedModel, strings: Sequence[str] | str) -> tuple[str, ...]:
-    """Take one stop string or several.
-
-    Raises:
-        UserError: one is empty or no text, or the model has no tokenizer that could spell its tokens.
-    """
+    """Return one stop string or several as a tuple; a ``UserError`` if one is empty or there is no tokenizer."""
     found = (strings,) if isinstance(strings, str) else tuple(strings)
     for string in found:
         if not isinstance(string, str) or not string:
@@ -29,21 +25,20 @@ def check_strings(lm: LoadedModel, strings: Sequence[str] | str) -> tuple[str, .
 
 
 def spelled(lm: LoadedModel, ids: Sequence[int]) -> str:
-    """Turn tokens into text, without special tokens."""
+    """Return the text of tokens, without special tokens; empty if the model has no tokenizer."""
     return "" if lm.tokenizer is None else str(lm.tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
 def cut_at_end(ids: Tensor, eos_ids: Sequence[int]) -> Tensor:
-    """Keep tokens up to and with the first end token."""
+    """Return the tokens [L] up to and with the first end token; all if there is none."""
     ends = torch.isin(ids, torch.tensor(list(eos_ids), dtype=torch.int64)).nonzero()
     return ids[: int(ends[0]) + 1] if len(ends) else ids
 
 
 def cut_at_strings(lm: LoadedModel, ids: Tensor, strings: Sequence[str]) -> tuple[Tensor, str]:
-    """Cut an answer at the stop string that begins first.
+    """Return the tokens up to and with the one that completes the first stop string, and the text before that string.
 
-    Returns:
-        The tokens up to and with the one that completes the first stop string, and the text before it.
+    Without a stop string in it, the answer is returned whole.
     """
     text = spelled(lm, ids.tolist())
     begins = [text.find(string) for string in strings]
@@ -60,13 +55,13 @@ def _holds(text: str, strings: Sequence[str]) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class StopAtText:
-    """A row ends with the block that completes a stop string, or as another stop says.
+    """A row ends with the block that completes a stop string, or by the decoder's own stop.
 
-    Reads the text of finished blocks, never of an unfinished one: what stands there between open places is no text yet.
-    A block that a revision may still change is not finished.
+    Only finished blocks are read: tokens between open columns are no text yet. A block that a revision may still change
+    is not finished.
 
     Args:
-        lm: spells tokens.
+        lm: a model with a tokenizer.
         strings: any of them ends a row.
         other: the decoder's own stop.
     """
@@ -76,7 +71,7 @@ class StopAtText:
     other: Any
 
     def is_finished(self, state: State, eos_ids: Sequence[int]) -> Tensor:
-        """Spell each row up to its active block, or up to the end of that if it is full."""
+        """Return whether each row has ended, [B]: by its text up to the active block (with it, if that is full)."""
         offset = state.batch.offset
         is_open = state.is_open & (offset < state.block_end[:, None])
         known = torch.where(is_open.any(1) | state.is_held, state.block_start, state.block_end)
@@ -90,7 +85,7 @@ class StopAtText:
 
 @dataclass(frozen=True, kw_only=True)
 class Generation:
-    """What ``generate`` returns; a row for each sample, those of a prompt side by side.
+    """Result of ``generate``: a row for each sample, those of a prompt side by side.
 
     Args:
         texts: answers up to the end of text or the first stop string, without special tokens.
@@ -99,8 +94,8 @@ class Generation:
         sequences: prompt plus canvas of each row.
         forwards: calls of the model for the whole batch.
         row_forwards: forwards that read each row.
-        is_stuck: rows whose text is only what was reached when nothing that the constraint allows was left to write.
-        steps: the trace, if it was kept.
+        is_stuck: whether each row ended early because the constraint allowed no further token.
+        steps: all steps, if ``keep_steps``.
         n: samples of each prompt.
     """
 
@@ -123,25 +118,25 @@ class Generation:
 
     @property
     def samples(self) -> list[list[str]]:
-        """The texts of each prompt."""
+        """Texts of each prompt: a list of ``n`` for each."""
         return [self.texts[begin : begin + self.n] for begin in range(0, len(self.texts), self.n)]
 
 
 def canvases(batch: Batch, ids: Tensor) -> list[Tensor]:
-    """Cut the canvas out of each row."""
+    """Return the canvas tokens of each row of ``ids`` [B, L], on the CPU."""
     return [ids[row][batch.offset[row] >= 0].cpu() for row in range(len(batch.order))]
 
 
 def answer_text(lm: LoadedModel, state: State, row: int = 0, stop_strings: Sequence[str] = ()) -> str:
-    """Return a row's answer up to the end of text or the first stop string."""
+    """Return the text of a row's answer up to the end of text or the first stop string."""
     return read_answer(lm, canvases(state.batch, state.ids)[row], stop_strings)[1]
 
 
 def read_answer(lm: LoadedModel, canvas: Tensor, stop_strings: Sequence[str] = ()) -> tuple[Tensor, str]:
-    """Return the tokens and the text of the answer on a canvas."""
+    """Return the tokens and the text of the answer on a canvas, up to its end or the first stop string."""
     return cut_at_strings(lm, cut_at_end(canvas, lm.eos_ids), stop_strings)
 
 
 def decode_text(lm: LoadedModel, ids: Tensor) -> str:
-    """Turn answer tokens into text, without special tokens."""
+    """Return the text of answer tokens, without special tokens."""
     return spelled(lm, ids.tolist())

@@ -1,4 +1,4 @@
-"""Checkpoints of all kinds behind one seam: load them, make them, adapt them, describe them, save them."""
+"""Models: load checkpoints of all kinds behind one interface, make, adapt, describe and save them."""
 
 from unmask.models.facts import Facts
 from unmask.models.inspect import describe

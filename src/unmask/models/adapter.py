@@ -1,4 +1,4 @@
-"""Adapter folders: PEFT's files and a sidecar that says which base they belong to and what was done to it."""
+"""Adapter folders: PEFT's files, and a sidecar file with the base of the adapter and the facts of the model."""
 
 import json
 from collections.abc import Mapping
@@ -23,10 +23,17 @@ ROWS = "unmask_rows.safetensors"
 def save_adapter(
     denoiser: StockDenoiser, base: AdapterBase, folder: Path, state_dict: Mapping[str, Tensor] | None = None
 ) -> None:
-    """Write the adapters, the facts and what the mask token's row was before training."""
+    """Write the adapters, the model's facts, and the mask token's rows as they are in the base.
+
+    Args:
+        denoiser: a model in PEFT's wrapper.
+        base: the model that the adapters were trained on.
+        folder: where the files go.
+        state_dict: weights gathered from shards, in place of the model's own.
+    """
     from safetensors.torch import save_file
 
-    # Left to itself PEFT asks the hub whether the vocabulary grew, and then stores the whole embedding.
+    # By default PEFT looks on the hub whether the vocabulary grew, and then stores the whole embedding.
     denoiser.model.save_pretrained(folder, save_embedding_layers=False, state_dict=state_dict)
     row, tables = denoiser.mask_id, _tables(denoiser.model)
     save_file({name: table[row].detach().clone().cpu().contiguous() for name, table in tables.items()}, folder / ROWS)
@@ -41,10 +48,16 @@ def save_adapter(
 
 
 def read_sidecar(where: Checkpoint) -> dict[str, Any]:
-    """Return what ``save_adapter`` noted; empty for an adapter that PEFT wrote by itself.
+    """Return the base and the facts that ``save_adapter`` wrote beside the weights.
+
+    Args:
+        where: an adapter folder.
+
+    Returns:
+        The JSON object of ``unmask_adapter.json``; empty for an adapter that PEFT wrote by itself.
 
     Raises:
-        UserError: the file is not as it was written.
+        UserError: the file lacks a key, or a value is of another type.
     """
     sidecar = read_json(where.folder / SIDECAR)
     check_format(sidecar.get("format", 1), where.folder / SIDECAR)
@@ -56,10 +69,18 @@ def read_sidecar(where: Checkpoint) -> dict[str, Any]:
 
 
 def find_base(where: Checkpoint, sidecar: Mapping[str, Any], base: str | Path | None) -> str | Path:
-    """Return the base of an adapter: where the user says it is, else where it was in training.
+    """Return the base of an adapter: what the user names, else what it was trained on.
+
+    Args:
+        where: an adapter folder.
+        sidecar: of the adapter; may be empty.
+        base: the user's choice, or None.
+
+    Returns:
+        A folder, a file or a hub name.
 
     Raises:
-        UserError: nobody says.
+        UserError: the user names no base, and neither do the adapter's files.
     """
     source = base or sidecar.get("base") or read_json(where.folder / ADAPTER_CONFIG).get("base_model_name_or_path")
     if not isinstance(source, (str, Path)) or not str(source):
@@ -70,8 +91,14 @@ def find_base(where: Checkpoint, sidecar: Mapping[str, Any], base: str | Path | 
 def adapter_weights(where: Checkpoint) -> Path:
     """Return the file of an adapter's weights.
 
+    Args:
+        where: an adapter folder.
+
+    Returns:
+        The path of ``adapter_model.safetensors``.
+
     Raises:
-        UserError: there is none.
+        UserError: the folder has no such file.
     """
     file = where.folder / "adapter_model.safetensors"
     if not file.exists():
@@ -81,7 +108,11 @@ def adapter_weights(where: Checkpoint) -> Path:
 
 @torch.no_grad()
 def restore_mask_rows(denoiser: StockDenoiser, folder: Path) -> None:
-    """Put the mask token's rows of an adapter's base back to what they were before training.
+    """Overwrite the mask token's rows of an adapter's base with what they were before training.
+
+    Args:
+        denoiser: the base; its embedding and an untied LM head are changed in place.
+        folder: of the adapter.
 
     Raises:
         UserError: the rows are not those of this model.
@@ -98,7 +129,7 @@ def restore_mask_rows(denoiser: StockDenoiser, folder: Path) -> None:
 
 
 def _tables(model: StockModel) -> dict[str, Tensor]:
-    """Return the embedding and, if it is not tied to it, the LM head, below whatever PEFT put around them."""
+    """Return the weights of the embedding and, if it is not tied, of the LM head, without PEFT's wrappers."""
     inputs, head = _weight(model.get_input_embeddings()), _weight(model.get_output_embeddings())
     tables = {} if inputs is None else {"embedding": inputs}
     if head is not None and head is not inputs:

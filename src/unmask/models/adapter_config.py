@@ -1,4 +1,4 @@
-"""``adapter_config.json`` before PEFT reads it: LoRA only, bounded by the adapter's weights, nothing to import."""
+"""Checks ``adapter_config.json`` before PEFT reads it: LoRA only, sizes bounded by the weights, no code to import."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ PASSED = (
     "auto_mapping", "base_model_name_or_path", "revision", "inference_mode", "peft_type", "peft_version",
     "init_lora_weights", "megatron_core", "qalora_group_size", "runtime_config", "ensure_weight_tying",
 )  # fmt: skip
-"""Keys that say nothing on a finished LoRA, or would have something imported or fetched."""
+"""Keys that are ignored: they do not change a trained LoRA, or would have something imported or downloaded."""
 
 _NAME = re.compile(r"[\w.-]+")
 _HEADS = re.compile(r"\.\*\\b\w+\\b\.\*")  # what unmask writes to leave its heads out
@@ -30,11 +30,14 @@ def adapter_config(file: Path, stored: Mapping[str, Stored]) -> Any:
 
     Args:
         file: ``adapter_config.json``.
-        stored: the adapter's weights.
+        stored: the adapter's weights by name.
+
+    Returns:
+        A ``peft.LoraConfig``.
 
     Raises:
-        UserError: it is another kind of adapter, asks for what is not done here, or is damaged.
-    """
+        UserError: it is another kind of adapter, sets an option that is not supported, or is damaged.
+    """  # noqa: DOC503
     from peft import LoraConfig
 
     written = read_object(file, 2**24)

@@ -1,4 +1,4 @@
-"""Keys and values of a stock transformers model, in slots: a forward overwrites the columns that it reads, in place."""
+"""Keys and values of a transformers model in preallocated slots: a forward overwrites the columns that it reads."""
 
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ from unmask.runtime.transformers_api import Cache, CacheLayerMixin
 
 
 class KeyValues(Cache):
-    """A store: for every layer a slot for each (row, column) of a text. Slots are made at the first forward.
+    """Keys and values of every layer, with a slot for each (row, column) of a text, allocated at the first forward.
 
     Args:
         layers: of the model.
@@ -24,19 +24,19 @@ class KeyValues(Cache):
         super().__init__(layers=[*self.slots])
 
     def reading(self, past: Past | None) -> "KeyValues":
-        """Return the store itself, told where the columns of the next forward stand; None: the forward is over."""
+        """Return this store, set up for the next forward's columns; ``past`` is None when the forward is over."""
         for layer in self.slots:
             layer.past = past
         return self
 
     def select(self, rows: Int[Tensor, " R"]) -> None:
-        """Keep these rows, in this order."""
+        """Reduce every layer to the rows with these indices, in this order."""
         for layer in self.slots:
             layer.select(rows)
 
 
 class Slots(CacheLayerMixin):
-    """One layer's keys and values.
+    """One layer's keys and values, each [rows, heads, columns, width].
 
     Args:
         rows: of the text.
@@ -51,7 +51,12 @@ class Slots(CacheLayerMixin):
         self.past: Past | None = None
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Make the slots. Zeros: what nobody may attend to is still multiplied by a weight of zero."""
+        """Allocate the slots, filled with zeros: a masked column is still multiplied by its weight of zero.
+
+        Args:
+            key_states: keys of the first forward, whose shape, dtype and device the slots take.
+            value_states: its values.
+        """
         self.dtype, self.device = key_states.dtype, key_states.device
         self.keys, self.values = (
             x.new_zeros(self.rows, x.shape[1], self.columns, x.shape[3]) for x in (key_states, value_states)
@@ -61,7 +66,17 @@ class Slots(CacheLayerMixin):
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Float[Tensor, "R H C D"], Float[Tensor, "R H C D"]]:
-        """Write the columns of this forward into their slots; return all that may be attended to."""
+        """Write the columns of a forward into their slots.
+
+        Args:
+            key_states: keys of the columns that are read, [R, H, N, D].
+            value_states: their values, [R, H, N, D].
+            *args: not used; transformers passes them.
+            **kwargs: not used; transformers passes them.
+
+        Returns:
+            Keys and values of all columns that may be attended to, [R, H, C, D] each.
+        """
         del args, kwargs
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
@@ -70,21 +85,21 @@ class Slots(CacheLayerMixin):
         return _overwrite(keys, key_states, self.past), _overwrite(values, value_states, self.past)
 
     def select(self, rows: Int[Tensor, " R"]) -> None:
-        """Keep these rows, in this order."""
+        """Reduce the slots to the rows with these indices, in this order."""
         self.rows = len(rows)
         if self.keys is not None and self.values is not None:
             self.keys, self.values = self.keys[rows], self.values[rows]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Return what is attended to, and from where on."""
+        """Return how many columns may be attended to, and the first of them, which is 0."""
         return (query_length if self.past is None else self.past.may_attend.shape[2]), 0
 
     def get_seq_length(self) -> int:
-        """Return 0, however much was read: positions are given to the model, never counted by it."""
+        """Return 0, however many columns were read: positions are passed to the model, never counted by it."""
         return 0
 
     def get_max_length(self) -> int:
-        """Return the columns of the text."""
+        """Return how many columns the text has."""
         return self.columns
 
 

@@ -1,4 +1,4 @@
-"""What the forward of a transformers model takes, found by calling it: signatures promise what is then not used."""
+"""Which arguments the forward of a transformers model uses, found by calling it: signatures accept unused ones."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,13 +17,13 @@ _COLUMNS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """What the forward of a model was seen to take.
+    """Arguments that the forward of a model was seen to use.
 
     Args:
-        takes_positions: it reads ``position_ids``.
-        keeps_rows: it takes a boolean (rows, columns) mask as ``logits_to_keep`` and runs its head on those columns
-            only; the logits come back as (kept columns, vocabulary).
-        takes_use_cache: it can be told to keep no keys and values of its own.
+        takes_positions: whether it reads ``position_ids``.
+        keeps_rows: whether it takes a boolean [rows, columns] mask as ``logits_to_keep`` and runs its head on those
+            columns only; the logits come back as [kept columns, vocabulary].
+        takes_use_cache: whether ``use_cache=False`` switches off keys and values of its own.
     """
 
     takes_positions: bool
@@ -35,7 +35,9 @@ _CALLS: WeakKeyDictionary[nn.Module, Call] = WeakKeyDictionary()
 
 
 def learn_call(stock: nn.Module) -> Call:
-    """Find out by calling it what the forward of a model takes. The answer is remembered for as long as it lives.
+    """Return which arguments the forward of a model uses, by calling it; remembered for the lifetime of the model.
+
+    An error that the forward raises on plain tokens is not caught.
 
     Args:
         stock: a transformers model with an LM head, with weights or on the meta device.
@@ -43,9 +45,6 @@ def learn_call(stock: nn.Module) -> Call:
     Returns:
         What was seen. On the meta device, where numbers cannot be compared, positions count as read where an operation
         used them.
-
-    Raises:
-        Exception: whatever the forward raises on plain tokens.
     """
     if stock not in _CALLS:
         with _undisturbed(stock):
@@ -101,7 +100,7 @@ def _takes_positions(stock: nn.Module, plain: Mapping[str, Any]) -> bool:
     told = _attempt(stock, position_ids=position, **plain)
     if told is None:
         return False
-    # Positions that are no numbers spoil the answer of whoever computes with them, or cannot be looked up.
+    # Positions that are not numbers change the logits of a model that computes with them, or cannot be looked up.
     spoilt = _attempt(stock, position_ids=torch.full(position.shape, torch.nan, device=device), **plain)
     return spoilt is None or not torch.equal(spoilt, told)
 
@@ -120,7 +119,7 @@ def _keeps_rows(stock: nn.Module, plain: Mapping[str, Any]) -> bool:
 
 
 class _Used(TorchDispatchMode):
-    """Watches whether any operation takes one tensor."""
+    """Records in ``found`` whether any operation takes the given tensor."""
 
     def __init__(self, tensor: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Reads the weights, the configuration and the tokenizer of a checkpoint, before anything is made of them."""
+"""Reads the weights, the configuration and the tokenizer of a model folder or a gguf file."""
 
 import os
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from unmask.runtime.transformers_api import StockModel, Tokenizer
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointFiles:
-    """What a checkpoint gives before its facts are settled.
+    """What was read from a checkpoint, before its facts are decided.
 
     Args:
         model: on the CPU.
@@ -47,6 +47,9 @@ def read_checkpoint(where: Checkpoint, dtype: torch.dtype | None, allow_pickle: 
         where: not an adapter.
         dtype: the checkpoint's own if None (gguf: float32).
         allow_pickle: read ``.bin`` weights.
+
+    Returns:
+        The model on the CPU, its tokenizer and its configuration.
     """
     if where.kind == "gguf":
         return _read_gguf(where, dtype or torch.float32)
@@ -74,7 +77,17 @@ def read_checkpoint(where: Checkpoint, dtype: torch.dtype | None, allow_pickle: 
 
 
 def is_masked(config: dict[str, Any]) -> bool:
-    """Tell whether a configuration is of a masked language model; a causal one if it does not say."""
+    """Return whether a configuration is of a masked language model; False where it names no architecture.
+
+    Args:
+        config: of the model.
+
+    Returns:
+        Whether one of its ``architectures`` ends with ``ForMaskedLM``.
+
+    Raises:
+        UserError: ``architectures`` is not a list of names.
+    """
     names = config.get("architectures") or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UserError(f"config.json: expected a list of names for architectures, found {shorten(repr(names), 60)}")
@@ -82,7 +95,7 @@ def is_masked(config: dict[str, Any]) -> bool:
 
 
 def empty_model(stock: Any, *, masked: bool) -> StockModel:
-    """Build a model without memory."""
+    """Return the masked or causal language model of a transformers configuration, on the meta device: no memory."""
     with foreign("transformers has no language model for this config.json", "check the folder"), torch.device("meta"):
         return transformers_api.new_model(stock, masked=masked)
 
@@ -122,7 +135,7 @@ def _read_gguf(where: Checkpoint, dtype: torch.dtype) -> CheckpointFiles:
 
 
 def read_tokenizer(folder: Path, family: Family | None = None) -> Tokenizer | None:
-    """Read the tokenizer of a folder without running its code; None if it has none."""
+    """Return the tokenizer of a model folder, read without running its code; None if it has none."""
     if not any(os.path.lexists(folder / name) for name in TOKENIZER_FILES):
         return None
     with tokenizer_folder(folder) as clean, foreign(f"the tokenizer of '{shorten(folder, 120)}' cannot be read"):

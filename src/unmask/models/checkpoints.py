@@ -1,4 +1,4 @@
-"""Finds what a path names and reads it without running any of its code."""
+"""Finds the checkpoint that a path or a hub name stands for, its weight files, dtype and device."""
 
 import os
 from dataclasses import dataclass
@@ -39,7 +39,13 @@ def locate(path: str | Path, *, allow_pickle: bool = False) -> Checkpoint:
 
     Args:
         path: what the user wrote; ``asset:NAME`` for a model that ships with unmask.
-        allow_pickle: whether ``.bin`` weights may be fetched.
+        allow_pickle: whether ``.bin`` weights may be downloaded.
+
+    Returns:
+        Its folder and its kind; a model on the hub is downloaded.
+
+    Raises:
+        UserError: there is no model at the path, and none of that name on the hub.
     """
     local = resolve_path(str(path))
     if local.is_file():
@@ -80,17 +86,28 @@ def _fetch(name: str, allow_pickle: bool) -> Path:
 
 
 def first_line(error: Exception) -> str:
-    """Return the start of a foreign error's message, for messages of one line."""
+    """Return the first line of an error's message, shortened."""
     return reason_of(error)
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Read a JSON object; an absent file is an empty one."""
+    """Return the JSON object that a file holds; an empty one if there is no such file."""
     return read_object(file) if os.path.lexists(file) else {}
 
 
 def weight_files(folder: Path, *, allow_pickle: bool) -> list[Path]:
-    """List the weight files of a folder: safetensors, or ``.bin`` if the user allows pickles."""
+    """Return the weight files of a folder: safetensors, else ``.bin``.
+
+    Args:
+        folder: of the model.
+        allow_pickle: whether ``.bin`` files may be used.
+
+    Returns:
+        All shards that the index names, or the one file.
+
+    Raises:
+        UserError: there are no weights, a shard is missing, or the weights are pickled and that is not allowed.
+    """
     for suffix in ("safetensors", "bin"):
         index = next(iter(sorted(folder.glob(f"*.{suffix}.index.json"))), None)
         whole = sorted(f for f in folder.glob(f"*.{suffix}") if f.stem in ("model", "pytorch_model"))
@@ -122,7 +139,17 @@ def _shards(folder: Path, index: Path) -> list[Path]:
 
 
 def family_of(config: dict[str, Any]) -> Family | None:
-    """Return the family of a checkpoint, None for one that transformers knows by itself."""
+    """Return the family of a checkpoint, None for a model that transformers knows by itself.
+
+    Args:
+        config: the checkpoint's ``config.json``.
+
+    Returns:
+        The family that is registered under its ``model_type``.
+
+    Raises:
+        UserError: neither transformers nor unmask knows the ``model_type``.
+    """
     model_type = config.get("model_type")
     if family := FAMILIES.get(model_type):
         return family
@@ -136,7 +163,17 @@ def family_of(config: dict[str, Any]) -> Family | None:
 
 
 def parse_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
-    """Accept ``float32``, ``bfloat16``, ``float16``, a torch dtype, or None and ``auto`` for the checkpoint's own."""
+    """Return a torch dtype for a name; None, for None and ``auto``, means the checkpoint's own.
+
+    Args:
+        dtype: ``float32``, ``bfloat16``, ``float16``, ``auto``, a torch dtype, or None.
+
+    Returns:
+        The dtype, or None.
+
+    Raises:
+        UserError: the name is another.
+    """
     if dtype is None or isinstance(dtype, torch.dtype):
         return dtype
     known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "auto": None}
@@ -146,7 +183,17 @@ def parse_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
 
 
 def pick_device(device: torch.device | str | None) -> torch.device:
-    """Take the user's device, or a GPU if there is one."""
+    """Return the device that the user names; if None, a GPU if there is one, else the CPU.
+
+    Args:
+        device: what the user wrote, or None.
+
+    Returns:
+        A device that this machine has.
+
+    Raises:
+        UserError: it is no device, holds no weights, or this machine has none of that kind and number.
+    """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -1,4 +1,4 @@
-"""``config.json`` before anything is built from it: what asks for code or downloads is left out, sizes are bounded."""
+"""Checks ``config.json`` before a model is built: keys that ask for code or downloads are left out, sizes bounded."""
 
 import logging
 import re
@@ -27,7 +27,8 @@ LEFT_OUT = (
 """Keys by which transformers would fetch or run something, or choose another computation."""
 QUIET = ("_name_or_path", "_commit_hash", "name_or_path", "auto_map", "_attn_implementation_autoset", "num_labels",
          "id2label", "label2id")  # fmt: skip
-"""Those that nearly every folder has, or that tell nothing of a language model (a table of 10^9 labels took 23 GB)."""
+"""Keys left out without a warning: nearly every folder has them, or they do not concern a language model (a table of
+10^9 labels took 23 GB)."""
 
 _COUNT = re.compile(r"(num|n)_\w+|(\w+_)?(layers?|experts|blocks|stages|heads|groups|depth)")
 _DTYPES = ("float32", "float16", "bfloat16", "float64", "auto")
@@ -36,10 +37,16 @@ _NO_SIZE = re.compile(r".*(window|chunk|batch|cache|freq|dropout|prob).*")
 
 
 def read_config_file(folder: Path) -> dict[str, Any]:
-    """Return ``config.json`` without what asks for code or downloads; what that was is told once in the log.
+    """Return ``config.json`` without the keys that ask for code or downloads; a warning in the log lists them.
+
+    Args:
+        folder: of the model.
+
+    Returns:
+        The configuration as JSON types.
 
     Raises:
-        UserError: it cannot be read, or its weights are stored in a way that is not read here.
+        UserError: it cannot be read, has no ``model_type``, an unknown dtype, or quantised weights.
     """
     file = folder / "config.json"
     config = read_object(file, MOST)
@@ -78,11 +85,17 @@ def _cleaned(value: Any) -> tuple[Any, list[str]]:
 
 
 def stock_config(config: Mapping[str, Any]) -> Any:
-    """Return the configuration of a model that transformers knows, without keys that its classes do not.
+    """Return transformers' configuration of a known model, without keys that its classes do not read.
+
+    Args:
+        config: of ``config.json``.
+
+    Returns:
+        A transformers configuration.
 
     Raises:
         UserError: transformers refuses a value.
-    """
+    """  # noqa: DOC502
     model_type = config["model_type"]
     known = {key: value for key, value in config.items() if _is_known(model_type, key) or key == "unmask"}
     if unknown := sorted(config.keys() - known.keys() - {"mask_token_id", "transformers_version"}):
@@ -102,11 +115,14 @@ def _is_known(model_type: str, key: str) -> bool:
 
 
 def check_sizes(config: Mapping[str, Any], stored: Mapping[str, Stored]) -> None:
-    """Refuse numbers that the weights cannot bear out, before anything is built of them.
+    """Check the sizes of a configuration against the weights, before a model is built.
 
     Args:
         config: of the model.
         stored: its tensors; empty where they are not known.
+
+    Raises:
+        UserError: a size is larger than the weights allow, or weights are not floating-point numbers.
     """
     for name, tensor in stored.items():
         if name.endswith("weight") and len(tensor.shape) > 1 and tensor.dtype not in FLOATS:
@@ -152,11 +168,14 @@ def _check_number(key: str, value: Any, limit: int | None) -> None:
 
 
 def check_model(model: Any, stored: Mapping[str, Stored]) -> None:
-    """Refuse a model without memory that is much larger than the weights that are to fill it.
+    """Check that a model is not much larger than the weights that are to fill it.
 
     Args:
         model: on the meta device.
         stored: the tensors of its weight files; empty where they are not known.
+
+    Raises:
+        UserError: it has more than twice as many parameters or buffers (plus 2^24) as there are stored numbers.
     """
     if not stored:
         return

@@ -1,4 +1,4 @@
-"""A transformers model behind the ``Denoiser`` seam: attention masks, the rows that are predicted, the logit shift."""
+"""A transformers model as a ``Denoiser``: attention masks, the positions that are predicted, the logit shift."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -50,32 +50,32 @@ class StockDenoiser:
 
     @property
     def mask_id(self) -> int:
-        """Token that stands for "hidden"."""
+        """Id of the token that stands for "hidden"."""
         return self.facts.mask_id
 
     @property
     def eos_ids(self) -> tuple[int, ...]:
-        """Tokens that end an answer."""
+        """Ids of the tokens that end an answer."""
         return self.facts.eos_ids
 
     @property
     def filler_id(self) -> int:
-        """End-of-text token that fills the canvas after the end of an answer."""
+        """Id of the end-of-text token that fills the canvas after the end of an answer."""
         return self.facts.filler_id
 
     @property
     def vocab_size(self) -> int:
-        """Rows of the LM head."""
+        """Number of rows of the LM head."""
         return self.facts.vocab_size
 
     @property
     def shift(self) -> bool:
-        """Whether the state at the column before predicts a column."""
+        """Whether a column is predicted from the state at the column before it."""
         return self.facts.shift
 
     @property
     def rule(self) -> AttentionRule:
-        """Who may attend to whom in plain text: what the model was trained for."""
+        """Attention rule that the model was trained for: who may attend to whom in plain text."""
         facts = self.facts
         if facts.attention == "block_causal" and facts.grid == "text":
             return BlockCausal(grid=facts.block_size)
@@ -83,17 +83,17 @@ class StockDenoiser:
 
     @property
     def heads(self) -> nn.ModuleDict:
-        """Small modules that a method has attached, by name; saved with the model. Empty where there are none."""
+        """Small modules that a method has attached, by name; empty if none. Saved with the model."""
         return cast("nn.ModuleDict", getattr(self.stock, HEADS_ATTRIBUTE, None) or nn.ModuleDict())
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the model's weights."""
         return next(self.model.parameters()).device
 
     @contextmanager
     def through(self, wrapped: Callable[..., Any]) -> Iterator[None]:
-        """Send forward passes through a wrapper of the model (DDP, FSDP), so that gradients synchronise."""
+        """Run forwards inside the context through a wrapper of the model (DDP, FSDP), so that gradients synchronise."""
         self._forward, before = wrapped, self._forward
         try:
             yield
@@ -101,7 +101,7 @@ class StockDenoiser:
             self._forward = before
 
     def logits(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
-        """Predict the tokens at some (row, column) positions; the LM head runs on those rows only.
+        """Return the logits [K, V] of K (row, column) ``query_positions``; the LM head runs on those only.
 
         A model with shifted logits predicts column c from its state at the column before (column 0 from itself).
         """
@@ -122,7 +122,7 @@ class StockDenoiser:
     def score(
         self, query: Query, query_positions: Int[Tensor, "K 2"], targets: Int[Tensor, " K"], want: Sequence[Want] = ()
     ) -> Scored:
-        """Score the targets; softmax over the whole vocabulary in at least float32."""
+        """Return the loss of each target in nats and what ``want`` names, [K] each; softmax in at least float32."""
         logits = self.logits(query, query_positions)
         logits = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
         nll = F.cross_entropy(logits, targets, reduction="none")
@@ -139,17 +139,24 @@ class StockDenoiser:
         )
 
     def store(self, rows: int, columns: int) -> Store:
-        """Make an empty store of keys and values.
+        """Return an empty store of keys and values for a text of ``rows`` x ``columns``.
+
+        Args:
+            rows: of the text.
+            columns: of the text.
+
+        Returns:
+            The store.
 
         Raises:
-            UserError: the model cannot be read piece by piece.
+            UserError: the model cannot be read in chunks.
         """
         if reason := self.store_fault():
-            raise UserError(f"a cache needs a model that can be read piece by piece: {reason}; use the cache 'none'")
+            raise UserError(f"a cache needs a model that can be read in chunks: {reason}; use the cache 'none'")
         return KeyValues(layers=self.stock.config.get_text_config().num_hidden_layers, rows=rows, columns=columns)
 
     def store_fault(self) -> str | None:
-        """Return why the model cannot be read piece by piece, or None. The first time, it is tried."""
+        """Return why the model cannot be read in chunks, or None if it can; found by a trial on the first call."""
         if "confidence" in self.heads:
             return "the head 'confidence' reads the whole text at once"
         if self._cache_fault is None:
@@ -157,7 +164,7 @@ class StockDenoiser:
         return self._cache_fault or None
 
     def _correctness(self, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, " K"]:
-        """Read the confidence stream of the forward that was just made."""
+        """Return what the head ``confidence`` computed in the last forward, [K]."""
         if "confidence" not in self.heads:
             raise UserError("the model has no head 'confidence'; train it with the objective remedi")
         return cast("ConfidenceStream", self.heads["confidence"]).read(query_positions)
@@ -200,7 +207,7 @@ class StockDenoiser:
         return {"inputs_embeds": embeddings}
 
     def _attention(self, query: Query) -> Tensor | dict[str, Tensor] | None:
-        """Materialise the rule: nothing or a 2-D padding mask where the model's own bidirectional form will do."""
+        """Return the rule as a mask; None or a 2-D padding mask where the model is bidirectional by itself."""
         if query.past is not None:
             is_plain = self.facts.native_bidirectional and query.past.sees_all
             return None if is_plain else self._dense(query.past.may_attend)

@@ -1,4 +1,4 @@
-"""What a checkpoint must tell so that training, decoding and serving agree; written to ``config.unmask``."""
+"""Facts of a checkpoint on which training, decoding and serving must agree; written to ``config.unmask``."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
@@ -20,10 +20,10 @@ class Facts:
         vocab_size: rows of the LM head.
         shift: whether the state at column c - 1 predicts column c (models adapted from autoregressive ones).
         attention: who attends to whom in plain text; a name from ``unmask.core.attention.ATTENTION``.
-        block_size: the block size it was trained for, if any; decoding uses it unless told otherwise.
-        canvas: columns of the canvas it was trained for, if that is known; decoding fills as many unless told
-            otherwise. Training saves the canvas of its layout or, where each canvas was fitted to its answer, the
-            longest answer rounded up to whole blocks: every answer of its kind fits, in columns that training showed.
+        block_size: the block size it was trained for, if any; decoding uses it by default.
+        canvas: columns of the canvas it was trained for, if that is known; decoding fills as many by default. Training
+            saves the canvas of its layout or, where each canvas was fitted to its answer, the longest answer rounded up
+            to whole blocks: every answer of its kind fits, in columns that training showed.
         grid: where the blocks of a block-causal model are counted from: the ``answer``, or the whole ``text`` (SDAR).
         native_bidirectional: the stock class honours ``config.is_causal = False`` with a 2-D padding mask.
         added_rows: embedding rows that were added for the mask token.
@@ -42,7 +42,7 @@ class Facts:
     added_rows: int = 0
 
     def as_config(self) -> dict[str, Any]:
-        """Return what is written to ``config.unmask``, the facts and their format, as JSON types."""
+        """Return the value of ``config.unmask``: the facts and their format, as JSON types."""
         return {"format": FORMAT, **asdict(self), "eos_ids": list(self.eos_ids)}
 
     def for_training(self) -> dict[str, Any]:
@@ -51,7 +51,17 @@ class Facts:
 
     @classmethod
     def from_config(cls, written: dict[str, Any]) -> "Facts":
-        """Read ``config.unmask`` back."""
+        """Return the facts that ``config.unmask`` holds.
+
+        Args:
+            written: the object, as JSON types.
+
+        Returns:
+            The facts, defaults where a key is absent.
+
+        Raises:
+            UserError: a required key is missing, a key is unknown, or a value is of another kind.
+        """
         check_facts(written)
         known = {name: value for name, value in written.items() if name != "format"}
         try:
@@ -61,7 +71,10 @@ class Facts:
 
 
 def check_facts(written: Any) -> None:
-    """Refuse a ``config.unmask`` that holds what it cannot hold; it may hold less than all.
+    """Check the keys and values of ``config.unmask``; keys may be missing.
+
+    Args:
+        written: the value of ``config.unmask``.
 
     Raises:
         UserError: a newer format, an unknown key, or a value of another kind.
@@ -89,7 +102,7 @@ _KINDS = {
 
 
 def _fits(name: str, value: Any) -> bool:
-    """Return whether a fact can have a value."""
+    """Return whether ``value`` is of the type of the fact ``name``."""
     if name == "eos_ids":
         return isinstance(value, (list, tuple)) and len(value) > 0 and all(_is_count(v) for v in value)
     if name in ("attention", "grid"):
@@ -107,12 +120,12 @@ def _is_count(value: Any) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterBase:
-    """What an adapter rests on.
+    """The model that an adapter was trained on.
 
     Args:
-        source: folder, file or hub name of the base.
-        fingerprint: of its weights; see ``unmask.models.adapter``.
-        dtype: that its weights had when the fingerprint was taken.
+        source: its folder, file or hub name.
+        fingerprint: hash of its weights, by ``unmask.models.fingerprint``.
+        dtype: of its weights when the fingerprint was taken.
     """
 
     source: str

@@ -1,4 +1,4 @@
-"""Tells one set of weights from another: what adapters and heads belong to."""
+"""Hashes of a model's weights, by which adapters, heads and runs recognise the model they belong to."""
 
 import hashlib
 import json
@@ -13,13 +13,16 @@ _SAMPLE = 512  # values per weight: enough that no two checkpoints agree, few en
 
 
 def fingerprint(lm: StockDenoiser, *, signs: bool = False) -> str:
-    """Hash a sample of every weight, but for the rows of tokens from the mask token on, which may have been added.
+    """Return the hash of a sample of every weight, without the rows from the mask token on, which may be added ones.
 
     It depends on names, shapes, dtype and values, not on how the base was sharded or stored.
 
     Args:
         lm: the model.
-        signs: of the values only, which are the same in every dtype.
+        signs: whether only the signs of the values are hashed, which are the same in every dtype.
+
+    Returns:
+        A SHA-256 as 64 hex digits.
     """
     tables = {id(lm.model.get_input_embeddings().weight)}
     if (head := lm.model.get_output_embeddings()) is not None:
@@ -41,7 +44,7 @@ def fingerprint(lm: StockDenoiser, *, signs: bool = False) -> str:
 
 
 def hash_of_model(lm: StockDenoiser) -> str:
-    """Hash every byte of the weights and buffers, and the config: what a run that starts from the model depends on."""
+    """Return the hash, 16 hex digits, of every byte of the weights and buffers and of the configuration."""
     digest = hashlib.sha256()
     for name, tensor in sorted(lm.model.state_dict().items()):
         known = tensor.detach().cpu().contiguous()

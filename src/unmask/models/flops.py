@@ -1,4 +1,4 @@
-"""Counts what a model was asked to compute: forwards, tokens read, floating-point operations."""
+"""Counts what a model computes: forwards, tokens read, floating-point operations."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,24 +12,25 @@ from unmask.core.attention import PAD
 from unmask.core.query import Query
 from unmask.runtime.transformers_api import StockModel
 
-_HELD = 256  # counts that lie on the device until somebody asks
+_HELD = 256  # counts that lie on the device until a total is read
 
 
 @dataclass(kw_only=True)
 class FlopCounter:
     """Running totals of one loaded model.
 
-    Padding counts for nothing, so that the numbers do not depend on how examples are cut into batches. A token costs 2
-    FLOPs per weight of the body, and 4 d per layer for each column of its own text that is there to be attended to; an
-    asked row costs 2 V d in the LM head. A backward costs that again for the gradients that flow through (twice for
+    Padding counts as 0, so that the numbers do not depend on how examples are cut into batches. A token costs 2 FLOPs
+    per weight of the body, and 4 d per layer for each column of its own text that it can be compared with; a query
+    position costs 2 V d in the LM head. A backward costs that again for the gradients that flow through (twice for
     attention, whose operands both need one), and 2 FLOPs per token for each weight that is trained.
 
     Args:
         body: weights of all matrices but the embedding and the LM head.
         head: weights of the LM head.
         attention: sum over layers of 4 x width of the heads, FLOPs per token and key.
-        trained_body: those of the body that get a gradient.
-        trained_head: those of the head that get a gradient.
+        trained_body: weights of the body that get a gradient.
+        trained_head: weights of the head that get a gradient.
+        forwards: forwards so far.
     """
 
     body: int
@@ -44,16 +45,22 @@ class FlopCounter:
 
     @classmethod
     def of(cls, model: StockModel) -> "FlopCounter":
-        """Return a meter at zero for a transformers model or its PEFT wrapper."""
+        """Return a counter at zero for a transformers model or its PEFT wrapper."""
         return cls(**_sizes(model))
 
     def measure(self, model: StockModel) -> None:
-        """Read the sizes again after modules were added to the model; the totals stay."""
+        """Update the sizes after modules were added to the model; the totals stay as they are."""
         for name, size in _sizes(model).items():
             setattr(self, name, size)
 
     def count(self, query: Query, queried: int, training: bool) -> None:
-        """Add a forward over a query with ``queried`` rows through the head; with ``training``, its backward too."""
+        """Add the tokens and operations of one forward.
+
+        Args:
+            query: what the model reads.
+            queried: how many positions go through the LM head.
+            training: whether a backward follows, which is added too.
+        """
         self.forwards += 1
         self._held.append((_extent(query), queried, training))
         if len(self._held) >= _HELD:
@@ -61,22 +68,22 @@ class FlopCounter:
 
     @property
     def tokens(self) -> int:
-        """Tokens that were read."""
+        """Tokens that were read, without padding."""
         self._settle()
         return self._tokens
 
     @property
     def flops(self) -> float:
-        """Floating-point operations."""
+        """Floating-point operations since the start or the last reset."""
         self._settle()
         return self._flops
 
     def reset(self) -> None:
-        """Start counting anew."""
+        """Set all totals to zero."""
         self.forwards, self._tokens, self._flops, self._held = 0, 0, 0.0, []
 
     def _settle(self) -> None:
-        """Add up what lies on the device: one wait for it in place of one a forward."""
+        """Add the counts that lie on the device to the totals: one wait for the device in place of one a forward."""
         held, self._held = self._held, []
         if not held:
             return
@@ -93,7 +100,7 @@ class FlopCounter:
 
 
 def _extent(query: Query) -> Int[Tensor, "2"]:
-    """Count the tokens of a query, and the pairs of a token and a column of its text that it may be compared with."""
+    """Return the tokens of a query, and the pairs of a token and a column of its text that it can be compared with."""
     segment = query.columns.segment
     is_real = segment != PAD
     if query.past is not None:
@@ -110,7 +117,7 @@ def _size(weights: Iterable[tuple[Tensor, float]]) -> int:
 
 
 def _sizes(model: StockModel) -> dict[str, Any]:
-    """Return the first five fields of a meter."""
+    """Return the sizes of a ``FlopCounter`` by the names of its fields."""
     config = model.config.get_text_config()
     output = model.get_output_embeddings()
     # PEFT wraps the head of a tied model whose mask row is trained: what counts is inside.

@@ -1,4 +1,4 @@
-"""The head of a gguf file, checked against its size before a library loops over the counts that it states."""
+"""Checks the head of a gguf file against the file's size, before a library loops over the counts that it states."""
 
 import math
 import struct
@@ -24,14 +24,17 @@ SIZES = ("embedding_length", "feed_forward_length", "vocab_size", "key_length", 
 
 
 class _Cut(Exception):  # noqa: N818  # never leaves this file
-    """The file ends, or says what cannot be."""
+    """The file ends too early, or states something impossible."""
 
 
 def check_gguf(file: Path) -> None:
-    """Refuse a gguf file that is cut, is none, or states sizes that its tensors do not bear out.
+    """Check that a file is a whole gguf file whose stated sizes fit its tensors.
+
+    Args:
+        file: its path.
 
     Raises:
-        UserError: with what was found.
+        UserError: it is cut off, is no gguf file, or states sizes that its tensors do not have.
     """
     size = check_file(file)
     with file.open("rb") as source:
@@ -95,7 +98,7 @@ def _text(source: BinaryIO, longest: int) -> str:
 
 
 def _value(source: BinaryIO, kind: int, size: int, depth: int = 0) -> Any:
-    """Read a value; of arrays only the first and the count are kept."""
+    """Return a scalar or a text; None for an array, which is skipped."""
     if kind == TEXT:
         return _text(source, LONGEST_TEXT)
     if kind in SCALARS:

@@ -1,4 +1,4 @@
-"""Heads of a model: attached to it, and on disk beside its weights, with marks of the weights they belong to."""
+"""Attaches heads to a model, saves them beside its weights, and loads them with the model they were trained with."""
 
 import json
 import os
@@ -23,7 +23,7 @@ TWICE = (
 
 
 def attach_head(denoiser: StockDenoiser, name: str, settings: Mapping[str, Any]) -> None:
-    """Add a head to a model, unless it has it already; see ``unmask.heads``.
+    """Add a head to a model, unless it has one of that name and settings already.
 
     Args:
         denoiser: its transformers model gets the head as a submodule.
@@ -31,8 +31,8 @@ def attach_head(denoiser: StockDenoiser, name: str, settings: Mapping[str, Any])
         settings: of the head, by name.
 
     Raises:
-        UserError: the model has one with other settings (those that are ``free`` apart), or its activations are
-            recomputed, which the confidence stream cannot follow.
+        UserError: the model has one with other settings (its ``free`` ones may differ), or its activations are
+            recomputed, which the head ``confidence`` does not support.
     """
     stock, heads = denoiser.stock, denoiser.heads
     if name == "confidence" and any(getattr(m, "gradient_checkpointing", False) for m in stock.modules()):
@@ -49,10 +49,13 @@ def attach_head(denoiser: StockDenoiser, name: str, settings: Mapping[str, Any])
 
 
 def checkpoint_gradients(denoiser: StockDenoiser) -> None:
-    """Switch a model to recomputing activations in the backward pass instead of keeping them.
+    """Switch a model to recomputing activations in the backward pass instead of storing them.
+
+    Args:
+        denoiser: the model.
 
     Raises:
-        UserError: it has a confidence stream.
+        UserError: it has the head ``confidence``, which does not support it.
     """
     if "confidence" in denoiser.heads:
         raise UserError(TWICE)
@@ -60,7 +63,13 @@ def checkpoint_gradients(denoiser: StockDenoiser) -> None:
 
 
 def save_heads(denoiser: StockDenoiser, adapter: AdapterBase | None, folder: Path) -> None:
-    """Write the heads of a model, if it has any."""
+    """Write the heads of a model to ``unmask_heads.safetensors``, if it has any.
+
+    Args:
+        denoiser: the model.
+        adapter: where the model is a PEFT wrapper, what its base was.
+        folder: where the file goes.
+    """
     from safetensors.torch import save_file
 
     if not denoiser.heads:
@@ -72,11 +81,16 @@ def save_heads(denoiser: StockDenoiser, adapter: AdapterBase | None, folder: Pat
 
 
 def load_heads(denoiser: StockDenoiser, adapter: AdapterBase | None, folder: Path) -> None:
-    """Attach the heads that a folder holds.
+    """Attach the heads that a folder holds, if any.
+
+    Args:
+        denoiser: the model.
+        adapter: where the model is a PEFT wrapper, what its base was.
+        folder: of the model.
 
     Raises:
         UserError: they were trained with other weights, or do not fit.
-    """
+    """  # noqa: DOC502
     if not os.path.lexists(folder / FILE):
         return
     read_header(folder / FILE)
@@ -103,7 +117,12 @@ def _attach_stored(denoiser: StockDenoiser, adapter: AdapterBase | None, path: P
 
 
 def restore_heads(denoiser: StockDenoiser, folder: Path) -> None:
-    """Take over the weights of heads that are attached already, from a checkpoint of the same run."""
+    """Load the weights of heads that are attached already, from a checkpoint of the same run.
+
+    Args:
+        denoiser: the model.
+        folder: of the checkpoint.
+    """
     from safetensors.torch import load_file
 
     if denoiser.heads:
@@ -111,7 +130,7 @@ def restore_heads(denoiser: StockDenoiser, folder: Path) -> None:
 
 
 def _owner(denoiser: StockDenoiser, adapter: AdapterBase | None) -> dict[str, str]:
-    """Return marks of the weights that heads belong to: the base's where there are adapters. Signs outlive a dtype."""
+    """Return hashes of the weights that heads belong to (the base's of an adapter), one by signs for other dtypes."""
     if adapter is not None:
         return {"fingerprint": adapter.fingerprint, "dtype": adapter.dtype, "signs": adapter.fingerprint}
     dtype = str(denoiser.stock.dtype).removeprefix("torch.")

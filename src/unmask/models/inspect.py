@@ -1,4 +1,4 @@
-"""What there is to know about a loaded model, for ``unmask inspect``."""
+"""A summary of a loaded model, for ``unmask inspect``."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ def describe(lm: LoadedModel) -> dict[str, Any]:
         lm: a loaded model.
 
     Returns:
-        Where it came from, its size, its special tokens and how it is to be trained and decoded.
+        Where it came from, its size, its special tokens and how it is trained and decoded, by name.
     """
     parameters = list(lm.model.parameters())
     stock = lm.stock

@@ -1,4 +1,4 @@
-"""Loads a checkpoint as a diffusion language model, whatever it was before."""
+"""Loads a checkpoint of any kind as a diffusion language model."""
 
 import logging
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ def load(
     allow_pickle: bool = False,
     base: str | Path | None = None,
 ) -> LoadedModel:
-    """Load a checkpoint; the flags are for what it does not say itself.
+    """Load a checkpoint; the flags are for what the checkpoint itself does not state.
 
     Args:
         path: a transformers folder (causal or masked language model, LLaDA, Dream, SDAR), a PEFT adapter folder, a run
@@ -57,6 +57,9 @@ def load(
         block_size: the block size that it was trained for.
         allow_pickle: read ``.bin`` weights, of a source that you trust.
         base: the base of an adapter folder, if it has moved.
+
+    Returns:
+        The model, in evaluation mode, with its facts and its tokenizer.
 
     Raises:
         UserError: there is no such checkpoint, it is incomplete or damaged, or it cannot be made a diffusion language
@@ -96,6 +99,9 @@ def _load_whole(
         device: where the model goes.
         dtype: of the weights; the checkpoint's own if None.
         allow_pickle: read ``.bin`` weights.
+
+    Returns:
+        The model.
     """
     _warn_of_edits(where)
     with torch.random.fork_rng(devices=[]):  # transformers draws when it makes or grows a model
@@ -125,16 +131,22 @@ def _load_adapter(
     dtype: torch.dtype | None,
     allow_pickle: bool,
 ) -> LoadedModel:
-    """Load the base, check that it is the one, give it back its mask row, and attach the adapters.
+    """Load the base, check that the adapter was trained on it, restore its mask row, and attach the adapters.
 
     Args:
         where: the adapter folder.
-        base: where the base is now, if not where it was.
-        mask: as for ``_load_whole``; of an adapter that unmask trained it is settled.
-        chosen: as for ``_load_whole``; what is given outranks the adapter's own facts.
+        base: the base's folder, file or hub name now, if not that of training.
+        mask: ``mask_token`` and ``mask_id`` as the user chose them, or None; an adapter of unmask allows no choice.
+        chosen: ``shift``, ``attention`` and ``block_size`` as the user chose them; outrank the adapter's own facts.
         device: where the model goes.
         dtype: of the base's weights once it was checked; that of training if None.
         allow_pickle: read ``.bin`` weights of the base.
+
+    Returns:
+        The base in PEFT's wrapper.
+
+    Raises:
+        UserError: the base cannot be loaded, is another one, or the adapter does not fit it.
     """
     from peft import PeftModel, get_peft_model_state_dict
 
@@ -144,7 +156,7 @@ def _load_adapter(
     config = adapter_config(where.folder / ADAPTER_CONFIG, stored)
     source = find_base(where, sidecar, base)
     if sidecar and (fixed := sorted(name for name, value in mask.items() if value is not None)):
-        raise UserError(f"the mask token of the adapter '{where.source}' was settled in training; leave out {fixed[0]}")
+        raise UserError(f"the mask token of the adapter '{where.source}' was fixed in training; leave out {fixed[0]}")
     if sidecar and not sidecar["facts"]["added_rows"]:
         mask = {"mask_token": None, "mask_id": sidecar["facts"]["mask_id"]}
     try:
@@ -161,7 +173,7 @@ def _load_adapter(
     if sidecar:
         _check_base(where, source, sidecar, mark)
         restore_mask_rows(lm, where.folder)
-        # The settled attention is the base's; all else is what the adapter was trained with, unless the user differs.
+        # How attention is switched is the base's; all else is what the adapter was trained with, or the user's choice.
         fixed_facts = {"native_bidirectional": lm.facts.native_bidirectional, "vocab_size": lm.facts.vocab_size}
         given = {name: value for name, value in chosen.items() if value is not None}
         lm.facts = Facts.from_config({**sidecar["facts"], **fixed_facts, **given})
@@ -185,7 +197,7 @@ def _warn_of_edits(where: Checkpoint) -> None:
 
 
 def _check_base(where: Checkpoint, source: str | Path, sidecar: Mapping[str, Any], mark: str) -> None:
-    """Refuse a base whose weights are not those that the adapter was trained on."""
+    """Check that the base's weights, whose fingerprint is ``mark``, are those that the adapter was trained on."""
     if mark != sidecar["base_fingerprint"]:
         raise UserError(
             f"the adapter '{where.source}' belongs to weights with fingerprint {sidecar['base_fingerprint'][:12]}, but "
@@ -194,7 +206,7 @@ def _check_base(where: Checkpoint, source: str | Path, sidecar: Mapping[str, Any
 
 
 def _settle(files: CheckpointFiles, *, mask_token: str | None, mask_id: int | None, chosen: Mapping[str, Any]) -> Facts:
-    """Put together what the user says, what the checkpoint says, and what its family implies, in this order."""
+    """Return the facts that the user chose, else the checkpoint states, else its family implies."""
     model, tokenizer, config, family = files.model, files.tokenizer, files.config, files.family
     written = config.get("unmask") or {}
     check_facts(written)

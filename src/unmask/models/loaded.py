@@ -1,4 +1,4 @@
-"""What ``load`` returns: a denoiser with its tokenizer and its origin; it counts what it computes and can be saved."""
+"""``LoadedModel``, which ``load`` returns: a denoiser with its tokenizer and its source, which counts its FLOPs."""
 
 import logging
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(kw_only=True)
 class LoadedModel(StockDenoiser):
-    """A model that is ready to be trained, asked and saved.
+    """A model that is ready to be trained, decoded and saved.
 
     Args:
         model: a plain transformers module with an LM head (or its PEFT wrapper).
         facts: mask token, end tokens, shift, attention, block size.
         tokenizer: a transformers tokenizer, or None where only token ids are used.
-        source: what it was loaded from; empty or ``from_scratch`` where it is on no disk.
-        family: kind of checkpoint it was loaded from, for people.
+        source: what it was loaded from; empty or ``from_scratch`` where it was never saved.
+        family: kind of checkpoint it was loaded from, shown to users.
         adapter: where the model is a PEFT wrapper, what its base was.
     """
 
@@ -45,12 +45,12 @@ class LoadedModel(StockDenoiser):
 
     @property
     def traits(self) -> Traits:
-        """What an objective may ask about the model before it trains it."""
+        """Properties of the model that an objective checks before it trains it."""
         return Traits(shift=self.shift, attention=self.facts.attention, takes_positions=self.call.takes_positions)
 
     @property
     def decoding(self) -> dict[str, Any]:
-        """What a decoder takes over from the model: the keywords of ``Decoder.parts``."""
+        """Keyword arguments of ``Decoder.resolve`` that depend on the model: block size, heads, exact cache, grid."""
         return {
             "trained_block_size": self.facts.block_size,
             "heads": tuple(self.heads),
@@ -60,9 +60,9 @@ class LoadedModel(StockDenoiser):
 
     @property
     def exact_cache(self) -> str:
-        """Name of the fastest cache (``unmask.decoding``) that leaves the model's answers as they are.
+        """Name of the fastest cache component that does not change the model's answers.
 
-        Where a block-causal model cannot have its cache, a warning is logged once.
+        Where a block-causal model cannot use its cache, a warning is logged once.
         """
         name, reason = self.cache_choice
         if name == "none" and self.facts.attention != "bidirectional" and not self._has_warned:
@@ -72,7 +72,7 @@ class LoadedModel(StockDenoiser):
 
     @property
     def cache_choice(self) -> tuple[str, str]:
-        """Name of the fastest exact cache, and the reason why it is that one."""
+        """Name of the fastest exact cache, ``block`` or ``none``, and the reason."""
         if self.facts.attention == "bidirectional":
             return "none", "attention is bidirectional: every token that is written changes all keys and values"
         if fault := self.store_fault():
@@ -80,14 +80,27 @@ class LoadedModel(StockDenoiser):
         return "block", f"attention is {self.facts.attention}: finished blocks do not change any more"
 
     def attach(self, name: str, settings: Mapping[str, Any]) -> None:
-        """Add a head and count its weights from now on; see ``unmask.models.heads.attach_head``."""
+        """Add a head to the model, unless it has it already, and count its weights from now on.
+
+        Args:
+            name: of a registered head.
+            settings: of the head, by name.
+        """
         attach_head(self, name, settings)
         self.flops.measure(self.model)
 
     def checkpoint_gradients(self) -> None:
-        """Keep no activations in training but recompute them in the backward pass."""
+        """Switch to recomputing activations in the backward pass instead of storing them."""
         checkpoint_gradients(self)
 
     def save(self, folder: str | Path, state_dict: Mapping[str, Tensor] | None = None) -> Path:
-        """Write the model, its tokenizer and its facts; ``load`` reads the folder back without flags."""
+        """Write the model, its heads, tokenizer and facts; ``load`` reads the folder back without flags.
+
+        Args:
+            folder: made if it is not there.
+            state_dict: weights gathered from shards, in place of the model's own.
+
+        Returns:
+            The folder.
+        """
         return save(self, folder, tokenizer=self.tokenizer, adapter=self.adapter, state_dict=state_dict)

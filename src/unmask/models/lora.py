@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA, arXiv 2106.09685) on exactly the layers that are named, and the mask token's row."""
+"""Low-rank adapters (LoRA, arXiv 2106.09685) on the layers that are named, and training of the mask token's row."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,15 +20,15 @@ NOWHERE = ("", "from_scratch")
 
 @component
 class LoraSpec:
-    """What is trained instead of all weights.
+    """Settings of LoRA adapters.
 
     Args:
         rank: of each update.
         alpha: the update is scaled by alpha / rank; twice the rank unless given.
         dropout: of the adapters' inputs.
-        targets: names of linear layers, whole or their last parts (``q_proj``); ``all-linear`` is all but the LM head.
+        targets: names of linear layers, whole or their ends (``q_proj``); ``all-linear`` is all but the LM head.
         train_mask_row: whether the embedding of the mask token is trained too; a new one needs it.
-        seed: of the adapters' start.
+        seed: of the adapters' initial weights.
     """
 
     rank: int = 16
@@ -50,11 +50,18 @@ class LoraSpec:
 
 
 def add_lora(lm: LoadedModel, spec: LoraSpec) -> LoadedModel:
-    """Put adapters on a model; all else is frozen. The model is wrapped in place.
+    """Put adapters on a model and freeze all other weights. The model is wrapped in place.
 
     Args:
-        lm: loaded from a place where its adapter can find it again.
+        lm: a model that was loaded, so that its adapter can find it again.
         spec: which layers, how large.
+
+    Returns:
+        The model in PEFT's wrapper.
+
+    Raises:
+        UserError: the model has adapters, was never saved, or has no such layers.
+        RuntimeError: PEFT adapted other layers than those of ``spec``.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -90,7 +97,17 @@ def add_lora(lm: LoadedModel, spec: LoraSpec) -> LoadedModel:
 
 
 def merge(lm: LoadedModel) -> LoadedModel:
-    """Fold the adapters into the weights; the result is a plain transformers model. Works in place."""
+    """Add the adapters to the weights they adapt, in place.
+
+    Args:
+        lm: a model with adapters.
+
+    Returns:
+        A plain transformers model, all of whose weights can be trained.
+
+    Raises:
+        UserError: it has no adapters.
+    """
     if lm.adapter is None:
         raise UserError(f"'{lm.source}' has no adapters to merge; it is a whole model already")
     model: Any = lm.model
@@ -102,7 +119,7 @@ def merge(lm: LoadedModel) -> LoadedModel:
 
 
 def adapted_layers(model: nn.Module) -> list[str]:
-    """Name the layers of a PEFT model that have adapters."""
+    """Return the names of the layers of a PEFT model that have adapters."""
     from peft.tuners.lora import LoraLayer
 
     return [name for name, module in model.named_modules() if isinstance(module, LoraLayer)]
@@ -118,7 +135,7 @@ def _linear_layers(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _layers(model: nn.Module, targets: Sequence[str]) -> set[str]:
-    """Name the linear layers that the targets mean, as PEFT reads them."""
+    """Return the names of the linear layers that the targets match, as PEFT matches them."""
     return {name for name in _linear_layers(model) if any(_means(target, name) for target in targets)}
 
 
@@ -127,7 +144,18 @@ def _means(target: str, name: str) -> bool:
 
 
 def resolve_targets(model: StockModel, targets: str | Sequence[str]) -> tuple[str, ...]:
-    """Turn the targets into names that each match a linear layer."""
+    """Return names, or ends of names, that each match a linear layer.
+
+    Args:
+        model: whose layers are looked up.
+        targets: names, or ``all-linear``, which leaves out the LM head.
+
+    Returns:
+        The names.
+
+    Raises:
+        UserError: a name matches no linear layer, or a head that is tied to the embedding.
+    """
     layers = _linear_layers(model)
     head = {name for name, module in layers.items() if module is model.get_output_embeddings()}
     parts = sorted({name.rpartition(".")[2] for name in layers if name not in head})

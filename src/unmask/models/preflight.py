@@ -1,4 +1,4 @@
-"""What can be told of a checkpoint without its weights: the shape of its model, its mask token, its tokenizer."""
+"""Checks of a checkpoint without loading its weights: the shape of its model, its mask token, its tokenizer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,16 +23,16 @@ from unmask.runtime.transformers_api import FAILURES, StockModel, Tokenizer, new
 
 @dataclass(kw_only=True)
 class Preflight:
-    """What was found out.
+    """What is known about a checkpoint before it is loaded.
 
     Args:
         problems: why ``load`` would refuse it, a line each.
         tokenizer: None where there is none, or it cannot be read.
         mask_id: None where one would be added.
-        ends: None where they cannot be told.
-        block_size: that the model was trained with; None where there is none, or it cannot be told.
-        traits: what objectives ask; None where it cannot be told.
-        model: without memory; None where it cannot be made.
+        ends: None where they are not known.
+        block_size: that the model was trained with; None where there is none, or it is not known.
+        traits: properties that objectives check; None where they are not known.
+        model: on the meta device; None where it cannot be made.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Preflight:
     model: StockModel | None = None
 
     def ask(self, question: Callable[[], Any]) -> Any:
-        """Return the answer, or note the problem."""
+        """Return the result of ``question``; None if it raises, with the message added to ``problems``."""
         try:
             with foreign("it cannot be loaded"):
                 return question()
@@ -54,12 +54,15 @@ class Preflight:
 
 
 def preflight(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpec | None = None) -> Preflight:
-    """Look at a model folder as ``load`` and ``add_lora`` would, on a model without memory.
+    """Check a model folder as ``load`` and ``add_lora`` would, on a model without memory.
 
     Args:
-        where: a folder; of adapters and gguf files only the tokenizer is read.
-        mask_token: as for ``load``.
-        lora: adapters that are to be put on.
+        where: a folder; of an adapter only the tokenizer and the block size are read, of a gguf file nothing.
+        mask_token: the user's choice of a mask token, or None.
+        lora: adapters that are to be added.
+
+    Returns:
+        What was found, and why ``load`` would fail.
     """
     found = Preflight()
     if where.kind != "folder":
@@ -99,14 +102,14 @@ def preflight(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpe
 
 
 def _of_adapter(where: Checkpoint) -> int | None:
-    """Return the block size that an adapter was trained with."""
+    """Return the block size that an adapter was trained with, or None."""
     facts = read_json(where.folder / SIDECAR).get("facts") or {}
     check_facts(facts)
     return facts.get("block_size")
 
 
 def _traits(model: StockModel, config: dict[str, Any], family: Family | None) -> Traits | None:
-    """Return what ``load`` would settle, unless its flags say otherwise; None if the model cannot be called so."""
+    """Return the traits that ``load`` would find without flags; None if the model cannot be called on tokens."""
     try:
         takes_positions = learn_call(model).takes_positions
     except FAILURES:

@@ -1,4 +1,4 @@
-"""Tries on a few tokens what a model can do: whether its attention obeys, and whether it can keep keys and values."""
+"""Tests on a few tokens whether a model obeys attention masks, and whether it can reuse keys and values."""
 
 import warnings
 from collections.abc import Callable
@@ -23,7 +23,7 @@ _COLUMNS, _READ_FIRST = 6, 4
 
 @dataclass(frozen=True)
 class _AntiCausal:
-    """Everyone sees itself and the future: recurrent and linear layers, which read the past, cannot obey."""
+    """A column sees itself and later ones: recurrent and linear layers, which read the past, cannot obey."""
 
     def allows(self, q: Columns, k: Columns) -> Bool[Tensor, "..."]:
         return k.position >= q.position
@@ -31,7 +31,7 @@ class _AntiCausal:
 
 @runtime_checkable
 class _Probed(Protocol):
-    """What the probes read of a denoiser, and what they set."""
+    """The attributes of a denoiser that the tests read and set."""
 
     facts: Facts
     cache_argument: str | None
@@ -49,14 +49,15 @@ class _Probed(Protocol):
 
 
 def settle_attention(model: _Probed, name: str) -> None:
-    """Find the cheapest form in which a model attends as told: natively, or by 4-D masks.
+    """Find the cheapest form in which a model attends to all columns: by itself, or by 4-D masks.
 
     Args:
         model: its ``facts.native_bidirectional`` is set to what was found.
         name: of the model, for the message.
 
     Raises:
-        UserError: the model does not attend as told (a sliding window, a recurrent layer, an ignored mask).
+        UserError: the model ignores the attention mask (a sliding window, a recurrent layer).
+        torch.OutOfMemoryError: the device has no memory for six tokens.
     """
     reason = local_layers(model.stock)
     if reason is None:
@@ -74,7 +75,10 @@ def settle_attention(model: _Probed, name: str) -> None:
 
 
 def local_layers(stock: StockModel) -> str | None:
-    """Return which layers do not attend to the whole text, or None: six tokens would not notice a window."""
+    """Return which layers do not attend to the whole text, by the configuration, or None.
+
+    A test on six tokens would not notice a sliding window.
+    """
     config = stock.config.get_text_config()
     window = getattr(config, "sliding_window", None)
     harmless = window is not None and window >= config.max_position_embeddings
@@ -90,7 +94,7 @@ def local_layers(stock: StockModel) -> str | None:
 
 @torch.no_grad()
 def _disobeys(model: _Probed) -> str | None:
-    """Return how the model's logits betray that it attends otherwise than told, or None."""
+    """Return how the model's logits show that it does not obey the attention mask, or None."""
     last, everyone = _COLUMNS - 1, Bidirectional()
     reach = {
         "a change of the last token does not reach the first": _change(model, everyone, last, [0]),
@@ -109,7 +113,7 @@ def _disobeys(model: _Probed) -> str | None:
 
 
 def _change(model: _Probed, rule: AttentionRule, changed: int, queried: list[int], padding: int = 0) -> float:
-    """Return by how much another token in one column moves the logits of the asked columns.
+    """Return by how much another token in one column moves the logits of the queried columns: the largest difference.
 
     The two inputs go through separate forwards of one shape, so that equal means bit for bit, whatever the dtype.
     """
@@ -134,15 +138,15 @@ def _states(model: _Probed, query: Query, columns: list[int]) -> Tensor:
 
 @torch.no_grad()
 def find_cache(model: _Probed) -> tuple[str | None, str]:
-    """Try under which argument a model takes keys and values, and whether it then answers as without them.
+    """Return the argument by which a model takes keys and values, if it then computes the same logits as without.
 
-    It reads six columns at once and in two parts.
+    It is tested on six columns, read at once and in two chunks.
 
     Args:
-        model: whose ``cache_argument`` is set while it is tried, and left at what was found; nothing is counted.
+        model: its ``cache_argument`` is set to what was found; no forward is counted.
 
     Returns:
-        The argument, or None; and then what failed.
+        The argument and an empty text; or None and what failed.
     """
     was_training, counter = model.model.training, model.on_forward
     model.on_forward = None
@@ -163,7 +167,7 @@ def find_cache(model: _Probed) -> tuple[str | None, str]:
 
 
 def _try(model: _Probed) -> str | None:
-    """Return why the text that was read in parts is not the text that was read at once, or None."""
+    """Return why text read in chunks does not give the logits of text read at once, or None if it does."""
     try:
         with warnings.catch_warnings(action="ignore"):  # of the names of arguments, which are on trial here
             whole, blind = _ask(model, 0, _COLUMNS), _ask(model, _READ_FIRST, _COLUMNS)
@@ -174,7 +178,7 @@ def _try(model: _Probed) -> str | None:
         return f"its forward fails ({first_line(error)})"
     if not was_written:
         return "it writes none of its own"
-    # Rounding moves the logits a little; losing sight of the first part moves them a lot.
+    # Rounding moves the logits a little; not seeing the first chunk moves them a lot.
     noise = 0.02 if whole.dtype in (torch.float32, torch.float64) else 0.2
     is_same = bool((parts - whole).abs().mean() <= noise * (blind - whole).abs().mean())
     return None if is_same else "it answers otherwise than when it reads the text at once"

@@ -1,4 +1,4 @@
-"""Random models from a recipe, for runs that train from nothing."""
+"""Models with random weights, for runs that train from scratch."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -57,7 +57,7 @@ class ScratchSpec:
             raise UserError(f"from_scratch.kv_heads must divide heads={self.heads}, found {self.kv_heads}")
 
     def weights(self, rows: int) -> int:
-        """Return about how many weights it has with a vocabulary of ``rows``: all matrices, no norms and biases."""
+        """Return the number of weights with a vocabulary of ``rows``: all matrices, without norms and biases."""
         width = self.hidden_size // self.heads * (self.kv_heads or self.heads)
         layer = 2 * self.hidden_size * (self.hidden_size + width) + 3 * self.hidden_size * self.mlp_size
         return self.layers * layer + rows * self.hidden_size * (1 if self.tie else 2)
@@ -85,8 +85,14 @@ def from_scratch(
             a mask token and an end-of-text token.
         shift: whether the state at column c - 1 predicts column c.
         attention: what the model will be trained for.
-        block_size: what it will be trained for, if anything.
+        block_size: that it will be trained for, if any.
         device: where it goes; CPU unless given.
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        UserError: the tokenizer has no mask token, or one that means something else.
     """
     tokenizer = read_tokenizer(tokenizer)
     mask_id = find_mask({}, tokenizer, token=None, id_=None)
@@ -130,7 +136,7 @@ def _config(spec: ScratchSpec, facts: Facts) -> Any:
 
 
 def read_tokenizer(given: Tokenizer | str | Path) -> Tokenizer:
-    """Take a tokenizer, or read one from a folder, or make the built-in one of that name."""
+    """Return a tokenizer: the one given, the one of a folder, or the built-in one of that name."""
     if not isinstance(given, (str, Path)):
         return given
     if not Path(given).is_dir():

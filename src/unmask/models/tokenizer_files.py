@@ -1,4 +1,4 @@
-"""The files of a tokenizer before a library reads them: bounded, and without what names other files or code."""
+"""Checks the files of a tokenizer before a library reads them: sizes bounded, no keys that name other files or code."""
 
 import json
 import os
@@ -24,14 +24,18 @@ _CODE = ("tokenizer_class", "processor_class", "feature_extractor_type", "image_
 
 @contextmanager
 def tokenizer_folder(folder: Path) -> Iterator[Path]:
-    """Yield a folder with the tokenizer of another, fit to be read.
+    """Yield a folder from which a tokenizer can be read without reading other files or code.
 
-    It is the folder itself where its files ask for nothing; else a temporary one with links to them, and a
-    ``tokenizer_config.json`` without the keys that name other files or code.
+    Args:
+        folder: of the checkpoint.
+
+    Yields:
+        The folder itself where its files name no others; else a temporary one with links to them, and a
+        ``tokenizer_config.json`` without the keys that name other files or code.
 
     Raises:
-        UserError: a file is none, too large, or no JSON object.
-    """
+        UserError: a file is too large, no plain file, or no JSON object.
+    """  # noqa: DOC502
     for name in TOKENIZER_FILES:
         if os.path.lexists(folder / name):
             check_file(folder / name, 8 * LONGEST_SOURCE if name.startswith("chat_template") else MOST)
@@ -68,10 +72,16 @@ def _check_values(config: dict[str, Any], file: Path) -> None:
 
 
 def check_tokenizer(tokenizer: Tokenizer) -> None:
-    """Use what the rest relies on, so that a tokenizer that cannot do it is refused where it is read.
+    """Check that a tokenizer has a plausible vocabulary and special tokens, and can encode and decode.
+
+    Errors of the library, of any kind, on a damaged tokenizer are not caught.
+
+    Args:
+        tokenizer: as read from its folder.
 
     Raises:
-        Exception: of any kind, the library's.
+        ValueError: its vocabulary is empty, has ids far beyond its size, or an id of a special token is no number.
+        TypeError: its chat template is no text.
     """
     vocabulary = tokenizer.get_vocab()
     if not vocabulary:

@@ -1,4 +1,4 @@
-"""Character tokenizers for models that are trained from scratch: one token a character, nothing added on decoding."""
+"""Character tokenizers for models that are trained from scratch: one token per character."""
 
 import string
 
@@ -17,12 +17,18 @@ ALPHABETS = {
 
 
 def char_tokenizer(alphabet: str) -> transformers_api.Tokenizer:
-    """Build a transformers tokenizer whose tokens are single characters.
+    """Return a transformers tokenizer whose tokens are single characters.
 
-    Ids follow the alphabet, then come unknown, end of text and mask. Decoding gives back the exact string.
+    Ids follow the alphabet, then come unknown, end of text and mask. Decoding restores the exact string.
 
     Args:
         alphabet: the characters; any other is read as ``<|unknown|>``.
+
+    Returns:
+        The tokenizer.
+
+    Raises:
+        UserError: a character is repeated.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
@@ -44,7 +50,7 @@ def char_tokenizer(alphabet: str) -> transformers_api.Tokenizer:
 
 
 def builtin_tokenizer(name: str) -> transformers_api.Tokenizer:
-    """Return the character tokenizer that recipes call ``name``."""
+    """Return the built-in character tokenizer of a name; a ``UserError`` if there is none."""
     if name not in ALPHABETS:
         raise UserError(f"unknown tokenizer '{name}': neither a folder nor built in; {did_you_mean(name, ALPHABETS)}")
     return char_tokenizer(ALPHABETS[name])

@@ -1,4 +1,4 @@
-"""Finds or adds the tokens that a diffusion language model needs: mask, ends of an answer, filler."""
+"""Finds or adds the tokens that a diffusion language model needs: mask token, end tokens, filler."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +37,12 @@ def find_mask(config: dict[str, Any], tokenizer: Tokenizer | None, *, token: str
         tokenizer: None where there is none.
         token: the user's choice of a token, which must be in the vocabulary to be found.
         id_: the user's choice of an id.
+
+    Returns:
+        The id: the user's, else that of ``config.json``, else that of the tokenizer, else None.
+
+    Raises:
+        UserError: a token is chosen without a tokenizer, or token and id disagree.
     """
     added = {} if tokenizer is None else tokenizer.get_vocab()
     if token is not None:
@@ -62,12 +68,20 @@ def find_mask(config: dict[str, Any], tokenizer: Tokenizer | None, *, token: str
 
 
 def add_mask(model: StockModel, tokenizer: Tokenizer | None, token: str | None) -> tuple[int, int]:
-    """Give a model a mask token: the first spare row of its embedding, or a new row.
+    """Add a mask token to a model: it gets the first spare row of the embedding, or a new row.
 
-    transformers draws random numbers for a new row; the caller keeps the global state.
+    transformers draws random numbers for a new row; the caller saves and restores the global state.
+
+    Args:
+        model: its embedding and LM head are changed in place.
+        tokenizer: gets the token too.
+        token: its text; ``<|mask|>`` if None.
 
     Returns:
         The token's id, and how many embedding rows were added.
+
+    Raises:
+        UserError: there is no tokenizer.
     """
     if tokenizer is None:
         raise UserError("found no mask token in config.json and no tokenizer to add one to; write mask_id=…")
@@ -83,10 +97,10 @@ def add_mask(model: StockModel, tokenizer: Tokenizer | None, token: str | None) 
 
 @torch.no_grad()
 def start_row(model: StockModel, row: int, *, known: int) -> None:
-    """Start a token as the mean of the known ones plus noise of a tenth of their spread, in embedding and head.
+    """Set a token's row to the mean of the known ones plus noise of a tenth of their spread, in embedding and head.
 
     Args:
-        model: has the row already.
+        model: one that has the row already; changed in place.
         row: of the new token.
         known: rows below this one belong to tokens that were trained.
     """
@@ -102,13 +116,19 @@ def start_row(model: StockModel, row: int, *, known: int) -> None:
 
 
 def find_ends(config: dict[str, Any], generation: dict[str, Any], tokenizer: Tokenizer | None, *, rows: int) -> Ends:
-    """Collect the ends of an answer from the configuration, the tokenizer and its chat template.
+    """Return the end tokens and the filler, from the configuration, the tokenizer and its chat template.
 
     Args:
         config: the checkpoint's ``config.json``.
         generation: its ``generation_config.json``, may be empty.
         tokenizer: None where there is none.
-        rows: of the embedding; a configuration may name the default end of some other vocabulary.
+        rows: of the embedding; ids beyond them, the defaults of another vocabulary, are left out.
+
+    Returns:
+        The tokens that end an answer, and the filler.
+
+    Raises:
+        UserError: no end-of-text token is named anywhere.
     """
     written = [*_as_list(generation.get("eos_token_id")), *_as_list(config.get("eos_token_id"))]
     turn_end = None
@@ -137,7 +157,7 @@ def _filler(config: dict[str, Any], tokenizer: Tokenizer | None, ends: list[int]
 
 
 def _turn_end(tokenizer: Tokenizer) -> int | None:
-    """Read off the chat template which special token follows an assistant's words."""
+    """Return the special token that the chat template writes after an assistant's text, or None."""
     if not getattr(tokenizer, "chat_template", None):
         return None
     chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": _PROBE_ANSWER}]
@@ -162,7 +182,17 @@ def _as_list(value: Any) -> list[int]:
 
 
 def check_mask(mask_id: int, *, rows: int, ends: Ends | Facts, pad_id: int | None) -> None:
-    """Refuse a mask token that the model cannot embed or that means something else."""
+    """Check that the model can embed the mask token, and that it is not an end or padding token too.
+
+    Args:
+        mask_id: of the mask token.
+        rows: of the embedding.
+        ends: end tokens of the model.
+        pad_id: of the padding token, or None.
+
+    Raises:
+        UserError: it has no row, or is another token too.
+    """
     if not 0 <= mask_id < rows:
         raise UserError(
             f"the mask token's id must be below the embedding's {rows} rows, found {mask_id}; write mask_id=…"

@@ -1,4 +1,4 @@
-"""What weight files say they hold, checked against their size before anything of them is read."""
+"""Reads the headers of safetensors files, checked against the files' sizes before any tensor is read."""
 
 import json
 import math
@@ -22,11 +22,11 @@ FLOATS = ("F64", "F32", "F16", "BF16")
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """A tensor of a file.
+    """Type and shape of a tensor in a file.
 
     Args:
-        dtype: as safetensors spells it.
-        shape: its sizes.
+        dtype: in the spelling of safetensors, such as ``BF16``.
+        shape: length of each dimension.
     """
 
     dtype: str
@@ -34,15 +34,21 @@ class Stored:
 
     @property
     def size(self) -> int:
-        """Return how many numbers the tensor holds, the product of its shape."""
+        """Number of values, the product of the shape."""
         return math.prod(self.shape)
 
 
 def read_headers(files: Iterable[Path]) -> dict[str, Stored]:
-    """Return the tensors that safetensors files hold; ``.bin`` files are left out.
+    """Return type and shape of the tensors in safetensors files; ``.bin`` files are left out.
+
+    Args:
+        files: weight files of a model.
+
+    Returns:
+        Name -> tensor.
 
     Raises:
-        UserError: a file is cut or damaged, or two hold the same tensor.
+        UserError: a file is cut off or damaged, or two hold the same tensor.
     """
     found: dict[str, Stored] = {}
     for file in files:
@@ -57,11 +63,17 @@ def read_headers(files: Iterable[Path]) -> dict[str, Stored]:
 
 
 def read_header(file: Path) -> dict[str, Stored]:
-    """Return the tensors that a safetensors file holds, after all that its header says was found to be so.
+    """Return type and shape of the tensors in a safetensors file, after its header was checked.
+
+    Args:
+        file: its path.
+
+    Returns:
+        Name -> tensor.
 
     Raises:
-        UserError: the file is cut, or is none.
-    """
+        UserError: the file is cut off or damaged, or is no safetensors file.
+    """  # noqa: DOC503
     size = check_file(file)
     with file.open("rb") as source:
         start = source.read(8)
@@ -100,7 +112,7 @@ def _tensors(file: Path, header: dict[str, Any], space: int) -> dict[str, Stored
 
 
 def _tensor(entry: Any) -> tuple[Stored | None, tuple[int, int]]:
-    """Return a tensor and its place in the file; None where what is said of it cannot be."""
+    """Return a tensor and the bytes where it begins and ends; None where the entry is not valid."""
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
         return None, (0, 0)
     dtype, shape, span = entry["dtype"], entry["shape"], entry["data_offsets"]

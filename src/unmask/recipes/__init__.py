@@ -1,1 +1,1 @@
-"""Recipes: read, checked, run."""
+"""Recipes: YAML files that describe a whole run; read, checked and run here."""

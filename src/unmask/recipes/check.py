@@ -1,4 +1,4 @@
-"""Everything about a recipe that can be told before a weight is loaded: its fields, its files, the first rows."""
+"""Checks a recipe before any weight is loaded: its fields, its files, the first rows of its data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -27,16 +27,16 @@ from unmask.train.config import announced
 from unmask.train.memory import Size, check_training_memory
 
 LOOK = 200
-"""Rows of the data that are looked at: what is wrong with a data set is mostly wrong from the start."""
+"""Rows of the data that are checked: most faults of a data set are in its first rows already."""
 
 
 @dataclass(kw_only=True)
 class Findings:
-    """What a check found.
+    """Result of a check.
 
     Args:
-        problems: a line each, with the place and the remedy.
-        remarks: what was not looked at, and why.
+        problems: a line each, with the source and the remedy.
+        remarks: a line each on what was not checked and why, and on rows that are left out.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -44,14 +44,17 @@ class Findings:
 
 
 def check(recipe: str | Path | Mapping[str, Any]) -> Findings:
-    """Check a recipe as far as that is possible without loading a model or asking the network.
+    """Check a recipe as far as possible without loading a model or using the network.
 
     Args:
         recipe: a YAML file, or the sections that such a file holds.
 
+    Returns:
+        Problems and remarks; no problems if the recipe can be run.
+
     Raises:
         UserError: there is no such file, or it is no YAML.
-    """
+    """  # noqa: DOC502
     made, problems = build_sections(read_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe)
     found, seen = Findings(problems=list(problems)), Preflight()
     for tracker in made.run.report_to if made.run is not None else ():
@@ -68,9 +71,9 @@ def check(recipe: str | Path | Mapping[str, Any]) -> Findings:
 
 
 def _look_at_model(section: ModelSection, objective: Any, found: Findings) -> tuple[Preflight, Size | None]:
-    """Return what can be told of the model without its weights, and its size where that is known.
+    """Return the facts of the model that are known without its weights, and its size, or None.
 
-    The objective is asked about the model.
+    Why the objective cannot train it is added to ``found``.
     """
     if section.device:
         _ask(lambda: pick_device(section.device), found, "model.device")
@@ -103,7 +106,7 @@ def _look_at_model(section: ModelSection, objective: Any, found: Findings) -> tu
 
 
 def _look_at_memory(recipe: Recipe, size: Size, found: Findings) -> None:
-    """Note that the run cannot fit, by the least that it needs."""
+    """Add a problem if the least memory of the run is more than is free."""
     section, run = recipe.model, recipe.run
     if any(problem.startswith("model.device") for problem in found.problems):
         return
@@ -117,7 +120,7 @@ def _look_at_memory(recipe: Recipe, size: Size, found: Findings) -> None:
 
 
 def _ask_objective(objective: Any, traits: Traits | None, section: ModelSection, found: Findings) -> None:
-    """Note why the objective cannot train this model."""
+    """Add a problem if the objective cannot train this model."""
     if objective is None or traits is None:
         return
     shift = traits.shift if section.shift is None else section.shift
@@ -127,9 +130,9 @@ def _ask_objective(objective: Any, traits: Traits | None, section: ModelSection,
 
 
 def _look_at_data(recipe: Recipe, seen: Preflight, found: Findings) -> None:
-    """Read the first rows, and encode them where there is a tokenizer to do it with."""
+    """Read the first rows, and encode them if there is a tokenizer; add what is wrong with them."""
     data = recipe.data
-    # Whether examples are left beside those that are held out, only the whole file tells.
+    # Only the whole file shows whether examples are left beside the held-out ones.
     enough = max(LOOK, data.held_out + 1)
     size = min(data.size or enough, enough)
     if data.path and is_hub_name(data.path) and not Path(data.path).suffix:
@@ -143,7 +146,7 @@ def _look_at_data(recipe: Recipe, seen: Preflight, found: Findings) -> None:
     records = _ask(lambda: _first_rows(data, size), found)
     if records is None or any(problem.startswith("data.") for problem in found.problems):
         return
-    if seen.tokenizer is None:  # the model section is wrong; what is broken in the rows can be told all the same
+    if seen.tokenizer is None:  # the model section is wrong; faults of the rows are reported all the same
         faults = [record for record in records if record.fault is not None]
         if faults and data.on_bad == "error":
             found.problems.append(
@@ -176,7 +179,7 @@ def _first_rows(data: DataSection, size: int) -> list[Any]:
 
 
 def _ask(question: Any, found: Findings, source: str = "") -> Any:
-    """Return the answer, or note the problem."""
+    """Return the result of ``question``; None if it raises, with the message added to the problems."""
     try:
         return question()
     except UserError as error:

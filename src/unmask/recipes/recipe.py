@@ -1,4 +1,4 @@
-"""A recipe: model, data, objective, decoder and run, checked as a whole before any weight is loaded."""
+"""Reads a recipe (model, data, objective, decoder, run) and checks it as a whole before any weight is loaded."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
@@ -35,7 +35,7 @@ class ModelSection:
         from_scratch: shape of a random model.
         tokenizer: of a random model: built-in name or folder.
         lora: adapters instead of full fine-tuning.
-        mask_token: spelling of the mask token, where the checkpoint does not tell.
+        mask_token: text of the mask token, where the checkpoint names none.
         shift: whether logits are shifted; None: by the checkpoint.
         dtype: of the weights; None: the checkpoint's own (gguf: float32).
         device: None: a GPU if there is one.
@@ -61,13 +61,13 @@ class DataSection(Rows):
         split: of a hub data set or a task.
         size: problems to make of a task; examples to take of a file (None: all).
         seed: of a task's problems.
-        columns: roles of a file's columns where their names do not tell, ``{prompt: question, completion: answer}``.
-        roles: of speakers whose names do not tell, ``{Arzt: assistant}``.
+        columns: our name -> the file's, where they are not recognised: ``{prompt: question, completion: answer}``.
+        roles: of speakers whose names are not known, ``{Arzt: assistant}``.
         chat: put prompt/completion rows into the chat template; None: if the tokenizer has one.
-        canvas: as in ``Rows``.
-        tail_blocks: as in ``Rows``.
-        max_length: as in ``Rows``.
-        pack: as in ``Rows``.
+        canvas: columns of the canvas; None: each is fitted to its answer.
+        tail_blocks: most blocks of a tail, where the canvas is fitted.
+        max_length: columns of prompt and canvas together.
+        pack: whether several examples share a row.
         on_bad: ``error`` or ``skip`` rows that cannot be used.
         too_long: ``error``, ``skip`` or ``truncate`` rows beyond ``max_length``.
         held_out: examples kept aside for the held-out loss.
@@ -94,7 +94,7 @@ class DataSection(Rows):
 
 @component
 class EvaluateSection:
-    """How the trained model is judged: ``unmask eval MODEL --recipe FILE`` reads it, with the decoder beside it.
+    """How the trained model is evaluated: ``unmask eval MODEL --recipe FILE`` reads it and the decoder section.
 
     Args:
         task: problems: a name, or ``{name: …, fields}``.
@@ -121,7 +121,7 @@ def _maybe(cls: type[Any], value: Any) -> Any:
 
 @component
 class Recipe:
-    """A whole run. ``run`` carries the objective; ``values`` is what it was built from; ``evaluate`` may be missing."""
+    """A whole run. ``run`` holds the objective, ``values`` what the recipe was built from; ``evaluate`` may be None."""
 
     model: Any
     data: Any
@@ -135,6 +135,9 @@ class Recipe:
 
         Args:
             trained: the block size that the model was trained with, if any.
+
+        Returns:
+            Columns of a block.
         """
         objective = getattr(self.run, "objective", None)  # of a recipe with mistakes, sections may be missing
         return resolve_block_size(
@@ -149,6 +152,9 @@ class Recipe:
         Args:
             trained: the block size that the model was trained with, if any.
 
+        Returns:
+            A copy.
+
         Raises:
             UserError: the objective or the canvas cannot be cut into blocks of this size.
         """
@@ -162,7 +168,7 @@ class Recipe:
 
 
 def read_recipe(path: str | Path, assignments: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Read a recipe file and apply ``--set`` assignments; nothing is checked yet."""
+    """Return the sections of a recipe file, ``--set`` assignments applied, unchecked; no YAML is a ``UserError``."""
     path = resolve_path(str(path))
     if not path.is_file():
         raise UserError(f"{shorten(path, 160)}: no such recipe; expected a YAML file")
@@ -179,10 +185,16 @@ def read_recipe(path: str | Path, assignments: tuple[str, ...] = ()) -> dict[str
 
 
 def build(values: Mapping[str, Any]) -> Recipe:
-    """Check every section and how they fit together. Whether the files that they name are there is not looked at.
+    """Return the recipe of some sections, after checks of each and of all together; files are not checked.
+
+    Args:
+        values: sections by name.
+
+    Returns:
+        The recipe.
 
     Raises:
-        InvalidConfigError: all problems at once.
+        InvalidConfigError: names all problems at once.
     """
     recipe, problems = build_sections(values)
     if problems:
@@ -191,7 +203,7 @@ def build(values: Mapping[str, Any]) -> Recipe:
 
 
 def build_sections(values: Mapping[str, Any]) -> tuple[Recipe, list[str]]:
-    """Build the sections that can be built, None for the others, and list what is wrong."""
+    """Return the recipe with None for sections that cannot be built, and a list of all problems."""
     problems = [f"{key}: unknown section; {did_you_mean(str(key), SECTIONS)}" for key in values if key not in SECTIONS]
 
     def section(make: Callable[[], Any]) -> Any:
@@ -220,15 +232,15 @@ def build_sections(values: Mapping[str, Any]) -> tuple[Recipe, list[str]]:
 
 
 def import_plugins(values: Mapping[str, Any], problems: list[str] | None = None) -> None:
-    """Import what the ``plugins`` of a recipe name, before its components are looked up.
+    """Import the ``plugins`` of a recipe, before its components are looked up.
 
     Args:
-        values: of a recipe; files are absolute already, or relative to where this runs.
-        problems: takes a line for what is wrong, instead of an error.
+        values: of a recipe; files are absolute already, or relative to the working directory.
+        problems: gets a line for an error, which is then not raised.
 
     Raises:
         UserError: one cannot be imported, or registers a name that is taken.
-    """
+    """  # noqa: DOC503
     try:
         load_plugins(resolve(values.get("plugins") or [], Path()))
     except UserError as error:
@@ -311,7 +323,7 @@ def _decoder_problems(decoder: Decoder | None, objective: Any) -> list[str]:
 
 
 def judging(recipe: Path | None, given: Mapping[str, Any]) -> tuple[EvaluateSection, Mapping[str, Any]]:
-    """Put together how a model is judged.
+    """Return the settings by which a model is evaluated.
 
     Args:
         recipe: a file whose ``evaluate`` and ``decoder`` sections are the defaults.
@@ -319,6 +331,9 @@ def judging(recipe: Path | None, given: Mapping[str, Any]) -> tuple[EvaluateSect
 
     Returns:
         The evaluation, and the fields of the recipe's decoder.
+
+    Raises:
+        UserError: no task is named, or a field is wrong.
     """
     values = read_recipe(recipe) if recipe else {}
     import_plugins(values)
@@ -331,7 +346,7 @@ def judging(recipe: Path | None, given: Mapping[str, Any]) -> tuple[EvaluateSect
 
 
 def load_model(section: ModelSection) -> LoadedModel:
-    """Load or make the model of a recipe, with adapters if it asks for them."""
+    """Return the model of a recipe, loaded or made with random weights, with adapters if ``lora`` is set."""
     if section.from_scratch is not None:
         return from_scratch(
             section.from_scratch,
@@ -350,7 +365,7 @@ def load_model(section: ModelSection) -> LoadedModel:
 
 
 def load_examples(section: DataSection, lm: LoadedModel, *, block_size: int) -> tuple[EncodedData, EncodedData]:
-    """Read and encode the examples of a recipe; returns (training, held out), each with the report on all rows."""
+    """Return the encoded examples of a recipe as (training, held out), each with the report on all rows."""
     if section.task is not None:
         records = task_records(section, section.size)
         chat = section.task.chat if section.chat is None else section.chat
@@ -370,12 +385,12 @@ def load_examples(section: DataSection, lm: LoadedModel, *, block_size: int) -> 
 
 
 def task_records(section: DataSection, size: int | None) -> list[Record]:
-    """Make the problems of a task rows to train on."""
+    """Return ``size`` problems of a task (None: all) as rows to train on."""
     return [problem.record for problem in section.task.problems(section.split, size, section.seed)]
 
 
 def file_records(section: DataSection, size: int | None) -> list[Record]:
-    """Read the rows of a file or a hub data set, with their difficulty if a curriculum goes by a column."""
+    """Return ``size`` rows of a file or hub data set (None: all), with the difficulty if a curriculum needs it."""
     difficulty = section.curriculum.column if section.curriculum is not None else None
     return read(
         section.path, split=section.split, limit=size, columns=section.columns, difficulty=difficulty,

@@ -1,4 +1,4 @@
-"""A recipe to a trained model."""
+"""Runs a recipe: from its settings to a trained model."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,12 +20,15 @@ def sft(recipe: str | Path | Mapping[str, Any], out: str | Path, **options: Any)
     Args:
         recipe: a YAML file, or the sections that such a file holds.
         out: folder of the run.
-        options: see ``run_recipe``.
+        **options: ``resume``, ``restart``, ``show``, ``tell``, ``evaluate``, as for ``run_recipe``.
+
+    Returns:
+        The folders of the run and the model, and what was spent.
 
     Raises:
         InvalidConfigError: every problem that ``unmask.check`` finds in the recipe, its model folder and its data.
-        UserError: see ``unmask.train``.
-    """
+        UserError: the folder is in use, or holds another run; nothing to resume; a full disk.
+    """  # noqa: DOC503
     values = read_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe
     if problems := check(values).problems:
         raise InvalidConfigError(problems)
@@ -42,21 +45,24 @@ def run_recipe(
     tell: Callable[[str], None] | None = None,
     evaluate: Callable[[LoadedModel], dict[str, float]] | None = None,
 ) -> TrainResult:
-    """Load the model, encode the data, train, save.
+    """Load the model of a recipe, encode its data, train, and save the result.
 
     Args:
         recipe: checked.
         out: folder of the run.
-        resume: go on from its newest whole checkpoint.
+        resume: continue from its newest whole checkpoint.
         restart: begin again in the folder of a run that has none.
         show: draw a progress bar.
         tell: called with a line on what a user should know: rows of the data that are left out or cut short, columns
             that matter and are not used, a block size that is not the model's, damaged checkpoints.
-        evaluate: further named values of the model as it is, computed when the held-out loss is.
+        evaluate: returns further named values of the current model, called when the held-out loss is computed.
+
+    Returns:
+        The folders of the run and the model, and what was spent.
     """
     out, data = Path(out), recipe.data
     with owned(out, "unmask sft"):
-        # train() will ask again; here it costs nothing, there minutes of loading.
+        # train() checks this again, but only after minutes of loading.
         if record := check_folder(out, resume=resume, restart=restart):
             before = record["settings"]
             run = recipe.fitted(before.get("block_size")).run  # the model's size is not known yet

@@ -1,1 +1,1 @@
-"""What the program needs of the machine and of its libraries: files, locks, seals, paths, versions, memory."""
+"""Access to the machine and to libraries: files, locks, manifests, paths, versions, memory, transformers."""

@@ -1,4 +1,4 @@
-"""Files that are whole or the ones before, whatever happens while they are written."""
+"""Writes files that are either whole or unchanged, whatever happens meanwhile; reports a full disk in one line."""
 
 import contextlib
 import errno
@@ -12,7 +12,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file aside, force it to disk, and put it in place in one rename."""
+    """Write a UTF-8 text file under another name, force it to disk, and rename it to ``path``."""
     aside = path.with_name(f".{path.name}.new")
     try:
         with aside.open("w", encoding="utf-8") as file:
@@ -37,15 +37,18 @@ def sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def space_for(what: str, remedy: Callable[[], str]) -> Iterator[None]:
-    """Turn a library's complaint about a full disk into one line; other errors pass.
+    """Turn any error about a full disk inside the context into a ``UserError``; other errors pass.
 
     Args:
-        what: is written.
-        remedy: asked for what to do, where it is needed.
+        what: the file or folder that is written, for the message.
+        remedy: returns what to do, for the message; called only if it is needed.
+
+    Yields:
+        Nothing: the work is done inside the context.
 
     Raises:
-        UserError: the disk, a quota or the largest file size is reached.
-    """
+        UserError: the disk is full, or a quota or the largest file size is reached.
+    """  # noqa: DOC503
     try:
         yield
     except Exception as error:  # safetensors and torch have errors of their own for what the system refused
@@ -56,7 +59,7 @@ def space_for(what: str, remedy: Callable[[], str]) -> Iterator[None]:
 
 
 def _no_space(error: BaseException) -> str | None:
-    """Return the system's words for a full disk if an error, or what caused it, is about one."""
+    """Return the system's message for a full disk if an error, or its cause, is about one; else None."""
     numbers = [getattr(link, "errno", None) for link in _chain(error)]
     for number in NO_ROOM:
         words = os.strerror(number)

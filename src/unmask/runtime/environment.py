@@ -1,4 +1,4 @@
-"""What a number was made with: versions of packages, and the machine."""
+"""The environment of a measurement: versions of packages, and the machine."""
 
 import os
 import platform
@@ -13,14 +13,17 @@ PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers")
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what a run's numbers depend on; unmask itself need not be installed, only importable."""
+    """Return the versions of Python, unmask, the packages that numbers depend on, and plugins, by name.
+
+    unmask itself need not be installed, only importable.
+    """
     own = import_module("unmask").__version__
     packages = {name: metadata.version(name) for name in PACKAGES}
     return {"python": platform.python_version(), "unmask": own, **packages, **plugin_versions()}
 
 
 def hardware(device: torch.device | str) -> dict[str, Any]:
-    """Describe the machine and the device that the weights are on."""
+    """Return a description of the machine and of the device of the weights, as JSON types."""
     device = torch.device(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {

@@ -1,4 +1,4 @@
-"""What others wrote, and the libraries that read it: files are bounded before they are read, errors become ours."""
+"""Reads files of others: their size is checked first, and errors of libraries become a ``UserError``."""
 
 import json
 import os
@@ -15,12 +15,18 @@ MOST_TEXT = 512 * 2**20  # bytes of a text file that is read as a whole
 
 @contextmanager
 def foreign(what: str, remedy: str = "is it complete and undamaged?") -> Iterator[None]:
-    """Turn any error of what runs inside into a ``UserError`` of one line; ours pass.
+    """Turn any error inside the context into a ``UserError`` of one line; a ``UserError`` passes unchanged.
 
     Args:
         what: what could not be done, the start of the line.
-        remedy: its end.
-    """
+        remedy: what to check, the end of the line.
+
+    Yields:
+        Nothing: the work is done inside the context.
+
+    Raises:
+        UserError: something inside raised an error.
+    """  # noqa: DOC503
     try:
         yield
     except UserError:
@@ -36,7 +42,7 @@ def foreign(what: str, remedy: str = "is it complete and undamaged?") -> Iterato
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the first line of an error's message, cut, with the error's name where it says little."""
+    """Return the first line of an error's message, shortened, with the error's name if the line is below 3 words."""
     name = type(error).__name__
     if isinstance(error, MemoryError) or name == "OutOfMemoryError":
         return "it needs more memory than there is"
@@ -48,10 +54,17 @@ def reason_of(error: BaseException) -> str:
 
 
 def check_file(file: Path, most: int | None = None) -> int:
-    """Return the size of a file in bytes.
+    """Return the size of a file that can be read.
+
+    Args:
+        file: its path.
+        most: largest size in bytes; None: any.
+
+    Returns:
+        Its size in bytes.
 
     Raises:
-        UserError: it is none that can be read: not there, a folder, a pipe, a device, not permitted, too large.
+        UserError: it cannot be read: not there, a folder, a pipe, a device, not permitted, too large.
     """
     shown = shorten(file, 160)
     try:
@@ -74,8 +87,15 @@ def check_file(file: Path, most: int | None = None) -> int:
 def read_text(file: Path, most: int = MOST_TEXT) -> str:
     """Return the text of a file.
 
+    Args:
+        file: its path.
+        most: largest size in bytes.
+
+    Returns:
+        The text, without a byte order mark.
+
     Raises:
-        UserError: it cannot be read, is larger than ``most`` bytes, or is no UTF-8.
+        UserError: it cannot be read, is too large, or is no UTF-8.
     """
     check_file(file, most)
     try:
@@ -89,6 +109,14 @@ def read_text(file: Path, most: int = MOST_TEXT) -> str:
 
 def parse_json(text: str, place: object, what: str = "JSON") -> Any:
     """Return the value of JSON text.
+
+    Args:
+        text: JSON.
+        place: file that holds it, for messages.
+        what: what was expected, for messages.
+
+    Returns:
+        The value.
 
     Raises:
         UserError: it is no JSON, or nested too deeply.
@@ -107,6 +135,13 @@ def parse_json(text: str, place: object, what: str = "JSON") -> Any:
 def read_object(file: Path, most: int = MOST_TEXT) -> dict[str, Any]:
     """Return the JSON object that a file holds.
 
+    Args:
+        file: its path.
+        most: largest size in bytes.
+
+    Returns:
+        The object.
+
     Raises:
         UserError: it cannot be read, or holds something else.
     """
@@ -118,7 +153,10 @@ def read_object(file: Path, most: int = MOST_TEXT) -> dict[str, Any]:
 
 
 def walk(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield all values inside JSON objects with the keys above them, lists as they are."""
+    """Yield (keys, value) for all values inside nested JSON objects; lists are values, not looked into.
+
+    ``path`` are the keys of ``value`` itself.
+    """
     for key, entry in value.items() if isinstance(value, Mapping) else ():
         yield (*path, str(key)), entry
         yield from walk(entry, (*path, str(key)))

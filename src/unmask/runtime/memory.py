@@ -1,4 +1,4 @@
-"""How much memory is free, and how much the states of a model's columns take."""
+"""The memory that is free, and the number of states of a column that a layer holds."""
 
 import psutil
 import torch
@@ -8,7 +8,7 @@ STREAMS = 4
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Return the bytes that are free on a device; None where it cannot be asked."""
+    """Return the free bytes of a CUDA device or of the machine; None for other devices, which do not report them."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available) if device.type == "cpu" else None

@@ -1,4 +1,4 @@
-"""What a model's name in a recipe or on the command line stands for: a path here, an asset, or a name on the hub."""
+"""Resolves names in recipes and on the command line: a path here, an asset, or a name on the hub."""
 
 import os
 import re
@@ -11,10 +11,16 @@ _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 
 
 def resolve_path(path: str) -> Path:
-    """Expand ``~`` and ``asset:NAME``.
+    """Return the path that a user's text stands for; ``~`` and ``asset:NAME`` are expanded.
+
+    Args:
+        path: what the user wrote.
+
+    Returns:
+        A path, which need not exist.
 
     Raises:
-        UserError: there is no such asset, or no file could have that name.
+        UserError: there is no such asset, or the text cannot be a path.
     """
     if not path.startswith("asset:"):
         # Path("./x") forgets its dot, and "x" might be a name on the hub.
@@ -22,7 +28,7 @@ def resolve_path(path: str) -> Path:
             found = Path(path).expanduser().absolute() if path.startswith((".", "~")) else Path(path)
             found.lstat()
         except (FileNotFoundError, NotADirectoryError):
-            pass  # whoever reads it says what is expected there
+            pass  # the reader of the file reports it
         except OSError as error:
             raise UserError(f"'{shorten(path, 160)}' cannot be read: {error.strerror}; check the path") from None
         except (ValueError, RuntimeError) as error:  # a NUL, a home of nobody
@@ -39,7 +45,7 @@ def resolve_path(path: str) -> Path:
 
 
 def is_hub_name(path: str) -> bool:
-    """Tell a name on the hub (``owner/name``) from a path: nothing of that name is here, and it could be one.
+    """Return whether a text can be a name on the hub (``owner/name``) and is no path of a file or folder here.
 
     >>> is_hub_name("GSAI-ML/LLaDA-1.5"), is_hub_name("./models/mine"), is_hub_name("mine.gguf")
     (True, False, False)

@@ -1,7 +1,7 @@
-"""One owner of a run's folder: a lock that is held for the whole run, fresh or resumed.
+"""A lock on a run's folder that is held for the whole run, new or resumed.
 
-The lock is the operating system's (``flock``), so that it goes with the process that holds it, however that ends.
-``.lock.json`` beside it says who that is. Both are deleted when the run lets go.
+The lock is the operating system's (``flock``), so that it is released when its process ends, in whatever way.
+``.lock.json`` beside it names the owner. Both are deleted at the end of the run.
 """
 
 import contextlib
@@ -21,39 +21,42 @@ from unmask.errors import UserError
 
 LOCK, OWNER = ".lock", ".lock.json"
 FILES = (LOCK, OWNER, f"{OWNER}.new")
-"""What the lock leaves in a folder; a folder that holds nothing else is empty."""
+"""Files of the lock in a folder; a folder with no others counts as empty."""
 PATIENCE = 0.2
-"""Seconds to try for, as an owner may just be letting go."""
+"""Seconds to try for, as an owner may be about to release it."""
 
 _held: ContextVar[frozenset[tuple[int, Path]]] = ContextVar("held", default=frozenset())
 
 
 def is_empty(folder: Path) -> bool:
-    """Return whether a folder is not there, or holds nothing but its lock."""
+    """Return whether a folder is not there, or holds no file but those of its lock."""
     return not folder.exists() or (folder.is_dir() and all(path.name in FILES for path in folder.iterdir()))
 
 
 def holds(folder: Path) -> bool:
-    """Return whether the caller is inside of ``owned`` for this folder."""
+    """Return whether this process is inside a context of ``owned`` for this folder."""
     return (os.getpid(), folder.absolute()) in _held.get()
 
 
 @contextlib.contextmanager
 def owned(folder: Path, what: str, *, wait: bool = False) -> Iterator[None]:
-    """Own a folder while the context lasts; ask what it holds inside, where no other process can change it.
+    """Own a folder while the context lasts; its content should be read inside, where no other process can change it.
 
     A folder that is not there is made, and removed again if nothing but the lock is in it when the context ends by an
-    exception. Of the processes of one ``torchrun`` only the first owns the folder. To own it again inside is fine.
+    exception. Of the processes of one ``torchrun`` only the first owns the folder. It may be owned again inside.
 
     Args:
         folder: of the run.
-        what: the work, such as ``"unmask sft"``, for the message that others get.
-        wait: wait for another owner on this machine instead of refusing.
+        what: the work, such as ``"unmask sft"``, for the message that other processes show.
+        wait: wait for another owner on this machine instead of raising an error.
+
+    Yields:
+        Nothing: the work is done inside the context.
 
     Raises:
-        UserError: another process owns it (or did, on another machine, and has not let go); it is no folder, or
+        UserError: another process owns it (or did, on another machine, and has not released it); it is no folder, or
             cannot be written.
-    """
+    """  # noqa: DOC502
     mark = (os.getpid(), folder.absolute())
     if holds(folder) or not _is_first():
         yield
@@ -136,7 +139,7 @@ def _write_owner(folder: Path, what: str) -> None:
 
 
 def _owner(folder: Path) -> dict[str, Any] | None:
-    """Return what the owner wrote; None where it wrote nothing that can be read."""
+    """Return the record of the owner; None if there is none that can be read."""
     try:
         found = json.loads((folder / OWNER).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -145,7 +148,7 @@ def _owner(folder: Path) -> dict[str, Any] | None:
 
 
 def _in_use(folder: Path) -> str:
-    """Name the owner, and what to do if it is gone."""
+    """Return the message that names the owner, and what to do if it is gone."""
     owner, then = _owner(folder), "wait for it, or choose another --out"
     is_here = owner is not None and owner.get("host") == platform.node()
     if owner is None or (is_here and _is_gone(owner.get("pid"))):

@@ -1,4 +1,4 @@
-"""Can a folder or record be read? The version of its format, and a manifest of sizes and hashes that shows damage."""
+"""The format version of folders and records, and a manifest of sizes and hashes that shows damage."""
 
 import hashlib
 import json
@@ -25,8 +25,11 @@ def check_format(found: Any, path: object) -> int:
         found: what the file names as its format; pass 1 where it names none.
         path: of the file, for the message.
 
+    Returns:
+        ``found``, after the check.
+
     Raises:
-        UserError: the format is newer than ``FORMAT``, or no format at all.
+        UserError: the format is newer than ``FORMAT``, or no whole number from 1.
     """
     if type(found) is not int or found < 1:
         raise UserError(f"{path}: expected a format from 1 to {FORMAT}, found {shorten(repr(found), 60)}; restore it")
@@ -39,7 +42,7 @@ def check_format(found: Any, path: object) -> int:
 
 
 def seal(folder: Path) -> None:
-    """Write the manifest and force all files of a folder to disk."""
+    """Write the manifest of a folder, with size and hash of each file, and force all files to disk."""
     entries = {}
     for file in sorted(folder.rglob("*")):
         if file.is_file() and file.name != MANIFEST:
@@ -49,7 +52,7 @@ def seal(folder: Path) -> None:
 
 
 def fault_of(folder: Path) -> str | None:
-    """Return in what a sealed folder differs from its manifest, None if it is whole."""
+    """Return the first difference between a sealed folder and its manifest; None if there is none."""
     expected = _read(folder)
     if expected is None:
         return f"{MANIFEST} cannot be read"
@@ -62,9 +65,13 @@ def fault_of(folder: Path) -> str | None:
 
 
 def edited(folder: Path) -> list[str]:
-    """Return the settings and tokenizer files of a model folder that are not as they were written.
+    """Return the settings and tokenizer files of a model folder that differ from its manifest.
 
-    A folder without a manifest is not looked at.
+    Args:
+        folder: of a model.
+
+    Returns:
+        Names of files; none if the folder has no manifest.
 
     Raises:
         UserError: a file of weights is missing or damaged, or the manifest is.
@@ -89,7 +96,7 @@ def edited(folder: Path) -> list[str]:
 
 
 def _read(folder: Path) -> dict[str, tuple[int, str]] | None:
-    """Return size and hash of each file, None where the manifest is none."""
+    """Return size and hash of each file of a manifest; None if it cannot be read."""
     try:
         entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         return {name: (int(entry["bytes"]), str(entry["sha256"])) for name, entry in entries.items()}

@@ -1,8 +1,8 @@
-"""Renders chat templates in a child process, under limits: a template is a program of whoever wrote the tokenizer.
+"""Renders chat templates in a child process, under limits: a template is a program by the tokenizer's author.
 
-A template may take 512 MiB of memory, write a million characters and eight for each that it is given, and 2 s of
-processor time; 50 ms for each rendering, and 1 s for each million characters that it is given, come back to it. The
-child is started once and kept; it is ended with this process.
+A template may take 512 MiB of memory, write a million characters and eight for each that it is given, and use 2 s of
+processor time, of which 50 ms for each rendering and 1 s for each million characters given are returned. The child is
+started once and reused; it ends with this process.
 """
 
 import atexit
@@ -26,7 +26,7 @@ from unmask.errors import UserError, shorten
 MEBIBYTES = 512
 SECONDS, REFILL = 2.0, 0.05
 LONGEST_SOURCE, LONGEST_TEXT = 1_000_000, 1_000_000
-WALL = 60.0  # for a child that gets no processor
+WALL = 60.0  # seconds, for a child that gets no processor time
 _RUN = "import runpy, sys; sys.path += sys.argv[3:]; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
 _SLOW = f"it took more than {SECONDS:g} s of processor time"
 _DONE, _REFUSED, _STOPPED = b"d", b"r", b"s"
@@ -34,7 +34,7 @@ _HEAD = struct.Struct("=Qdc")
 
 
 class TemplateRefusedError(UserError):
-    """The template does not take what it was given; ``reason`` is in its own words, or jinja2's."""
+    """The template raised an error, or cannot be compiled; ``reason`` is its own message, or jinja2's."""
 
     def __init__(self, reason: str, name: str) -> None:
         self.reason = shorten(reason)
@@ -42,7 +42,7 @@ class TemplateRefusedError(UserError):
 
 
 class TemplateStoppedError(UserError):
-    """The template went beyond a limit."""
+    """The template exceeded a limit of time, memory or length."""
 
     def __init__(self, reason: str, name: str) -> None:
         super().__init__(f"the chat template of {_named(name)} was stopped: {reason}; use another template")
@@ -53,7 +53,7 @@ def _named(name: str) -> str:
 
 
 class Worker:
-    """The child. Its process is started when it is needed, and again after a template ended it."""
+    """The child process; started at the first rendering, and again after a template ended it."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -62,12 +62,20 @@ class Worker:
         self.left: dict[str, float] = {}
 
     def render(self, source: str, values: Mapping[str, Any], name: str) -> str:
-        """Return what the template makes of the values.
+        """Return the text that a template renders.
+
+        Args:
+            source: of the template.
+            values: its variables: plain values that can be pickled.
+            name: of the tokenizer that it belongs to, for messages.
+
+        Returns:
+            The text.
 
         Raises:
-            TemplateRefusedError: it cannot be read, or raises something.
-            TemplateStoppedError: it went beyond a limit.
-        """
+            TemplateRefusedError: the template cannot be compiled, or raises an error.
+            TemplateStoppedError: it exceeds a limit.
+        """  # noqa: DOC503
         if len(source) > LONGEST_SOURCE:
             raise TemplateStoppedError(f"it has {len(source):,} characters, more than {LONGEST_SOURCE:,}", name)
         packed = pickle.dumps(dict(values), protocol=5)
@@ -109,7 +117,7 @@ class Worker:
             reason = self._ended()
             self.close()
             return _STOPPED, math.inf if reason == _SLOW else 0.0, reason
-        except BaseException:  # an interrupt: what the child still sends belongs to nobody
+        except BaseException:  # an interrupt: no caller reads what the child still sends
             self.close()
             raise
         if letter != _DONE and is_new:
@@ -130,7 +138,7 @@ class Worker:
         return bytes(found)
 
     def _ended(self) -> str:
-        """Say why there was no answer."""
+        """Return why there was no answer."""
         try:
             code = self.process.wait(5)  # type: ignore[union-attr]
         except subprocess.TimeoutExpired:
@@ -162,22 +170,25 @@ _PARENTS: list[Worker] = []
 
 
 def render(source: str, values: Mapping[str, Any], *, name: str = "") -> str:
-    """Return what a chat template makes of its variables.
+    """Return the text that a chat template renders, in the child process.
 
     Args:
         source: of the template.
         values: its variables: plain values that can be pickled.
         name: of the tokenizer that it belongs to, for messages.
 
+    Returns:
+        The text.
+
     Raises:
-        TemplateRefusedError: it cannot be read, or raises something.
-        TemplateStoppedError: it went beyond a limit.
-    """
+        TemplateRefusedError: the template cannot be compiled, or raises an error.
+        TemplateStoppedError: it exceeds a limit.
+    """  # noqa: DOC502
     return _WORKER.render(source, values, name)
 
 
 def _forget() -> None:
-    """Leave the child to the parent after a fork: two processes cannot share a pipe."""
+    """Use a new child after a fork: two processes cannot share a pipe."""
     global _WORKER
     _PARENTS.append(_WORKER)
     _WORKER = Worker()

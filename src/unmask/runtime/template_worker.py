@@ -26,11 +26,11 @@ DONE, REFUSED, STOPPED = b"d", b"r", b"s"
 
 
 class TooLongError(Exception):
-    """The text that a template wrote is longer than it may be."""
+    """The text that a template writes is longer than allowed."""
 
 
 def confine() -> None:
-    """Limit what this process takes from the machine."""
+    """Limit the memory, file size, core dumps and open files of this process."""
     limits = [("RLIMIT_AS", MEMORY), ("RLIMIT_FSIZE", 0), ("RLIMIT_CORE", 0), ("RLIMIT_NOFILE", 16)]
     for name, limit in limits:
         hard = resource.getrlimit(getattr(resource, name))[1]
@@ -39,12 +39,12 @@ def confine() -> None:
 
 
 class Generation(ext.Extension):
-    """``{% generation %}`` marks what the assistant says; here it is only shown."""
+    """The tag ``{% generation %}``, which marks an assistant's text; its content is rendered as it is."""
 
     tags = {"generation"}  # noqa: RUF012  # jinja2 asks for a set
 
     def parse(self, parser: Any) -> Any:
-        """Read up to the end of the block."""
+        """Return the node of a block, read up to ``{% endgeneration %}``."""
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
         return nodes.CallBlock(self.call_method("_shown"), [], [], body).set_lineno(line)
@@ -72,26 +72,26 @@ def _check_name(name: Any) -> None:
 
 
 class Dict:
-    """What templates call ``dict``, without the attributes of the class."""
+    """The function ``dict`` of templates, without the attributes of the class."""
 
     def __call__(self, *args: Any, **values: Any) -> dict[Any, Any]:
-        """Return a new one."""
+        """Return a new dictionary of the arguments, as ``dict`` does."""
         return dict(*args, **values)
 
     def fromkeys(self, *args: Any) -> dict[Any, Any]:
-        """Return a new one of keys and one value."""
+        """Return a new dictionary with the given keys, all with one value."""
         return dict.fromkeys(*args)
 
 
 def refuse(message: Any) -> None:
-    """What templates call ``raise_exception``."""
+    """Raise a ``TemplateError``; templates call this ``raise_exception``."""
     raise TemplateError(message)
 
 
 def to_json(
     value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False
 ) -> str:
-    """Write JSON without the escapes of HTML that jinja2's own filter puts in."""
+    """Return a value as JSON text, with the options of ``json.dumps``; jinja2's own filter escapes HTML in it."""
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
@@ -101,7 +101,7 @@ def strftime_now(form: str) -> str:
 
 
 def new_environment() -> Any:
-    """Return an environment that takes what transformers documents for chat templates."""
+    """Return a sandboxed jinja2 environment with the functions that transformers documents for chat templates."""
     made = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, ext.loopcontrols], cache_size=0
     )
@@ -111,7 +111,19 @@ def new_environment() -> Any:
 
 
 def rendered(environment: Any, compiled: dict[int, Any], request: tuple[int, str | None, int, bytes]) -> str:
-    """Render a template that was sent now or before."""
+    """Return the text of a template that was sent with this request or an earlier one.
+
+    Args:
+        environment: of jinja2.
+        compiled: templates by key; a new one is added.
+        request: key, source (None if sent before), most characters to write, and the pickled variables.
+
+    Returns:
+        The text.
+
+    Raises:
+        TooLongError: the template writes more characters than allowed.
+    """
     key, source, longest, packed = request
     if source is not None:
         compiled[key] = environment.from_string(source)
@@ -126,7 +138,7 @@ def rendered(environment: Any, compiled: dict[int, Any], request: tuple[int, str
 
 
 def answer(environment: Any, compiled: dict[int, Any], body: bytes) -> tuple[bytes, str]:
-    """Return a letter and the text, or why there is none."""
+    """Return a letter (done, refused, stopped) and the text for a pickled request, or the reason why there is none."""
     try:
         return DONE, rendered(environment, compiled, pickle.loads(body))  # of the parent alone, as above
     except TooLongError as error:
@@ -143,7 +155,7 @@ def answer(environment: Any, compiled: dict[int, Any], body: bytes) -> tuple[byt
 
 
 def serve() -> None:
-    """Answer requests until the parent closes the pipe."""
+    """Answer the requests on standard input until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     source, sink = os.fdopen(0, "rb"), os.fdopen(os.dup(1), "wb")
     environment, compiled = new_environment(), {}
@@ -152,7 +164,7 @@ def serve() -> None:
         size, seconds = struct.unpack("=Qd", header)
         body = source.read(size)
         before = time.process_time()
-        signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal ends the process, in the midst of whatever it does
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal ends the process at any point
         letter, text = answer(environment, compiled, body)
         try:
             reply = text.encode("utf-8", "surrogatepass")

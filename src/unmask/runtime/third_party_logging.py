@@ -1,4 +1,4 @@
-"""Keeps libraries from writing their own progress bars and warnings between ours."""
+"""Switches off the progress bars and warnings of libraries."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ LOUD = ("accelerate", "datasets", "huggingface_hub", "peft", "torch", "transform
 
 
 def silence_libraries() -> None:
-    """Silence them; called by programs, never by the library itself."""
+    """Switch off progress bars and warnings of other libraries; called by programs, never by the library itself."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

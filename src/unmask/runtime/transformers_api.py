@@ -1,8 +1,8 @@
-"""All that unmask assumes of transformers: how its models are called, its caches, its files, its chat templates.
+"""All uses of transformers: its models, caches, files, tokenizers and chat templates.
 
-transformers renames arguments and moves classes in minor releases: 5.24 calls ``cache`` what was ``past_key_values``
-before. So what a model can do is found by calling it (``models/call.py``), never read off a signature. No other file
-imports transformers, but ``train/trainer.py``, which owns its Trainer.
+transformers renames arguments and moves classes in minor releases: from 5.24 on, ``past_key_values`` is ``cache``. So
+what a model can do is found by calling it (``models/call.py``), never read off a signature. No other file imports
+transformers, but ``train/trainer.py``, which subclasses its Trainer.
 """
 
 import importlib
@@ -25,13 +25,13 @@ from unmask.errors import UserError, did_you_mean
 from unmask.runtime.template_process import TemplateRefusedError, render
 
 CACHE_ARGUMENTS = ("cache", "past_key_values")  # from 5.24 on, before
-FAILURES = (TypeError, ValueError, RuntimeError, IndexError, AttributeError)  # what a foreign forward may raise
+FAILURES = (TypeError, ValueError, RuntimeError, IndexError, AttributeError)  # that a model's forward may raise
 
 
 if TYPE_CHECKING:
 
     class StockModel(nn.Module):
-        """A transformers model with an LM head, or PEFT's wrapper of one: what is called of it, for type checkers.
+        """For type checkers: the attributes that are used of a transformers model with an LM head, or its PEFT wrapper.
 
         At run time the name means ``torch.nn.Module``, whose attributes are tensors or modules to type checkers.
         """
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         tie_weights: Callable[[], None]
 
     class Tokenizer(Protocol):
-        """What is called of a transformers tokenizer, for type checkers; at run time the name means any object."""
+        """For type checkers: the attributes that are used of a transformers tokenizer; at run time, any object."""
 
         name_or_path: str
         chat_template: Any
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 
         def __len__(self) -> int: ...
         def __call__(self, text: Any, **options: Any) -> Any:
-            """Return the ids of a text, under ``input_ids``."""
+            """Return the token ids of a text, under ``input_ids``."""
             ...
 
 else:
@@ -80,17 +80,17 @@ else:
 
 
 def knows(model_type: Any) -> bool:
-    """Return whether transformers has classes for a ``model_type`` of its own."""
+    """Return whether transformers itself has classes for a ``model_type``."""
     return model_type in transformers.CONFIG_MAPPING
 
 
 def new_config(model_type: str, fields: Mapping[str, Any]) -> Any:
-    """Return the stock configuration of a known ``model_type`` with these fields."""
+    """Return transformers' configuration of a known ``model_type`` with these fields."""
     return transformers.CONFIG_MAPPING[model_type](**fields)
 
 
 def source_of(model_type: str) -> str:
-    """Return the source of all that reads the configuration of a known ``model_type``."""
+    """Return the source code of all modules that read the configuration of a known ``model_type``."""
     config = transformers.CONFIG_MAPPING[model_type]
     modules = {config.__module__, transformers.PreTrainedConfig.__module__, "transformers.modeling_rope_utils"}
     for mapping in (transformers.MODEL_FOR_CAUSAL_LM_MAPPING, transformers.MODEL_FOR_MASKED_LM_MAPPING):
@@ -100,18 +100,26 @@ def source_of(model_type: str) -> str:
 
 
 def new_model(config: Any, *, masked: bool = False) -> StockModel:
-    """Return a model with random weights: a masked language model or a causal one.
+    """Return a model with random weights.
+
+    Args:
+        config: of transformers.
+        masked: whether it is a masked language model, else a causal one.
+
+    Returns:
+        The model on the current default device.
 
     Raises:
-        ValueError, KeyError: transformers has no such model for the configuration.
-    """
+        ValueError: transformers has no such model for the configuration.
+        KeyError: the same.
+    """  # noqa: DOC502
     return cast("StockModel", _auto_class(masked).from_config(config))
 
 
 def read_model(
     folder: Path, config: Any, *, dtype: torch.dtype | None, masked: bool, pickled: bool
 ) -> tuple[StockModel, dict[str, Any]]:
-    """Read the weights of a folder; code that lies in it is not run.
+    """Return the model of a folder, on the CPU; no code of the folder is run.
 
     Args:
         folder: with weights.
@@ -121,11 +129,11 @@ def read_model(
         pickled: whether the weights are ``.bin`` files.
 
     Returns:
-        The model, and what did not match: ``mismatched_keys``, ``missing_keys``, ``unexpected_keys``.
+        The model, and the weights that did not match: ``mismatched_keys``, ``missing_keys``, ``unexpected_keys``.
 
     Raises:
         ValueError: transformers has no language model for the folder.
-    """
+    """  # noqa: DOC502
     log = transformers.utils.logging
     verbosity = log.get_verbosity()
     log.set_verbosity_error()  # what does not match is reported to the caller
@@ -146,17 +154,24 @@ def read_model(
 
 
 def read_gguf(folder: Path, file: str, dtype: torch.dtype) -> tuple[StockModel, Tokenizer]:
-    """Return the model of a gguf file, unpacked to ``dtype``, and its tokenizer.
+    """Return the model of a gguf file and its tokenizer.
 
-    Raises:
-        Exception: of any kind; transformers' readers of tensors and tokens raise bare ones.
+    Errors can be of any kind: transformers' readers of tensors and tokens raise bare exceptions.
+
+    Args:
+        folder: that holds the file.
+        file: its name.
+        dtype: to which the weights are unpacked.
+
+    Returns:
+        The model on the CPU, and the tokenizer.
     """
     options: dict[str, Any] = {"gguf_file": file, "dtype": dtype}
     try:
         from transformers import GgufConfig
     except ImportError:
         pass  # this transformers always unpacks
-    else:  # left to itself it keeps weights packed where it finds a kernel, and packed weights cannot be trained
+    else:  # by default weights stay packed where there is a kernel, and packed weights cannot be trained
         options["quantization_config"] = GgufConfig(dequantize=True)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, **options)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)
@@ -164,13 +179,13 @@ def read_gguf(folder: Path, file: str, dtype: torch.dtype) -> tuple[StockModel, 
 
 
 def attention_kind(model: StockModel) -> str:
-    """Return how a model computes attention: ``sdpa``, ``eager`` or another name of transformers'."""
+    """Return the name of a model's attention implementation in transformers, such as ``sdpa`` or ``eager``."""
     kind: str = model.config._attn_implementation
     return kind
 
 
 def recompute_activations(stock: Any) -> None:
-    """Switch a model to recomputing activations in the backward pass instead of keeping them."""
+    """Switch a model to recomputing activations in the backward pass instead of storing them."""
     # The reentrant form needs an input with a gradient, which a frozen embedding gives by a hook only.
     options = {"use_reentrant": False}
     try:
@@ -187,16 +202,23 @@ def _auto_class(masked: bool) -> Any:
 
 
 def new_tokenizer(backend: Any, **special: Any) -> Tokenizer:
-    """Return a transformers tokenizer around one of the tokenizers library."""
+    """Return a transformers tokenizer around one of the tokenizers library, with the ``special`` tokens by name."""
     return cast("Tokenizer", transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **special))
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
-    """Return the tokenizer of a folder by the class that it names; code that lies in it is not run.
+    """Return the tokenizer of a folder, read by the class that it names; no code of the folder is run.
+
+    Args:
+        folder: with the files of a tokenizer.
+
+    Returns:
+        The tokenizer.
 
     Raises:
-        ValueError, OSError: transformers has no such class, or the files are incomplete.
-    """
+        ValueError: transformers has no such class.
+        OSError: the files are incomplete.
+    """  # noqa: DOC502
     # Left to itself it would build all of config.json, maybe with a table of 10^9 labels, to learn the model's type.
     kind = _type_of_model(folder)
     config = transformers.AutoConfig.for_model(kind) if knows(kind) else transformers.PreTrainedConfig()
@@ -220,33 +242,36 @@ def read_tokenizer_file(folder: Path) -> Tokenizer:
 
 
 def read_tokenizer_as(name: str, folder: Path) -> Tokenizer:
-    """Return the tokenizer of a folder, read by the stock class of this name."""
+    """Return the tokenizer of a folder, read by the transformers class called ``name``."""
     found: Tokenizer = getattr(transformers, name).from_pretrained(folder, local_files_only=True)
     return found
 
 
 def byte_letters() -> dict[str, int]:
-    """Return the byte that each letter of byte-level tokenizers (GPT-2's) stands for."""
+    """Return, for each letter in the vocabulary of byte-level tokenizers (GPT-2's), the byte that it stands for."""
     from transformers.convert_slow_tokenizer import bytes_to_unicode
 
     return {letter: byte for byte, letter in bytes_to_unicode().items()}
 
 
 def render_chat(tokenizer: Any, messages: Sequence[Mapping[str, Any]], *, opened: bool = False, **columns: Any) -> str:
-    """Return a conversation as the text that the tokenizer's chat template makes of it.
+    """Return the text that the tokenizer's chat template renders for a conversation.
+
+    The template runs in a child process under limits of time, memory and length.
 
     Args:
         tokenizer: with a chat template.
-        messages: turns with ``role``, ``content`` and whatever else the template reads.
+        messages: turns with ``role``, ``content`` and any other keys that the template reads.
         opened: whether the opening of the next assistant turn is added.
-        columns: further variables of the template, such as ``tools``.
+        **columns: further variables of the template, such as ``tools``.
 
-    The template runs in a child process under limits; see ``unmask.runtime.template_process``.
+    Returns:
+        The text.
 
     Raises:
         TemplateRefusedError: the template does not take these turns.
-        TemplateStoppedError: the template took too much time or memory, or wrote too much.
-    """
+        TemplateStoppedError: the template exceeds a limit.
+    """  # noqa: DOC503
     turns = [dict(message) for message in messages]
     name = str(getattr(tokenizer, "name_or_path", "") or "")
     try:
@@ -264,7 +289,7 @@ _SWAPPING = threading.Lock()
 
 @contextmanager
 def _elsewhere(name: str) -> Iterator[None]:
-    """Have transformers prepare the variables of templates, and leave compiling and rendering to the child process."""
+    """Inside the context, transformers prepares the variables of templates, and the child process renders them."""
     module: Any = transformers.utils.chat_template_utils
     with _SWAPPING:
         compile_here = module._compile_jinja_template
@@ -277,7 +302,7 @@ def _elsewhere(name: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Elsewhere:
-    """Stands for a compiled template."""
+    """A template in place of a compiled one; rendered in the child process."""
 
     source: str
     name: str
@@ -290,13 +315,13 @@ class _Elsewhere:
 
 
 def check_tracker(name: str) -> None:
-    """Make the callback of an experiment tracker, as a run would when it starts.
+    """Check that an experiment tracker works here, by making its callback as a run does when it starts.
 
     Args:
         name: such as ``tensorboard``; ``none`` and ``all`` are transformers' own.
 
     Raises:
-        UserError: transformers knows no such tracker, or it cannot be made here.
+        UserError: transformers knows no such tracker, or its callback cannot be made.
     """
     if name in ("none", "all"):
         return

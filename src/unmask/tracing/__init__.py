@@ -1,1 +1,1 @@
-"""Traces of decodings: what was written where, when, and how sure the model was."""
+"""Traces of decodings: which token was written in which column, when, and with what probability."""

@@ -1,4 +1,4 @@
-"""What a line of a trace must hold, so that whoever draws it need not doubt it."""
+"""Checks the lines of a trace, so that code that draws a trace can rely on them."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,16 +12,16 @@ WIDEST = 2**20  # columns of a canvas
 
 
 def check_lines(path: Path, header: Any, lines: Sequence[Any]) -> None:
-    """Refuse what is no trace.
+    """Check that the lines of a file are those of a trace.
 
     Args:
         path: of the file, for messages.
         header: its first line.
-        lines: the others.
+        lines: all others.
 
     Raises:
-        UserError: with the line and what it must hold.
-    """
+        UserError: a line is not; names the line and what it must hold.
+    """  # noqa: DOC503
     if not isinstance(header, dict) or "unmask_trace" not in header:
         raise UserError(f"{path}:1: expected the header of a trace; write one with --save-trace")
     check_format(header["unmask_trace"], f"{path}:1")

@@ -1,14 +1,14 @@
-"""The trace of a decoding as a JSON Lines file: what was written where, when, and how sure the model was.
+"""The trace of a decoding as a JSON Lines file: which token was written where, when, and with what probability.
 
 The first line is the header: model, versions, decoder, and for each row its prompt, the length of its canvas and the
-tokens that were given there. Then comes one line for each forward and each row that it read (or that particles made
-start over from another row):
+tokens that were given there. Then comes one line for each forward and each row that it read (or whose text a search
+replaced by another row's):
 
     {"index": 3, "row": 0, "block": [0, 7], "offsets": [5], "ids": [17], "texts": ["x"], "probabilities": [0.93],
      "taken_back": [], "continues": 0}
 
 ``block`` and ``offsets`` count the columns of the canvas from its first; ``probabilities`` are those that the model
-gave the tokens by its own logits when they were written; ``continues`` is the row whose text this row goes on with.
+gave the tokens by its own logits when they were written; ``continues`` is the row whose text this row continues.
 """
 
 import json
@@ -35,7 +35,7 @@ class Cell:
     Args:
         text: of the token alone.
         id: of the token.
-        probability: when it was written; None for given tokens.
+        probability: that the model gave it when it was written; None for given tokens.
         index: of the forward that wrote it; None for given tokens.
     """
 
@@ -66,29 +66,35 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
-    """A trace that was read.
+    """A trace that was read from a file.
 
     Args:
-        header: as it stands in the file.
-        lines: the others, in their order.
+        header: first line of the file.
+        lines: all others, in their order.
     """
 
     header: Mapping[str, Any]
     lines: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
     def canvas(self, row: int) -> int:
-        """Count the columns of a row's canvas."""
+        """Return how many columns the canvas of a row has."""
         return int(self.header["rows"][row]["canvas"])
 
     def prompt(self, row: int) -> str:
-        """Return the text before the canvas."""
+        """Return the text before the canvas of a row."""
         return str(self.header["rows"][row]["prompt"])
 
     def frames(self, row: int = 0) -> list[Frame]:
-        """Replay a row.
+        """Return the states of a row after each forward that read it.
+
+        Args:
+            row: index of the row.
+
+        Returns:
+            Frames in the order of the forwards, those of the row whose text it continues included.
 
         Raises:
-            UserError: there is no such row, or nothing was written in it.
+            UserError: there is no such row, or no forward read it.
         """
         rows = self.header["rows"]
         if not 0 <= row < len(rows):
@@ -139,13 +145,16 @@ def _frame(cells: Mapping[int, Cell], line: Mapping[str, Any]) -> Frame:
 def record(
     steps: Iterable[Step], lm: LoadedModel, path: str | Path, *, settings: Mapping[str, Any] | None = None
 ) -> Iterator[Step]:
-    """Write the trace of a decoding while it goes on, and pass its steps on.
+    """Write the trace of a decoding while its steps pass through.
 
     Args:
         steps: of ``stream``, or those that ``generate`` kept.
-        lm: spells tokens.
+        lm: the model; its tokenizer spells the tokens.
         path: of the file; one of that name is replaced.
-        settings: what else the header shall tell: ``describe(parts)``, the seed.
+        settings: further keys of the header, such as ``describe(decoder)`` and the seed.
+
+    Yields:
+        Each step, unchanged.
     """
     with Path(path).open("w", encoding="utf-8") as file:
         block: dict[int, tuple[int, int]] = {}
@@ -161,10 +170,16 @@ def record(
 
 
 def read_trace(path: str | Path) -> Trace:
-    """Read a trace.
+    """Return the trace that a file holds.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        The trace, checked.
 
     Raises:
-        UserError: no such file, or it is no trace of this format.
+        UserError: there is no such file, or it is no trace of this format.
     """
     path = Path(path)
     try:
@@ -182,7 +197,7 @@ def read_trace(path: str | Path) -> Trace:
 
 
 def describe(part: Any) -> Any:
-    """Write a decoder's parts as plain values: names and fields.
+    """Return a decoder or one of its components as plain values: names and fields.
 
     >>> from unmask.decoding import Threshold
     >>> describe(Threshold(threshold=0.9))
@@ -207,7 +222,7 @@ def _line(value: Mapping[str, Any]) -> str:
 
 
 def _header(step: Step, lm: LoadedModel, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Tell where the decoding started."""
+    """Return the header of a trace: model, versions, and the prompt, canvas and given tokens of each row."""
     batch, is_ours = step.state.batch, step.state.is_ours
     rows = []
     for row in range(len(batch.order)):
@@ -234,7 +249,7 @@ def _header(step: Step, lm: LoadedModel, settings: Mapping[str, Any]) -> dict[st
 
 
 def _rows_told(step: Step) -> list[int]:
-    """List the rows that a step read or made start over."""
+    """Return the rows that a step read, or whose text it replaced by another row's, in order."""
     moved = [] if step.picked is None else [row for row, source in enumerate(step.picked.tolist()) if row != source]
     return sorted({*step.live.tolist(), *moved})
 

@@ -1,4 +1,4 @@
-"""Training: one run, one trainer, checkpoints that survive."""
+"""Training: ``train``, the settings of a run, and the held-out loss."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ __all__ = ["Layout", "TrainResult", "TrainRun", "held_out_loss", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``train`` when it is first used: transformers' Trainer takes seconds, and recipes are read without it."""
+    """Return ``train`` or ``TrainResult``, imported on first use: transformers' Trainer takes seconds to import."""
     if name not in ("TrainResult", "train"):
         raise AttributeError(f"module 'unmask.train' has no attribute '{name}'")
     return getattr(importlib.import_module("unmask.train.api"), name)

@@ -1,4 +1,4 @@
-"""``train``: one library function behind ``unmask sft``."""
+"""``train``: the library function behind ``unmask sft``."""
 
 import logging
 import signal
@@ -43,12 +43,12 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """What a run leaves behind.
+    """Result of a run.
 
     Args:
-        folder: ``run.json``, ``metrics.jsonl``, ``checkpoints/`` and ``model/``.
+        folder: with ``run.json``, ``metrics.jsonl``, ``checkpoints/`` and ``model/``.
         model: the trained model's folder, for ``unmask.load``.
-        totals: what was spent.
+        totals: examples, tokens, FLOPs and seconds, by name.
     """
 
     folder: Path
@@ -81,21 +81,24 @@ def train(
         data: a file or the name of a hub data set, or prompts and answers as tokens (``unmask.data.encode``).
         run: objective and settings.
         out: folder of the run; it must be new, or hold this very run if ``resume`` or ``restart``.
-        layout: grid, canvas and rows.
+        layout: blocks, canvas and rows.
         curriculum: in which order examples are shown; None: shuffled.
         held_out: examples for the held-out loss.
-        resume: go on from the newest whole checkpoint. With a constant learning rate ``run.steps`` may have grown.
+        resume: continue from the newest whole checkpoint. With a constant learning rate ``run.steps`` may have grown.
         restart: begin again in the folder of a run that has no whole checkpoint.
         evaluate: further named values, computed when the held-out loss is.
         show: draw a progress bar on stderr.
-        recipe: what the run was read from, to be kept with it.
-        tell: called with a line on what a user should know, such as a damaged checkpoint; None: warnings of Python.
+        recipe: that the run was read from, to be saved with it.
+        tell: called with a line on what a user should know, such as a damaged checkpoint; None: logged as warnings.
+
+    Returns:
+        The folders of the run and the model, and what was spent.
 
     Raises:
         UserError: the folder is in use, or holds another run; nothing to resume; a full disk.
         NonFiniteError: a loss, a gradient or a weight became NaN or infinite; the last good checkpoint is kept.
-        Interrupted: a signal ended the run; its message says where it can be gone on with.
-    """
+        Interrupted: a signal ended the run; its message tells how to continue.
+    """  # noqa: DOC503
     out, layout, tell = Path(out), layout or Layout(), tell or LOG.warning
     with owned(out, "unmask sft"):
         trained = lm.facts.block_size
@@ -134,7 +137,7 @@ def train(
 def _record_of(
     out: Path, run: TrainRun, curriculum: Curriculum | None, settings: Mapping[str, Any], *, resume: bool, restart: bool
 ) -> dict[str, Any] | None:
-    """Return the record of the run that is to go on or to begin again, which must be this one; None for a new run."""
+    """Return the record of the run to resume or restart, after a check that it is this run; None for a new run."""
     record = on_rank_zero(lambda: check_folder(out, resume=resume, restart=restart))
     if record is not None:
         refuse_changes(str(out), record["settings"], settings)
@@ -146,7 +149,7 @@ def _open(
     out: Path, record: dict[str, Any] | None, settings: dict[str, Any], recipe: Any, tell: Callable[[str], None], *,
     resume: bool,
 ) -> Path | None:  # fmt: skip
-    """Claim the folder of a run, or find the checkpoint to go on from."""
+    """Return the checkpoint to continue from; None for a new run, whose folder is claimed."""
     if record is None or not resume:
         claim(out, settings, recipe)
         return None
@@ -168,7 +171,7 @@ def _open(
 
 
 def _prepare(lm: LoadedModel, run: TrainRun) -> None:
-    """Give the model the attention and the heads that the objective trains, if it can have them."""
+    """Set the attention and the heads that the objective trains; a ``UserError`` if the model cannot have them."""
     objective = run.objective
     attention = objective.attention or lm.facts.attention
     if reason := objective.refuses(replace(lm.traits, attention=attention)):
@@ -192,7 +195,7 @@ def _read(path: str | Path, lm: LoadedModel, layout: Layout, difficulty: str | N
 def _stream(
     examples: Sequence[Encoded], run: TrainRun, curriculum: Curriculum | None, *, ranks: int
 ) -> OrderedExamples:
-    """Put the examples of the whole run into their order."""
+    """Return the examples of the whole run in their order."""
     length = run.steps * run.batch_size * run.accumulate * ranks
     sampler = None
     if curriculum is not None and len(examples):
@@ -217,7 +220,7 @@ def _trainer(
 
 
 class _Measured:
-    """What is computed of the model as it is, now and then: the held-out loss, and what the caller asks for."""
+    """Evaluates the model during the run: the held-out loss, and the caller's ``evaluate``."""
 
     def __init__(
         self,
@@ -231,11 +234,7 @@ class _Measured:
         self.evaluate = evaluate
 
     def __call__(self) -> dict[str, float]:
-        """Return named values.
-
-        Raises:
-            NonFiniteError: the held-out loss is NaN or infinite.
-        """
+        """Return the values of the current model by name; a ``NonFiniteError`` if the held-out loss is not finite."""
         values, run = dict(self.evaluate()) if self.evaluate else {}, self.run
         if self.held_out:
             try:
@@ -252,11 +251,7 @@ def _fit(
     trainer: Any, run: TrainRun, out: Path, measured: Callable[[], dict[str, float]], start_from: Path | None, *,
     show: bool,
 ) -> None:  # fmt: skip
-    """Run the steps that are left, recorded and shown.
-
-    Raises:
-        Interrupted: a signal came.
-    """
+    """Run the remaining steps, with records and the progress bar; ``Interrupted`` if a signal ended them."""
     if start_from:
         trainer.totals.restore(start_from)
     first = checkpoints.step_of(start_from) if start_from else 0
@@ -281,7 +276,7 @@ def _fit(
 
 
 def _save_final(trainer: Any, out: Path) -> None:
-    """Write ``model/`` aside and rename it. Sharded weights need all ranks."""
+    """Write ``model/`` under another name and rename it. Sharded weights need all ranks."""
     trainer.refuse_non_finite_weights()
     with space_for(str(out / MODEL), lambda: "make room and go on by --resume: the last checkpoint is whole"):
         trainer.save_model(str(out / f".{MODEL}"), _internal_call=True)
@@ -313,7 +308,7 @@ def _arguments(run: TrainRun, folder: Path, lm: LoadedModel) -> Any:
         seed=run.seed,
         bf16=run.bf16 if run.bf16 is not None else on_cuda and torch.cuda.is_bf16_supported(),
         use_cpu=lm.device.type == "cpu",
-        save_strategy="no",  # the Saver asks
+        save_strategy="no",  # the Saver requests checkpoints
         eval_strategy="no",
         logging_strategy="steps" if run.report_to else "no",
         logging_steps=run.log_every,

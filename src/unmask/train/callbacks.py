@@ -1,4 +1,4 @@
-"""What happens beside the steps of a run: the progress bar, the logged lines, evaluations, checkpoints."""
+"""Callbacks of a training run: progress bar, lines of metrics, evaluations, checkpoints."""
 
 import json
 import time
@@ -17,16 +17,16 @@ Evaluate = Callable[[], dict[str, float]]
 
 
 class Reporter(TrainerCallback):
-    """Evaluates, records and shows.
+    """Evaluates the model, writes lines of metrics and draws the progress bar.
+
+    ``measured`` holds the values of an evaluation after the last step; it is empty where none was due.
 
     Args:
-        run: how often.
-        totals: kept by the trainer.
-        metrics: where lines go; None on ranks that do not write.
+        run: how often to evaluate and log.
+        totals: of the trainer.
+        metrics: file for the lines; None on ranks that do not write.
         evaluate: returns named values of the current model; run on every rank.
         show: whether to draw the progress bar.
-
-    ``measured`` holds what was evaluated after the last step, nothing where that was not due.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Reporter(TrainerCallback):
         self._rate: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Start the clock and the bar; a fresh run is evaluated before its first step."""
+        """Start the clock and the progress bar; a new run is evaluated before its first step."""
         del args, control
         self.totals.tick()
         if state.global_step == 0:
@@ -51,7 +51,7 @@ class Reporter(TrainerCallback):
         self._mark()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Record and show a step."""
+        """Log the step, show it, and evaluate the model where that is due."""
         del args, control
         step, trainer = state.global_step, self.trainer
         self.totals.tick()
@@ -72,7 +72,7 @@ class Reporter(TrainerCallback):
         self._mark()
 
     def stop(self) -> None:
-        """Take the bar down, also after an error: it hides the cursor while it is up."""
+        """Remove the progress bar, also after an error: it hides the cursor while it is drawn."""
         self._bar.stop()
 
     def _evaluated(self, step: int) -> dict[str, float]:
@@ -127,13 +127,13 @@ FILE = "best.json"
 
 
 class Saver(TrainerCallback):
-    """Asks the trainer for checkpoints; comes after the reporter, which measures the held-out loss.
+    """Requests checkpoints from the trainer; is called after the reporter, which measures the held-out loss.
 
     Args:
-        run: its ``save_every`` replaces tenths and minutes.
-        trainer: what is asked; it adds the requests of all ranks up, so that they agree.
-        reporter: what was measured at this step.
-        start_from: checkpoint that the run goes on from.
+        run: its ``save_every`` replaces the default of a tenth of the run or ten minutes.
+        trainer: that saves; it sums the requests of all ranks, so that they agree.
+        reporter: its ``measured`` has the held-out loss of this step.
+        start_from: checkpoint that the run continues from.
     """
 
     def __init__(self, run: TrainRun, trainer: DiffusionTrainer, reporter: Reporter, start_from: Path | None) -> None:
@@ -146,7 +146,7 @@ class Saver(TrainerCallback):
         self._saved = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Save if it is time, and stop if a signal has come."""
+        """Request a checkpoint if one is due, and the end of the run if a signal has come."""
         del args
         step, found = state.global_step, self.reporter.measured.get(BEST)
         is_best = found is not None and found < self.best.get("loss", float("inf"))
@@ -157,15 +157,15 @@ class Saver(TrainerCallback):
             control.should_save = control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Start the clock anew."""
+        """Restart the clock that measures the age of the last checkpoint."""
         del args, state, control
         self._saved = time.monotonic()
 
     @property
     def is_due(self) -> bool:
-        """Whether the last checkpoint is too old."""
+        """Whether the last checkpoint is ten minutes old; never with ``save_every``."""
         return self.run.save_every is None and time.monotonic() - self._saved >= 60 * MINUTES
 
     def save(self, folder: Path) -> None:
-        """Write the best step so far into a checkpoint."""
+        """Write the step of the lowest held-out loss so far into a checkpoint."""
         (folder / FILE).write_text(json.dumps(self.best))

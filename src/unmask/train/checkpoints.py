@@ -1,4 +1,4 @@
-"""Checkpoints: written aside, checked, renamed; and the signals that ask for one."""
+"""Checkpoints: published in one rename, checked for damage, deleted when old; and the signals that end a run."""
 
 import json
 import os
@@ -21,7 +21,7 @@ STATE = "trainer_state.json"
 
 
 def publish(staged: Path, final: Path) -> None:
-    """Seal a staged checkpoint and put it in place in one rename, so that no reader ever sees half of it."""
+    """Seal a staged checkpoint and rename it to ``final``, so that no reader ever sees half of it."""
     seal(staged)
     if final.exists():
         shutil.rmtree(final)
@@ -30,7 +30,7 @@ def publish(staged: Path, final: Path) -> None:
 
 
 def damage_of(folder: Path) -> str | None:
-    """Return what is wrong with a checkpoint, None if a run can go on from it."""
+    """Return what is wrong with a checkpoint; None if a run can continue from it."""
     if fault := fault_of(folder):
         return fault
     try:
@@ -51,6 +51,9 @@ def newest(root: Path, tell: Callable[[str], None] | None = None) -> Path | None
     Args:
         root: folder of the checkpoints.
         tell: called with a line on each damaged one that is passed over.
+
+    Returns:
+        Its folder.
     """
     for folder in _newest_first(root):
         fault = damage_of(folder)
@@ -62,13 +65,13 @@ def newest(root: Path, tell: Callable[[str], None] | None = None) -> Path | None
 
 
 def rotate(root: Path, keep: int, step: int, also: Collection[int] = ()) -> None:
-    """Delete what need not be kept, and what a killed save left.
+    """Delete old checkpoints, and what a killed save left.
 
     Args:
         root: folder of the checkpoints.
         keep: how many of the newest stay.
-        step: of the checkpoint that was just written. Later ones are damaged, or the run would have gone on from them;
-            they go, so that they do not count among the newest.
+        step: of the checkpoint that was just written. Later ones are damaged, or the run would have continued from
+            them; they are deleted, so that they do not count among the newest.
         also: steps that stay in any case.
     """
     shutil.rmtree(root / STAGING, ignore_errors=True)
@@ -92,7 +95,7 @@ _ASKED = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignals:
-    """Catches the signals while it is entered, in the main thread only: elsewhere Python lets nobody catch them.
+    """Catches SIGINT and SIGTERM inside its context, in the main thread only, as Python allows it nowhere else.
 
     ``number`` is that of the first signal that came, None before.
     """

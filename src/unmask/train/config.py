@@ -1,4 +1,4 @@
-"""What a training run is: the objective and how long, how fast, how often."""
+"""Settings of a training run: the objective, and how long, how fast, how often."""
 
 from typing import Annotated, Literal
 
@@ -31,12 +31,12 @@ class TrainRun:
         max_grad_norm: gradients are clipped to this norm; 0 never.
         seed: of shuffling, noise and dropout.
         eval_every: steps between evaluations on held-out examples; None: at the start and the end.
-        eval_passes: noise draws per held-out example; more is steadier.
-        save_every: steps between checkpoints; None: a tenth of the run, or what ten minutes do. There is always one at
-            the end, and one at the lowest held-out loss.
+        eval_passes: noise draws per held-out example; more give a steadier loss.
+        save_every: steps between checkpoints; None: a tenth of the run or ten minutes, whichever is less. There is
+            always one at the end, and one at the lowest held-out loss.
         keep: newest checkpoints to keep, beside the one at the lowest held-out loss.
         log_every: steps between lines in ``metrics.jsonl``.
-        bf16: autocast; None: on CUDA devices that have it.
+        bf16: autocast; None: on CUDA devices that support it.
         gradient_checkpointing: recompute activations in the backward to save memory.
         report_to: experiment trackers of transformers (``wandb``, ``tensorboard`` …), if installed.
     """
@@ -66,11 +66,14 @@ class TrainRun:
 
 
 def announced(objective: Objective, trained: int | None) -> list[str]:
-    """Return a line if training makes the block size of a model another one, else nothing.
+    """Return a list with a line if training changes the block size of a model, else an empty list.
 
     Args:
-        objective: with its block size resolved; None: it trains without blocks and leaves the model's size as it is.
-        trained: the block size that the model was trained with.
+        objective: with its block size resolved; without one, the model's size stays as it is.
+        trained: the block size that the model was trained with, or None.
+
+    Returns:
+        One line or none.
     """
     size = objective.block_size
     if not trained or not size or size == trained:

@@ -24,21 +24,24 @@ def held_out_loss(
     batch_size: int,
     passes: int = 1,
 ) -> float:
-    """Average the objective's own loss over held-out examples, nats.
+    """Return the mean of the objective's own loss over held-out examples, in nats.
 
     The noise is keyed by (pass, example) under a fixed seed, with noise levels stratified over the set, so that two
     checkpoints differ by the model only. Exact whatever the batch size: sums are divided once, by the summed counts.
 
     Args:
-        lm: the model; its training mode is put back.
-        objective: the method whose loss is meant; progress counts as finished.
+        lm: the model; its training mode is restored.
+        objective: the method whose loss is computed; progress counts as finished.
         examples: held-out examples.
         collator: lays them out.
         batch_size: rows per forward.
         passes: noise draws per example.
 
+    Returns:
+        The sum of losses divided by the sum of counts.
+
     Raises:
-        NonFiniteError: the loss of an example is NaN or infinite; named.
+        NonFiniteError: the loss of an example is NaN or infinite; names the examples.
     """
     draws = Draws(seed=NOISE_SEED)
     was_training = lm.model.training

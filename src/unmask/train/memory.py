@@ -1,4 +1,4 @@
-"""The least memory that a training run takes, so that one which cannot fit is refused before it starts."""
+"""Checks the least memory that a training run needs, before anything is loaded."""
 
 from dataclasses import dataclass
 
@@ -15,11 +15,11 @@ class Size:
     """How large a model is.
 
     Args:
-        weights: of the whole model.
-        trained: of those, how many are trained; None: all.
-        item: bytes of one.
-        hidden: width of its states.
-        layers: depth.
+        weights: number of weights.
+        trained: how many of them are trained; None: all.
+        item: bytes of one weight.
+        hidden: width of the states.
+        layers: number of layers.
     """
 
     weights: int
@@ -30,16 +30,16 @@ class Size:
 
 
 def check_training_memory(size: Size, device: torch.device, *, columns: int, recomputed: bool) -> None:
-    """Refuse a run whose least need is more than there is: weights, gradients, moments, states of the rows.
+    """Check that the least memory of a run is free: weights, gradients, moments of AdamW, states of the rows.
 
     Args:
         size: of the model, which is not loaded yet.
-        device: where it is to be trained.
+        device: that trains it.
         columns: of a micro-batch, all rows together.
-        recomputed: whether the states of most layers are made again in the backward pass.
+        recomputed: whether the states of most layers are recomputed in the backward pass.
 
     Raises:
-        UserError: with what is needed and what is free.
+        UserError: it is not; names what is needed and what is free.
     """
     trained = size.weights if size.trained is None else size.trained
     states = columns * size.hidden * size.item * (STREAMS + (1 if recomputed else STREAMS) * (size.layers - 1))

@@ -1,4 +1,4 @@
-"""What a run measures: a line of metrics for each logged step, running totals, and whether the loss diverges."""
+"""Measurements of a run: lines of metrics, running totals, and a warning if the loss diverges."""
 
 import json
 import time
@@ -12,11 +12,11 @@ from unmask.runtime.durable import write_whole
 
 
 class MetricsFile:
-    """Appends lines; a resumed run drops the lines that its checkpoint does not know of.
+    """``metrics.jsonl``: a JSON object per line; a resumed run removes the lines after its checkpoint.
 
     Args:
-        path: the file.
-        from_step: lines of later steps are removed; 0 starts afresh.
+        path: of the file.
+        from_step: lines of later steps are removed; 0 removes all.
     """
 
     def __init__(self, path: Path, from_step: int = 0) -> None:
@@ -25,13 +25,13 @@ class MetricsFile:
         write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def write(self, values: dict[str, Any]) -> None:
-        """Append a line."""
+        """Append the values as a line of JSON."""
         with self.path.open("a") as stream:
             stream.write(json.dumps(values) + "\n")
 
     @staticmethod
     def read(path: Path) -> list[dict[str, Any]]:
-        """Read a file back, leaving out what is no line of metrics, such as one that a kill cut short."""
+        """Return the lines of a file, without those that are no metrics, such as one that a kill cut short."""
         lines = []
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
             try:
@@ -48,11 +48,11 @@ FILE = "totals.json"
 
 @dataclass(kw_only=True)
 class Totals:
-    """Summed over all ranks since the first step.
+    """Totals over all ranks since the first step.
 
     Args:
-        examples: rows of text seen.
-        supervised_tokens: positions that were asked.
+        examples: examples seen.
+        supervised_tokens: positions whose token was predicted.
         forward_tokens: tokens that the model read, scoring passes included.
         flops: floating-point operations of forwards and backwards, estimated.
         seconds: wall time spent in training steps and evaluations.
@@ -66,7 +66,7 @@ class Totals:
     _since: float | None = field(default=None, repr=False)
 
     def tick(self) -> None:
-        """Add the time since the last tick."""
+        """Add the time since the last call to ``seconds``."""
         now = time.perf_counter()
         if self._since is not None:
             self.seconds += now - self._since
@@ -77,11 +77,11 @@ class Totals:
         return {name: value for name, value in asdict(self).items() if not name.startswith("_")}
 
     def save(self, folder: Path) -> None:
-        """Write them into a checkpoint."""
+        """Write the totals into a checkpoint's folder."""
         (folder / FILE).write_text(json.dumps(self.values()))
 
     def restore(self, folder: Path) -> None:
-        """Take them over from a checkpoint."""
+        """Set the totals to those of a checkpoint's folder."""
         for name, value in json.loads((folder / FILE).read_text()).items():
             setattr(self, name, value)
 
@@ -104,11 +104,14 @@ class Watch:
         self._has_warned = False
 
     def see(self, step: int, loss: float) -> str | None:
-        """Return a warning if the loss has been far above the median for long, once a run; else None.
+        """Return a warning, once a run, if the loss has been above 3 times the median for 20 steps; else None.
 
         Args:
             step: of the loss.
-            loss: of one optimiser step; negative ones are never far.
+            loss: of one optimiser step; if the median is negative, there is no warning.
+
+        Returns:
+            One line, or None.
         """
         usual = median(self._normal) if len(self._normal) >= BEFORE else None
         if usual is None or not loss > FAR * usual > 0:

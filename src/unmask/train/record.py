@@ -1,4 +1,4 @@
-"""What a run's result depends on, as JSON: ``run.json`` keeps it, and a resume must agree with it."""
+"""Settings and hashes that a run's result depends on; ``run.json`` holds them, and a resumed run must have the same."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from unmask.objectives import OBJECTIVES
 from unmask.train.config import TrainRun
 
 IRRELEVANT = ("steps", "model", "keep", "save_every", "log_every", "report_to")
-"""Settings that no weight depends on: ``refuse_extension`` asks about steps, and hashes tell which model it is."""
+"""Settings that may differ in a resumed run: ``refuse_extension`` checks the steps, and hashes identify the model."""
 
 _MEANING = {
     "data": "the training examples (their tokens or their order)",
@@ -29,12 +29,15 @@ _MEANING = {
 
 
 def settings_of_run(run: TrainRun, layout: Layout, curriculum: Curriculum | None) -> dict[str, Any]:
-    """Return what can be told before a model is loaded: the run, its objective, curriculum and layout.
+    """Return the settings that are known before a model is loaded: the run, its objective, curriculum and layout.
 
     Args:
         run: how it trains.
-        layout: how rows are laid out; its block size is told by ``settings_of_inputs``.
-        curriculum: in which order examples are shown.
+        layout: how rows are laid out; its block size is left out, as it depends on the model.
+        curriculum: in which order examples are shown; None: shuffled.
+
+    Returns:
+        Settings by name, as JSON types.
     """
     values = {f.name: getattr(run, f.name) for f in fields(run) if f.name != "bf16"}  # what came of it is added
     values["objective"] = _described(run.objective)
@@ -46,13 +49,16 @@ def settings_of_run(run: TrainRun, layout: Layout, curriculum: Curriculum | None
 def settings_of_inputs(
     lm: LoadedModel, examples: Sequence[Encoded], held_out: Sequence[Encoded], layout: Layout
 ) -> dict[str, Any]:
-    """Return what the model and the data add: names, facts, and hashes of weights, template and examples.
+    """Return the settings that depend on model and data: names, facts, hashes of weights, template and examples.
 
     Args:
         lm: before its first step.
-        examples: trained on.
+        examples: that are trained on.
         held_out: of the held-out loss.
         layout: with its block size.
+
+    Returns:
+        Settings by name, as JSON types.
     """
     template = getattr(lm.tokenizer, "chat_template", None)
     values = {
@@ -72,7 +78,7 @@ def settings_of_inputs(
 
 
 def hash_of(examples: Sequence[Encoded]) -> str | None:
-    """Hash the tokens of examples, in their order; None of none."""
+    """Return a hash, 16 hex digits, of the tokens of examples in their order; None if there are no examples."""
     if not examples:
         return None
     digest = hashlib.sha256()
@@ -85,12 +91,12 @@ def hash_of(examples: Sequence[Encoded]) -> str | None:
 
 
 def refuse_changes(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Hold that a run goes on as it began.
+    """Check that a run is resumed with the settings that it began with.
 
     Args:
         name: of the run's folder, for the message.
-        before: from its record.
-        now: some or all of its settings; those in ``IRRELEVANT`` may differ. A setting that its record has not, as an
+        before: settings of its record.
+        now: some or all of its settings; those in ``IRRELEVANT`` may differ. A setting that its record lacks, as an
             older version wrote it, counts as None.
 
     Raises:
@@ -108,13 +114,16 @@ def refuse_changes(name: str, before: Mapping[str, Any], now: Mapping[str, Any])
 
 
 def settings_today(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a run of format 1 with its objective described by today's fields.
+    """Return the settings of a run of format 1 with its objective described by this version's fields.
 
-    The objective is made anew from the run's recipe, or where there is none from the fields that were described.
+    The objective is built from the run's recipe, or where there is none from the fields in the record.
 
     Args:
         name: of the run's folder, for the message.
-        record: what its ``run.json`` holds.
+        record: content of its ``run.json``.
+
+    Returns:
+        Settings by name, as JSON types.
 
     Raises:
         UserError: this version cannot make that objective.
@@ -132,10 +141,16 @@ def settings_today(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse_extension(name: str, before: Mapping[str, Any], run: TrainRun, curriculum: Curriculum | None) -> None:
-    """Hold that a run of another length would have gone the same way so far.
+    """Check that a run of another number of steps would have been the same so far.
+
+    Args:
+        name: of the run's folder, for the message.
+        before: settings of its record.
+        run: its settings now.
+        curriculum: in which order examples are shown; None: shuffled.
 
     Raises:
-        UserError: its learning rate, its objective or its curriculum goes by the share of the run that is done.
+        UserError: learning rate, objective or curriculum depend on the share of the run that is done.
     """
     if before["steps"] == run.steps:
         return
@@ -163,7 +178,7 @@ def _lora(lm: LoadedModel) -> Any:
 
 
 def _described(part: Any) -> Any:
-    """Return a part, and the parts in it, with their names."""
+    """Return a component, and the components in it, as names and fields."""
     if is_dataclass(part) and not isinstance(part, type):
         named = {"name": part.name} if hasattr(part, "name") else {}
         return {**named, **{f.name: _described(getattr(part, f.name)) for f in fields(part)}}
@@ -171,7 +186,7 @@ def _described(part: Any) -> Any:
 
 
 def _told(value: Any) -> Any:
-    """Leave out of a mapping what is not known."""
+    """Return a mapping without the keys whose value is None; other values unchanged."""
     return {k: v for k, v in value.items() if v is not None} if isinstance(value, Mapping) else value
 
 

@@ -1,4 +1,4 @@
-"""The folder of a run: claimed once, given back if the run never began, and resumed only by the run that it holds."""
+"""The folder of a run: claimed for one run, emptied if the run never began, and resumed only by that run."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def on_rank_zero(work: Callable[[], T]) -> T:
-    """Do something on one rank only and give its result, or its user error, to all."""
+    """Return the result of ``work``, called on rank 0 only; its ``UserError`` too is raised on all ranks."""
     distributed = torch.distributed
     if not (distributed.is_available() and distributed.is_initialized()):
         return work()
@@ -41,18 +41,18 @@ def on_rank_zero(work: Callable[[], T]) -> T:
 
 
 def check_folder(out: Path, *, resume: bool, restart: bool = False) -> dict[str, Any] | None:
-    """Refuse a folder that a run cannot start or go on in; cheap, so that it can be asked before anything is loaded.
+    """Check that a run can start or continue in a folder; cheap, so that it can be called before anything is loaded.
 
     Args:
         out: the folder.
-        resume: whether to go on with the run in it.
+        resume: whether to continue the run in it.
         restart: whether to begin that run again.
 
     Returns:
-        The record of the run that is there, None for a new one.
+        The record of the run that is there; None for a new one.
 
     Raises:
-        UserError: says what the folder holds and what to write instead.
+        UserError: it cannot; names what the folder holds and what to write instead.
     """
     holds_run = (out / RUN_FILE).exists()
     if out.exists() and not out.is_dir():
@@ -83,7 +83,13 @@ def check_folder(out: Path, *, resume: bool, restart: bool = False) -> dict[str,
 
 
 def read_record(out: Path) -> dict[str, Any]:
-    """Return what ``run.json`` holds.
+    """Return the record of a run.
+
+    Args:
+        out: folder of the run.
+
+    Returns:
+        The content of its ``run.json``.
 
     Raises:
         UserError: it is damaged, or of a newer unmask.
@@ -107,7 +113,12 @@ def read_record(out: Path) -> dict[str, Any]:
 
 
 def claim(out: Path, settings: Mapping[str, Any], recipe: Mapping[str, Any] | None) -> None:
-    """Make the folder of a run and write its record; what an earlier start without a checkpoint left is removed.
+    """Make the folder of a run and write its record; files of an earlier start without a checkpoint are removed.
+
+    Args:
+        out: the folder.
+        settings: that the run's result depends on.
+        recipe: that the run was read from, or None.
 
     Raises:
         UserError: it cannot be made.
@@ -123,24 +134,24 @@ def claim(out: Path, settings: Mapping[str, Any], recipe: Mapping[str, Any] | No
 
 
 def write_record(out: Path, record: Mapping[str, Any]) -> None:
-    """Write ``run.json``, whole or not at all."""
+    """Write ``run.json`` with the format and a fingerprint of the settings; whole or not at all."""
     sealed = {**record, "format": FORMAT, "fingerprint": fingerprint_of(record["settings"])}
     write_whole(out / RUN_FILE, json.dumps(sealed, indent=1, default=str) + "\n")
 
 
 def fingerprint_of(settings: Mapping[str, Any]) -> str:
-    """Hash the settings of a run, so that a record that was changed is known."""
+    """Return a hash, 16 hex digits, of the settings of a run, by which a changed record is recognised."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def give_back(out: Path) -> None:
-    """Remove what a run without a checkpoint has written."""
+    """Remove the files that a run without a checkpoint has written."""
     for name in (RUN_FILE, METRICS_FILE):
         (out / name).unlink(missing_ok=True)
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
 
 
 def other_versions(record: Mapping[str, Any]) -> list[str]:
-    """Return a phrase for each package that is not what the run was begun with."""
+    """Return a phrase for each package whose version is not that of the run's start."""
     before, now = record.get("versions") or {}, versions()
     return [f"{name} was {before[name]} and is {now.get(name)}" for name in before if before[name] != now.get(name)]

@@ -1,4 +1,4 @@
-"""The one Trainer: asks the objective, scores once, and divides the summed loss once by the summed count."""
+"""The trainer of all objectives: noises, scores once, and divides the summed loss once by the summed count."""
 
 import contextlib
 import math
@@ -35,12 +35,15 @@ class DiffusionTrainer(Trainer):
     4 x 1 rows and 1 x 4 accumulated rows give the same step, and no normaliser has to know of accumulation or ranks.
 
     Args:
-        lm: what is trained.
+        lm: the model that is trained.
         objective: the method.
         draws: noise, keyed by each example's global position.
-        keep: checkpoints to keep.
+        keep: how many of the newest checkpoints stay.
         arguments: transformers' own; ``output_dir`` is the folder of checkpoints.
-        rest: passed to ``transformers.Trainer``.
+        **rest: passed to ``transformers.Trainer``.
+
+    Raises:
+        UserError: DeepSpeed is enabled.
     """
 
     def __init__(
@@ -72,7 +75,10 @@ class DiffusionTrainer(Trainer):
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
-        """Back-propagate one micro-batch; at the end of the window scale the gradients. Returns the window's loss."""
+        """Back-propagate one micro-batch; at the end of the window scale the gradients.
+
+        Returns the window's loss in nats at its end, a scalar; 0 before.
+        """
         del num_items_in_batch
         model.train()
         batch: Batch = inputs["batch"].to(self.args.device)
@@ -104,7 +110,7 @@ class DiffusionTrainer(Trainer):
     def _close_window(self, model: nn.Module) -> Tensor:
         """Sum over ranks, scale gradients by 1 / count (DDP has averaged them over ranks: undo that), add up totals.
 
-        What one rank asks for, to stop or to save, all do.
+        If one rank requests to stop or to save, all do. Returns the window's loss, a scalar.
         """
         self._window[6] = self.signals.number is not None
         self._window[7] = self.saver is not None and self.saver.is_due
@@ -130,7 +136,16 @@ class DiffusionTrainer(Trainer):
         raise self.non_finite(f"the loss is {float(loss.detach())}", [sources[i] for i in bad] or sources)
 
     def non_finite(self, what: str, sources: Sequence[str], *, is_done: bool = False) -> NonFiniteError:
-        """Return the error: what is not finite, in or after which step, on which examples, and what is left."""
+        """Return the error for a value that is NaN or infinite.
+
+        Args:
+            what: value that is not finite.
+            sources: of the examples.
+            is_done: whether it was found after the step, not in it.
+
+        Returns:
+            An error that names the value, the step, the examples and the last good checkpoint.
+        """
         last = checkpoints.newest(Path(self.args.output_dir))
         step = f"after step {self.state.global_step}" if is_done else f"at step {self.state.global_step + 1}"
         shown = [str(source) for source in sources[:8]] + ["…"][: len(sources) > 8]
@@ -141,7 +156,7 @@ class DiffusionTrainer(Trainer):
         )
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
-        """Return the norm before clipping; it must be finite, or the update would spoil every weight."""
+        """Return the norm before clipping; a ``NonFiniteError`` if it is not finite, before any weight changes."""
         self.grad_norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         if self.grad_norm is not None and not math.isfinite(self.grad_norm):
             raise self.non_finite(f"the norm of the gradient is {float(self.grad_norm)}", self._sources)
@@ -149,11 +164,11 @@ class DiffusionTrainer(Trainer):
         return self.grad_norm
 
     def refuse_non_finite_weights(self) -> None:
-        """Hold that the last update has left every trained weight finite, on all ranks.
+        """Check that every trained weight is finite after the last update, on all ranks.
 
         Raises:
             NonFiniteError: names a weight that is not.
-        """
+        """  # noqa: DOC503
         trained = [(name, weight) for name, weight in self.lm.model.named_parameters() if weight.requires_grad]
         local = [(name, weight.to_local() if isinstance(weight, DTensor) else weight) for name, weight in trained]
         bad = [name for name, weight in local if not bool(weight.detach().isfinite().all())]
@@ -163,7 +178,7 @@ class DiffusionTrainer(Trainer):
             raise self.non_finite(what, self._updated_on, is_done=True)
 
     def create_optimizer(self, *rest: Any, **options: Any) -> Any:
-        """Give every head a group of its own: its learning rate, no weight decay."""
+        """Return the optimizer, in which every head is a group with its own learning rate and no weight decay."""
         optimizer = super().create_optimizer(*rest, **options)
         for head in self.lm.heads.values():
             mine = {id(p) for p in head.parameters()}
@@ -173,11 +188,11 @@ class DiffusionTrainer(Trainer):
         return optimizer
 
     def _get_train_sampler(self, *_: Any) -> SequentialSampler:
-        """The order of the run is inside the data set; reading it in sequence makes noise and resume exact."""
+        """Return a sampler that reads in sequence: the data set holds the order of the run."""
         return SequentialSampler(self.train_dataset)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """Nothing: the meter of the loaded model counts."""
+        """Return 0: the loaded model counts its operations itself."""
         del inputs
         return 0
 
@@ -191,11 +206,10 @@ class DiffusionTrainer(Trainer):
         restore_heads(self.lm, Path(resume_from_checkpoint))
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Write the checkpoint aside, then publish it in one rename; see ``unmask.train.checkpoints``.
+        """Write the checkpoint into a staging folder, then publish it in one rename.
 
-        Raises:
-            NonFiniteError: the weights are not worth keeping.
-            UserError: the disk is full; the checkpoints before are whole.
+        A weight that is not finite is a ``NonFiniteError``; a full disk is a ``UserError``, and the earlier checkpoints
+        stay whole.
         """
         self.refuse_non_finite_weights()
         root = Path(self.args.output_dir)
@@ -232,6 +246,6 @@ class DiffusionTrainer(Trainer):
 
 
 def _after_a_full_disk(root: Path) -> str:
-    """Return how a run goes on whose checkpoint could not be written."""
+    """Return the advice for a run whose checkpoint could not be written."""
     last = checkpoints.newest(root)
     return f"make room and go on from {last.name} by --resume" if last else "make room and begin again"

@@ -1,4 +1,4 @@
-"""What every curriculum shares: its registry, and what tells how difficult an example is."""
+"""The base class of curricula, and their registry."""
 
 from typing import Annotated, ClassVar
 
@@ -15,13 +15,13 @@ BUCKETS = 4
 
 @component
 class Curriculum:
-    """A law that says how likely each bucket of difficulty is at each point of the run. Subclasses bring ``weights``.
+    """A law of how likely each bucket of difficulty is at each point of the run. Subclasses define ``weights``.
 
     Args:
         by: what makes an example difficult: ``length`` (tokens of its answer), or a column of the data, with numbers
             (larger is harder) or labels.
-        buckets: how many of equal size to cut numbers into; None: 4. Where there are no more different numbers than
-            that, each is a bucket.
+        buckets: number of buckets of equal size that numbers are cut into; None: 4. Where there are no more different
+            numbers than that, each is a bucket.
         order: the labels of the column from easy to hard, each a bucket of its own.
     """
 
@@ -44,7 +44,7 @@ class Curriculum:
 
     @property
     def column(self) -> str | None:
-        """The column of the data that says how difficult a row is; None where its length does."""
+        """Column of the data with the difficulty of a row; None where it is the length of the answer."""
         return None if self.by == LENGTH else self.by
 
     def weights(self, progress: Float64[Tensor, " P"], buckets: int) -> Float64[Tensor, "P N"]:
@@ -53,6 +53,12 @@ class Curriculum:
         Args:
             progress: share of the run that is done, in [0, 1].
             buckets: N.
+
+        Returns:
+            Probabilities, each row of which sums to 1.
+
+        Raises:
+            TypeError: the subclass does not define it.
         """
         del progress, buckets
         raise TypeError(f"{type(self).__name__} brings no weights()")
@@ -62,7 +68,7 @@ CURRICULA = Registry[Curriculum]("curriculum")
 
 
 def label(value: float | str) -> str:
-    """Spell a label: 1, 1.0 and "1" are the same, whatever a file format makes of them.
+    """Return a label as text: 1, 1.0 and "1" are the same label, whatever a file format makes of them.
 
     >>> label(1.0), label("hard")
     ('1', 'hard')

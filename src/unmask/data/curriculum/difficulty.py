@@ -1,4 +1,4 @@
-"""How difficult an example is: buckets of examples, easiest first."""
+"""Difficulties of examples, and buckets of examples by difficulty, easiest first."""
 
 import math
 from collections.abc import Sequence
@@ -9,17 +9,20 @@ from unmask.errors import UserError
 
 
 def into_buckets(examples: Sequence[Encoded], curriculum: Curriculum) -> list[list[int]]:
-    """Sort examples into the buckets of a curriculum: for each the indices of its examples, easiest first, none empty.
+    """Return the buckets of a curriculum, easiest first and none empty, each with the indices of its examples.
 
     Numbers are cut where the ranks are: bucket sizes differ by at most one, and of equally difficult examples at a cut
     the earlier ones go to the easier bucket. Where there are no more different numbers than buckets, each is a bucket.
 
     Args:
         examples: that are trained on.
-        curriculum: says by what and into how many.
+        curriculum: by which column, and into how many buckets.
+
+    Returns:
+        Lists of indices.
 
     Raises:
-        UserError: as ``difficulties``; a label without examples; all examples equally difficult.
+        UserError: an example without a known difficulty; a label without examples; all equally difficult.
     """
     values = difficulties(examples, curriculum)
     different = sorted(set(values))
@@ -49,10 +52,17 @@ def into_buckets(examples: Sequence[Encoded], curriculum: Curriculum) -> list[li
 
 
 def difficulties(examples: Sequence[Encoded], curriculum: Curriculum) -> list[float]:
-    """Return how difficult each example is: the length of its answer, its number, or the rank of its label.
+    """Return how difficult each example is.
+
+    Args:
+        examples: that are trained on.
+        curriculum: says what makes an example difficult.
+
+    Returns:
+        The length of each answer in tokens, the number of its row, or the rank of its label.
 
     Raises:
-        UserError: an example says nothing, or it has a label that is not in the curriculum's order.
+        UserError: an example has no difficulty, or a label that is not in the curriculum's order.
     """
     column = curriculum.column
     if column is None:
@@ -80,7 +90,7 @@ def _stated(example: Encoded, column: str) -> Difficulty:
 
 
 def _numbers(stated: Sequence[Difficulty], column: str) -> list[float]:
-    """Read numbers, or text that is one (all that CSV has)."""
+    """Return numbers, read from text too, which is all that CSV has."""
     numbers, labels = [], set()
     for value in stated:
         try:

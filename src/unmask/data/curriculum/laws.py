@@ -22,11 +22,11 @@ class Balanced(Curriculum):
     >>> Balanced().weights(torch.tensor([0.0], dtype=torch.float64), 4).tolist()
     [[0.25, 0.25, 0.25, 0.25]]
 
-    Differs from the paper: nothing beyond what holds for all laws, see ``CurriculumSampler``.
+    Differs from the paper: the law also moves within an optimiser step, by less than 1 / steps.
     """
 
     def weights(self, progress: Float64[Tensor, " P"], buckets: int) -> Float64[Tensor, "P N"]:
-        """Return 1 / N everywhere."""
+        """Return 1 / N for each of N ``buckets``, [P, N]."""
         return torch.full((len(progress), buckets), 1 / buckets, dtype=torch.float64)
 
 
@@ -40,11 +40,11 @@ class Classic(Curriculum):
     >>> Classic().weights(torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64), 2).tolist()
     [[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
 
-    Differs from the paper: nothing beyond what holds for all laws, see ``CurriculumSampler``.
+    Differs from the paper: the law also moves within an optimiser step, by less than 1 / steps.
     """
 
     def weights(self, progress: Float64[Tensor, " P"], buckets: int) -> Float64[Tensor, "P N"]:
-        """Return one-hot rows."""
+        """Return 1 for the bucket whose turn it is at each progress and 0 for the others, [P, N]."""
         # Without the addition (1 / 49) * 49 is less than 1, and a stage would start a position late.
         stage = (progress * buckets + 1e-9).floor().long().clamp(max=buckets - 1)
         return torch.nn.functional.one_hot(stage, buckets).double()
@@ -65,7 +65,7 @@ class Cosine(Curriculum):
     """
 
     def weights(self, progress: Float64[Tensor, " P"], buckets: int) -> Float64[Tensor, "P N"]:
-        """Blend the two ramps."""
+        """Return the blend of the two ramps at each progress, [P, N]."""
         harder = torch.arange(1, buckets + 1, dtype=torch.float64)
         easier = harder.flip(0)
         share = (0.5 * (1 + torch.cos(math.pi * progress)))[:, None]
@@ -85,7 +85,7 @@ class Gaussian(Curriculum):
         sigma: width of the bell, in buckets.
         min_prob: whether every bucket keeps a least probability m.
 
-    Differs from the paper: nothing beyond what holds for all laws, see ``CurriculumSampler``.
+    Differs from the paper: the law also moves within an optimiser step, by less than 1 / steps.
     """
 
     mu_exp: Annotated[float, Field(gt=0)] = 0.5
@@ -93,7 +93,7 @@ class Gaussian(Curriculum):
     min_prob: bool = True
 
     def weights(self, progress: Float64[Tensor, " P"], buckets: int) -> Float64[Tensor, "P N"]:
-        """Evaluate the bell; in logarithms, since a narrow one between two buckets is 0 / 0 otherwise."""
+        """Return the bell at each progress, [P, N]; in logarithms, as a narrow one between buckets would be 0 / 0."""
         centre = progress[:, None] ** self.mu_exp * (buckets - 1)
         distance = (torch.arange(buckets, dtype=torch.float64) - centre) / self.sigma
         bell = (-0.5 * distance**2).softmax(1)

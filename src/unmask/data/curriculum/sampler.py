@@ -1,4 +1,4 @@
-"""A curriculum as a sampler: position in the global order -> example, in any order of asking."""
+"""A curriculum as a sampler: a function from the position in the global order to the example."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -16,14 +16,14 @@ CHUNK = 1 << 16  # positions whose weights are held at once
 
 
 class CurriculumSampler:
-    """Draw a bucket for every position, and show the examples of each bucket in turn.
+    """Draws a bucket for every position, and shows the examples of each bucket in turn.
 
     At position ``order`` of ``length`` the law stands at progress = order / length. Within an optimiser step that moves
     it by less than 1 / steps, and so the examples of a run depend on how many it sees and not on how they are cut into
     steps, micro-batches and ranks. Each pass over a bucket shows each of its examples once, in an order of its own.
 
     A pure function of ``order``: the buckets of the whole run are drawn at once from numbers keyed by (seed, order),
-    and counted. Nothing is to be saved, and a run that goes on after a kill sees what it would have seen.
+    and counted. No state is saved, and a run that is resumed sees what it would have seen.
 
     Differs from the paper (E2H Reasoner, arXiv 2506.06632): its law stands still within a step; it schedules the
     prompts of reinforcement learning, here it is the examples of any objective.
@@ -38,6 +38,9 @@ class CurriculumSampler:
         buckets: the examples of each bucket by index, easiest first.
         length: positions of the whole run.
         seed: of the run.
+
+    Raises:
+        UserError: a bucket is empty.
     """
 
     def __init__(self, curriculum: Curriculum, buckets: Sequence[Sequence[int]], *, length: int, seed: int) -> None:
@@ -49,7 +52,7 @@ class CurriculumSampler:
         self._members = [torch.as_tensor(bucket) for bucket in buckets]
         self._bucket = self._draw(curriculum, length)
         self._visit = self._count(self._bucket)
-        # Two passes of each bucket: see ``Shuffled``.
+        # Two passes of each bucket: loading ahead crosses from one to the next.
         self._permutation = lru_cache(maxsize=2 * len(buckets))(self._permute)
 
     def __call__(self, order: int) -> int:
@@ -59,7 +62,7 @@ class CurriculumSampler:
         return self._permutation(bucket, visits)[source]
 
     def _draw(self, curriculum: Curriculum, length: int) -> Int[Tensor, " P"]:
-        """Draw the bucket of every position, by inverting the cumulative weights."""
+        """Return the bucket of every position, drawn by inverting the cumulative weights."""
         drawn = []
         for start in range(0, length, CHUNK):
             order = torch.arange(start, min(start + CHUNK, length))
@@ -70,7 +73,7 @@ class CurriculumSampler:
         return torch.cat(drawn)
 
     def _count(self, bucket: Int[Tensor, " P"]) -> Int[Tensor, " P"]:
-        """Count, at every position, the earlier ones with the same bucket."""
+        """Return, for every position, how many earlier ones have the same bucket."""
         visit = torch.empty_like(bucket)
         for index in range(len(self._members)):
             is_here = bucket == index
@@ -78,7 +81,7 @@ class CurriculumSampler:
         return visit
 
     def _permute(self, bucket: int, visits: int) -> list[int]:
-        """Order a bucket for one pass. The keys are those of ``Shuffled``: with one bucket this is a plain shuffle."""
+        """Return a bucket in the order of one pass. The keys are ``Shuffled``'s: one bucket is a plain shuffle."""
         members = self._members[bucket]
         keys = self._draws.uniform("shuffle", torch.tensor(visits), members)
         return members[keys.argsort(stable=True)].tolist()

@@ -1,4 +1,4 @@
-"""Checkpoints that stock transformers classes compute but do not load: one table, keyed by ``model_type``."""
+"""Checkpoint families that stock transformers classes compute after renaming, by ``model_type``."""
 
 from unmask.models.families.base import FAMILIES, Family
 

@@ -1,4 +1,4 @@
-"""What a checkpoint family must say so that its weights load strictly into a stock class."""
+"""What a checkpoint family states so that its weights load strictly into a stock transformers class."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ class Family:
     """How released checkpoints of one kind map onto a stock transformers class.
 
     Args:
-        name: for people.
-        model_type: what their ``config.json`` says.
+        name: shown to users.
+        model_type: value of ``model_type`` in their ``config.json``.
         convert: turns ``config.json`` into the stock class's model type and configuration fields; refuses what the
             stock class would compute differently.
-        rename: gives a weight its stock name, or None if the family has no such weight.
+        rename: returns the stock name of a weight, or None if the family has no such weight.
         shift: whether the state at column c - 1 predicts column c.
-        attention: what they were trained for.
+        attention: that they were trained with.
         grid: where their blocks are counted from.
         block_size: their block size where ``config.json`` has no ``block_size``.
         tokenizer_class: stock tokenizer for folders without ``tokenizer.json``.
@@ -51,7 +51,7 @@ FAMILIES = Names[Family]("family")
 
 
 def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype: torch.dtype | None) -> StockModel:
-    """Build the stock model and fill it with the renamed weights; nothing may be missing or left over.
+    """Return the stock model, filled with the renamed weights; none may be missing or left over.
 
     Tensors are read and converted one at a time, so memory holds the model once.
 
@@ -60,6 +60,12 @@ def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype
         config: its ``config.json``.
         files: its weight files.
         dtype: of the weights; the checkpoint's own if None.
+
+    Returns:
+        The model on the CPU.
+
+    Raises:
+        UserError: the configuration lacks a key, or the weights are not those of the model.
     """
     try:
         model_type, fields = family.convert(config)
@@ -94,7 +100,16 @@ def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype
 
 
 def check_complete(name: str, *, missing: list[str], unexpected: list[str]) -> None:
-    """Refuse a checkpoint whose weights are not exactly those of the model."""
+    """Check that the weights of a checkpoint are exactly those of the model.
+
+    Args:
+        name: of the model, for the message.
+        missing: weights that the checkpoint lacks.
+        unexpected: weights that the model lacks.
+
+    Raises:
+        UserError: either list is not empty.
+    """
     wrong = [f"{kind}: {_some(keys)}" for kind, keys in (("missing", missing), ("unexpected", unexpected)) if keys]
     if wrong:
         raise UserError(f"expected exactly the weights of a {name} model; {'; '.join(wrong)}; is the folder complete?")

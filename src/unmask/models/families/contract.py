@@ -1,4 +1,4 @@
-"""What holds for every family of checkpoints, checked on a tiny checkpoint in the layout of its release."""
+"""``check_family``: what holds for every checkpoint family, checked on a tiny checkpoint in the released layout."""
 
 import json
 from collections.abc import Mapping
@@ -24,7 +24,8 @@ _STRANGE = "unmask.no_such_weight"
 
 
 def check_family(family: Family, config: Mapping[str, Any], weights: Mapping[str, Tensor], folder: Path) -> None:
-    """Check that a family loads strictly, means what its facts say, and comes back from disk unchanged.
+    """Check that a family loads strictly, computes what its facts say, and is unchanged after saving and loading.
+
 
     Args:
         family: registered under its ``model_type``.
@@ -35,7 +36,7 @@ def check_family(family: Family, config: Mapping[str, Any], weights: Mapping[str
 
     Raises:
         AssertionError: names what does not hold.
-    """
+    """  # noqa: DOC502
     _hold(FAMILIES.get(family.model_type) is family, f"'{family.model_type}' is not registered as this family")
     _check_names(family, config, weights)
     lm = load(_written(folder / "released", config, weights))
@@ -71,7 +72,7 @@ def _stock_name(family: Family, name: str) -> str:
 
 
 def _check_names(family: Family, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
-    """Hold that the released names and the stock ones match one to one; a tied head may be left out."""
+    """Check that the released names and the stock ones match one to one; a tied head may be left out."""
     stock = new_config(*family.convert(dict(config)))
     with torch.device("meta"):
         expected = set(new_model(stock).state_dict())
@@ -84,7 +85,7 @@ def _check_names(family: Family, config: Mapping[str, Any], weights: Mapping[str
 
 
 def _check_refusals(config: Mapping[str, Any], weights: Mapping[str, Tensor], folder: Path) -> None:
-    """Hold that a checkpoint with a weight too few or too many is refused by name."""
+    """Check that a checkpoint with a weight too few or too many is refused, and the weight named."""
     first, *rest = sorted(weights)
     wrong = {
         first: {name: weights[name] for name in rest},
@@ -113,7 +114,7 @@ def _check_facts(family: Family, config: Mapping[str, Any], lm: LoadedModel) -> 
 
 
 def _check_attention(lm: LoadedModel) -> None:
-    """Hold that all columns see each other, but for what a rule hides and for padding."""
+    """Check that all columns see each other, except what a rule hides and padding."""
     last, ids = _COLUMNS - 1, _ids(lm)
     reach = _change(lm, ids, last, Bidirectional())
     _hold(reach[0] > 0, "a change of the last token does not reach the first")

@@ -45,7 +45,7 @@ _ON_TOP = re.compile(r"model\.transformer\.(\w+)\.(weight|bias)")
 
 
 def rename(name: str) -> str | None:
-    """Give a LLaDA weight its Llama name.
+    """Return the Llama name of a LLaDA weight, or None if LLaDA has no such weight.
 
     >>> rename("model.transformer.blocks.3.ff_out.weight")
     'model.layers.3.mlp.down_proj.weight'
@@ -62,7 +62,17 @@ def rename(name: str) -> str | None:
 
 
 def convert(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Turn LLaDA's configuration into the stock class's, or say why no stock class computes it."""
+    """Return the stock model type and the configuration fields of a LLaDA checkpoint.
+
+    Args:
+        config: the checkpoint's ``config.json``.
+
+    Returns:
+        ``llama`` or, with biases on query, key and value only, ``qwen2``; and the fields by name.
+
+    Raises:
+        UserError: no stock class computes it; names the field.
+    """
     for field, (needed, absent) in REQUIRED.items():
         found = config.get(field, absent)
         if found != needed:

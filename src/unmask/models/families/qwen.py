@@ -1,8 +1,8 @@
-"""Families whose weights already carry Qwen's names: Dream, SDAR, and the Qwen conversions of dllm.
+"""Families whose weights have Qwen's names already: Dream, SDAR, and the Qwen conversions of dllm.
 
 Dream (arXiv 2508.15487), DiffuCoder and Dream-Coder are Qwen2 with shifted logits; SDAR (arXiv 2510.06303) and TraDo
 are Qwen3 with block-causal attention and no shift; ``a2d-qwen2`` and ``a2d-qwen3`` are dllm's conversions, unshifted.
-Their facts were read in released code and configurations; no such checkpoint was at hand to run.
+Their facts were read in released code and configurations; no such checkpoint was run.
 """
 
 from collections.abc import Callable
