@@ -23,6 +23,8 @@ LEFT_OUT = (  # at most ten: what serves every walk and is no stop of it
     "models/flops.py",  # counts beside the forward
     "data/templates.py",  # chat templates: docs/data.md
     "data/report.py",  # the account of rows that were left out
+    "data/fields.py",  # what a text may not hold
+    "data/tokens.py",  # the tokenizer
 )
 PROBLEM, SOLUTION = "73915284=", "37192548|13792458|12345789"
 
@@ -72,12 +74,12 @@ def named(title: str) -> set[str]:
     return set(re.findall(r"`([\w/]+\.py)`", text))
 
 
-@pytest.mark.parametrize(("title", "walk"), [("One batch", one_batch), ("One prompt", one_prompt)])
-def test_a_walk_is_short_and_the_tour_names_its_files(lm, title, walk):
+@pytest.mark.parametrize(("title", "walk", "most"), [("One batch", one_batch, 2000), ("One prompt", one_prompt, 2400)])
+def test_a_walk_is_short_and_the_tour_names_its_files(lm, title, walk, most):
     files = entered(lambda: walk(lm))
     assert len(LEFT_OUT) <= 10
     assert len(files) <= 12, files
-    assert sum(files.values()) <= 2000, (sum(files.values()), files)
+    assert sum(files.values()) <= most, (sum(files.values()), files)
     assert files.keys() <= named(title)
 
 

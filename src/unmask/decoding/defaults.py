@@ -365,8 +365,8 @@ class UncachedReader:
         self, query: Query, query_positions: Int[Tensor, "K 2"], *, state: State, rows: Int[Tensor, " R"]
     ) -> Float[Tensor, "K V"]:
         """Return the model's logits, from one call for each group of rows of nearly one length."""
-        del state, rows
-        split = groups(self.model, query)
+        del state
+        split = groups(self.model, query) if len(query.ids) > 1 else [rows]
         self.forwards += len(split)
         if len(split) == 1:
             return self.model.logits(query, query_positions)

@@ -13,6 +13,7 @@ from torch import Tensor
 from unmask.core.batch import Batch
 from unmask.core.protocols import Denoiser
 from unmask.core.random import Draws
+from unmask.decoding.amend import admit_change, shorten
 from unmask.decoding.decoder import ResolvedDecoder
 from unmask.decoding.interfaces import Reader
 from unmask.decoding.propose import propose
@@ -54,13 +55,16 @@ def _step(
     batch, forwards = state.batch, reader.forwards
     candidates, soft = propose(model, state, decoder, draws, index, reader=reader)
     candidates = decoder.selection.refine(candidates)
-    state, candidates = _cut(replace(state, soft=soft), candidates, decoder)
+    state = replace(state, soft=soft)
+    if (wanted := decoder.blocks.cut(candidates)) is not None:
+        state, candidates = shorten(state, candidates, wanted)
     chosen = decoder.selection.select(candidates)
     _check(candidates, chosen, may_wait=decoder.selection.may_wait)
     state, chosen = _admit(state, candidates, chosen, decoder)
     change = decoder.revision.revise(state, candidates, chosen)
     if change.write is not chosen:
-        change = _admit_change(state, candidates, change, chosen, decoder=decoder)
+        hidden = _write(state, candidates, replace(change, write=torch.zeros_like(chosen)), model.mask_id)
+        change = admit_change(hidden, candidates, change, chosen, decoder=decoder)
     written = _write(state, candidates, change, model.mask_id)
     state = replace(written, is_held=decoder.revision.holds(written, _changed(state, candidates, change)))
     ended = decoder.stop.is_finished(state, model.eos_ids) & ~state.is_held | state.is_stuck
@@ -172,35 +176,6 @@ def _begin(state: State, is_new: Bool[Tensor, " B"]) -> State:
     )
 
 
-def _cut(state: State, candidates: Candidates, decoder: ResolvedDecoder) -> tuple[State, Candidates]:
-    """Return state and candidates after the block rule has shortened new blocks, given the predictions for them."""
-    wanted = decoder.blocks.cut(candidates)
-    if wanted is None:
-        return state, candidates
-    ramp = torch.arange(candidates.is_open.shape[1], device=wanted.device)
-    first = torch.where(candidates.is_open, ramp, len(ramp)).amin(1)
-    is_fresh = candidates.block_steps == 0
-    width = torch.where(is_fresh, torch.maximum(wanted, first + 1), candidates.width)
-    width = torch.minimum(width, candidates.width)
-    inside = ramp < width[:, None]
-    is_open = candidates.is_open & inside
-    opened = torch.where(is_fresh, is_open.sum(1), candidates.block_open)
-    block_end, block_open = state.block_end.clone(), state.block_open.clone()
-    block_end[candidates.rows] = state.block_start[candidates.rows] + width
-    block_open[candidates.rows] = opened
-    state = replace(state, block_end=block_end, block_open=block_open)
-    return state, replace(
-        candidates,
-        width=width,
-        is_open=is_open,
-        is_queried=candidates.is_queried & inside,
-        log_prob=torch.where(inside, candidates.log_prob, -torch.inf),
-        score=torch.where(inside, candidates.score, -torch.inf),
-        logits=candidates.logits[inside[candidates.is_queried]],
-        block_open=opened,
-    )
-
-
 def _check(candidates: Candidates, chosen: Bool[Tensor, "R W"], *, may_wait: bool) -> None:
     """Raise a RuntimeError if a selection chose a written position, or nothing in a row that has open ones."""
     is_idle = candidates.is_open.any(1) & ~chosen.any(1)
@@ -218,34 +193,6 @@ def _admit(
     is_stuck = state.is_stuck.clone()
     is_stuck[candidates.rows] |= chosen.any(1) & ~admitted.any(1)
     return replace(state, is_stuck=is_stuck), admitted
-
-
-def _admit_change(
-    state: State, candidates: Candidates, change: Change, chosen: Bool[Tensor, "R W"], *, decoder: ResolvedDecoder
-) -> Change:
-    """Return what the constraint admits of a revision's own writing.
-
-    A row of which something is refused, and that would be no fuller for the rest, writes what was chosen.
-
-    Args:
-        state: before the step.
-        candidates: proposals for the active blocks.
-        change: what the revision made of ``chosen``.
-        chosen: what the selection chose and the constraint admitted.
-        decoder: its constraint is used.
-
-    Returns:
-        The change to make.
-    """
-    nothing = torch.zeros_like(chosen)
-    hidden = _write(state, candidates, replace(change, write=nothing), candidates.mask_id)
-    written = decoder.constraint.admit(hidden, candidates, change.write)
-    if written is change.write:
-        return change
-    gained = (written & candidates.is_open).sum(1) - change.hide.sum(1)
-    is_cut = (change.write & ~written).any(1)
-    is_idle = (is_cut & chosen.any(1) & (gained < 1))[:, None]
-    return Change(write=torch.where(is_idle, chosen, written), hide=change.hide & ~is_idle)
 
 
 def _write(state: State, candidates: Candidates, change: Change, mask_id: int) -> State:

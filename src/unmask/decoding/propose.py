@@ -1,17 +1,19 @@
 """Read the live rows, and lay what the model proposes for their active blocks side by side."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from unmask.core.protocols import Denoiser, SoftTokens
 from unmask.core.random import Draws
 from unmask.decoding.decoder import ResolvedDecoder
 from unmask.decoding.interfaces import Reader
-from unmask.decoding.scores import SCORES, low_confidence
-from unmask.decoding.state import Candidates, LookAhead, MemoryAccess, State, spread
+from unmask.decoding.look_ahead import look_ahead
+from unmask.decoding.scores import SCORES, low_confidence, widened
+from unmask.decoding.state import Candidates, MemoryAccess, State, spread
 from unmask.errors import NonFiniteError
 
 LEAST = 2.0**-1022  # sums of logarithms stay numbers
@@ -47,7 +49,7 @@ def propose(
     at = torch.stack([is_queried.nonzero()[:, 0], columns[is_queried]], dim=1)
     in_batch = torch.stack([rows[at[:, 0]], at[:, 1]], dim=1)
     query, queried = decoder.view.query(model, state, rows, at)
-    logits = decoder.view.read(_widened(reader.logits(query, queried, state=state, rows=rows)))
+    logits = decoder.view.read(widened(reader.logits(query, queried, state=state, rows=rows)))
     offset = at[:, 1] - prompt[at[:, 0]]
     keys = (state.batch.order[in_batch[:, 0]], torch.full_like(offset, index), offset)
     memory = MemoryAccess(state.memory, rows=rows, start=begin, width=width, columns=len(ramp))
@@ -81,7 +83,9 @@ def propose(
         mean_confidence=lambda: _mean_confidence(state, rows),
         mask_id=model.mask_id,
         memory=memory,
-        look_ahead=_foresight(model, state, decoder, reader, rows=rows, columns=columns),
+        look_ahead=partial(
+            look_ahead, model=model, state=state, decoder=decoder, reader=reader, rows=rows, columns=columns
+        ),
         correctness=None if correctness is None else spread(correctness, is_queried),
     )
     if is_queried is not is_open:
@@ -100,11 +104,6 @@ def _refuse_non_finite(probability: Float[Tensor, " K"], row: Int[Tensor, " K"],
         f"the model's logits are not finite in step {index + 1} of {len(rows)} answers (the first is number "
         f"{rows[0] + 1} of its batch); its weights are damaged or its dtype is too narrow: try float32"
     )
-
-
-def _widened(logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
-    """Return the logits in at least float32."""
-    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
 
 def _mean_confidence(state: State, rows: Int[Tensor, " R"]) -> Float[Tensor, " R"]:
@@ -131,34 +130,3 @@ def _tokens(
     token = decoder.proposal.propose(shaped, draws, keys)
     logits[:, model.mask_id] = kept
     return (shaped if decoder.proposal.scores_shaped else logits), token
-
-
-def _foresight(
-    model: Denoiser,
-    state: State,
-    decoder: ResolvedDecoder,
-    reader: Reader,
-    *,
-    rows: Int[Tensor, " R"],
-    columns: Int[Tensor, "R W"],
-) -> LookAhead:
-    """Return a function that reads what the text would be, by a forward without a cache that the reader counts."""
-
-    def look_ahead(
-        is_written: Bool[Tensor, "N R W"], tokens: Int[Tensor, "N R W"], is_queried: Bool[Tensor, "N R W"]
-    ) -> Float[Tensor, "K V"]:
-        column = columns.repeat(len(is_written), 1)
-
-        def columns_of(chosen: Bool[Tensor, "N R W"]) -> tuple[Int[Tensor, " K"], Int[Tensor, " K"]]:
-            row, place = chosen.flatten(0, 1).nonzero().unbind(1)
-            return row, column[row, place]
-
-        seen = state.shown(rows.repeat(len(is_written)))
-        seen.ids[columns_of(is_written)], seen.is_open[columns_of(is_written)] = tokens[is_written], False
-        at = torch.stack(columns_of(is_queried), dim=1)
-        query, queried = decoder.view.query(model, seen, torch.arange(len(seen.ids), device=rows.device), at)
-        reader.forwards += 1
-        logits: Tensor = decoder.view.read(_widened(model.logits(query, queried)))
-        return logits
-
-    return look_ahead

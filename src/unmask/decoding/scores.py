@@ -129,3 +129,8 @@ def ranks(score: Float[Tensor, "R W"], is_open: Bool[Tensor, "R W"]) -> Int[Tens
     by_score = score.argsort(dim=-1, descending=True, stable=True)
     open_first = is_open.gather(1, by_score).long().argsort(dim=-1, descending=True, stable=True)
     return by_score.gather(1, open_first).argsort(dim=-1)
+
+
+def widened(logits: Float[Tensor, "K V"]) -> Float[Tensor, "K V"]:
+    """Return the logits in at least float32."""
+    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits

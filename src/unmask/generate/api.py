@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,10 +13,13 @@ from unmask.constraints.compile import bind, constraint_of
 from unmask.core.batch import Batch
 from unmask.core.random import Draws
 from unmask.decoding import Decoder, ResolvedDecoder, Step, decode
+from unmask.decoding.defaults import Unconstrained
 from unmask.errors import UserError
 from unmask.generate.prompts import Prompt, Seed, as_list, prepare
+from unmask.generate.sampling import NotedDraws, checked
+from unmask.generate.stop_strings import StopAtText, check_strings
 from unmask.generate.streaming import Streamer, feed
-from unmask.generate.text import Generation, StopAtText, check_strings, read_answer
+from unmask.generate.text import Generation, read_answer
 from unmask.models import LoadedModel
 
 Through = Callable[[Iterator[Step]], Iterable[Step]]
@@ -73,9 +76,8 @@ def generate(
     Raises:
         UserError: something that cannot be decoded; ``n`` above 1 with a decoder that draws no random numbers.
     """  # noqa: DOC502
-    strings = check_strings(lm, stop_strings)
-    constraint = constraint_of(regex=regex, json_schema=json_schema)
-    resolved = resolve_decoder(lm, decoder, options, strings, constraint=constraint)
+    strings = () if stop_strings == () else check_strings(lm, stop_strings)
+    resolved = resolve_decoder(lm, decoder, options, strings, regex=regex, json_schema=json_schema)
     canvas = resolve_canvas(given=max_new_tokens, model=lm.facts.canvas)
     batch = prepare(
         lm, as_list(prompts), canvas, resolved.block_size, chat=chat, seed=seed, n=n,
@@ -120,9 +122,8 @@ def stream(
     **options: Any,
 ) -> Iterator[Step]:
     """Decode an answer to one prompt, yielding a ``Step`` after every forward. Arguments as for ``generate``."""
-    strings = check_strings(lm, stop_strings)
-    constraint = constraint_of(regex=regex, json_schema=json_schema)
-    resolved = resolve_decoder(lm, decoder, options, strings, constraint=constraint)
+    strings = () if stop_strings == () else check_strings(lm, stop_strings)
+    resolved = resolve_decoder(lm, decoder, options, strings, regex=regex, json_schema=json_schema)
     particles = resolved.search.particles
     canvas = resolve_canvas(given=max_new_tokens, model=lm.facts.canvas)
     batch = prepare(lm, [prompt], canvas, resolved.block_size, chat=chat, seed=seed, particles=particles)
@@ -209,18 +210,22 @@ def resolve_decoder(
     options: Mapping[str, Any] | None = None,
     stop_strings: Sequence[str] = (),
     *,
-    constraint: Any = None,
+    regex: str | None = None,
+    json_schema: dict[str, Any] | str | None = None,
 ) -> ResolvedDecoder:
     """Return a decoder, or one of the fields ``options``, with its components chosen and bound for a model.
 
-    A ``constraint`` that is given outranks the decoder's.
+    ``regex`` and ``json_schema`` outrank the decoder's constraint.
     """
     options = options or {}
     if decoder is not None and options:
         raise UserError(f"give either decoder=… or its fields {sorted(options)}, not both")
     resolved = (decoder or Decoder(**options)).resolve(**lm.decoding)
     resolved = _with_line_breaks(lm, resolved)
-    resolved = replace(resolved, constraint=bind(constraint or resolved.constraint, lm))
+    if regex is not None or json_schema is not None:
+        resolved = replace(resolved, constraint=constraint_of(regex=regex, json_schema=json_schema))
+    if not isinstance(resolved.constraint, Unconstrained):
+        resolved = replace(resolved, constraint=bind(resolved.constraint, lm))
     if not stop_strings:
         return resolved
     return replace(resolved, stop=StopAtText(lm=lm, strings=tuple(stop_strings), other=resolved.stop))
@@ -238,40 +243,3 @@ def _with_line_breaks(lm: LoadedModel, resolved: ResolvedDecoder) -> ResolvedDec
             "{name: " + resolved.blocks.name + ", delimiters: [token ids]}"
         )
     return replace(resolved, blocks=replace(resolved.blocks, delimiters=found))
-
-
-@dataclass(frozen=True, kw_only=True)
-class NotedDraws(Draws):
-    """Draws that remember whether any number was drawn.
-
-    Args:
-        seed: that all draws are a function of.
-        names: of the draws that were made.
-    """
-
-    names: set[str] = field(default_factory=set)
-
-    def uniform(self, name: str, *keys: Tensor) -> Tensor:
-        """Return uniform numbers in [0, 1) for the keys, and record the name."""
-        self.names.add(name)
-        return super().uniform(name, *keys)
-
-    def stratified(self, name: str, *keys: Tensor) -> Tensor:
-        """Return stratified numbers in [0, 1) for the keys, and record the name."""
-        self.names.add(name)
-        return super().stratified(name, *keys)
-
-
-def checked(steps: Iterator[Step], resolved: ResolvedDecoder, draws: NotedDraws) -> Iterator[Step]:
-    """Yield the steps; a ``UserError`` if several samples are decoded and no random number is drawn.
-
-    The first step shows it: every component but the revision acts in it as in all others.
-    """
-    for step in steps:
-        if step.index == 0 and not draws.names and resolved.revision.name == "none":
-            what = "n" if resolved.search.particles == 1 else f"search '{resolved.search.name}'"
-            raise UserError(
-                f"{what}: expected a decoder that draws random numbers, found one whose samples would all be equal; "
-                "write temperature=0.7, or ask for one"
-            )
-        yield step

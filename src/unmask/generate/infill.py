@@ -14,8 +14,9 @@ from unmask.data.fields import broken
 from unmask.decoding import Decoder, ResolvedDecoder
 from unmask.decoding.defaults import Never
 from unmask.errors import UserError
-from unmask.generate.api import NotedDraws, Through, checked, collect, resolve_decoder, run, unchanged
+from unmask.generate.api import Through, collect, resolve_decoder, run, unchanged
 from unmask.generate.prompts import Seed, check_memory, row_keys, tokens_of
+from unmask.generate.sampling import NotedDraws, checked
 from unmask.generate.text import Generation, cut_at_end, spelled
 from unmask.models import LoadedModel
 

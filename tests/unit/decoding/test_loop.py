@@ -10,7 +10,8 @@ from toys import Hash
 from unmask.core.batch import Example, lay_out
 from unmask.core.random import Draws
 from unmask.decoding import Change, Decoder, decode
-from unmask.decoding.loop import _admit_change, _cut, start
+from unmask.decoding.amend import admit_change, shorten
+from unmask.decoding.loop import start
 
 
 def rows(number, length=4):
@@ -56,15 +57,15 @@ def test_what_is_refused_in_one_row_leaves_the_revision_of_another_alone():
     )
     allowed = torch.tensor([[True, True, False, True], [True] * 4])
     resolved = replace(Decoder().resolve(), constraint=Only(allowed))
-    found = _admit_change(state, candidates, revised, chosen, decoder=resolved)
+    hidden = replace(state, is_open=state.is_open.clone())
+    found = admit_change(hidden, candidates, revised, chosen, decoder=resolved)
     assert found.write.tolist() == [[False, True, False, False], [False, False, True, False]]
     assert found.hide.tolist() == [[False] * 4, [True, False, False, False]]
 
 
 def test_beyond_the_cut_nothing_is_proposed():
     candidates = places([0.5, 0.6, 0.7, 0.8])
-    resolved = replace(Decoder().resolve(), blocks=type("B", (), {"cut": lambda self, candidates: torch.tensor([2])})())
-    _, cut = _cut(start(rows(1), MASK), candidates, resolved)
+    _, cut = shorten(start(rows(1), MASK), candidates, torch.tensor([2]))
     assert cut.is_open[0].tolist() == [True, True, False, False]
     for values in (cut.score, cut.log_prob):
         assert torch.isneginf(values[0]).tolist() == [False, False, True, True]
