@@ -100,7 +100,7 @@ def raising(monkeypatch, error):
     def fail(*arguments, **options):
         raise error
 
-    monkeypatch.setattr("unmask.trace.read_trace", fail)
+    monkeypatch.setattr("unmask.tracing.record.read_trace", fail)
     return ("plot", "t.jsonl", "--out", "a.png")
 
 

@@ -27,12 +27,12 @@ for line in sys.stdin:
         print("code", leaving.code)
 """
 MINE = """
-from unmask.config.components import part
+from unmask.config import component
 from unmask.decoding import SELECTIONS
 from unmask.decoding.defaults import Quota
 
 @SELECTIONS.register("{name}")
-@part
+@component
 class Mine(Quota):
     "As quota."
 """

@@ -1,1 +1,5 @@
-"""Configuration: dataclasses that YAML fills, names of components, YAML itself."""
+"""Configuration is the objects themselves: dataclasses that YAML fills, and components by the names that recipes use."""
+
+from unmask.config.components import component
+
+__all__ = ["component"]

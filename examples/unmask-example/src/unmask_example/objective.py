@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from unmask.config.components import component
+from unmask.config import component
 from unmask.core.batch import Batch
 from unmask.core.protocols import Denoiser, Noised
 from unmask.core.random import Draws

@@ -6,7 +6,7 @@ from jaxtyping import Bool
 from pydantic import Field
 from torch import Tensor
 
-from unmask.config.components import component
+from unmask.config import component
 from unmask.decoding import SELECTIONS, Candidates
 from unmask.decoding.defaults import SelectionDefaults
 

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from unmask.config.components import component
+from unmask.config import component
 from unmask.tasks import TASKS, Problem
 from unmask.tasks.base import draw
 
