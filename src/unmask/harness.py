@@ -42,7 +42,7 @@ SAMPLING = ("until", "max_gen_toks", "do_sample", "temperature")
 
 
 @register_model("unmask")
-class UnmaskLM(TemplateLM):
+class UnmaskLM(TemplateLM):  # type: ignore[misc]  # the harness brings no types
     """A masked diffusion language model of the harness.
 
     Args:
@@ -95,7 +95,7 @@ class UnmaskLM(TemplateLM):
         self.order = order or ("blocks" if self.lm.facts.attention == "context_causal" else "any")
         self.decoder = {"block_size": block_size, **decoder}
         config = self.lm.stock.config.get_text_config()
-        self.max_length = max_length or getattr(config, "max_position_embeddings", 2048)
+        self.max_length: int = max_length if max_length else getattr(config, "max_position_embeddings", 2048)
         self.max_new_tokens = resolve_canvas(given=max_new_tokens, model=self.lm.facts.canvas)
         self._device = self.lm.device
         Decoder(**self.decoder)  # a mistake in it is reported before any request is read

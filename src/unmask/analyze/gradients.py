@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unmask.analyze.passes import batches
 from unmask.core.batch import Batch
-from unmask.core.protocols import Denoiser, Noised, Scored
+from unmask.core.protocols import Denoiser, Noised, Scored, Want
 from unmask.core.random import Draws
 from unmask.data import Collator, Encoded
 from unmask.errors import UserError
@@ -23,7 +23,7 @@ class Queries(Protocol):
     """What the gradient needs of an objective: hiding tokens, and the loss of their prediction."""
 
     @property
-    def want(self) -> Any:
+    def want(self) -> tuple[Want, ...]:
         """The quantities that ``loss`` needs beside the likelihoods."""
         ...
 

@@ -19,11 +19,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unmask.analyze.gradients import Passes
+from unmask.analyze.gradients import Passes, Queries
 from unmask.analyze.passes import in_evaluation
 from unmask.config.components import choose
 from unmask.core.batch import Batch
-from unmask.core.protocols import Denoiser, Noised, Scored
+from unmask.core.protocols import Denoiser, Noised, Objective, Scored, Want
 from unmask.core.random import Draws
 from unmask.data import Collator, Encoded
 from unmask.errors import UserError
@@ -101,7 +101,7 @@ def mismatch(
     with in_evaluation(lm):
         base = seen.gradient(aligned, draws)
         blocks = _Blocks.drawn(seen, aligned, draws)
-        measured: dict[tuple[str, float | None], tuple[Any, Draws, dict[str, float | None]]] = {}
+        measured: dict[tuple[str, float | None], tuple[Queries, Draws, dict[str, float | None]]] = {}
         measured["aligned", None] = (aligned, draws, blocks.chances(0.0, 0.0))
         for rate in prefix_noise:
             changed = _blockwise(collator.block_size, prefix_noise=rate)
@@ -127,7 +127,7 @@ def mismatch_rows(examples: int, passes: int) -> int:
     return contexts * examples * passes
 
 
-def _blockwise(block_size: int, **context: float) -> Any:
+def _blockwise(block_size: int, **context: float) -> Objective:
     """Return the aligned objective: unbiased for the sum of the blocks' bounds, and a mean per token as vanilla's."""
     fixed = {"name": "blockwise", "block_size": block_size, "weighting": "elbo", "normaliser": "per_sequence"}
     return choose(OBJECTIVES, {**fixed, **context})
@@ -137,17 +137,17 @@ def _blockwise(block_size: int, **context: float) -> Any:
 class _VanillaContext:
     """The tokens that ``aligned`` hides, their blocks as it shows them, and all else as ``vanilla`` draws it."""
 
-    aligned: Any
-    vanilla: Any
+    aligned: Objective
+    vanilla: Objective
 
     @property
-    def want(self) -> Any:
+    def want(self) -> tuple[Want, ...]:
         """The quantities that the aligned loss needs beside the likelihoods."""
         return self.aligned.want
 
     def noise(self, batch: Batch, *, model: Denoiser, draws: Draws, progress: float) -> Noised:
         """Return the noised batch of ``aligned`` with the context of ``vanilla`` outside the active blocks."""
-        mine: Noised = self.aligned.noise(batch, model=model, draws=draws, progress=progress)
+        mine = self.aligned.noise(batch, model=model, draws=draws, progress=progress)
         theirs = self.vanilla.noise(batch, model=model, draws=draws, progress=progress)
         active = torch.full_like(batch.order, -1)
         active[mine.example] = batch.block[mine.query_positions[:, 0], mine.query_positions[:, 1]]
@@ -157,8 +157,7 @@ class _VanillaContext:
 
     def loss(self, scored: Scored, noised: Noised) -> Float[Tensor, ""]:
         """Return the loss of ``aligned``, a scalar in nats."""
-        found: Tensor = self.aligned.loss(scored, noised)
-        return found
+        return self.aligned.loss(scored, noised)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +177,7 @@ class _Blocks:
     t: Float[Tensor, " A"]
 
     @classmethod
-    def drawn(cls, seen: Passes, objective: Any, draws: Draws) -> "_Blocks":
+    def drawn(cls, seen: Passes, objective: Queries, draws: Draws) -> "_Blocks":
         """Return the active blocks of all passes, drawn once more."""
         nothing = torch.zeros(0, dtype=torch.int64)
         found = [(nothing, nothing, nothing, nothing.float())]

@@ -1,10 +1,12 @@
 """The command ``unmask analyze``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from unmask.cli.opening import Findings, Record, Study, Subject
 from unmask.cli.options import BlockSize, Canvas, Device, Json, MaxLength, Model, Seed
 from unmask.cli.rows import Data, read_rows
 from unmask.errors import UserError
@@ -62,7 +64,7 @@ def analyze(
         typer.echo(f"tables and pictures in {out}: {', '.join(path.name for path in files if path.suffix != '.svg')}")
 
 
-def _study(ratios: str | None, **settings: Any) -> Any:
+def _study(ratios: str | None, **settings: Any) -> Study:
     """Return what is to be measured, from the options, checked before a model is loaded."""
     from unmask.analyze import Study
     from unmask.config.components import InvalidConfigError, fill
@@ -86,8 +88,8 @@ def _ratio(text: str) -> float:
 
 
 def _open(
-    names: list[str], records: Any, *, device: str | None, block_size: int | None, **limits: Any
-) -> tuple[list[Any], int]:
+    names: list[str], records: Sequence[Record], *, device: str | None, block_size: int | None, **limits: Any
+) -> tuple[list[Subject], int]:
     """Return the models with the rows encoded for each, in blocks of the size of the first, and that size."""
     from unmask.analyze import Subject
     from unmask.cli.opening import open_model
@@ -97,7 +99,7 @@ def _open(
 
     loaded = [open_model(name, device=device) for name in names]
     size = resolve_block_size(decoder=block_size, model=loaded[0].facts.block_size)
-    subjects = []
+    subjects: list[Subject] = []
     for name, lm in zip(_apart(names), loaded, strict=True):
         encoded = encode(
             records, lm.tokenizer, block_size=size, end_ids=lm.eos_ids, mask_id=lm.mask_id, on_bad="skip", **limits
@@ -113,7 +115,7 @@ def _apart(names: list[str]) -> list[str]:
     return names if len(set(names)) == len(names) else [f"{name} ({place})" for place, name in enumerate(names, 1)]
 
 
-def _draw(found: Any, out: Path) -> list[Path]:
+def _draw(found: Findings, out: Path) -> list[Path]:
     from unmask.plots.learnability import plot_curves, plot_heat_map
     from unmask.plots.mismatch import plot_mismatch
 
@@ -122,7 +124,7 @@ def _draw(found: Any, out: Path) -> list[Path]:
     return files + (plot_mismatch(found.contexts, out / "mismatch") if found.contexts else [])
 
 
-def _show(found: Any) -> None:
+def _show(found: Findings) -> None:
     from rich.console import Console
 
     from unmask.plots.tables import analysis_tables

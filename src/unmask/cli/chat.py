@@ -43,7 +43,7 @@ def chat(
     try:
         while line := _ask():
             history.append({"role": "user", "content": line})
-            options = {"decoder": decoder, "max_new_tokens": canvas, "seed": seed + len(history)}
+            options: dict[str, Any] = {"decoder": decoder, "max_new_tokens": canvas, "seed": seed + len(history)}
             state = None
             for step in watch(stream(lm, history if has_template else line, **options), lm):
                 state = step.state

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from unmask.cli.opening import Decoder, LoadedModel
 from unmask.config.defaults import CANVAS
 from unmask.errors import UserError, shorten
 from unmask.runtime.foreign import read_text
@@ -22,7 +23,7 @@ def decoder_of(
     preset: Mapping[str, Any] | None = None,
     regex: str | None = None,
     json_schema: str | None = None,
-) -> Any:
+) -> Decoder:
     """Make the decoder that the options describe, before a model is loaded.
 
     Args:
@@ -64,7 +65,7 @@ def decoder_of(
         raise InvalidConfigError([_as_option(problem) for problem in error.problems]) from None
 
 
-def _constraint(regex: str | None, json_schema: str | None) -> Any:
+def _constraint(regex: str | None, json_schema: str | None) -> object:
     """Return the checked constraint of a pattern, or of a schema or the file that holds one; None without either."""
     from unmask.constraints.compile import check_pattern, constraint_of
 
@@ -89,7 +90,7 @@ def _as_option(problem: str) -> str:
     return f"--{field.replace('_', '-')}{problem[len(field) :]}"
 
 
-def check_decoder(decoder: Any, lm: Any, canvas: int | None) -> None:
+def check_decoder(decoder: Decoder, lm: LoadedModel, canvas: int | None) -> None:
     """Refuse steps that do not divide into the blocks of a canvas, and warn of blocks that the model was not made for.
 
     Args:

@@ -1,17 +1,15 @@
 """The command ``unmask eval``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from unmask.cli.opening import Decoder, EvaluateSection, Repetition
 from unmask.cli.options import Device, Json, decodes
-
-if TYPE_CHECKING:
-    from unmask.recipes.recipe import EvaluateSection
 
 BESIDE_REPEAT = ("model", "repeat", "out", "device", "json")
 
@@ -21,8 +19,8 @@ class _Plan:
     """The run to do; ``repeat`` is the file that it was read from, and ``kept`` the content of that file."""
 
     model: str
-    judged: "EvaluateSection"
-    decoder: Any
+    judged: EvaluateSection
+    decoder: Decoder
     repeat: Path | None = None
     kept: dict[str, Any] | None = None
 
@@ -84,7 +82,7 @@ def _mistake(message: str) -> Exception:
     return UserError(message)
 
 
-def _judged(recipe: Path | None, given: dict[str, Any]) -> tuple["EvaluateSection", Any]:
+def _judged(recipe: Path | None, given: dict[str, Any]) -> tuple[EvaluateSection, Mapping[str, Any]]:
     """Return how the model is judged, and the fields of the recipe's decoder."""
     from unmask.recipes.recipe import judging
     from unmask.tasks import choose_task
@@ -101,7 +99,6 @@ def _repeated(given: dict[str, Any], path: Path) -> _Plan:
     from unmask.config.plugins import load_recorded
     from unmask.decoding import Decoder
     from unmask.evaluate import check_record, read_run
-    from unmask.recipes.recipe import EvaluateSection
 
     for name, value in given.items():
         if name not in BESIDE_REPEAT and value is not None and value is not False:  # 0 is a setting, too
@@ -164,7 +161,7 @@ def _answered(plan: _Plan, *, out: Path | None, resume: bool, device: str | None
         lm, task, queried, decoder=plan.decoder, model=plan.model, split=judged.split, size=judged.problems,
         batch_size=judged.batch_size, **numbers,
     )  # fmt: skip
-    if plan.repeat:
+    if plan.repeat and plan.kept:
         check_repeatable(plan.repeat, plan.kept, settings)
     journal = open_journal(out, settings, lm.device, resume=resume) if out else None
     try:
@@ -178,18 +175,18 @@ def _answered(plan: _Plan, *, out: Path | None, resume: bool, device: str | None
             journal.abandon()
         raise
     summary = journal.finish(found, lm.device)["results"] if journal else found.summary()
-    again = compare(plan.repeat, plan.kept, found, made_with(lm.device)) if plan.repeat else None
+    again = compare(plan.repeat, plan.kept, found, made_with(lm.device)) if plan.repeat and plan.kept else None
     if processes.rank() == 0:
         _show(plan, summary, again, was_finished=bool(journal and journal.finished), json=json)
     return again is None or again.is_same
 
 
-def _show(plan: _Plan, summary: dict[str, Any], again: Any, *, was_finished: bool, json: bool) -> None:
+def _show(plan: _Plan, summary: dict[str, Any], again: Repetition | None, *, was_finished: bool, json: bool) -> None:
     from unmask.cli.present import emit, table
 
     judged = plan.judged
     if json:
-        further = {"repeat": again.as_dict()} if again else {}
+        further: dict[str, Any] = {"repeat": again.as_dict()} if again else {}
         further |= {"was_finished": True} if was_finished else {}
         emit({"model": plan.model, "task": judged.task.name, "split": judged.split, **summary, **further})
         return
@@ -209,12 +206,12 @@ def _show(plan: _Plan, summary: dict[str, Any], again: Any, *, was_finished: boo
     table(rows | (_comparison(again, answers) if again else {}))
 
 
-def _sure(share: float, interval: Any) -> str:
+def _sure(share: float, interval: Sequence[float]) -> str:
     low, high = interval
     return f"{share:.2%} (95 % interval {low:.2%} to {high:.2%})"  # as it is recorded: four digits
 
 
-def _comparison(again: Any, answers: int) -> dict[str, str]:
+def _comparison(again: Repetition, answers: int) -> dict[str, str]:
     verdict = f"all {answers:,} are the same" if again.is_same else "not the same"
     if again.different:
         verdict += f": {len(again.different):,} problems, the first is {again.different[0]}"

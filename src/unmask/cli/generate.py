@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from unmask.cli.opening import Decoder, Generation, LoadedModel, Step
 from unmask.cli.options import (
     BlankTokens,
     Compile,
@@ -107,11 +108,11 @@ def _check_new(path: Path | None) -> None:
 
 
 def _through(
-    lm: Any, decoder: Any, *, title: str | None, path: Path | None, seed: int
-) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    lm: LoadedModel, decoder: Decoder, *, title: str | None, path: Path | None, seed: int
+) -> Callable[[Iterator[Step]], Iterator[Step]]:
     """Return a function that passes the steps through the live view, the trace file, both or neither."""
 
-    def through(steps: Iterator[Any]) -> Iterator[Any]:
+    def through(steps: Iterator[Step]) -> Iterator[Step]:
         if title is not None:
             from unmask.plots.terminal import watch
 
@@ -126,7 +127,7 @@ def _through(
     return through
 
 
-def _note_masks(lm: Any, texts: Sequence[str]) -> None:
+def _note_masks(lm: LoadedModel, texts: Sequence[str]) -> None:
     """Print a note to a user who may have meant blanks: a mask token in a prompt is read as it stands."""
     from unmask.cli.present import say
 
@@ -135,19 +136,19 @@ def _note_masks(lm: Any, texts: Sequence[str]) -> None:
         say(f"note: a prompt holds the mask token '{name}', which stays as it is; --infill 'a ___ b' fills blanks")
 
 
-def _answered(lm: Any, texts: Sequence[str], **options: Any) -> Any:
+def _answered(lm: LoadedModel, texts: Sequence[str], **options: Any) -> Generation:
     from unmask.generate import generate as run
 
     return run(lm, texts, **options)
 
 
-def _filled(lm: Any, texts: Sequence[str], **options: Any) -> Any:
+def _filled(lm: LoadedModel, texts: Sequence[str], **options: Any) -> Generation:
     from unmask.generate import infill as run
 
     return run(lm, texts, **options)
 
 
-def _show(out: Any, *, json: bool) -> None:
+def _show(out: Generation, *, json: bool) -> None:
     """Print the texts, or everything as one JSON object."""
     from unmask.cli.present import emit, say
 

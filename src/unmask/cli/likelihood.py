@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from unmask.cli.opening import Likelihoods, LoadedModel
 from unmask.cli.options import BlockSize, Canvas, Device, Json, MaxLength, Model, Seed
 from unmask.cli.rows import Data, read_rows
 
@@ -44,7 +45,9 @@ def likelihood(
     emit({**settings, **found.summary()}) if json else _show(found)
 
 
-def _measured(settings: dict[str, Any], *, block_size: int | None, device: str | None) -> tuple[Any, Any]:
+def _measured(
+    settings: dict[str, Any], *, block_size: int | None, device: str | None
+) -> tuple[LoadedModel, Likelihoods]:
     """Return the model and its bounds."""
     from unmask.cli.opening import open_model
     from unmask.cli.present import progress, say
@@ -70,7 +73,7 @@ def _measured(settings: dict[str, Any], *, block_size: int | None, device: str |
     return lm, found
 
 
-def _write(out: Path, lm: Any, settings: dict[str, Any], found: Any) -> None:
+def _write(out: Path, lm: LoadedModel, settings: dict[str, Any], found: Likelihoods) -> None:
     """Write the bounds of all answers with the settings and versions that they were made with."""
     import json
 
@@ -99,7 +102,7 @@ def _numbers(values: list[float]) -> list[float | None]:
     return [None if value != value else value for value in values]
 
 
-def _show(found: Any) -> None:
+def _show(found: Likelihoods) -> None:
     from unmask.cli.present import table
 
     summary = found.summary()

@@ -60,7 +60,7 @@ class OneLineErrors(TyperGroup):
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _tell_of_interrupt(code: Any) -> None:
+def _tell_of_interrupt(code: object) -> None:
     """Print a line where typer has turned a KeyboardInterrupt into an exit code without a word."""
     if code == _INTERRUPTED:
         fail(["interrupted; what was written stays, and commands that have --resume go on with it"], _INTERRUPTED)

@@ -1,6 +1,7 @@
 """The command ``unmask methods``."""
 
 from unmask.cli.options import Json
+from unmask.config.registry import Entry
 
 
 def methods(json: Json = False) -> None:
@@ -18,7 +19,7 @@ def methods(json: Json = False) -> None:
     emit(listing) if json else Console().print(_table(listing))
 
 
-def _table(listing: dict[str, dict[str, dict[str, object]]]) -> object:
+def _table(listing: dict[str, dict[str, Entry]]) -> object:
     from rich.table import Table
     from rich.text import Text
 
@@ -30,8 +31,8 @@ def _table(listing: dict[str, dict[str, dict[str, object]]]) -> object:
             grid.add_row()
         grid.add_row(Text(kind, "bold"))
         for name, entry in entries.items():
-            text = Text(str(entry["summary"]))
+            text = Text(entry["summary"])
             if entry["fields"]:
-                text.append(f"\n{', '.join(entry['fields'])}", "dim")  # type: ignore[call-overload]
+                text.append(f"\n{', '.join(entry['fields'])}", "dim")
             grid.add_row(Text(f"  {name}", "cyan"), text)
     return grid

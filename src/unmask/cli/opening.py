@@ -1,9 +1,30 @@
 """Opening the model or tokenizer that a command is given."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unmask.analyze import Findings as Findings
+    from unmask.analyze import Study as Study
+    from unmask.analyze import Subject as Subject
+    from unmask.data import Record as Record
+    from unmask.decoding import Decoder as Decoder
+    from unmask.decoding import Step as Step
+    from unmask.evaluate.likelihood import Likelihoods as Likelihoods
+    from unmask.evaluate.repeat import Repetition as Repetition
+    from unmask.generate import Generation as Generation
+    from unmask.models import LoadedModel as LoadedModel
+    from unmask.models.facts import Facts as Facts
+    from unmask.models.tokens import Ends as Ends
+    from unmask.recipes.recipe import DataSection as DataSection
+    from unmask.recipes.recipe import EvaluateSection as EvaluateSection
+    from unmask.recipes.recipe import Recipe as Recipe
+    from unmask.runtime.transformers_api import Tokenizer as Tokenizer
+else:  # they load torch: at run time the names mean any object
+    Findings = Study = Subject = Record = Decoder = Step = Likelihoods = Repetition = Generation = object
+    LoadedModel = Facts = Ends = DataSection = EvaluateSection = Recipe = Tokenizer = object
 
 
-def open_model(name: str, **options: Any) -> Any:
+def open_model(name: str, **options: Any) -> LoadedModel:
     """Load the model that the user named: by a path, an asset, or a name on the hub. ``options`` go to ``load``."""
     from unmask.models import load
     from unmask.runtime.third_party_logging import silence_libraries
@@ -12,7 +33,7 @@ def open_model(name: str, **options: Any) -> Any:
     return load(name, **options)
 
 
-def open_tokenizer(name: str) -> tuple[Any, Any, int | None, int | None]:
+def open_tokenizer(name: str) -> tuple[Tokenizer, Ends | Facts, int | None, int | None]:
     """Return a model's tokenizer, ends of an answer, mask token and block size, if possible without its weights.
 
     A ``UserError`` is raised where there is no tokenizer.
@@ -24,12 +45,18 @@ def open_tokenizer(name: str) -> tuple[Any, Any, int | None, int | None]:
 
     path = resolve_path(name)
     where = locate(path) if path.exists() else None
+    ends: Ends | Facts | None
+    mask_id: int | None
+    size: int | None
     if where is None or where.kind != "folder":
         lm = open_model(name, device="cpu")
-        return lm.tokenizer, lm.facts, lm.mask_id, lm.facts.block_size
-    seen = preflight(where)
-    if seen.problems:
-        raise UserError(f"{name}: {seen.problems[0]}")
-    if seen.tokenizer is None:
+        tokenizer, mask_id, size, ends = lm.tokenizer, lm.mask_id, lm.facts.block_size, lm.facts
+    else:
+        seen = preflight(where)
+        if seen.problems:
+            raise UserError(f"{name}: {seen.problems[0]}")
+        tokenizer, mask_id, size, ends = seen.tokenizer, seen.mask_id, seen.block_size, seen.ends
+    if tokenizer is None:
         raise UserError(f"{name}: expected a model with a tokenizer, found none; write --model with another")
-    return seen.tokenizer, seen.ends, seen.mask_id, seen.block_size
+    assert ends is not None  # a tokenizer without problems has some
+    return tokenizer, ends, mask_id, size

@@ -1,7 +1,7 @@
 """Output of results: JSON on stdout, everything else on stderr or as text."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def table(rows: dict[str, Any]) -> None:
         typer.echo(f"{label}  {as_text(value)}")
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     """Return a value as text for people.
 
     >>> as_text(None), as_text(True), as_text(1234567), as_text(["a", 1])
@@ -69,7 +69,7 @@ def check_new_file(path: Path, option: str) -> None:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Any]:
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Draw a bar on stderr.
 
     Args:

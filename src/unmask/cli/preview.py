@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from unmask.cli.opening import DataSection, Recipe, Record
 from unmask.cli.options import Json
 
 
@@ -49,7 +50,7 @@ def preview(
     emit({**shown.as_dict(), "report": encoded.report.as_dict()}) if json else Console().print(shown)
 
 
-def _section(data: str, **given: Any) -> tuple[Any, Any]:
+def _section(data: str, **given: Any) -> tuple[DataSection, Recipe]:
     """Return the ``data`` section to read (of a recipe, its own), and the recipe as far as it can be built."""
     from unmask.config.components import fill
     from unmask.recipes.recipe import DataSection, build_sections, read_recipe
@@ -64,7 +65,7 @@ def _section(data: str, **given: Any) -> tuple[Any, Any]:
     return fill(DataSection, section, "data"), recipe
 
 
-def _rows(section: Any, count: int) -> tuple[Any, bool | None]:
+def _rows(section: DataSection, count: int) -> tuple[list[Record], bool | None]:
     """Return the first rows, and whether to put them into the chat template."""
     from unmask.errors import UserError
     from unmask.recipes.recipe import file_records, task_records

@@ -1,10 +1,11 @@
 """The rows of the commands that measure something on answers."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from unmask.cli.opening import Record
 from unmask.errors import UserError, did_you_mean
 
 Data = Annotated[
@@ -12,7 +13,7 @@ Data = Annotated[
 ]
 
 
-def read_rows(data: str, *, split: str, limit: int | None, seed: int) -> tuple[Any, bool | None]:
+def read_rows(data: str, *, split: str, limit: int | None, seed: int) -> tuple[list[Record], bool | None]:
     """Read the rows of a file, a hub data set or a task.
 
     Args:

@@ -14,11 +14,11 @@ def listed(context: typer.Context, json: Json = False) -> None:
     """List the tasks, or check that their own solutions are right."""
     if context.invoked_subcommand is not None:
         return
-    from unmask.cli.methods import summary
     from unmask.cli.present import emit, table
+    from unmask.config.registry import describe
     from unmask.tasks import TASKS
 
-    listing = {name: summary(TASKS[name]) for name in TASKS}
+    listing = {name: describe(TASKS[name], TASKS[name].__module__)["summary"] for name in TASKS}
     emit(listing) if json else table(listing)
 
 

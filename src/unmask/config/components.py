@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast, dataclass_transform
 
 from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
+from pydantic_core import ErrorDetails
 
 from unmask.config.registry import Registry
 from unmask.errors import UserError, did_you_mean, shorten
@@ -44,7 +45,7 @@ class InvalidConfigError(UserError, ValueError):
         super().__init__("; ".join(problem.removeprefix(": ") for problem in problems))
 
 
-def fill(cls: type[T], values: Any, path: str = "") -> T:
+def fill(cls: type[T], values: object, path: str = "") -> T:
     """Return an instance of a dataclass, made from a mapping of its fields.
 
     Args:
@@ -75,11 +76,11 @@ def _under(path: str, problem: str) -> str:
     return f"{path}{problem}" if problem.startswith(":") else f"{path}.{problem}"
 
 
-def _example(cls: type[Any]) -> str:
+def _example(cls: type[object]) -> str:
     return f"its fields are {', '.join(field_names(cls))}"
 
 
-def choose(registry: Registry[T], spec: Any, path: str = "") -> T:
+def choose(registry: Registry[T], spec: object, path: str = "") -> T:
     """Return the component that a specification stands for.
 
     Args:
@@ -98,7 +99,7 @@ def choose(registry: Registry[T], spec: Any, path: str = "") -> T:
     if isinstance(spec, (bool, int, float, list, tuple)):
         raise InvalidConfigError([f"{path}: expected a name, found {spec!r}; {_known(registry)}"])
     if not isinstance(spec, Mapping):
-        return spec  # type: ignore[no-any-return]  # a value made in Python
+        return cast("T", spec)  # a value made in Python
     if "name" not in spec:
         raise InvalidConfigError([f"{path}: expected 'name: …', found none; {_known(registry)}"])
     try:
@@ -112,16 +113,16 @@ def _known(registry: Registry[Any]) -> str:
     return did_you_mean("", registry)
 
 
-def resolver(registry: Registry[T]) -> Callable[[Any], T]:
+def resolver(registry: Registry[T]) -> Callable[[object], T]:
     """Return a pydantic validator that lets a field be a component, a name, or a mapping with ``name`` and fields."""
 
-    def resolve(spec: Any) -> T:
+    def resolve(spec: object) -> T:
         return choose(registry, spec)
 
     return resolve
 
 
-def field_names(cls: type[Any]) -> list[str]:
+def field_names(cls: type[object]) -> list[str]:
     """Return the names of the fields of a dataclass or a pydantic model, in their order."""
     return [field.name for field in fields(cls)] if is_dataclass(cls) else list(getattr(cls, "model_fields", {}))
 
@@ -149,7 +150,7 @@ _EXPECTED = {
 }
 
 
-def _problems(error: ValidationError, cls: type[Any]) -> list[str]:
+def _problems(error: ValidationError, cls: type[object]) -> list[str]:
     """Return a line for each problem; the alternatives of a union share theirs."""
     lines: dict[str, str] = {}
     for problem in error.errors():
@@ -166,14 +167,14 @@ def _problems(error: ValidationError, cls: type[Any]) -> list[str]:
     return list(lines.values())
 
 
-def _steps(loc: tuple[Any, ...]) -> list[str]:
+def _steps(loc: tuple[int | str, ...]) -> list[str]:
     """Return a location without pydantic's names for the alternatives of a union (``tuple[str, ...]``, ``str``)."""
     first, *rest = [str(step) for step in loc] or [""]
     types = ("str", "int", "float", "bool")
     return [first, *(step for step in rest if step.isdigit() or (step.isidentifier() and step not in types))]
 
 
-def _wrong_value(problem: Any, cls: type[Any]) -> str:
+def _wrong_value(problem: ErrorDetails, cls: type[object]) -> str:
     """Return what was expected, what was found, and what the field is by default."""
     expected = _EXPECTED.get(problem["type"])
     message: str
@@ -189,11 +190,11 @@ def _wrong_value(problem: Any, cls: type[Any]) -> str:
     return f"{message}, found {problem['input']!r}" + ("" if default is None else f"; the default is {default}")
 
 
-def _as_values(value: Any) -> Any:
+def _as_values(value: object) -> object:
     return f"{value:g}" if isinstance(value, float) else value
 
 
-def _default(cls: type[Any], loc: tuple[Any, ...]) -> Any:
+def _default(cls: type[object], loc: tuple[int | str, ...]) -> object:
     """Return the plain default of a field, None if it has none worth showing."""
     field = getattr(cls, "__dataclass_fields__", {}).get(loc[0]) if loc else None
     default = getattr(field, "default", None)

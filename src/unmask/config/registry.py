@@ -158,6 +158,11 @@ def describe(entry: Any, module: str) -> Entry:
     }
 
 
+def name_of(component: object) -> str:
+    """Return the name that a component was registered under; empty for one that was not."""
+    return str(getattr(component, "name", ""))
+
+
 def source_of(doc: str) -> str | None:
     r"""Return what a docstring names as its source, None if it names none.
 

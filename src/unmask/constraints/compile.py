@@ -16,8 +16,10 @@ from unmask.constraints.automaton import Automaton
 from unmask.constraints.components import JsonSchema, Regex
 from unmask.constraints.compose import compose
 from unmask.constraints.token_bytes import token_bytes
+from unmask.decoding.interfaces import Constraint
 from unmask.errors import UserError
 from unmask.models import LoadedModel
+from unmask.runtime.transformers_api import Tokenizer
 
 MOST_STATES = 4096  # memory and time of a step grow with their square
 _END = 256  # outlines-core wants an end token
@@ -26,7 +28,9 @@ _END = 256  # outlines-core wants an end token
 _MARK = "\U0010ffff"
 
 
-def constraint_of(*, regex: str | None = None, json_schema: dict[str, Any] | str | None = None) -> Any:
+def constraint_of(
+    *, regex: str | None = None, json_schema: dict[str, Any] | str | None = None
+) -> Regex | JsonSchema | None:
     """Return the constraint that one of these describes; None for neither.
 
     Args:
@@ -46,13 +50,13 @@ def constraint_of(*, regex: str | None = None, json_schema: dict[str, Any] | str
     return None if json_schema is None else JsonSchema(json_schema=json_schema)
 
 
-def check_pattern(constraint: Any) -> None:
+def check_pattern(constraint: object) -> None:
     """Compile a pattern or schema as far as that goes without a model: a wrong one raises a UserError early."""
     if isinstance(constraint, (Regex, JsonSchema)):
         byte_automaton(_pattern(constraint))
 
 
-def bind(constraint: Any, lm: LoadedModel) -> Any:
+def bind(constraint: Constraint, lm: LoadedModel) -> Constraint:
     """Return a constraint on text compiled for a model's tokens; any other is returned as it is.
 
     Args:
@@ -100,7 +104,7 @@ def schema_pattern(constraint: JsonSchema) -> str:
 
 
 @functools.lru_cache(maxsize=8)
-def _compiled(pattern: str, tokenizer: Any, vocab_size: int, eos_ids: tuple[int, ...]) -> Automaton:
+def _compiled(pattern: str, tokenizer: Tokenizer, vocab_size: int, eos_ids: tuple[int, ...]) -> Automaton:
     step, accepts, start = byte_automaton(pattern)
     return compose(step, accepts, start=start, spellings=token_bytes(tokenizer, vocab_size), eos_ids=eos_ids)
 

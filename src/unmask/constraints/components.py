@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
+from pydantic import SkipValidation
 from torch import Tensor
 
 from unmask.config.components import component
@@ -18,7 +19,7 @@ from unmask.errors import UserError
 class Accepted:
     """A text that an automaton accepts; it is bound later: what bytes a token stands for depends on the model."""
 
-    automaton: Any = None
+    automaton: Automaton | None = None
 
     def bound(self, automaton: Automaton) -> "Accepted":
         """Return the constraint with an automaton over a model's tokens."""
@@ -159,7 +160,7 @@ class Regex(Accepted):
     """
 
     pattern: str
-    automaton: Any = None
+    automaton: SkipValidation[Automaton | None] = None
 
 
 @CONSTRAINTS.register("json_schema")
@@ -175,4 +176,4 @@ class JsonSchema(Accepted):
 
     json_schema: dict[str, Any] | str
     whitespace: str | None = None
-    automaton: Any = None
+    automaton: SkipValidation[Automaton | None] = None

@@ -102,7 +102,7 @@ class Shuffled:
         return {"size": self.size, "seed": self.seed}
 
     def __setstate__(self, state: dict[str, int]) -> None:
-        self.__init__(**state)  # workers that are spawned get a sampler without its cache
+        Shuffled.__init__(self, **state)  # workers that are spawned get a sampler without its cache
 
 
 class OrderedExamples(Dataset[dict[str, Any]]):

@@ -53,7 +53,7 @@ def left_over(row: Mapping[str, Any], read: Collection[str | None]) -> tuple[tup
     return unused, tuple(column for column in rest if column not in MATTER)
 
 
-def _is_table(value: Any) -> bool:
+def _is_table(value: object) -> bool:
     """Return whether a value is a list of objects that are not turns of a chat."""
     return (
         isinstance(value, list)
@@ -62,12 +62,12 @@ def _is_table(value: Any) -> bool:
     )
 
 
-def is_empty(value: Any) -> bool:
+def is_empty(value: object) -> bool:
     """Return whether a value is null, empty text, an empty list or an empty object."""
     return value is None or (isinstance(value, (str, Sequence, Mapping)) and not value)
 
 
-def remedy_for(columns: Collection[str], rows: Sequence[Any] = ()) -> str:
+def remedy_for(columns: Collection[str], rows: Sequence[object] = ()) -> str:
     """Return the advice of an error message for rows whose columns fit no shape."""
     if "chosen" not in columns:
         only = rows[0] if len(rows) == 1 and isinstance(rows[0], Mapping) else {}

@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 from unmask.data.columns import MATTER_IN_TURNS
 from unmask.data.records import BadRow, Difficulty, Encoded, Record
@@ -12,6 +12,7 @@ from unmask.data.report import TOO_LONG, Report
 from unmask.data.templates import Text, TrainedTurn, text_of
 from unmask.data.tokens import tokenise
 from unmask.errors import UserError
+from unmask.runtime.transformers_api import Tokenizer
 
 CHUNK = 1000  # examples tokenised in one call: enough to use the tokenizer's batching, little to hold at once
 
@@ -114,7 +115,7 @@ class Limits:
 
 def encode(
     records: Sequence[Record],
-    tokenizer: Any,
+    tokenizer: Tokenizer | None,
     *,
     max_length: int | None,
     block_size: int | None = None,
@@ -148,6 +149,8 @@ def encode(
     """
     if not records:
         raise UserError("expected rows to train on, found none; check data.path and data.limit")
+    if tokenizer is None:
+        raise UserError("expected a model with a tokenizer, found none; use another model, or rows of token ids")
     text = text_of(tokenizer, chat, end_ids)
     if end_ids and text.end_id not in end_ids:
         name, known = tokenizer.convert_ids_to_tokens(text.end_id), tokenizer.convert_ids_to_tokens(list(end_ids))

@@ -67,7 +67,7 @@ def system_of(row: Row) -> tuple[Message, ...]:
     return ({"role": "system", "content": text(row, column, "system prompt")},) if column else ()
 
 
-def kind(value: Any) -> str:
+def kind(value: object) -> str:
     """Return the name of a value's JSON type, with the value itself where it is short.
 
     >>> kind(72), kind([1, 2]), kind(None)
@@ -102,7 +102,7 @@ def names(columns: Iterable[str]) -> str:
     return ", ".join(found[:12]) + (f" and {len(found) - 12} more" if len(found) > 12 else "")
 
 
-def leaves(value: Any) -> Iterator[Any]:
+def leaves(value: object) -> Iterator[Any]:
     """Yield all values inside a JSON value, at any depth, that are no object or list; and the keys of objects."""
     waiting = [value]
     while waiting:
@@ -115,7 +115,7 @@ def leaves(value: Any) -> Iterator[Any]:
             yield value
 
 
-def strings(value: Any) -> Iterator[str]:
+def strings(value: object) -> Iterator[str]:
     """Yield all text inside a JSON value, keys of objects included."""
     return (leaf for leaf in leaves(value) if isinstance(leaf, str))
 
@@ -130,7 +130,7 @@ def broken(text: str) -> str | None:
     return None
 
 
-def check_leaves(value: Any) -> None:
+def check_leaves(value: object) -> None:
     """Check that a value can be written as JSON in UTF-8.
 
     Args:

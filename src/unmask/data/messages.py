@@ -63,7 +63,7 @@ def roles_of(mapping: Mapping[str, str | Sequence[str]]) -> dict[str, str]:
 
 
 def turns(
-    value: Any, column: str, role: str = "response", roles: Mapping[str, str] | None = None
+    value: object, column: str, role: str = "response", roles: Mapping[str, str] | None = None
 ) -> tuple[Message, ...]:
     """Return a list of turns, read from keys role and content, or from and value.
 
@@ -94,7 +94,7 @@ def turns(
     return tuple(_turn(turn, f"{column}[{index}]", known) for index, turn in enumerate(value))
 
 
-def _turn(value: Any, where: str, roles: Mapping[str, str]) -> Message:
+def _turn(value: object, where: str, roles: Mapping[str, str]) -> Message:
     if not isinstance(value, Mapping):
         raise BadRow("wrong type", f"expected an object with role and content at {where}, found {kind(value)}")
     given = {key: entry for key, entry in value.items() if entry is not None}  # columnar files fill keys with nulls
@@ -111,7 +111,7 @@ def _turn(value: Any, where: str, roles: Mapping[str, str]) -> Message:
         made, content, role = calls_of_text(content, where), "", "assistant"
     if made and role != "assistant":
         raise BadRow("wrong type", f"expected calls in assistant turns only, found some in the {role} turn {where}")
-    turn = {"role": role, "content": _content(content, where, role, bool(made))}
+    turn: dict[str, Any] = {"role": role, "content": _content(content, where, role, bool(made))}
     if made:
         turn["tool_calls"] = made
     if _is_context(given, where):
@@ -119,7 +119,7 @@ def _turn(value: Any, where: str, roles: Mapping[str, str]) -> Message:
     return {**turn, **{key: entry for key, entry in given.items() if key not in READ}}
 
 
-def _content(content: Any, where: str, role: str, is_call: bool) -> str:
+def _content(content: object, where: str, role: str, is_call: bool) -> str:
     """Return the text of a turn. The result of a tool may be any JSON; a call needs no text beside it."""
     if isinstance(content, str):
         return content
@@ -132,11 +132,11 @@ def _content(content: Any, where: str, role: str, is_call: bool) -> str:
     raise BadRow("wrong type", f"expected text as the content of {where}, found {kind(content)}")
 
 
-def _is_content_item(value: Any) -> bool:
+def _is_content_item(value: object) -> bool:
     return isinstance(value, Mapping) and isinstance(value.get("type"), str)
 
 
-def _text_of(item: Any, where: str) -> str:
+def _text_of(item: object, where: str) -> str:
     if isinstance(item, str):
         return item
     if isinstance(item, Mapping) and item.get("type") in _TEXT_PARTS and isinstance(item.get("text"), str):
@@ -175,7 +175,7 @@ def _is_trained(value: Any, key: str, where: str) -> bool:
 
 TOOL_COLUMNS = ("tools", "functions")
 
-_NONE = (None, "", "[]", "null", [])
+_NONE: tuple[object, ...] = (None, "", "[]", "null", [])
 _CALL = '{"name": …, "arguments": {…}}'
 
 
@@ -231,7 +231,7 @@ def calls_of(turn: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
     return []
 
 
-def calls_of_text(content: Any, where: str) -> list[dict[str, Any]]:
+def calls_of_text(content: object, where: str) -> list[dict[str, Any]]:
     """Return the calls of a turn whose text is JSON of a call, or of a list of them.
 
     Args:
@@ -244,7 +244,7 @@ def calls_of_text(content: Any, where: str) -> list[dict[str, Any]]:
     return [_call(call, where) for call in _list(content, f"expected a call as JSON in {where}")]
 
 
-def _list(value: Any, expected: str) -> list[Any]:
+def _list(value: object, expected: str) -> list[Any]:
     if isinstance(value, str):
         try:
             value = parse(value)
@@ -257,7 +257,7 @@ def _list(value: Any, expected: str) -> list[Any]:
     return value
 
 
-def _read(value: Any) -> Any:
+def _read(value: object) -> Any:
     """Return the value of JSON text; other text, which is neither a tool nor a call, unchanged."""
     try:
         return parse(value) if isinstance(value, str) else value
@@ -265,12 +265,12 @@ def _read(value: Any) -> Any:
         return value
 
 
-def _call(value: Any, where: str) -> dict[str, Any]:
+def _call(value: object, where: str) -> dict[str, Any]:
     """Return a call in the form ``{"type": "function", "function": {"name": …, "arguments": …}}``."""
     call = _read(value)
     inner = call.get("function", call) if isinstance(call, Mapping) else None
     name = inner.get("name") if isinstance(inner, Mapping) else None
-    if not isinstance(name, str) or not name.strip():
+    if not isinstance(inner, Mapping) or not isinstance(name, str) or not name.strip():
         raise BadRow("no call", f"expected calls as {_CALL} in {where}, found {kind(call)}")
     arguments = inner.get("arguments", inner.get("parameters"))
     arguments = {} if arguments is None or arguments == "" else arguments

@@ -109,7 +109,7 @@ def nul(text: str, start: int = 0) -> BadRow:
     return BadRow("NUL byte", f"expected text, found a NUL byte at column {column}; take it out")
 
 
-def dump(value: Any) -> str:
+def dump(value: object) -> str:
     """Return a value as JSON text, as templates write it.
 
     Args:
@@ -129,7 +129,7 @@ def dump(value: Any) -> str:
         raise DEEP from None
 
 
-def without_nulls(value: Any) -> Any:
+def without_nulls(value: object) -> Any:
     """Return a value without the null keys of objects, since columnar files give all objects of a column all keys."""
     if isinstance(value, Mapping):
         return {key: without_nulls(entry) for key, entry in value.items() if entry is not None}

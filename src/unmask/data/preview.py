@@ -1,6 +1,6 @@
 """Shows examples as training lays them out: prompt, response by blocks, end of turn, filler and tail, in colours."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from unmask.core.batch import Batch
 from unmask.core.random import Draws
 from unmask.data.collate import Collator
 from unmask.data.records import Encoded
+from unmask.runtime.transformers_api import Tokenizer
 
 Kind = Literal["prompt", "response", "end", "filler", "tail"]
 
@@ -162,7 +163,7 @@ class Preview:
 
 def preview(
     encoded: Sequence[Encoded],
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     *,
     layout: Layout,
     filler_id: int,
@@ -194,7 +195,7 @@ def preview(
     return Preview(examples=tuple(shown))
 
 
-def _segments(batch: Batch, tokenizer: Any, end_id: int | None) -> Iterator[Segment]:
+def _segments(batch: Batch, tokenizer: Tokenizer, end_id: int | None) -> Iterator[Segment]:
     """Yield the segments of the one row of a batch, cut where the kind or the block changes."""
     ids, blocks = batch.ids[0].tolist(), batch.block[0].tolist()
     end = int(batch.is_text[0].nonzero().max())
@@ -218,8 +219,8 @@ def _segments(batch: Batch, tokenizer: Any, end_id: int | None) -> Iterator[Segm
 class _Decoded:
     """Decodes a row in chunks: a chunk alone would lose its spaces, and a letter may be split between two blocks."""
 
-    def __init__(self, tokenizer: Any, ids: Sequence[int]) -> None:
-        self._decode = lambda tokens: tokenizer.decode(
+    def __init__(self, tokenizer: Tokenizer, ids: Sequence[int]) -> None:
+        self._decode: Callable[[Sequence[int]], str] = lambda tokens: tokenizer.decode(
             tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
         self._ids = ids

@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from unmask.data.columns import left_over, remedy_for
-from unmask.data.fields import SYSTEM_COLUMNS, check_leaves, difficulty_of, names
+from unmask.data.fields import SYSTEM_COLUMNS, Row, check_leaves, difficulty_of, names
 from unmask.data.messages import roles_of, tool_column
 from unmask.data.readers import rows_of
 from unmask.data.records import BadRow, Record
@@ -63,13 +62,16 @@ def read(
         )
     known = roles_of(roles or {})
     shapes = lru_cache(maxsize=64)(shape_of)  # most rows have the columns of others
-    options = {"columns": columns, "shapes": shapes, "usual": usual, "difficulty": difficulty, "roles": known}
-    return [_record(source, row, **options) for source, row in rows]
+    return [
+        _record(source, row, columns=columns, shapes=shapes, usual=usual, difficulty=difficulty, roles=known)
+        for source, row in rows
+    ]
 
 
 def _record(
-    source: str, row: Any, *, columns: Mapping[str, str] | None, shapes: Callable[[tuple[str, ...]], Shape | None],
-    usual: Shape | None, difficulty: str | None, roles: Mapping[str, str],
+    source: str, row: Row | BadRow, *, columns: Mapping[str, str] | None,
+    shapes: Callable[[tuple[str, ...]], Shape | None], usual: Shape | None, difficulty: str | None,
+    roles: Mapping[str, str],
 ) -> Record:  # fmt: skip
     """Return the record of one row, read in its own shape, or as a row of the usual shape with a fault."""
     try:
@@ -86,6 +88,6 @@ def _record(
     except BadRow as fault:
         return Record(source=source, fault=fault)
     said = [turn["content"] for turn in record.messages if turn["role"] == "system"]
-    read = {*shape.needs, *(c for c in SYSTEM_COLUMNS if known.get(c) in said), tool_column(known)} & known.keys()
+    read = known.keys() & {*shape.needs, *(c for c in SYSTEM_COLUMNS if known.get(c) in said), tool_column(known)}
     unused, unread = left_over(row, {*(read if columns is None else map(columns.__getitem__, read)), difficulty})
     return Record(**{**vars(record), "source": source, "difficulty": hard, "unused": unused, "unread": unread})

@@ -11,13 +11,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from unmask.data.fields import glimpse, kind
+from unmask.data.fields import Row, glimpse, kind
 from unmask.data.parse import Parser, nul, without_nulls, without_trailing_commas
 from unmask.data.records import BadRow
 from unmask.errors import UserError, not_utf8, shorten
 from unmask.runtime.foreign import check_file
 
-Rows = Iterator[tuple[str, Any]]
+Rows = Iterator[tuple[str, Row | BadRow]]
 """Pairs of a source (``chats.jsonl:7``) and a row, or the ``BadRow`` with the reason why it cannot be read."""
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w.-]+)?")
@@ -102,7 +102,7 @@ def _header(names: list[str]) -> list[str]:
     return [f"Unnamed: {level}" for level in range(levels)] + names[levels:]
 
 
-def _csv_row(header: list[str], values: list[str]) -> Any:
+def _csv_row(header: list[str], values: list[str]) -> Row | BadRow:
     if len(values) == len(header) + 1 and not values[-1]:
         values = values[:-1]
     if len(values) != len(header):
@@ -221,7 +221,7 @@ _BREAK = re.compile(r"[\r\n]")
 _NEXT = re.compile(r"[\r\n]+(?=[{\[])")
 
 
-def json_rows(lines: Iterator[str], name: str) -> Iterator[tuple[str, Any]]:
+def json_rows(lines: Iterator[str], name: str) -> Rows:
     """Yield each row of JSON Lines or of a JSON list with its source.
 
     Only a list, or rows that span several lines, are held in memory as a whole.
@@ -254,7 +254,7 @@ def json_rows(lines: Iterator[str], name: str) -> Iterator[tuple[str, Any]]:
             yield from _values(parser, line, number, name)
 
 
-def _whole_line(parser: Parser, text: str) -> Any:
+def _whole_line(parser: Parser, text: str) -> Row | BadRow | None:
     """Return the row of a line that is one JSON value, or None."""
     try:
         value, end = parser.value(text)
@@ -274,7 +274,7 @@ def _is_cut(parser: Parser, text: str) -> bool:
     return False
 
 
-def _values(parser: Parser, text: str, number: int, name: str) -> Iterator[tuple[str, Any]]:
+def _values(parser: Parser, text: str, number: int, name: str) -> Rows:
     """Yield objects that may span lines; after one that cannot be read, continue at the next line that starts one."""
     text, at, counted = without_trailing_commas(text), 0, 0
     while (at := _between(text, at)) < len(text):
@@ -294,7 +294,7 @@ def _values(parser: Parser, text: str, number: int, name: str) -> Iterator[tuple
         at = end
 
 
-def _list(parser: Parser, text: str, number: int, name: str) -> Iterator[tuple[str, Any]]:
+def _list(parser: Parser, text: str, number: int, name: str) -> Rows:
     """Yield the rows of a JSON list of objects; if more follows the list, of JSON Lines."""
     clean, rows = without_trailing_commas(text), []
     at = _between(clean, clean.index("[") + 1)
@@ -319,7 +319,7 @@ def _list(parser: Parser, text: str, number: int, name: str) -> Iterator[tuple[s
         yield f"{name} row {index}", row
 
 
-def _object(row: Any) -> Any:
+def _object(row: object) -> Row | BadRow:
     if isinstance(row, (dict, BadRow)):
         return row
     return BadRow("not an object", f"expected a JSON object, found {kind(row)}")

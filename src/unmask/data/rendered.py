@@ -5,12 +5,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from unmask.data.fields import leaves
 from unmask.data.messages import REASONING
 from unmask.data.parse import dump, parse
 from unmask.data.records import BadRow, Message
+from unmask.runtime.transformers_api import Tokenizer
 
 _KEY, _VALUE, _NAME = "PROBEKEY", "PROBEVALUE", "PROBECALL"
 THINKING = re.compile(r"</?think(?:ing)?>|\[/?THINK\]")
@@ -27,7 +27,7 @@ class CallForm:
         takes_text: whether it writes arguments that are JSON text, as they are.
     """
 
-    blank: Any
+    blank: str | None
     takes_objects: bool
     takes_text: bool
 
@@ -51,7 +51,7 @@ class CallForm:
         ]
         return {**message, "content": message["content"] or self.blank, "tool_calls": calls}
 
-    def _arguments(self, arguments: Any) -> Any:
+    def _arguments(self, arguments: object) -> object:
         if isinstance(arguments, str) and not self.takes_text:
             try:
                 read = parse(arguments)
@@ -113,13 +113,13 @@ def squash(text: str) -> str:
     return "".join(text.split())
 
 
-def special_tokens(tokenizer: Any) -> set[str]:
+def special_tokens(tokenizer: Tokenizer) -> set[str]:
     """Return the texts of the tokens that a tokenizer marks as special."""
     special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
     return special | set(tokenizer.all_special_tokens)
 
 
-def controls_of(tokenizer: Any) -> tuple[str, ...]:
+def controls_of(tokenizer: Tokenizer) -> tuple[str, ...]:
     """Return the texts of control tokens, sorted: all special ones but the unknown token and thinking tags."""
     special = special_tokens(tokenizer) - {tokenizer.unk_token}
     return tuple(sorted(token for token in special if token.strip() and not THINKING.fullmatch(token)))
@@ -130,7 +130,7 @@ def spelt_in(texts: Iterable[str], tokens: Sequence[str]) -> str | None:
     return next((token for text in texts for token in tokens if token in text), None)
 
 
-def _shown(render: Callable[[Sequence[Message]], str], blank: Any, arguments: Any) -> str:
+def _shown(render: Callable[[Sequence[Message]], str], blank: str | None, arguments: object) -> str:
     """Return the rendered text of a turn that is only a call; empty if the template does not show all of it."""
     call = {"type": "function", "id": "probe0001", "function": {"name": _NAME, "arguments": arguments}}
     turn = {"role": "assistant", "content": blank, "tool_calls": [call]}
@@ -142,7 +142,7 @@ def _shown(render: Callable[[Sequence[Message]], str], blank: Any, arguments: An
     return text if is_whole else ""
 
 
-def _leaves(value: Any) -> list[str]:
+def _leaves(value: object) -> list[str]:
     """Return the keys and the values of arguments as text, numbers as JSON writes them."""
     found = [leaf for leaf in leaves(value) if isinstance(leaf, (str, int, float)) and not isinstance(leaf, bool)]
     return [leaf if isinstance(leaf, str) else json.dumps(leaf) for leaf in found]

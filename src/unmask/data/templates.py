@@ -28,7 +28,7 @@ from unmask.data.rendered import (
 )
 from unmask.errors import UserError
 from unmask.runtime.template_process import TemplateRefusedError
-from unmask.runtime.transformers_api import render_chat
+from unmask.runtime.transformers_api import Tokenizer, render_chat
 
 Tools = Sequence[Mapping[str, Any]]
 
@@ -66,7 +66,7 @@ class RawText:
         start: tokens that the tokenizer puts before every text, such as a beginning-of-text token.
     """
 
-    tokenizer: Any
+    tokenizer: Tokenizer
     end_id: int
     start: tuple[int, ...]
 
@@ -76,7 +76,7 @@ class RawText:
         return controls_of(self.tokenizer)
 
     @classmethod
-    def of(cls, tokenizer: Any, end_ids: Sequence[int] = ()) -> "RawText":
+    def of(cls, tokenizer: Tokenizer, end_ids: Sequence[int] = ()) -> "RawText":
         """Return raw text with the tokenizer's start and end tokens; its end is ``end_ids[0]`` if it names none."""
         framed, bare = tokenizer("a")["input_ids"], tokenizer("a", add_special_tokens=False)["input_ids"]
         found = [i for i in range(len(framed)) if framed[i : i + len(bare)] == bare]
@@ -120,7 +120,7 @@ class ChatText:
         takes_system: whether system turns are rendered. If not, their text goes before the first user turn's.
     """
 
-    tokenizer: Any
+    tokenizer: Tokenizer
     end_id: int
     end_text: str
     after: str
@@ -129,7 +129,7 @@ class ChatText:
     start: tuple[int, ...] = ()  # the template writes its own beginning-of-text token
 
     @classmethod
-    def of(cls, tokenizer: Any, end_ids: Sequence[int] = ()) -> "ChatText":
+    def of(cls, tokenizer: Tokenizer, end_ids: Sequence[int] = ()) -> "ChatText":
         """Return the template's properties, from what it writes around a probe's answer; a ``UserError`` if nothing.
 
         ``end_ids[0]`` ends answers if neither the template nor the tokenizer name an end.
@@ -306,7 +306,7 @@ class ChatText:
 Text = RawText | ChatText
 
 
-def text_of(tokenizer: Any, chat: bool | None = None, end_ids: Sequence[int] = ()) -> Text:
+def text_of(tokenizer: Tokenizer, chat: bool | None = None, end_ids: Sequence[int] = ()) -> Text:
     """Return how prompts and answers become text: by the chat template, or as they are.
 
     Args:
@@ -341,7 +341,7 @@ def _fitted(message: Message, text: ChatText) -> Message:
     return text.calls.fit(message)
 
 
-def _render(tokenizer: Any, messages: Sequence[Message], tools: Tools = (), *, opened: bool = False) -> str:
+def _render(tokenizer: Tokenizer, messages: Sequence[Message], tools: Tools = (), *, opened: bool = False) -> str:
     try:
         return render_chat(tokenizer, messages, opened=opened, tools=list(tools) or None)
     except TemplateRefusedError as error:  # of one that goes beyond its limits, no other turns are tried
@@ -349,20 +349,20 @@ def _render(tokenizer: Any, messages: Sequence[Message], tools: Tools = (), *, o
         raise BadRow("refused by the chat template", detail) from error
 
 
-def _takes_system(tokenizer: Any, user: Message) -> bool:
+def _takes_system(tokenizer: Tokenizer, user: Message) -> bool:
     try:
         return _SYSTEM in _render(tokenizer, [{"role": "system", "content": _SYSTEM}, user])
     except BadRow:
         return False
 
 
-def _first_special(tokenizer: Any, text: str) -> str:
+def _first_special(tokenizer: Tokenizer, text: str) -> str:
     """Return the special token that comes first in a text, or empty text."""
     found = [(text.find(token), -len(token), token) for token in special_tokens(tokenizer)]
     return min((f for f in found if f[0] >= 0), default=(0, 0, ""))[2]
 
 
-def _eos(tokenizer: Any, end_ids: Sequence[int]) -> int:
+def _eos(tokenizer: Tokenizer, end_ids: Sequence[int]) -> int:
     # Encoders such as ModernBERT name no end-of-text token: their separator ends a text.
     for token_id in (tokenizer.eos_token_id, *end_ids[:1], tokenizer.sep_token_id):
         if token_id is not None:

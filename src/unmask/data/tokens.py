@@ -7,17 +7,17 @@ alone would get a space in front.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from unmask.data.fields import check_leaves
 from unmask.data.messages import turns
 from unmask.data.records import BadRow, Message
 from unmask.data.templates import Text, Tools, TrainedTurn, text_of
 from unmask.errors import UserError
+from unmask.runtime.transformers_api import Tokenizer
 
 
 def prompt_ids(
-    tokenizer: Any, prompt: str | Sequence[Message], *, chat: bool | None = None, tools: Tools = ()
+    tokenizer: Tokenizer, prompt: str | Sequence[Message], *, chat: bool | None = None, tools: Tools = ()
 ) -> list[int]:
     """Return the tokens that decoding starts from: the same that training gave the same history.
 
@@ -42,7 +42,7 @@ def prompt_ids(
         raise UserError(f"prompt: {fault.detail}") from fault
 
 
-def end_of_turn(tokenizer: Any, *, chat: bool | None = None) -> int:
+def end_of_turn(tokenizer: Tokenizer, *, chat: bool | None = None) -> int:
     """Return the id of the token that ends every answer, with or without the chat template; decoding stops at it."""
     return text_of(tokenizer, chat).end_id
 
@@ -67,6 +67,6 @@ def tokenise(text: Text, trained_turns: Sequence[TrainedTurn]) -> list[tuple[lis
     return tokens
 
 
-def _tokens(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+def _tokens(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
     """Return the tokens of texts without special ones; no warning of texts that are longer than the model reads."""
     return tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []

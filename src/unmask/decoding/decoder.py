@@ -1,12 +1,13 @@
 """A decoder is a value: a choice of components."""
 
 from collections.abc import Container, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SkipValidation
 
 from unmask.config.components import choose, component, resolver
 from unmask.config.defaults import resolve_block_size
+from unmask.config.registry import name_of
 from unmask.core.attention import Grid
 from unmask.decoding.interfaces import (
     BLOCK_RULES,
@@ -18,11 +19,21 @@ from unmask.decoding.interfaces import (
     SELECTIONS,
     STOPS,
     VIEWS,
+    BlockRule,
+    CachePolicy,
+    Constraint,
     Proposal,
+    Revision,
+    Search,
     Selection,
+    Stop,
+    View,
 )
 from unmask.decoding.scores import Limit
 from unmask.errors import UserError
+
+Spec = str | Mapping[str, object]
+"""A component by its name, or by ``{name: …, fields}``."""
 
 
 @component
@@ -51,15 +62,15 @@ class Decoder:
     steps: Annotated[int, Field(ge=1)] | None = None
     threshold: Limit | None = None
     temperature: Annotated[float, Field(ge=0)] = 0.0
-    selection: Annotated[Any, BeforeValidator(resolver(SELECTIONS))] = None
-    proposal: Annotated[Any, BeforeValidator(resolver(PROPOSALS))] = None
-    blocks: Annotated[Any, BeforeValidator(resolver(BLOCK_RULES))] = "fixed"
-    revision: Annotated[Any, BeforeValidator(resolver(REVISIONS))] = "none"
-    stop: Annotated[Any, BeforeValidator(resolver(STOPS))] = "eos"
-    cache: Annotated[Any, BeforeValidator(resolver(CACHES))] = None
-    view: Annotated[Any, BeforeValidator(resolver(VIEWS))] = None
-    constraint: Annotated[Any, BeforeValidator(resolver(CONSTRAINTS))] = "none"
-    search: Annotated[Any, BeforeValidator(resolver(SEARCHES))] = "none"
+    selection: Annotated[Selection | Spec | None, SkipValidation, BeforeValidator(resolver(SELECTIONS))] = None
+    proposal: Annotated[Proposal | Spec | None, SkipValidation, BeforeValidator(resolver(PROPOSALS))] = None
+    blocks: Annotated[BlockRule | Spec, SkipValidation, BeforeValidator(resolver(BLOCK_RULES))] = "fixed"
+    revision: Annotated[Revision | Spec, SkipValidation, BeforeValidator(resolver(REVISIONS))] = "none"
+    stop: Annotated[Stop | Spec, SkipValidation, BeforeValidator(resolver(STOPS))] = "eos"
+    cache: Annotated[CachePolicy | Spec | None, SkipValidation, BeforeValidator(resolver(CACHES))] = None
+    view: Annotated[View | Spec | None, SkipValidation, BeforeValidator(resolver(VIEWS))] = None
+    constraint: Annotated[Constraint | Spec, SkipValidation, BeforeValidator(resolver(CONSTRAINTS))] = "none"
+    search: Annotated[Search | Spec, SkipValidation, BeforeValidator(resolver(SEARCHES))] = "none"
 
     def __post_init__(self) -> None:
         of_rule = choose(BLOCK_RULES, self.blocks).block_size
@@ -111,27 +122,30 @@ class Decoder:
             search=choose(SEARCHES, self.search),
         )
 
-    def _view(self, revision: Any, heads: Container[str]) -> Any:
+    def _view(self, revision: Revision, heads: Container[str]) -> View:
         if self.view is None or not revision.view:
             return choose(VIEWS, self.view or revision.view or ("soft_mask" if "soft_mask" in heads else "canvas"))
-        if self.view.name != revision.view:
+        view = choose(VIEWS, self.view)
+        if name_of(view) != revision.view:
             raise UserError(
-                f"view '{self.view.name}' beside the revision '{revision.name}': expected the view '{revision.view}', "
-                "which it reads; leave the view out"
+                f"view '{name_of(view)}' beside the revision '{name_of(revision)}': expected the view "
+                f"'{revision.view}', which it reads; leave the view out"
             )
-        return self.view
+        return view
 
-    def _cache(self, revision: Any, view: Any, exact_cache: str) -> Any:
+    def _cache(self, revision: Revision, view: View, exact_cache: str) -> CachePolicy:
         """Return the cache; ``none`` beside a head, which needs whole rows as it hears only what a forward reads."""
         if not revision.head and not view.lays_out:
             return choose(CACHES, self.cache or exact_cache)
-        if self.cache is not None and self.cache.name != "none":
+        if self.cache is not None and name_of(self.cache) != "none":
             why = (
-                f"the revision '{revision.name}', which reads the head '{revision.head}' at every written position"
+                f"the revision '{name_of(revision)}', which reads the head '{revision.head}' at every written position"
                 if revision.head
-                else f"the view '{view.name}', which lays the text out anew at every step"
+                else f"the view '{name_of(view)}', which lays the text out anew at every step"
             )
-            raise UserError(f"cache '{self.cache.name}' beside {why}: expected the cache 'none'; leave the cache out")
+            raise UserError(
+                f"cache '{name_of(self.cache)}' beside {why}: expected the cache 'none'; leave the cache out"
+            )
         return choose(CACHES, "none")
 
     def _proposal(self) -> Proposal:
@@ -144,21 +158,22 @@ class Decoder:
             )
         return choose(PROPOSALS, self.proposal)
 
-    def _selection(self, revision: Any) -> Selection:
+    def _selection(self, revision: Revision) -> Selection:
         if self.threshold is None:
             implied = choose(SELECTIONS, revision.selection or "quota")
-            is_fixed = isinstance(revision.selection, Mapping) and getattr(self.selection, "name", "") == revision.name
+            is_fixed = isinstance(revision.selection, Mapping) and name_of(self.selection) == name_of(revision)
             if is_fixed and self.selection != implied:
                 raise UserError(
-                    f"selection '{revision.name}' beside the revision of that name: expected the same settings; "
+                    f"selection '{name_of(revision)}' beside the revision of that name: expected the same settings; "
                     "leave the selection out"
                 )
-            return self.selection or implied
-        if self.selection is None or getattr(self.selection, "name", "") == "threshold":
+            return choose(SELECTIONS, self.selection or implied)
+        if self.selection is None or name_of(self.selection) == "threshold":
             score = getattr(self.selection, "score", "low_confidence")
             return choose(SELECTIONS, {"name": "threshold", "threshold": self.threshold, "score": score})
         raise UserError(
-            f"threshold={self.threshold} needs the selection 'threshold', found '{self.selection.name}'; leave one out"
+            f"threshold={self.threshold} needs the selection 'threshold', found '{name_of(self.selection)}'; "
+            "leave one out"
         )
 
 
@@ -168,15 +183,15 @@ class ResolvedDecoder:
 
     block_size: int
     steps: int | None
-    selection: Any
-    proposal: Any
-    blocks: Any
-    revision: Any
-    stop: Any
-    cache: Any
-    view: Any
-    constraint: Any
-    search: Any
+    selection: SkipValidation[Selection]
+    proposal: SkipValidation[Proposal]
+    blocks: SkipValidation[BlockRule]
+    revision: SkipValidation[Revision]
+    stop: SkipValidation[Stop]
+    cache: SkipValidation[CachePolicy]
+    view: SkipValidation[View]
+    constraint: SkipValidation[Constraint]
+    search: SkipValidation[Search]
 
     def steps_per_block(self, canvas: int) -> int | None:
         """Return the forwards that each block may take; None: one for each of its positions.
@@ -192,7 +207,7 @@ class ResolvedDecoder:
         """
         if self.steps is None:
             return None
-        blocks: int = self.blocks.blocks(canvas)
+        blocks = self.blocks.blocks(canvas)
         if self.steps % blocks:
             near = max(1, round(self.steps / blocks)) * blocks
             raise UserError(

@@ -168,7 +168,7 @@ def pass_at_k(samples: int, right: int, k: int) -> float:
     return 1 - math.comb(samples - right, k) / math.comb(samples, k)
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     """Return a hash (16 hex digits) of anything that JSON can write."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import Any
 
 from unmask.config.defaults import resolve_canvas
 from unmask.decoding import Decoder
@@ -83,8 +82,8 @@ def check_samples(samples: int, decoder: Decoder) -> None:
     """
     if samples < 1:
         raise UserError(f"samples={samples}: expected at least 1")
-    proposal: Any = decoder.resolve().proposal
-    proposal = getattr(proposal, "inner", proposal)
+    outer = decoder.resolve().proposal
+    proposal = getattr(outer, "inner", outer)
     if samples > 1 and not getattr(proposal, "temperature", 0):
         raise UserError(
             f"samples={samples}: expected a temperature above 0, found 0, at which all samples of a problem are the "

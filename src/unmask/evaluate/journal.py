@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from unmask.errors import UserError
 from unmask.evaluate import processes
 from unmask.evaluate.answers import Answer, Evaluation
@@ -50,7 +52,7 @@ class Journal:
         if processes.rank() == 0 and not any(self.folder.glob("answers*.jsonl")):
             (self.folder / RUN_FILE).unlink(missing_ok=True)
 
-    def finish(self, found: Evaluation, device: Any) -> dict[str, Any]:
+    def finish(self, found: Evaluation, device: torch.device | str) -> dict[str, Any]:
         """Write the results and all answers in order, and return the content of ``run.json``.
 
         Args:
@@ -107,7 +109,9 @@ def check_folder(folder: Path, *, resume: bool = False) -> None:
         raise UserError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
 
 
-def open_journal(folder: Path, settings: Mapping[str, Any], device: Any, *, resume: bool = False) -> Journal:
+def open_journal(
+    folder: Path, settings: Mapping[str, Any], device: torch.device | str, *, resume: bool = False
+) -> Journal:
     """Start a run in a new folder, or go on with the one that it holds. All processes must call it.
 
     Args:
@@ -188,7 +192,7 @@ def read_run(path: Path) -> dict[str, Any]:
     return kept
 
 
-def _is_deep(value: Any, limit: int = 50) -> bool:
+def _is_deep(value: object, limit: int = 50) -> bool:
     """Return whether mappings and lists are nested further than any settings are."""
     level = [value]
     for _ in range(limit):
@@ -197,7 +201,7 @@ def _is_deep(value: Any, limit: int = 50) -> bool:
     return bool(level)
 
 
-def _head(settings: Mapping[str, Any], device: Any) -> dict[str, Any]:
+def _head(settings: Mapping[str, Any], device: torch.device | str) -> dict[str, Any]:
     return {"format": FORMAT, "fingerprint": fingerprint(settings), "settings": settings, **made_with(device)}
 
 

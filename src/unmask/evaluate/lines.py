@@ -24,7 +24,7 @@ def as_row(answer: Answer) -> dict[str, Any]:
     return {SOURCE if name == "source" else name: value for name, value in asdict(answer).items()}
 
 
-def to_json(value: Any, indent: int | None = None) -> str:
+def to_json(value: object, indent: int | None = None) -> str:
     """Return JSON that can be written as UTF-8: a text with half of a surrogate pair is escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     try:

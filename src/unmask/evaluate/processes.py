@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import distributed
@@ -60,7 +60,7 @@ def gather(mine: list[T]) -> list[T]:
     return [item for part in parts for item in part]
 
 
-def in_the_first(work: Callable[[], Any]) -> None:
+def in_the_first(work: Callable[[], object]) -> None:
     """Run ``work`` in the first process only; a ``UserError`` there is raised in all."""
     mistake: list[str | None] = [None]
     if rank() == 0:

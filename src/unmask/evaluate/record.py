@@ -7,6 +7,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from unmask.config.plugins import named_plugins
 from unmask.decoding import Decoder
 from unmask.evaluate import processes
@@ -60,7 +62,7 @@ def settings_of(
     }
 
 
-def described(value: Any) -> Any:
+def described(value: object) -> Any:
     """Return a component, with the components in it, as the mapping that makes it again."""
     if is_dataclass(value) and not isinstance(value, type):
         inside = {field.name: described(getattr(value, field.name)) for field in fields(value)}
@@ -104,13 +106,13 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "
     return found
 
 
-def made_with(device: Any) -> dict[str, Any]:
+def made_with(device: torch.device | str) -> dict[str, Any]:
     """Return plug-ins, versions, machine and command line, as JSON types."""
     machine = {**hardware(device), "processes": processes.world()}
     return {"plugins": named_plugins(), "versions": versions(), "hardware": machine, "command": sys.argv}
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 

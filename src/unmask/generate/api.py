@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from unmask.config.defaults import resolve_canvas
+from unmask.config.registry import name_of
 from unmask.constraints.compile import bind, constraint_of
 from unmask.core.batch import Batch
 from unmask.core.random import Draws
@@ -238,8 +239,9 @@ def _with_line_breaks(lm: LoadedModel, resolved: ResolvedDecoder) -> ResolvedDec
     tokens = [] if lm.tokenizer is None else lm.tokenizer.batch_decode([[token] for token in range(lm.vocab_size)])
     found = tuple(token for token, text in enumerate(tokens) if "\n" in text)
     if not found:
+        name = name_of(resolved.blocks)
         raise UserError(
-            f"the block rule '{resolved.blocks.name}': expected delimiters, found no token with a line break; write "
-            "{name: " + resolved.blocks.name + ", delimiters: [token ids]}"
+            f"the block rule '{name}': expected delimiters, found no token with a line break; write "
+            "{name: " + name + ", delimiters: [token ids]}"
         )
-    return replace(resolved, blocks=replace(resolved.blocks, delimiters=found))
+    return replace(resolved, blocks=replace(cast("Any", resolved.blocks), delimiters=found))  # a dataclass

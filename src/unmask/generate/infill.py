@@ -19,6 +19,7 @@ from unmask.generate.prompts import Seed, check_memory, row_keys, tokens_of
 from unmask.generate.sampling import NotedDraws, checked
 from unmask.generate.text import Generation, cut_at_end, spelled
 from unmask.models import LoadedModel
+from unmask.runtime.transformers_api import Tokenizer
 
 BLANK = re.compile(r"_{3,}")
 OPEN = -1  # a column of a blank, among token ids
@@ -163,7 +164,7 @@ def gap(lm: LoadedModel, text: str, blank_tokens: int | Sequence[int] = 16) -> G
 
 
 def _widths(blank_tokens: int | Sequence[int], blanks: int) -> list[int]:
-    widths = [blank_tokens] * blanks if isinstance(blank_tokens, Integral) else list(blank_tokens)  # type: ignore[arg-type]
+    widths = [int(blank_tokens)] * blanks if isinstance(blank_tokens, (int, Integral)) else list(blank_tokens)
     if len(widths) != blanks:
         raise UserError(
             f"blank_tokens: expected one number, or one for each of the text's {blanks} blanks, found {len(widths)}"
@@ -174,7 +175,7 @@ def _widths(blank_tokens: int | Sequence[int], blanks: int) -> list[int]:
     return widths
 
 
-def _continued(tokenizer: Any, text: str) -> list[int]:
+def _continued(tokenizer: Tokenizer, text: str) -> list[int]:
     """Return the tokens of text that continues other text: alone, SentencePiece would put a space before it."""
     before, joint = tokenizer(["\n", "\n" + text], add_special_tokens=False)["input_ids"]
     alone: list[int] = tokenizer([text], add_special_tokens=False)["input_ids"][0]

@@ -8,7 +8,7 @@ given twice with one seed is answered twice in the same way: ``n`` asks for seve
 import hashlib
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -56,7 +56,7 @@ def prepare(
     return lay_out(examples, block_size=block_size, filler_id=lm.filler_id).to(lm.device)
 
 
-def as_list(prompts: Any) -> list[Prompt]:
+def as_list(prompts: object) -> list[Prompt]:
     """Return a list of prompts, of one prompt too; a ``UserError`` if it is neither text, messages nor ids."""
     if isinstance(prompts, str):
         return [prompts]
@@ -65,7 +65,7 @@ def as_list(prompts: Any) -> list[Prompt]:
     if not isinstance(prompts, Sequence):
         raise _no_prompt(prompts)
     is_one = bool(prompts) and isinstance(prompts[0], (dict, Integral))
-    return [prompts] if is_one else list(prompts)  # type: ignore[list-item]
+    return [prompts] if is_one else list(prompts)
 
 
 def tokens_of(lm: LoadedModel, prompt: Prompt, chat: bool | None) -> list[int]:
@@ -82,7 +82,7 @@ def tokens_of(lm: LoadedModel, prompt: Prompt, chat: bool | None) -> list[int]:
         raise _no_prompt(prompt)
     if lm.tokenizer is None:
         raise UserError("text prompt: the model has no tokenizer; give token ids")
-    return list(prompt_ids(lm.tokenizer, prompt, chat=chat))
+    return list(prompt_ids(lm.tokenizer, cast("str | Sequence[dict[str, str]]", prompt), chat=chat))
 
 
 def _known(lm: LoadedModel, ids: Sequence[Any]) -> list[int]:
@@ -93,7 +93,7 @@ def _known(lm: LoadedModel, ids: Sequence[Any]) -> list[int]:
     return [int(token) for token in ids]
 
 
-def _no_prompt(found: Any) -> UserError:
+def _no_prompt(found: object) -> UserError:
     return UserError(f"prompt: expected text, chat messages or token ids, found {str(found)[:60]!r}")
 
 

@@ -5,7 +5,7 @@ active block after every forward; ``end`` comes last. Tokens are on the CPU, in 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -21,11 +21,11 @@ from unmask.models import LoadedModel
 class Streamer(Protocol):
     """The interface of transformers' ``BaseStreamer``."""
 
-    def put(self, value: Tensor) -> Any:
+    def put(self, value: Tensor) -> object:
         """Receive the prompt, or a finished block: token ids, int64 [1, tokens]."""
         ...
 
-    def end(self) -> Any:
+    def end(self) -> object:
         """Receive the end of the answer: no ``put`` follows."""
         ...
 

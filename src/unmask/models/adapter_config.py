@@ -53,7 +53,7 @@ def adapter_config(file: Path, stored: Mapping[str, Stored]) -> Any:
         return LoraConfig(**kept)
 
 
-def _targets(file: Path, written: Any, stored: Mapping[str, Stored]) -> list[str]:
+def _targets(file: Path, written: object, stored: Mapping[str, Stored]) -> list[str]:
     """Return names of layers; a pattern is never run, it is replaced by the layers that have weights."""
     if isinstance(written, list) and written and all(_is_name(name) for name in written):
         return written
@@ -83,9 +83,9 @@ def _check(file: Path, kept: Mapping[str, Any], stored: Mapping[str, Stored]) ->
             raise _refused(file, f"names for {name}", value)
 
 
-def _is_name(value: Any) -> bool:
+def _is_name(value: object) -> bool:
     return isinstance(value, str) and len(value) < 500 and _NAME.fullmatch(value) is not None
 
 
-def _refused(file: Path, expected: str, found: Any) -> UserError:
+def _refused(file: Path, expected: str, found: object) -> UserError:
     return UserError(f"'{shorten(file, 120)}': expected {expected}, found {shorten(repr(found), 60)}")

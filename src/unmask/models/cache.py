@@ -1,6 +1,6 @@
 """Keys and values of a transformers model in preallocated slots: a forward overwrites the columns that it reads."""
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int
@@ -64,7 +64,7 @@ class Slots(CacheLayerMixin):
         self.is_initialized = True
 
     def update(
-        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Float[Tensor, "R H C D"], Float[Tensor, "R H C D"]]:
         """Write the columns of a forward into their slots.
 

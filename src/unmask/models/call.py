@@ -1,6 +1,6 @@
 """Which arguments the forward of a transformers model uses, found by calling it: signatures accept unused ones."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -125,7 +125,9 @@ class _Used(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.tensor, self.found = tensor, False
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: object, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
         del types
         self.found |= any(arg is self.tensor for arg in (*args, *(kwargs or {}).values()))
         return func(*args, **(kwargs or {}))

@@ -151,7 +151,7 @@ def family_of(config: dict[str, Any]) -> Family | None:
         UserError: neither transformers nor unmask knows the ``model_type``.
     """
     model_type = config.get("model_type")
-    if family := FAMILIES.get(model_type):
+    if family := FAMILIES.get(str(model_type)):
         return family
     if knows(model_type):
         return None

@@ -68,7 +68,7 @@ def read_config_file(folder: Path) -> dict[str, Any]:
     return kept
 
 
-def _cleaned(value: Any) -> tuple[Any, list[str]]:
+def _cleaned(value: object) -> tuple[Any, list[str]]:
     if isinstance(value, list):
         pairs = [_cleaned(entry) for entry in value]
         return [kept for kept, _ in pairs], [name for _, out in pairs for name in out]
@@ -145,7 +145,7 @@ def check_sizes(config: Mapping[str, Any], stored: Mapping[str, Stored]) -> None
         _check_number(shorten(".".join(path), 80), value, limit)
 
 
-def _check_number(key: str, value: Any, limit: int | None) -> None:
+def _check_number(key: str, value: object, limit: int | None) -> None:
     if isinstance(value, (list, tuple)):
         for entry in value:
             if not isinstance(entry, str):

@@ -1,7 +1,7 @@
 """Facts of a checkpoint on which training, decoding and serving must agree; written to ``config.unmask``."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
 from unmask.core.attention import Attention, Grid
 from unmask.errors import UserError, did_you_mean, shorten
@@ -70,7 +70,7 @@ class Facts:
             raise UserError(f"config.unmask must name mask_id, eos_ids, filler_id and vocab_size: {error}") from error
 
 
-def check_facts(written: Any) -> None:
+def check_facts(written: object) -> None:
     """Check the keys and values of ``config.unmask``; keys may be missing.
 
     Args:
@@ -101,7 +101,7 @@ _KINDS = {
 }
 
 
-def _fits(name: str, value: Any) -> bool:
+def _fits(name: str, value: object) -> bool:
     """Return whether ``value`` is of the type of the fact ``name``."""
     if name == "eos_ids":
         return isinstance(value, (list, tuple)) and len(value) > 0 and all(_is_count(v) for v in value)
@@ -114,7 +114,7 @@ def _fits(name: str, value: Any) -> bool:
     return _is_count(value)
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: object) -> TypeGuard[int]:
     return type(value) is int and abs(value) < 2**31
 
 

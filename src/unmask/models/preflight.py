@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from unmask.core.protocols import Traits
 from unmask.errors import UserError
@@ -19,6 +19,8 @@ from unmask.models.tokens import Ends, check_mask, find_ends, find_mask
 from unmask.models.weights import Stored, read_headers
 from unmask.runtime.foreign import foreign
 from unmask.runtime.transformers_api import FAILURES, StockModel, Tokenizer, new_config
+
+T = TypeVar("T")
 
 
 @dataclass(kw_only=True)
@@ -43,7 +45,7 @@ class Preflight:
     traits: Traits | None = None
     model: StockModel | None = None
 
-    def ask(self, question: Callable[[], Any]) -> Any:
+    def ask(self, question: Callable[[], T]) -> T | None:
         """Return the result of ``question``; None if it raises, with the message added to ``problems``."""
         try:
             with foreign("it cannot be loaded"):

@@ -60,7 +60,7 @@ def tokenizer_folder(folder: Path) -> Iterator[Path]:
         yield clean
 
 
-def _is_unwanted(key: str, value: Any) -> bool:
+def _is_unwanted(key: str, value: object) -> bool:
     return value is not None and (key in _LEFT_OUT or key.endswith("_file") or key.startswith("_"))
 
 

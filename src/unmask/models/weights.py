@@ -111,7 +111,7 @@ def _tensors(file: Path, header: dict[str, Any], space: int) -> dict[str, Stored
     return found
 
 
-def _tensor(entry: Any) -> tuple[Stored | None, tuple[int, int]]:
+def _tensor(entry: object) -> tuple[Stored | None, tuple[int, int]]:
     """Return a tensor and the bytes where it begins and ends; None where the entry is not valid."""
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
         return None, (0, 0)
@@ -124,7 +124,7 @@ def _tensor(entry: Any) -> tuple[Stored | None, tuple[int, int]]:
     return stored, (span[0], span[1])
 
 
-def _are_counts(values: Any) -> bool:
+def _are_counts(values: object) -> bool:
     return (
         isinstance(values, list)
         and len(values) <= 16

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from unmask.decoding import Step
+from unmask.plots.panels import Axes, Figure
 
 COLOURS = {"before": "#9aa0a6", "vanilla": "#4c78a8", "blockwise": "#e4572e", "mixture": "#54a24b"}
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -20,7 +21,7 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _save(figure: Any, path: Path) -> Path:
+def _save(figure: Figure, path: Path) -> Path:
     from matplotlib import pyplot
 
     figure.savefig(path, dpi=150)
@@ -107,7 +108,7 @@ def plot_denoising(steps: Sequence[Step], spelled: Sequence[str], path: Path, *,
     for edge in range(0, len(spelled) + 1, block_size):
         axes.axvline(edge, color="black", lw=0.6)
     axes.set(xlim=(0, len(spelled)), ylim=(len(steps) + 1.2, 0), ylabel="forward", title=title)
-    axes.set_xticks(range(0, len(spelled) + 1, block_size), range(0, len(spelled) + 1, block_size))
+    axes.set_xticks(edges := range(0, len(spelled) + 1, block_size), list(map(str, edges)))
     axes.set_xlabel(
         f"position in the answer; lines: block borders; dark to bright: confidence {least:.2f} to 1.00 when written"
     )

@@ -5,7 +5,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from unmask.plots.panels import brief, panels, ratio_label, save_both, shorten
+from unmask.plots.panels import Axes, AxesImage, brief, panels, ratio_label, save_both, shorten
 
 Rows = Sequence[Mapping[str, Any]]
 CURVES = {
@@ -91,7 +91,9 @@ def plot_curves(cells: Rows, path: Path) -> list[Path]:
     return save_both(figure, path)
 
 
-def _grid(axis: Any, rows: Rows, bins: list[int], ratios: list[float], *, colours: Any, sign: str = "") -> Any:
+def _grid(
+    axis: Axes, rows: Rows, bins: list[int], ratios: list[float], *, colours: Mapping[str, Any], sign: str = ""
+) -> AxesImage:
     """Draw one heat map with numbers, and return it; cells in which no token was predicted stay grey."""
     import numpy as np
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unmask.plots.panels import panels, save_both, shorten
+from unmask.plots.panels import Axes, panels, save_both, shorten
 
 Rows = Sequence[Mapping[str, Any]]
 COLOURS = ("#e4572e", "#4c78a8")
@@ -51,7 +51,7 @@ def plot_mismatch(contexts: Rows, path: Path) -> list[Path]:
     return save_both(figure, path)
 
 
-def _draw_chance(axis: Any, points: tuple[list[float], list[float]], label: str) -> None:
+def _draw_chance(axis: Axes, points: tuple[list[float], list[float]], label: str) -> None:
     """Draw the probability on a scale of its own: the bound leaves its unit, the Lipschitz constant, open."""
     beside = axis.twinx()
     beside.plot(*points, color="0.6", lw=1.2, marker="s", ms=3, zorder=0)

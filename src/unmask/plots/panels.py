@@ -1,10 +1,17 @@
 """Figures of several panels side by side, saved for reading and for papers."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes as Axes
+    from matplotlib.figure import Figure as Figure
+    from matplotlib.image import AxesImage as AxesImage
+else:  # an extra: at run time the names mean any object
+    Axes = AxesImage = Figure = object
 
 
-def panels(count: int, *, width: float, height: float, share_y: bool = False) -> tuple[Any, list[Any]]:
+def panels(count: int, *, width: float, height: float, share_y: bool = False) -> tuple[Figure, list[Axes]]:
     """Make a figure of several panels side by side.
 
     Args:
@@ -29,7 +36,7 @@ def panels(count: int, *, width: float, height: float, share_y: bool = False) ->
     return figure, list(axes[0])
 
 
-def save_both(figure: Any, path: Path) -> list[Path]:
+def save_both(figure: Figure, path: Path) -> list[Path]:
     """Write a figure as ``path`` with the endings .png and .svg, close it, and return both paths."""
     from matplotlib import pyplot
 

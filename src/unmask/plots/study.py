@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from unmask.plots.figures import COLOURS
-from unmask.plots.panels import panels, save_both
+from unmask.plots.panels import Figure, panels, save_both
 
 Rows = Sequence[Mapping[str, Any]]
 MANY = 10
@@ -141,7 +141,7 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
     return sorted(set(range(len(points))) - beaten, key=lambda i: points[i])
 
 
-def _legend(figure: Any, shade: Mapping[str, str]) -> None:
+def _legend(figure: Figure, shade: Mapping[str, str]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], color=colour, marker="o", ms=4, label=arm) for arm, colour in shade.items()]

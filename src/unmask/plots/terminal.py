@@ -19,6 +19,7 @@ KEY = (0.3, 0.6, 0.9, 1.0)
 
 def spell(lm: LoadedModel, token: int) -> str:
     """Return the text of one token: an end as a mark, white space made visible where it would break the line."""
+    assert lm.tokenizer is not None
     return visible(str(lm.tokenizer.decode([token])), is_end=token in lm.eos_ids)
 
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from unmask.plots.flow import Box, flow, visible
 from unmask.plots.palette import ACTIVE, BAND, EDGE, INK, QUIET, ink, shade
-from unmask.plots.panels import shorten
+from unmask.plots.panels import Axes, Figure, shorten
 from unmask.tracing.record import Frame, Trace
 
 COLUMNS, INCH = 64, 0.135  # characters of a line of text, and the width of one
@@ -88,7 +87,7 @@ def written(frame: Frame) -> int:
     return sum(cell.index is not None for cell in frame.cells.values())
 
 
-def _draw_order(axis: Any, frames: Sequence[Frame], canvas: int) -> None:
+def _draw_order(axis: Axes, frames: Sequence[Frame], canvas: int) -> None:
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
 
@@ -113,13 +112,13 @@ def _draw_order(axis: Any, frames: Sequence[Frame], canvas: int) -> None:
     every = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, len(frames)) if len(frames) / step <= 12)
     counts = [count for count in range(1, len(frames) + 1) if count == 1 or count % every == 0]
     axis.set_yticks([count - 0.5 for count in counts], [str(count) for count in counts])
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]  # numbers have a MaxNLocator
     axis.spines[["top", "right"]].set_visible(False)
     axis.spines[["left", "bottom"]].set_color(EDGE)
 
 
 def draw_text(
-    axis: Any, boxes: Sequence[Box], texts: Sequence[str], frame: Frame, *, numbers: bool = False, active: bool = False
+    axis: Axes, boxes: Sequence[Box], texts: Sequence[str], frame: Frame, *, numbers: bool = False, active: bool = False
 ) -> None:
     """Draw a frame's tokens in their boxes.
 
@@ -156,14 +155,14 @@ def draw_text(
     axis.axis("off")
 
 
-def _head(figure: Any, trace: Trace, frames: Sequence[Frame], row: int) -> None:
+def _head(figure: Figure, trace: Trace, frames: Sequence[Frame], row: int) -> None:
     wide, tall = figure.get_size_inches()
     left = 0.75 / wide
     figure.text(left, 1 - 0.3 / tall, title(trace, row), fontsize=11.5, color=INK, family="monospace", weight="bold")
     figure.text(left, 1 - 0.53 / tall, summary(trace, frames), fontsize=8.5, color=QUIET)
 
 
-def _key(figure: Any, size: tuple[float, float]) -> None:
+def _key(figure: Figure, size: tuple[float, float]) -> None:
     """Draw the scale of probabilities at the top right."""
     wide, tall = size
     axis = figure.add_axes(((wide - 2.0) / wide, 1 - 0.56 / tall, 1.4 / wide, 0.1 / tall))

@@ -1,12 +1,13 @@
 """Checks a recipe before any weight is loaded: its fields, its files, the first rows of its data."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from unmask.core.protocols import Traits
-from unmask.data import difficulties, encode
+from unmask.core.protocols import Objective, Traits
+from unmask.data import Record, difficulties, encode
 from unmask.errors import UserError
 from unmask.models.checkpoints import locate, parse_dtype, pick_device
 from unmask.models.preflight import Preflight, preflight
@@ -26,6 +27,7 @@ from unmask.runtime.transformers_api import check_tracker
 from unmask.train.config import announced
 from unmask.train.memory import Size, check_training_memory
 
+T = TypeVar("T")
 LOOK = 200
 """Rows of the data that are checked: most faults of a data set are in its first rows already."""
 
@@ -58,7 +60,7 @@ def check(recipe: str | Path | Mapping[str, Any]) -> Findings:
     made, problems = build_sections(read_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe)
     found, seen = Findings(problems=list(problems)), Preflight()
     for tracker in made.run.report_to if made.run is not None else ():
-        _ask(lambda tracker=tracker: check_tracker(tracker), found, "run.report_to")
+        _ask(partial(check_tracker, tracker), found, "run.report_to")
     if made.model is not None:
         seen, size = _look_at_model(made.model, getattr(made.run, "objective", None), found)
         if size is not None and made.run is not None and made.data is not None:
@@ -70,7 +72,9 @@ def check(recipe: str | Path | Mapping[str, Any]) -> Findings:
     return found
 
 
-def _look_at_model(section: ModelSection, objective: Any, found: Findings) -> tuple[Preflight, Size | None]:
+def _look_at_model(
+    section: ModelSection, objective: Objective | None, found: Findings
+) -> tuple[Preflight, Size | None]:
     """Return the facts of the model that are known without its weights, and its size, or None.
 
     Why the objective cannot train it is added to ``found``.
@@ -88,7 +92,7 @@ def _look_at_model(section: ModelSection, objective: Any, found: Findings) -> tu
     if is_hub_name(section.path):
         found.remarks.append(f"model.path: no '{section.path}' here; as a name on the hub it is not looked at")
         return Preflight(), None
-    where = _ask(lambda: locate(section.path), found, "model.path")
+    where = _ask(partial(locate, section.path), found, "model.path")
     if where is None:
         return Preflight(), None
     silence_libraries()
@@ -119,7 +123,7 @@ def _look_at_memory(recipe: Recipe, size: Size, found: Findings) -> None:
     )
 
 
-def _ask_objective(objective: Any, traits: Traits | None, section: ModelSection, found: Findings) -> None:
+def _ask_objective(objective: Objective | None, traits: Traits | None, section: ModelSection, found: Findings) -> None:
     """Add a problem if the objective cannot train this model."""
     if objective is None or traits is None:
         return
@@ -147,11 +151,9 @@ def _look_at_data(recipe: Recipe, seen: Preflight, found: Findings) -> None:
     if records is None or any(problem.startswith("data.") for problem in found.problems):
         return
     if seen.tokenizer is None:  # the model section is wrong; faults of the rows are reported all the same
-        faults = [record for record in records if record.fault is not None]
+        faults = [(record.source, record.fault) for record in records if record.fault is not None]
         if faults and data.on_bad == "error":
-            found.problems.append(
-                f"{faults[0].source}: {faults[0].fault.detail} ({len(faults)} of {len(records)} rows)"
-            )
+            found.problems.append(f"{faults[0][0]}: {faults[0][1].detail} ({len(faults)} of {len(records)} rows)")
         return
     chat = data.task.chat if data.task is not None and data.chat is None else data.chat
     encoded = _ask(
@@ -169,16 +171,16 @@ def _look_at_data(recipe: Recipe, seen: Preflight, found: Findings) -> None:
     if encoded is not None:
         found.remarks += [f"first rows of the data: {note}" for note in encoded.report.remarks()]
     if encoded is not None and data.curriculum is not None:
-        _ask(lambda: difficulties(encoded, data.curriculum), found)
+        _ask(partial(difficulties, encoded, data.curriculum), found)
 
 
-def _first_rows(data: DataSection, size: int) -> list[Any]:
+def _first_rows(data: DataSection, size: int) -> list[Record]:
     if data.task is not None:
         return task_records(data, size)
     return file_records(data, size)
 
 
-def _ask(question: Any, found: Findings, source: str = "") -> Any:
+def _ask(question: Callable[[], T], found: Findings, source: str = "") -> T | None:
     """Return the result of ``question``; None if it raises, with the message added to the problems."""
     try:
         return question()

@@ -3,15 +3,17 @@
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SkipValidation
 
 from unmask.config.components import InvalidConfigError, choose, component, fill, resolver
 from unmask.config.defaults import Layout, Rows, resolve_block_size
 from unmask.config.plugins import load_plugins, resolve
+from unmask.config.registry import Registry
 from unmask.config.yaml import assign, read_yaml
-from unmask.data import CURRICULA, EncodedData, Record, encode, read
+from unmask.core.protocols import Objective
+from unmask.data import CURRICULA, Curriculum, EncodedData, Record, encode, read
 from unmask.decoding import Decoder
 from unmask.errors import UserError, did_you_mean, shorten
 from unmask.models import LoadedModel, LoraSpec, ScratchSpec, add_lora, from_scratch, load
@@ -19,9 +21,10 @@ from unmask.models.checkpoints import pick_device
 from unmask.objectives import OBJECTIVES, sized
 from unmask.runtime.foreign import check_file
 from unmask.runtime.paths import resolve_path
-from unmask.tasks import TASKS
+from unmask.tasks import TASKS, Task
 from unmask.train.config import TrainRun
 
+T = TypeVar("T")
 MOST_RECIPE = 4 * 2**20  # bytes
 SECTIONS = ("plugins", "model", "data", "objective", "decoder", "run", "evaluate")
 
@@ -42,9 +45,11 @@ class ModelSection:
     """
 
     path: Annotated[str, Field(min_length=1)] | None = None
-    from_scratch: Annotated[Any, BeforeValidator(lambda v: _maybe(ScratchSpec, v))] = None
+    from_scratch: Annotated[ScratchSpec | None, SkipValidation, BeforeValidator(lambda v: _maybe(ScratchSpec, v))] = (
+        None
+    )
     tokenizer: str = "digits"
-    lora: Annotated[Any, BeforeValidator(lambda v: _maybe(LoraSpec, v))] = None
+    lora: Annotated[LoraSpec | None, SkipValidation, BeforeValidator(lambda v: _maybe(LoraSpec, v))] = None
     mask_token: str | None = None
     shift: bool | None = None
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
@@ -75,7 +80,7 @@ class DataSection(Rows):
     """
 
     path: Annotated[str, Field(min_length=1)] | None = None
-    task: Annotated[Any, BeforeValidator(lambda v: v if v is None else resolver(TASKS)(v))] = None
+    task: Annotated[Task | None, SkipValidation, BeforeValidator(lambda v: _chosen(TASKS, v))] = None
     split: str = "train"
     size: Annotated[int, Field(ge=1)] | None = None
     seed: int = 0
@@ -85,7 +90,7 @@ class DataSection(Rows):
     on_bad: Literal["error", "skip"] = "error"
     too_long: Literal["error", "skip", "truncate"] | None = None
     held_out: Annotated[int, Field(ge=0)] = 0
-    curriculum: Annotated[Any, BeforeValidator(lambda v: v if v is None else resolver(CURRICULA)(v))] = None
+    curriculum: Annotated[Curriculum | None, SkipValidation, BeforeValidator(lambda v: _chosen(CURRICULA, v))] = None
 
     def layout(self, block_size: int) -> Layout:
         """Return the layout of the rows in blocks of a size."""
@@ -106,7 +111,7 @@ class EvaluateSection:
         seed: of the problems and of the decoder.
     """
 
-    task: Annotated[Any, BeforeValidator(resolver(TASKS))]
+    task: Annotated[Task, SkipValidation, BeforeValidator(resolver(TASKS))]
     split: Literal["train", "test"] = "test"
     problems: Annotated[int, Field(ge=1)] | None = None
     samples: Annotated[int, Field(ge=1)] = 1
@@ -115,7 +120,11 @@ class EvaluateSection:
     seed: int = 0
 
 
-def _maybe(cls: type[Any], value: Any) -> Any:
+def _chosen(registry: Registry[T], value: object) -> T | None:
+    return None if value is None else choose(registry, value)
+
+
+def _maybe(cls: type[T], value: object) -> T | None:
     return value if value is None or isinstance(value, cls) else fill(cls, value)
 
 
@@ -123,12 +132,12 @@ def _maybe(cls: type[Any], value: Any) -> Any:
 class Recipe:
     """A whole run. ``run`` holds the objective, ``values`` what the recipe was built from; ``evaluate`` may be None."""
 
-    model: Any
-    data: Any
-    decoder: Any
-    run: Any
-    evaluate: Any = None
-    values: Any = None
+    model: SkipValidation[ModelSection]
+    data: SkipValidation[DataSection]
+    decoder: SkipValidation[Decoder]
+    run: SkipValidation[TrainRun]
+    evaluate: SkipValidation[EvaluateSection | None] = None
+    values: SkipValidation[Mapping[str, Any] | None] = None
 
     def block_size(self, trained: int | None) -> int:
         """Return the block size of the run: of the objective, else the decoder, else the model, else 32.
@@ -268,7 +277,7 @@ def _model_problems(model: ModelSection | None, values: Mapping[str, Any]) -> li
     return problems
 
 
-def _data_problems(data: DataSection | None, objective: Any) -> list[str]:
+def _data_problems(data: DataSection | None, objective: Objective | None) -> list[str]:
     if data is None:
         return []
     problems = []
@@ -294,7 +303,7 @@ def _data_problems(data: DataSection | None, objective: Any) -> list[str]:
     return problems
 
 
-def _canvas_problem(data: DataSection, objective: Any) -> str | None:
+def _canvas_problem(data: DataSection, objective: Objective | None) -> str | None:
     """Return why a canvas cannot be cut into the objective's blocks, or None."""
     size = getattr(objective, "block_size", None)
     if not data.canvas or not size or data.canvas % size == 0:
@@ -305,7 +314,7 @@ def _canvas_problem(data: DataSection, objective: Any) -> str | None:
     )
 
 
-def _decoder_problems(decoder: Decoder | None, objective: Any) -> list[str]:
+def _decoder_problems(decoder: Decoder | None, objective: Objective | None) -> list[str]:
     if decoder is None:
         return []
     size = getattr(objective, "block_size", None)
@@ -355,7 +364,7 @@ def load_model(section: ModelSection) -> LoadedModel:
             device=pick_device(section.device),
         )
     lm = load(
-        section.path,
+        str(section.path),
         device=section.device,
         dtype=section.dtype,
         mask_token=section.mask_token,
@@ -386,6 +395,7 @@ def load_examples(section: DataSection, lm: LoadedModel, *, block_size: int) -> 
 
 def task_records(section: DataSection, size: int | None) -> list[Record]:
     """Return ``size`` problems of a task (None: all) as rows to train on."""
+    assert section.task is not None
     return [problem.record for problem in section.task.problems(section.split, size, section.seed)]
 
 
@@ -393,6 +403,6 @@ def file_records(section: DataSection, size: int | None) -> list[Record]:
     """Return ``size`` rows of a file or hub data set (None: all), with the difficulty if a curriculum needs it."""
     difficulty = section.curriculum.column if section.curriculum is not None else None
     return read(
-        section.path, split=section.split, limit=size, columns=section.columns, difficulty=difficulty,
+        str(section.path), split=section.split, limit=size, columns=section.columns, difficulty=difficulty,
         roles=section.roles,
     )  # fmt: skip

@@ -152,7 +152,7 @@ def read_object(file: Path, most: int = MOST_TEXT) -> dict[str, Any]:
     return value
 
 
-def walk(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def walk(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield (keys, value) for all values inside nested JSON objects; lists are values, not looked into.
 
     ``path`` are the keys of ``value`` itself.

@@ -158,5 +158,5 @@ def _in_use(folder: Path) -> str:
     return f"in use by process {pid} on {host} since {since} ({what}); {then}{'' if is_here else elsewhere}"
 
 
-def _is_gone(pid: Any) -> bool:
+def _is_gone(pid: object) -> bool:
     return not isinstance(pid, int) or not 0 < pid < 2**31 or not psutil.pid_exists(pid)

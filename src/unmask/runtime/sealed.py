@@ -3,7 +3,6 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 from unmask.errors import UserError, shorten
 from unmask.runtime.durable import sync, write_whole
@@ -18,7 +17,7 @@ _READ_BY_LOAD = (*_WEIGHTS, ".json", ".jinja", ".txt", ".model")
 _REMEDY = f"copy or train it again, or delete {MANIFEST} if the files were changed on purpose"
 
 
-def check_format(found: Any, path: object) -> int:
+def check_format(found: object, path: object) -> int:
     """Return the format that a file was written in, a number from 1 to ``FORMAT``.
 
     Args:

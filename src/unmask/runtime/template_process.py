@@ -154,7 +154,7 @@ def _start() -> "subprocess.Popen[bytes]":
     import jinja2
     import markupsafe
 
-    sources = sorted({str(Path(module.__file__).parents[1]) for module in (jinja2, markupsafe)})
+    sources = sorted({str(Path(str(module.__file__)).parents[1]) for module in (jinja2, markupsafe)})
     script = Path(__file__).with_name("template_worker.py")
     try:
         return subprocess.Popen(

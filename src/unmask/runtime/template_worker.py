@@ -13,6 +13,7 @@ import signal
 import struct
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -49,19 +50,19 @@ class Generation(ext.Extension):
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
         return nodes.CallBlock(self.call_method("_shown"), [], [], body).set_lineno(line)
 
-    def _shown(self, caller: Any) -> Any:
+    def _shown(self, caller: Callable[[], Any]) -> Any:
         return caller()
 
 
 class Names(utils.Namespace):
     """A namespace without names that start with an underscore."""
 
-    def __init__(*args: Any, **values: Any) -> None:  # noqa: N805  # a template may name a value self
+    def __init__(*args: Any, **values: object) -> None:  # noqa: N805  # a template may name a value self
         for name in dict(*args[1:], **values):
             _check_name(name)
         utils.Namespace.__init__(*args, **values)
 
-    def __setitem__(self, name: str, value: Any) -> None:
+    def __setitem__(self, name: str, value: object) -> None:
         _check_name(name)
         super().__setitem__(name, value)
 
@@ -74,7 +75,7 @@ def _check_name(name: Any) -> None:
 class Dict:
     """The function ``dict`` of templates, without the attributes of the class."""
 
-    def __call__(self, *args: Any, **values: Any) -> dict[Any, Any]:
+    def __call__(self, *args: Any, **values: object) -> dict[Any, Any]:
         """Return a new dictionary of the arguments, as ``dict`` does."""
         return dict(*args, **values)
 
@@ -89,7 +90,7 @@ def refuse(message: Any) -> None:
 
 
 def to_json(
-    value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False
+    value: object, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False
 ) -> str:
     """Return a value as JSON text, with the options of ``json.dumps``; jinja2's own filter escapes HTML in it."""
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
@@ -150,7 +151,8 @@ def answer(environment: Any, compiled: dict[int, Any], body: bytes) -> tuple[byt
     except Exception as error:
         first = next((line for line in str(error).splitlines() if line.strip()), "").strip()
         name = "" if type(error).__module__.startswith("jinja2") and first else type(error).__name__
-        where = f"line {error.lineno}: " if isinstance(getattr(error, "lineno", None), int) else ""
+        line = getattr(error, "lineno", None)
+        where = f"line {line}: " if isinstance(line, int) else ""
         return REFUSED, where + (": ".join(filter(None, (name, first))))[:MESSAGE]
 
 
@@ -158,7 +160,7 @@ def serve() -> None:
     """Answer the requests on standard input until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     source, sink = os.fdopen(0, "rb"), os.fdopen(os.dup(1), "wb")
-    environment, compiled = new_environment(), {}
+    environment, compiled = new_environment(), dict[int, Any]()
     confine()
     while header := source.read(16):
         size, seconds = struct.unpack("=Qd", header)

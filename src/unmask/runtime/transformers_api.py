@@ -50,23 +50,28 @@ if TYPE_CHECKING:
 
         name_or_path: str
         chat_template: Any
+        bos_token_id: int | None
         eos_token_id: int | None
         pad_token_id: int | None
         sep_token_id: int | None
         mask_token_id: int | None
+        unk_token: str | None
         all_special_ids: Sequence[int]
+        all_special_tokens: Sequence[str]
         added_tokens_decoder: Mapping[int, Any]
         backend_tokenizer: Any
 
         decode: Callable[..., str]
         batch_decode: Callable[..., list[str]]
         convert_ids_to_tokens: Callable[..., Any]
+        convert_tokens_to_ids: Callable[[str], int]
         get_vocab: Callable[[], dict[str, int]]
         get_added_vocab: Callable[[], dict[str, int]]
         add_special_tokens: Callable[[dict[str, Any]], int]
         apply_chat_template: Callable[..., Any]
         save_pretrained: Callable[..., Any]
 
+        def __hash__(self) -> int: ...
         def __len__(self) -> int: ...
         def __call__(self, text: Any, **options: Any) -> Any:
             """Return the token ids of a text, under ``input_ids``."""
@@ -79,7 +84,7 @@ else:
 # Configurations and models
 
 
-def knows(model_type: Any) -> bool:
+def knows(model_type: object) -> bool:
     """Return whether transformers itself has classes for a ``model_type``."""
     return model_type in transformers.CONFIG_MAPPING
 
@@ -254,7 +259,9 @@ def byte_letters() -> dict[str, int]:
     return {letter: byte for byte, letter in bytes_to_unicode().items()}
 
 
-def render_chat(tokenizer: Any, messages: Sequence[Mapping[str, Any]], *, opened: bool = False, **columns: Any) -> str:
+def render_chat(
+    tokenizer: Tokenizer, messages: Sequence[Mapping[str, Any]], *, opened: bool = False, **columns: Any
+) -> str:
     """Return the text that the tokenizer's chat template renders for a conversation.
 
     The template runs in a child process under limits of time, memory and length.

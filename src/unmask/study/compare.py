@@ -1,6 +1,6 @@
 """Which arm is better under which budget, and how certain that is: rows of plain values, made of raw outcomes only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from statistics import fmean
 from typing import Any
@@ -47,7 +47,7 @@ def compare(
     return rows
 
 
-def _by(curves: Sequence[Curve], field: str) -> Any:
+def _by(curves: Sequence[Curve], field: str) -> Iterator[tuple[str, Iterator[Curve]]]:
     """Return curves that stand together, in groups of one value of a field, in the order of the study."""
     order = {name: i for i, name in enumerate(dict.fromkeys(getattr(curve, field) for curve in curves))}
     return groupby(sorted(curves, key=lambda curve: order[getattr(curve, field)]), key=lambda c: getattr(c, field))
@@ -118,10 +118,10 @@ def check_headroom(
         for decoder, group in _by(list(mine), "decoder"):
             if decoder not in decoders:
                 continue
-            group = list(group)
-            start = group[0].accuracies()[0]
+            found = list(group)
+            start = found[0].accuracies()[0]
             best = max(
-                (fmean(curve.accuracies()[-1] for curve in of_arm), arm) for arm, of_arm in _each_arm(group)
+                (fmean(curve.accuracies()[-1] for curve in of_arm), arm) for arm, of_arm in _each_arm(found)
             )  # fmt: skip
             faults = []
             if not base[0] <= start <= base[1]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from unmask.plots.study import plot_curves, plot_differences, plot_matrix, plot_tradeoff
 from unmask.study.curves import Curve
-from unmask.study.document import Figure, Heading
+from unmask.study.document import Figure, Heading, Section
 from unmask.study.grid import ALL, Cell
 from unmask.study.results import Results
 from unmask.study.spec import Study
@@ -16,7 +16,7 @@ from unmask.study.spec import Study
 Row = Mapping[str, Any]
 
 
-def draw(study: Study, cells: Sequence[Cell], results: Results, rows: Sequence[Row], out: Path) -> list[Any]:
+def draw(study: Study, cells: Sequence[Cell], results: Results, rows: Sequence[Row], out: Path) -> list[Section]:
     """Draw all pictures into ``out/figures``.
 
     Args:
@@ -31,7 +31,7 @@ def draw(study: Study, cells: Sequence[Cell], results: Results, rows: Sequence[R
     """
     folder = out / "figures"
     folder.mkdir(exist_ok=True)
-    made: list[Any] = [Heading("Pictures")]
+    made: list[Section] = [Heading("Pictures")]
     many = len(cells[0].judge.decoders) > 3
 
     def add(path: Path, caption: str) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -135,7 +135,7 @@ def _problems(cell: Cell, study: Study) -> list[str]:
     """Return a line for each mistake in what will run in a cell, without loading anything."""
     problems: list[str] = []
 
-    def check(where: str, work: Any) -> None:
+    def check(where: str, work: Callable[..., object]) -> None:
         try:
             work()
         except InvalidConfigError as error:
@@ -196,7 +196,7 @@ def at_rate(run: Run, rate: float) -> Run:
     return replace(run, rate=rate)
 
 
-def fingerprint(values: Any) -> str:
+def fingerprint(values: object) -> str:
     """Return a hash (16 hex digits) of plain values.
 
     >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})

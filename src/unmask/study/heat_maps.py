@@ -10,7 +10,7 @@ from unmask.models import load
 from unmask.plots.learnability import plot_heat_map
 from unmask.recipes.recipe import build, load_examples
 from unmask.runtime.paths import resolve_path
-from unmask.study.document import Figure, Heading, Text
+from unmask.study.document import Figure, Heading, Section, Text
 from unmask.study.files import read_json
 from unmask.study.grid import ALL, Cell, Run, folder_name
 from unmask.study.results import Results
@@ -18,7 +18,7 @@ from unmask.study.spec import Study
 from unmask.study.worker import JOB
 
 
-def heat_maps(study: Study, cells: Sequence[Cell], results: Results, out: Path) -> list[Any]:
+def heat_maps(study: Study, cells: Sequence[Cell], results: Results, out: Path) -> list[Section]:
     """Draw heat maps, for each cell and arm whose first seed's model is on disk.
 
     Args:
@@ -32,7 +32,7 @@ def heat_maps(study: Study, cells: Sequence[Cell], results: Results, out: Path) 
     """
     if not study.learnability:
         return []
-    parts: list[Any] = []
+    parts: list[Section] = []
     by_name = {cell.name: cell for cell in cells}
     for result in results.runs:
         model = out / result["path"] / "train" / "model"
@@ -56,7 +56,7 @@ def _draw(study: Study, cell: Cell, result: dict[str, Any], model: Path, path: P
     job = read_json(model.parents[1] / JOB, "delete its folder and start the study again")
     base = job["recipe"]["model"]["path"]
     recipe = build(Run(cell=cell, arm=result["arm"], seed=result["seed"]).recipe(base))
-    subjects, size = [], None
+    subjects, size = [], 0
     for name, source in (("before", str(resolve_path(base))), (result["arm"], str(model))):
         lm = load(source)
         size = size or recipe.block_size(lm.facts.block_size)  # as the run was trained, from the base

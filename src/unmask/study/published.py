@@ -102,7 +102,7 @@ def read_published(folder: Path, assignments: tuple[str, ...] = ()) -> Published
     return Published(folder=folder, values=changed, runs=runs, unknown=unknown)
 
 
-def _plugins(values: Any) -> Iterator[object]:
+def _plugins(values: object) -> Iterator[object]:
     """Yield what a study's recipe and the recipes in it name as plugins."""
     for key, value in values.items() if isinstance(values, Mapping) else ():
         if key == "plugins":

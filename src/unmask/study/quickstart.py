@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,14 +22,15 @@ from unmask.errors import UserError
 from unmask.evaluate import evaluate
 from unmask.evaluate.lines import as_row
 from unmask.generate import canvases, generate
-from unmask.models import load
+from unmask.models import LoadedModel, load
 from unmask.plots.figures import plot_accuracies, plot_denoising, plot_losses
 from unmask.plots.terminal import spell
-from unmask.recipes.recipe import build, read_recipe
+from unmask.recipes.recipe import Recipe, build, read_recipe
 from unmask.recipes.run import run_recipe
 from unmask.runtime.runlock import is_empty
 from unmask.runtime.third_party_logging import silence_libraries
 from unmask.study.bounds import BoundSection, bounds
+from unmask.tasks import Task
 from unmask.train.metrics import MetricsFile
 
 ARMS = ("vanilla", "blockwise", "mixture")
@@ -69,7 +70,7 @@ def quickstart(
         _follow(futures, out, progress)
         table = {name: future.result() for name, future in futures.items()}
     _draw(out, table)
-    report = {
+    report: dict[str, Any] = {
         name: {
             **{decoding: summaries[decoding]["accuracy"] for decoding in DECODINGS},
             "intervals": {decoding: summaries[decoding]["interval"] for decoding in DECODINGS},
@@ -125,23 +126,30 @@ def _alone() -> None:
     torch.set_num_threads(1)
 
 
-def _evaluate(lm: Any, recipe: Any, decoding: str, problems: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _evaluate(
+    lm: LoadedModel, recipe: Recipe, decoding: str, problems: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     decoder = replace(recipe.decoder, **DECODINGS[decoding])
-    task = recipe.data.task
+    task = _task(recipe)
     found = evaluate(
         lm, task, task.problems("test", problems, 0), decoder=decoder, max_new_tokens=recipe.data.canvas, batch_size=100
     )
     return found.summary(), [as_row(answer) for answer in found.answers]
 
 
-def _bounds(lm: Any, recipe: Any) -> dict[str, float]:
+def _task(recipe: Recipe) -> Task:
+    assert recipe.data.task is not None  # the recipes of this folder have one
+    return recipe.data.task
+
+
+def _bounds(lm: LoadedModel, recipe: Recipe) -> dict[str, float]:
     """Bound the likelihood of held-out answers, in any order and as block decoding writes, in nats a token."""
-    size, task = recipe.decoder.block_size, recipe.data.task
+    size, task = recipe.decoder.block_size, _task(recipe)
     found = bounds(lm, BoundSection(examples=32, samples=8, block_size=size), task, task.problems("test", 64, 0))
     return {order: round(found[order]["nats_per_token"], 4) for order in ("any_order", "by_block")}
 
 
-def _follow(futures: Mapping[str, Any], out: Path, progress: Progress | None) -> None:
+def _follow(futures: Mapping[str, Future[dict[str, Any]]], out: Path, progress: Progress | None) -> None:
     """Report how far the runs are until all are done."""
     while not all(future.done() for future in futures.values()):
         lines = {arm: MetricsFile.read(out / arm / "metrics.jsonl")[-1:] for arm in ARMS if not futures[arm].done()}
@@ -169,5 +177,6 @@ def _draw(out: Path, table: Mapping[str, Any]) -> None:
 def demonstration() -> tuple[str, dict[str, Any], int]:
     """Return a held-out prompt, decoder fields (one token a step) and a canvas for the live view and the picture."""
     recipe = build(read_recipe(ASSET / "blockwise.yaml"))
-    problem = recipe.data.task.problems("test", 1, 99)[0]
-    return problem.prompt, {"block_size": recipe.decoder.block_size}, recipe.data.canvas
+    problem, canvas = _task(recipe).problems("test", 1, 99)[0], recipe.data.canvas
+    assert canvas is not None
+    return problem.prompt, {"block_size": recipe.decoder.block_size}, canvas

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SkipValidation
 
 from unmask.config.components import InvalidConfigError, component, fill, resolver
 from unmask.config.yaml import assign
@@ -14,7 +14,7 @@ from unmask.recipes.recipe import import_plugins, read_recipe
 from unmask.runtime.paths import ASSETS
 from unmask.study.bounds import BoundSection
 from unmask.study.merging import merge
-from unmask.tasks import TASKS
+from unmask.tasks import TASKS, Task
 
 BUILT_IN = ASSETS / "studies"
 SIZES = ("smoke", "cpu", "gpu")
@@ -41,7 +41,7 @@ class JudgeSection:
         seed: of the problems and of the samplers.
     """
 
-    task: Annotated[Any, BeforeValidator(resolver(TASKS))]
+    task: Annotated[Task, SkipValidation, BeforeValidator(resolver(TASKS))]
     problems: Annotated[int, Field(ge=2)] = 400
     validation: Count = 200
     max_new_tokens: Count | None = None
@@ -52,7 +52,11 @@ class JudgeSection:
         default_factory=lambda: {"blocks": {}, "full canvas": {"blocks": "whole"}}
     )
     tune_on: tuple[str, ...] = ()
-    bound: Annotated[Any, BeforeValidator(lambda v: fill(BoundSection, v) if isinstance(v, Mapping) else v)] = None
+    bound: Annotated[
+        BoundSection | None,
+        SkipValidation,
+        BeforeValidator(lambda v: fill(BoundSection, v) if isinstance(v, Mapping) else v),
+    ] = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -142,6 +146,9 @@ class Study:
         default=("steps",), validate_default=True
     )
     room: Annotated[Any, BeforeValidator(lambda v: v if isinstance(v, Headroom) else fill(Headroom, v))] = Headroom()
+    canvas: Annotated[
+        Canvas, SkipValidation, BeforeValidator(lambda v: v if isinstance(v, Canvas) else fill(Canvas, v))
+    ] = Canvas()
     keep: Literal["none", "first", "all"] = "first"
     learnability: Annotated[int, Field(ge=0)] = 0
     seconds_per_run: float | None = None

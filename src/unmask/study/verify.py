@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeGuard
 
 from unmask.errors import UserError
 from unmask.evaluate.verify import hash_of
@@ -160,7 +160,7 @@ def check_figures(file: Path, summary: Row, figures: Row) -> list[str]:
     return ["intervals by the method of this version"] if skipped else []
 
 
-def _difference(was: Any, now: Any, where: str, skipped: set[str]) -> str | None:
+def _difference(was: object, now: object, where: str, skipped: set[str]) -> str | None:
     """Return a phrase for the first entry in which two figures, or mappings or lists of them, differ; else None."""
     if isinstance(now, Mapping) and isinstance(was, Mapping):
         names = {str(name): value for name, value in now.items() if name not in skipped}  # JSON's names are texts
@@ -173,7 +173,7 @@ def _difference(was: Any, now: Any, where: str, skipped: set[str]) -> str | None
     return next((fault for name, a, b in pairs if (fault := _difference(a, b, name, skipped))), None)
 
 
-def is_close(was: Any, now: float, tolerance: float = 1e-9) -> bool:
+def is_close(was: object, now: float, tolerance: float = 1e-9) -> bool:
     """Compare a value that was read with a number.
 
     Args:
@@ -187,9 +187,9 @@ def is_close(was: Any, now: float, tolerance: float = 1e-9) -> bool:
     return _is_number(was) and math.isclose(was, now, rel_tol=tolerance, abs_tol=tolerance)
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else f"{value!r:.80}"

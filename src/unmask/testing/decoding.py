@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from unmask.config.registry import Registry
+from unmask.config.registry import Registry, name_of
 from unmask.core.attention import BlockCausal
 from unmask.core.batch import Batch, Example, lay_out
 from unmask.core.random import Draws
@@ -57,7 +57,7 @@ def check_selection(selection: Selection, *, skip: Collection[str] = (), is_rand
     check_decoder({"selection": selection}, skip=skip, is_random=is_random)
 
 
-def check_component(component: Any, *, skip: Collection[str] = (), is_random: bool = False) -> None:
+def check_component(component: object, *, skip: Collection[str] = (), is_random: bool = False) -> None:
     """Check that a component of a decoder, of any kind, keeps what every decoder promises.
 
     An ``AssertionError`` names the promise that is broken, and the case.
@@ -70,7 +70,7 @@ def check_component(component: Any, *, skip: Collection[str] = (), is_random: bo
     Raises:
         ValueError: no decoder takes it.
     """
-    name = str(getattr(component, "name", ""))
+    name = name_of(component)
     for field, registry in FIELDS.items():
         if name in registry and registry[name] is type(component):
             return check_decoder({field: component}, skip=skip, is_random=is_random)
@@ -190,7 +190,7 @@ def the_trace_tells_all(fields: Fields) -> None:
     """
     batch, steps = run(Hash(), fields)
     parts = Decoder(**fields).resolve()
-    revises = parts.revision.name != "none"
+    revises = name_of(parts.revision) != "none"
     may_wait = revises or parts.selection.may_wait
     prompt = steps[0].state.prompt_length.tolist()
     text: dict[tuple[int, int], int] = {}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unmask.core.attention import ANCHORED, CLEAN, PAD, may_attend
 from unmask.core.batch import Batch, Example, lay_out
-from unmask.core.protocols import Noised, Objective, Scored, Traits
+from unmask.core.protocols import Denoiser, Noised, Objective, Scored, Traits
 from unmask.core.random import Draws
 from unmask.models import ScratchSpec, from_scratch
 from unmask.testing.toys import Hash, Uniform
@@ -70,7 +70,9 @@ def objective_batch(
     return lay_out(examples, block_size=4, filler_id=9, **options)
 
 
-def noise(objective: Objective, batch: Batch, seed: int = 0, model: Any = None, draws: Draws | None = None) -> Noised:
+def noise(
+    objective: Objective, batch: Batch, seed: int = 0, model: Denoiser | None = None, draws: Draws | None = None
+) -> Noised:
     """Noise a batch by an objective, half-way through a run.
 
     Args:
@@ -154,7 +156,7 @@ def no_answer_can_be_read(objective: Objective) -> None:
     for shift in (False, True):
         if objective.refuses(Traits(shift=shift, attention=objective.attention or "bidirectional")):
             continue
-        lm: Any = from_scratch(ScratchSpec(hidden_size=32, layers=2, heads=2), "digits", shift=shift)
+        lm = from_scratch(ScratchSpec(hidden_size=32, layers=2, heads=2), "digits", shift=shift)
         for name, settings in objective.heads.items():
             lm.attach(name, settings)
         batch = objective_batch(row_length=40)
@@ -195,7 +197,7 @@ def draws_decide(objective: Objective) -> None:
     assert torch.equal(one.query.ids, again.query.ids), "the same seed hides other tokens"
     assert torch.equal(one.weight, again.weight), "the same seed gives other weights"
 
-    def queried(seed: int) -> tuple[Any, ...]:
+    def queried(seed: int) -> tuple[object, ...]:
         n = noise(objective, batch, seed)
         return n.query.ids.shape, n.query.ids.tolist(), n.query.columns.position.tolist()
 
@@ -265,7 +267,7 @@ def gradients_are_weights(objective: Objective) -> None:
     nll = torch.full((len(n.query_positions),), math.log(11), dtype=torch.float64, requires_grad=True)
     zero = torch.zeros(len(n.query_positions), dtype=torch.float64)
     scored = Scored(nll=nll, entropy=zero, is_top=zero > 0, confidence=zero, correctness=zero)
-    objective.loss(scored, n).backward()  # type: ignore[no-untyped-call]  # torch's own
+    objective.loss(scored, n).backward()
     assert nll.grad is not None, "the loss does not depend on the likelihoods"
     assert torch.isfinite(nll.grad).all(), "a gradient of the loss is not finite"
     assert (nll.grad >= 0).all(), "the loss falls where a target becomes less likely"
@@ -278,7 +280,7 @@ def nothing_queried_costs_nothing(objective: Objective) -> None:
     nll, empty = torch.zeros(0, requires_grad=True), torch.zeros(0)
     loss = objective.loss(Scored(nll=nll, entropy=empty, is_top=empty > 0, correctness=empty), none)
     assert loss.requires_grad, "the loss of a batch of which nothing is queried has no graph"
-    loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+    loss.backward()
     assert float(loss.detach()) == 0, f"a batch of which nothing is queried has the loss {float(loss.detach())}"
 
 

@@ -56,7 +56,7 @@ class Toy:
     heads: dict[str, Any] = field(default_factory=dict)
     shift: bool = False
     read: int = 0
-    query: Any = None
+    query: Query | None = None
 
     def logits(self, query: Query, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, "K V"]:
         """Return the logits at (row, column) positions, [K, V], and record what was read."""
@@ -227,6 +227,7 @@ class Doubts:
     def read(self, query_positions: Int[Tensor, "K 2"]) -> Float[Tensor, " K"]:
         """Return a logit for each (row, column) of the last query, [K]."""
         query = self.model.query
+        assert query is not None, "the model was not asked yet"
         row, column = query_positions.unbind(1)
         visible = ((query.ids != self.model.mask_id) & (query.columns.segment != PAD)).sum(1)[row]
         keys = query.columns.position[row, column] * 131 + query.ids[row, column] * 17 + visible

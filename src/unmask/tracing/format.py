@@ -8,6 +8,7 @@ from typing import Any
 from unmask.errors import UserError, shorten
 from unmask.runtime.sealed import check_format
 
+Fits = Callable[[Any], bool]
 WIDEST = 2**20  # columns of a canvas
 
 
@@ -44,7 +45,7 @@ def check_lines(path: Path, header: Any, lines: Sequence[Any]) -> None:
             raise _wrong(path, number, "block", line["block"])
 
 
-def _check(path: Path, number: int, line: Any, needed: Mapping[str, Callable[[Any], bool]]) -> None:
+def _check(path: Path, number: int, line: object, needed: Mapping[str, Fits]) -> None:
     if not isinstance(line, dict) or not needed.keys() <= line.keys():
         raise UserError(f"{path}:{number}: expected a forward with {', '.join(sorted(needed))}" if number > 1 else
                         f"{path}:1: expected a header with {', '.join(sorted(needed))}")  # fmt: skip
@@ -56,42 +57,42 @@ def _check(path: Path, number: int, line: Any, needed: Mapping[str, Callable[[An
         raise _wrong(path, number, "decoder", decoder)
 
 
-def _wrong(path: Path, number: int, name: str, found: Any) -> UserError:
+def _wrong(path: Path, number: int, name: str, found: object) -> UserError:
     return UserError(f"{path}:{number}: expected another value for {name}, found {shorten(repr(found), 60)}")
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value < 2**40
 
 
-def _is_chance(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+def _is_chance(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _at_path(end: int) -> Callable[[Any], bool]:
+def _at_path(end: int) -> Fits:
     return lambda value: type(value) is int and 0 <= value < end
 
 
-def _all(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+def _all(fits: Fits) -> Fits:
     return lambda value: isinstance(value, list) and all(map(fits, value))
 
 
-_HEADER = {
+_HEADER: dict[str, Fits] = {
     "rows": _all(lambda row: isinstance(row, dict)),
     "eos_ids": _all(_is_count),
     "block_size": _is_count,
 }
-_ROW = {
+_ROW: dict[str, Fits] = {
     "canvas": lambda value: _is_count(value) and value <= WIDEST,
     "prompt": _is_text,
     "given": _all(lambda given: isinstance(given, dict)),
 }
-_GIVEN = {"id": _is_count, "text": _is_text}
-_LINE = {
+_GIVEN: dict[str, Fits] = {"id": _is_count, "text": _is_text}
+_LINE: dict[str, Fits] = {
     "index": _is_count,
     "block": lambda value: _all(_is_count)(value) and len(value) == 2,
     "offsets": _all(_is_count),

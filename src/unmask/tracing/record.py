@@ -213,7 +213,7 @@ def describe(part: Any) -> Any:
     return {**name, **{key: describe(value) for key, value in known.items()}} or type(part).__name__
 
 
-def _is_setting(value: Any) -> bool:
+def _is_setting(value: object) -> bool:
     return isinstance(value, (*PLAIN, tuple, list)) or is_dataclass(value) and not isinstance(value, LoadedModel)
 
 

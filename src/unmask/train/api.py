@@ -204,8 +204,14 @@ def _stream(
 
 
 def _trainer(
-    lm: LoadedModel, run: TrainRun, stream: OrderedExamples, *, collator: Collator, draws: Draws, arguments: Any
-) -> Any:
+    lm: LoadedModel,
+    run: TrainRun,
+    stream: OrderedExamples,
+    *,
+    collator: Collator,
+    draws: Draws,
+    arguments: TrainingArguments,
+) -> DiffusionTrainer:
     trainer = DiffusionTrainer(
         lm,
         run.objective,
@@ -224,7 +230,7 @@ class _Measured:
 
     def __init__(
         self,
-        trainer: Any,
+        trainer: DiffusionTrainer,
         run: TrainRun,
         held_out: Sequence[Encoded],
         collator: Collator,
@@ -248,8 +254,8 @@ class _Measured:
 
 
 def _fit(
-    trainer: Any, run: TrainRun, out: Path, measured: Callable[[], dict[str, float]], start_from: Path | None, *,
-    show: bool,
+    trainer: DiffusionTrainer, run: TrainRun, out: Path, measured: Callable[[], dict[str, float]],
+    start_from: Path | None, *, show: bool,
 ) -> None:  # fmt: skip
     """Run the remaining steps, with records and the progress bar; ``Interrupted`` if a signal ended them."""
     if start_from:
@@ -275,7 +281,7 @@ def _fit(
         )
 
 
-def _save_final(trainer: Any, out: Path) -> None:
+def _save_final(trainer: DiffusionTrainer, out: Path) -> None:
     """Write ``model/`` under another name and rename it. Sharded weights need all ranks."""
     trainer.refuse_non_finite_weights()
     with space_for(str(out / MODEL), lambda: "make room and go on by --resume: the last checkpoint is whole"):
@@ -284,7 +290,7 @@ def _save_final(trainer: Any, out: Path) -> None:
             checkpoints.publish(out / f".{MODEL}", out / MODEL)
 
 
-def _arguments(run: TrainRun, folder: Path, lm: LoadedModel) -> Any:
+def _arguments(run: TrainRun, folder: Path, lm: LoadedModel) -> TrainingArguments:
     schedules = {"cosine": "cosine_with_min_lr", "linear": "polynomial", "constant": "constant_with_warmup"}
     options = {
         "cosine": {"min_lr_rate": run.final_lr},

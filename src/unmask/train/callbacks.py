@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from unmask.train.config import TrainRun
 from unmask.train.metrics import MetricsFile, Totals, Watch
-from unmask.train.trainer import DiffusionTrainer, TrainerCallback
+from unmask.train.trainer import DiffusionTrainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 Evaluate = Callable[[], dict[str, float]]
 
@@ -33,14 +33,16 @@ class Reporter(TrainerCallback):
         self, run: TrainRun, totals: Totals, metrics: MetricsFile | None, evaluate: Evaluate | None, *, show: bool
     ) -> None:
         self.run, self.totals, self.metrics, self.evaluate = run, totals, metrics, evaluate
-        self.trainer: Any = None
+        self.trainer: DiffusionTrainer | None = None
         self.measured: dict[str, float] = {}
         self.watch = Watch()
         self._bar = _progress_bar(show)
         self._task: TaskID | None = None
         self._rate: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
         """Start the clock and the progress bar; a new run is evaluated before its first step."""
         del args, control
         self.totals.tick()
@@ -50,10 +52,12 @@ class Reporter(TrainerCallback):
         self._task = self._bar.add_task("train", total=state.max_steps, completed=state.global_step, text="")
         self._mark()
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """Log the step, show it, and evaluate the model where that is due."""
         del args, control
         step, trainer = state.global_step, self.trainer
+        assert trainer is not None
+        assert trainer.lr_scheduler is not None
         self.totals.tick()
         values = {
             "step": step,
@@ -145,7 +149,7 @@ class Saver(TrainerCallback):
         trainer.saver = self
         self._saved = time.monotonic()
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """Request a checkpoint if one is due, and the end of the run if a signal has come."""
         del args
         step, found = state.global_step, self.reporter.measured.get(BEST)
@@ -156,7 +160,7 @@ class Saver(TrainerCallback):
         if self.trainer.must_stop:
             control.should_save = control.should_training_stop = True
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """Restart the clock that measures the age of the last checkpoint."""
         del args, state, control
         self._saved = time.monotonic()

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from unmask.config.components import choose
 from unmask.config.defaults import Layout
 from unmask.data import Curriculum, Encoded
 from unmask.errors import UserError, shorten
+from unmask.heads import Head
 from unmask.models import LoadedModel
 from unmask.models.fingerprint import hash_of_model
 from unmask.objectives import OBJECTIVES
@@ -66,7 +67,7 @@ def settings_of_inputs(
         "weights": hash_of_model(lm),
         "dtype": str(next(lm.model.parameters()).dtype).removeprefix("torch."),
         "lora": _lora(lm),
-        "heads": {name: dict(head.settings) for name, head in lm.heads.items()},
+        "heads": {name: dict(cast("Head", head).settings) for name, head in lm.heads.items()},
         "facts": lm.facts.for_training(),
         "examples": len(examples),
         "data": hash_of(examples),
@@ -168,7 +169,7 @@ def refuse_extension(name: str, before: Mapping[str, Any], run: TrainRun, curric
         )
 
 
-def _lora(lm: LoadedModel) -> Any:
+def _lora(lm: LoadedModel) -> object:
     """Return the settings of a model's adapters, None where it has none."""
     configs = getattr(lm.model, "peft_config", None)
     if not configs:
@@ -177,7 +178,7 @@ def _lora(lm: LoadedModel) -> Any:
     return [{name: _as_values(getattr(config, name, None)) for name in names} for config in configs.values()]
 
 
-def _described(part: Any) -> Any:
+def _described(part: object) -> object:
     """Return a component, and the components in it, as names and fields."""
     if is_dataclass(part) and not isinstance(part, type):
         named = {"name": part.name} if hasattr(part, "name") else {}
@@ -185,12 +186,12 @@ def _described(part: Any) -> Any:
     return part
 
 
-def _told(value: Any) -> Any:
+def _told(value: object) -> object:
     """Return a mapping without the keys whose value is None; other values unchanged."""
     return {k: v for k, v in value.items() if v is not None} if isinstance(value, Mapping) else value
 
 
-def _as_values(value: Any) -> Any:
+def _as_values(value: object) -> object:
     if isinstance(value, (set, frozenset)):
         return sorted(value)
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
@@ -205,6 +206,6 @@ def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:117]}…"

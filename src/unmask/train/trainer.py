@@ -3,15 +3,15 @@
 import contextlib
 import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.utils.data import SequentialSampler
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from unmask.core.batch import Batch
 from unmask.core.protocols import Noised, Objective, Scored
@@ -24,7 +24,29 @@ from unmask.train import checkpoints
 from unmask.train.checkpoints import StopSignals
 from unmask.train.metrics import Totals
 
-__all__ = ["DiffusionTrainer", "PrinterCallback", "TrainerCallback", "TrainingArguments"]
+__all__ = [
+    "DiffusionTrainer",
+    "PrinterCallback",
+    "TrainerCallback",
+    "TrainerControl",
+    "TrainerState",
+    "TrainingArguments",
+]
+
+
+class Saves(Protocol):
+    """What the trainer asks of the callback that saves."""
+
+    best: dict[str, Any]
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last checkpoint is too old."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the best step so far into a checkpoint."""
+        ...
 
 
 class DiffusionTrainer(Trainer):
@@ -59,12 +81,13 @@ class DiffusionTrainer(Trainer):
         arguments._n_gpu = min(arguments.n_gpu, 1)  # never nn.DataParallel: it would split an already laid-out batch
         super().__init__(model=lm.model, args=arguments, **rest)
         self.model_accepts_loss_kwargs = False  # our loss is summed; nobody else may rescale it
-        self.lm, self.objective, self.draws, self.keep = lm, objective, draws, keep
+        self.lm, self.draws, self.keep = lm, draws, keep
+        self.objective: Objective = objective
         self.totals = Totals()
         self.window_loss = float("nan")
         self.grad_norm: float | None = None
         self.signals = StopSignals()
-        self.saver: Any = None
+        self.saver: Saves | None = None
         self.must_save = self._must_stop = False
         self._window = torch.zeros(8, dtype=torch.float64)
         self._sources: list[str] = []  # of the window that is open
@@ -146,7 +169,7 @@ class DiffusionTrainer(Trainer):
         Returns:
             An error that names the value, the step, the examples and the last good checkpoint.
         """
-        last = checkpoints.newest(Path(self.args.output_dir))
+        last = checkpoints.newest(Path(str(self.args.output_dir)))
         step = f"after step {self.state.global_step}" if is_done else f"at step {self.state.global_step + 1}"
         shown = [str(source) for source in sources[:8]] + ["…"][: len(sources) > 8]
         return NonFiniteError(
@@ -155,9 +178,9 @@ class DiffusionTrainer(Trainer):
             sources,
         )
 
-    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Tensor | float | None = None) -> float | None:
         """Return the norm before clipping; a ``NonFiniteError`` if it is not finite, before any weight changes."""
-        self.grad_norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        self.grad_norm = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]  # transformers'
         if self.grad_norm is not None and not math.isfinite(self.grad_norm):
             raise self.non_finite(f"the norm of the gradient is {float(self.grad_norm)}", self._sources)
         self._sources, self._updated_on = [], self._sources
@@ -177,7 +200,7 @@ class DiffusionTrainer(Trainer):
             what = f"the weight {bad[0]} is not finite" if bad else "a weight of another process is not finite"
             raise self.non_finite(what, self._updated_on, is_done=True)
 
-    def create_optimizer(self, *rest: Any, **options: Any) -> Any:
+    def create_optimizer(self, *rest: Any, **options: Any) -> torch.optim.Optimizer:
         """Return the optimizer, in which every head is a group with its own learning rate and no weight decay."""
         optimizer = super().create_optimizer(*rest, **options)
         for head in self.lm.heads.values():
@@ -187,20 +210,20 @@ class DiffusionTrainer(Trainer):
             optimizer.add_param_group({"params": list(head.parameters()), "lr": head.lr, "weight_decay": 0.0})
         return optimizer
 
-    def _get_train_sampler(self, *_: Any) -> SequentialSampler:
+    def _get_train_sampler(self, *_: object) -> SequentialSampler:
         """Return a sampler that reads in sequence: the data set holds the order of the run."""
-        return SequentialSampler(self.train_dataset)
+        return SequentialSampler(cast("Sized", self.train_dataset))
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Return 0: the loaded model counts its operations itself."""
         del inputs
         return 0
 
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+    def _save(self, output_dir: str | None = None, state_dict: Mapping[str, Tensor] | None = None) -> None:
         """Save through the loaded model, so that a checkpoint carries its facts and loads like any saved model."""
-        self.lm.save(output_dir or self.args.output_dir, state_dict=state_dict)
+        self.lm.save(output_dir or str(self.args.output_dir), state_dict=state_dict)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         """Load the weights of a checkpoint, and those of the heads, which have a file of their own."""
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         restore_heads(self.lm, Path(resume_from_checkpoint))
@@ -212,7 +235,7 @@ class DiffusionTrainer(Trainer):
         stay whole.
         """
         self.refuse_non_finite_weights()
-        root = Path(self.args.output_dir)
+        root = Path(str(self.args.output_dir))
         name = f"{checkpoints.PREFIX}{self.state.global_step}"
         with space_for(str(root / name), lambda: _after_a_full_disk(root)), self._staging(root) as staging:
             super()._save_checkpoint(model, trial)
@@ -220,6 +243,7 @@ class DiffusionTrainer(Trainer):
             if self.args.should_save:
                 self.totals.tick()
                 self.totals.save(staging / name)
+                assert self.saver is not None  # without it no checkpoint is asked for
                 self.saver.save(staging / name)
                 checkpoints.publish(staging / name, root / name)
                 best = [self.saver.best["step"]] if self.saver.best else []

@@ -1,17 +1,17 @@
 """LLaDA's two options that keep models trained on padded answers from ending too soon."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, SkipValidation
 from torch import Tensor
 
 from unmask.config.components import component, resolver
 from unmask.core.random import Draws
 from unmask.decoding.defaults import Greedy
-from unmask.decoding.interfaces import PROPOSALS
+from unmask.decoding.interfaces import PROPOSALS, Proposal
 
 LATER = 64.0  # more than two scores differ: an entropy in nats, or a surprise over a trillion tokens
 
@@ -19,7 +19,7 @@ LATER = 64.0  # more than two scores differ: an entropy in nats, or a surprise o
 class Wrapped:
     """The base of proposals that change something about an inner one."""
 
-    inner: Any
+    inner: Proposal
 
     @property
     def scores_shaped(self) -> bool:
@@ -59,7 +59,7 @@ class NoEos(Wrapped):
     Differs from the paper: scores do not count the mask token's probability either.
     """
 
-    inner: Annotated[Any, BeforeValidator(resolver(PROPOSALS))] = Greedy()
+    inner: Annotated[Proposal, SkipValidation, BeforeValidator(resolver(PROPOSALS))] = Greedy()
     ids: tuple[int, ...] | None = None
 
     @property
@@ -90,7 +90,7 @@ class LateEos(Wrapped):
     tokens, so that above 0 it suppresses only in part.
     """
 
-    inner: Annotated[Any, BeforeValidator(resolver(PROPOSALS))] = Greedy()
+    inner: Annotated[Proposal, SkipValidation, BeforeValidator(resolver(PROPOSALS))] = Greedy()
     ids: tuple[int, ...] | None = None
 
     def rank(self, score: Float[Tensor, " K"], token: Int[Tensor, " K"], eos_ids: Sequence[int]) -> Float[Tensor, " K"]:

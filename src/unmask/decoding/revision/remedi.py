@@ -1,6 +1,6 @@
 """RemeDi: of written tokens and new ones, those with the highest confidence by a trained head are kept."""
 
-from typing import Any, ClassVar
+from typing import ClassVar, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,6 +12,7 @@ from unmask.decoding.interfaces import REVISIONS
 from unmask.decoding.scores import ranks
 from unmask.decoding.state import Candidates, Change, State
 from unmask.errors import UserError
+from unmask.heads.confidence import ConfidenceStream
 
 HEAD = "confidence"
 
@@ -53,9 +54,8 @@ class RemediRevision:
                 f"the revision 'remedi' needs a model with the head '{HEAD}', found none; train it with the objective "
                 "remedi, or use the revision 'none'"
             )
-        head: Any = model.heads[HEAD]
-        correctness: Tensor = head.read(queried)
-        return correctness
+        head = cast("ConfidenceStream", model.heads[HEAD])
+        return head.read(queried)
 
     def revise(self, state: State, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Change:
         """Return the change that fills the positions with the highest confidence logits, and hides the others."""

@@ -1,14 +1,14 @@
 """The spacing filter of DUS, around any selection: no neighbours are written in one step."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SkipValidation
 from torch import Tensor
 
 from unmask.config.components import component, resolver
-from unmask.decoding.interfaces import SELECTIONS
+from unmask.decoding.interfaces import SELECTIONS, Selection
 from unmask.decoding.scores import ranks
 from unmask.decoding.selection.threshold import Threshold
 from unmask.decoding.state import Candidates, MemoryAccess
@@ -29,7 +29,7 @@ class Spaced:
     Differs from the paper: around any selection (the released code has it around a threshold and an entropy bound).
     """
 
-    inner: Annotated[Any, BeforeValidator(resolver(SELECTIONS))] = Threshold()
+    inner: Annotated[Selection, SkipValidation, BeforeValidator(resolver(SELECTIONS))] = Threshold()
     gap: Annotated[int, Field(ge=0)] = 8
 
     @property

@@ -215,7 +215,7 @@ def _readable() -> tuple[str, ...]:
 
 
 def _remove(folder: str) -> None:
-    def forced(function: Any, path: str, _error: Any) -> None:
+    def forced(function: Any, path: str, _error: object) -> None:
         with contextlib.suppress(OSError):
             Path(path).parent.chmod(0o700)
             Path(path).chmod(0o700)

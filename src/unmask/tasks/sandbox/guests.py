@@ -66,12 +66,12 @@ def serve_guest(question: Sequence[Any]) -> Any:
     raise PermissionError("an answer may use objects of the tests' own classes only")
 
 
-def _is_own(thing: Any) -> bool:
+def _is_own(thing: object) -> bool:
     """Return whether it is an object of a class of the tests; a class is not, whatever its metaclass."""
     return type(thing).__module__ == MODULE and not isinstance(thing, type)
 
 
-def _definition(owner: Any, name: str) -> tuple[type | None, Any]:
+def _definition(owner: object, name: str) -> tuple[type | None, Any]:
     """Return which class of an object defines a name, and as what."""
     for base in type(owner).__mro__:
         if name in vars(base):
@@ -79,12 +79,12 @@ def _definition(owner: Any, name: str) -> tuple[type | None, Any]:
     return None, None
 
 
-def _may_be_read(owner: Any, name: str) -> bool:
+def _may_be_read(owner: object, name: str) -> bool:
     base, _ = _definition(owner, name)
     return not name.startswith("_") and (base is None or _is_known(base.__module__, name))
 
 
-def _may_be_set(owner: Any, name: str) -> bool:
+def _may_be_set(owner: object, name: str) -> bool:
     """Return whether an attribute is data: an answer may not change an object's methods."""
     base, value = _definition(owner, name)
     is_data = base is None or (

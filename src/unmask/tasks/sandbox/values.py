@@ -38,7 +38,7 @@ class Garbled(ValueError):
     """Raised for bytes that are no value."""
 
 
-def dumps(value: Any, by_number: Callable[[Any], tuple[str, int]], arguments: Mapping[int, int]) -> bytes:
+def dumps(value: object, by_number: Callable[[object], tuple[str, int]], arguments: Mapping[int, int]) -> bytes:
     """Return a value as bytes; a ``ValueError`` is raised if it is nested too deeply.
 
     Args:
@@ -55,14 +55,14 @@ def dumps(value: Any, by_number: Callable[[Any], tuple[str, int]], arguments: Ma
 class _Writer:
     """One message: nodes in order, each after the nodes that it refers to, without recursion."""
 
-    def __init__(self, by_number: Callable[[Any], tuple[str, int]], arguments: Mapping[int, int]) -> None:
+    def __init__(self, by_number: Callable[[object], tuple[str, int]], arguments: Mapping[int, int]) -> None:
         self._by_number, self._arguments = by_number, arguments
         self._nodes: list[list[Any]] = []
         self._memo: dict[int, tuple[int, Any]] = {}  # with the object, so that its id is not given to another
         self._open: dict[int, tuple[str, list[Any]]] = {}
         self._stack: list[tuple[Any, str, Iterator[Any], list[Any]]] = []
 
-    def write(self, value: Any) -> bytes:
+    def write(self, value: object) -> bytes:
         """Return the message of a value."""
         self._push(value)
         while True:
@@ -85,7 +85,7 @@ class _Writer:
                     return _encode(self._nodes).encode("utf-8", "surrogatepass")
                 self._stack[-1][3].append(place)
 
-    def _push(self, thing: Any) -> None:
+    def _push(self, thing: object) -> None:
         if len(self._stack) >= _MOST_DEPTH:
             raise ValueError(f"expected a value nested at most {_MOST_DEPTH} deep, found a deeper one")
         number = self._arguments.get(id(thing)) if type(thing) in CHANGING else None
@@ -95,7 +95,7 @@ class _Writer:
         self._stack.append(entry)
         self._open[id(thing)] = tag, entry[3]
 
-    def _close(self, thing: Any, tag: str, done: list[Any]) -> list[int]:
+    def _close(self, thing: object, tag: str, done: list[Any]) -> list[int]:
         self._stack.pop()
         self._open.pop(id(thing), None)
         begun = self._memo.get(id(thing))
@@ -105,7 +105,7 @@ class _Writer:
             self._nodes.append(["fill", [begun[0]], *done[_HEADS.get(tag, 0) :]])
         return [begun[0]]
 
-    def _put(self, thing: Any, node: list[Any]) -> list[int]:
+    def _put(self, thing: object, node: list[Any]) -> list[int]:
         self._nodes.append(node)
         self._memo[id(thing)] = (len(self._nodes) - 1, thing)
         return [len(self._nodes) - 1]
@@ -116,7 +116,7 @@ def _are_native(parts: list[Any]) -> bool:
     return kinds <= _NATIVE or (kinds == {int} and min(parts) > -_LARGEST and max(parts) < _LARGEST)
 
 
-def _taken_apart(value: Any, by_number: Callable[[Any], tuple[str, int]]) -> tuple[str, list[Any]]:
+def _taken_apart(value: Any, by_number: Callable[[object], tuple[str, int]]) -> tuple[str, list[Any]]:
     """Return the tag of a value, and the values that it consists of."""
     kind = type(value)
     if kind in _DICTS:
@@ -138,7 +138,7 @@ def _taken_apart(value: Any, by_number: Callable[[Any], tuple[str, int]]) -> tup
     return tag, [number]
 
 
-def _described(value: Any) -> tuple[str, list[Any]] | None:
+def _described(value: object) -> tuple[str, list[Any]] | None:
     """Return the tag and values of objects that are plain but for their type; None for others."""
     if isinstance(value, type):
         return ("type", [value.__name__]) if value in _NAMED else None

@@ -25,7 +25,7 @@ class Hangup(Exception):
     """Raised when the other process has ended."""
 
 
-def containers(*values: Any) -> list[Any]:
+def containers(*values: object) -> list[Any]:
     """Return what can be changed in place in some values, in an order that is the same on both sides."""
     found, seen, stack = [], set(), list(reversed(values))
     while stack:
@@ -64,7 +64,7 @@ class Wire:
         self._remotes: dict[int, Remote] = {}
         self._found = {"yours": self._yours, "mine": self._mine, "argument": self._argument}
 
-    def send(self, value: Any) -> None:
+    def send(self, value: object) -> None:
         """Send a value; what is not plain stays here, and its number is sent.
 
         ``Hangup`` is raised if the other side has ended, ``ValueError`` if the value is too large or nested too deeply.
@@ -95,7 +95,7 @@ class Wire:
         self.has_ended = True
         return Hangup("the other process has ended")
 
-    def _number(self, obj: Any) -> tuple[str, int]:
+    def _number(self, obj: object) -> tuple[str, int]:
         """Return the tag and number by which an object is named, always the same for the same object."""
         if type(obj) is self.remote:
             return "yours", obj._number
@@ -113,7 +113,7 @@ class Wire:
     def _mine(self, number: int) -> "Remote":
         return self._remotes.setdefault(number, self.remote(self, number))
 
-    def ask(self, *question: Any) -> Any:
+    def ask(self, *question: object) -> Any:
         """Send a request and return the value that comes back, or raise what was raised there.
 
         What a call changes in its arguments there is changed here.
@@ -141,7 +141,7 @@ class Wire:
                 case question:
                     self.reply(question)
 
-    def reply(self, question: Any) -> None:
+    def reply(self, question: object) -> None:
         """Carry out a request of the other side; send its value, or what it raised, and the changed arguments."""
         before, self.arguments = self.arguments, containers(*question[1:]) if isinstance(question, tuple) else []
         held = [contents(container) for container in self.arguments]
@@ -209,7 +209,7 @@ class Remote:
             raise AttributeError(name)
         return self._wire.ask("get", self, name)
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         self._wire.ask("set", self, name, value)
 
 
