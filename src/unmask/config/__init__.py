@@ -1,4 +1,4 @@
-"""Configuration is the objects themselves: dataclasses that YAML fills, and components by the names that recipes use."""
+"""Configuration is the objects themselves: dataclasses that YAML fills, and components by their names."""
 
 from unmask.config.components import component
 

@@ -223,8 +223,8 @@ def resolve_decoder(
         raise UserError(f"give either decoder=… or its fields {sorted(options)}, not both")
     resolved = (decoder or Decoder(**options)).resolve(**lm.decoding)
     resolved = _with_line_breaks(lm, resolved)
-    if regex is not None or json_schema is not None:
-        resolved = replace(resolved, constraint=constraint_of(regex=regex, json_schema=json_schema))
+    if (regex, json_schema) != (None, None) and (wanted := constraint_of(regex=regex, json_schema=json_schema)):
+        resolved = replace(resolved, constraint=wanted)
     if not isinstance(resolved.constraint, Unconstrained):
         resolved = replace(resolved, constraint=bind(resolved.constraint, lm))
     if not stop_strings:

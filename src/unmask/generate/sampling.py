@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from unmask.config.registry import name_of
 from unmask.core.random import Draws
 from unmask.decoding.decoder import ResolvedDecoder
 from unmask.decoding.state import Step
@@ -39,8 +40,8 @@ def checked(steps: Iterator[Step], resolved: ResolvedDecoder, draws: NotedDraws)
     The first step shows it: every component but the revision acts in it as in all others.
     """
     for step in steps:
-        if step.index == 0 and not draws.names and resolved.revision.name == "none":
-            what = "n" if resolved.search.particles == 1 else f"search '{resolved.search.name}'"
+        if step.index == 0 and not draws.names and name_of(resolved.revision) == "none":
+            what = "n" if resolved.search.particles == 1 else f"search '{name_of(resolved.search)}'"
             raise UserError(
                 f"{what}: expected a decoder that draws random numbers, found one whose samples would all be equal; "
                 "write temperature=0.7, or ask for one"

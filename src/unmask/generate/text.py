@@ -8,7 +8,6 @@ from torch import Tensor
 
 from unmask.core.batch import Batch
 from unmask.decoding import State, Step
-from unmask.decoding.interfaces import Stop
 from unmask.models import LoadedModel
 
 

@@ -145,10 +145,9 @@ class Study:
     equal: Annotated[dict[str, float | None], BeforeValidator(lambda v: _budgets(v))] = Field(
         default=("steps",), validate_default=True
     )
-    room: Annotated[Any, BeforeValidator(lambda v: v if isinstance(v, Headroom) else fill(Headroom, v))] = Headroom()
-    canvas: Annotated[
-        Canvas, SkipValidation, BeforeValidator(lambda v: v if isinstance(v, Canvas) else fill(Canvas, v))
-    ] = Canvas()
+    room: Annotated[
+        Headroom, SkipValidation, BeforeValidator(lambda v: v if isinstance(v, Headroom) else fill(Headroom, v))
+    ] = Headroom()
     keep: Literal["none", "first", "all"] = "first"
     learnability: Annotated[int, Field(ge=0)] = 0
     seconds_per_run: float | None = None
