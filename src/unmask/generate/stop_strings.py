@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from unmask.decoding.interfaces import Stop
 from unmask.decoding.state import State
 from unmask.errors import UserError
 from unmask.generate.text import cut_at_end, holds, spelled
@@ -39,14 +39,14 @@ class StopAtText:
 
     lm: LoadedModel
     strings: tuple[str, ...]
-    other: Any
+    other: Stop
 
     def is_finished(self, state: State, eos_ids: Sequence[int]) -> Tensor:
         """Return whether each row has ended, [B]: by its text up to the active block (with it, if that is full)."""
         offset = state.batch.offset
         is_open = state.is_open & (offset < state.block_end[:, None])
         known = torch.where(is_open.any(1) | state.is_held, state.block_start, state.block_end)
-        finished: Tensor = self.other.is_finished(state, eos_ids).clone()
+        finished = self.other.is_finished(state, eos_ids).clone()
         for row in ((known > 0) & ~state.is_done).nonzero().flatten().tolist():
             is_known = (offset[row] >= 0) & (offset[row] < known[row])
             ids = cut_at_end(state.ids[row][is_known].cpu(), eos_ids)
