@@ -10,7 +10,6 @@ from pydantic import BeforeValidator, Field, SkipValidation
 from unmask.config.components import InvalidConfigError, choose, component, fill, resolver
 from unmask.config.defaults import Layout, Rows, resolve_block_size
 from unmask.config.plugins import load_plugins, resolve
-from unmask.config.registry import Registry
 from unmask.config.yaml import assign, read_yaml
 from unmask.core.protocols import Objective
 from unmask.data import CURRICULA, Curriculum, EncodedData, Record, encode, read
@@ -80,7 +79,7 @@ class DataSection(Rows):
     """
 
     path: Annotated[str, Field(min_length=1)] | None = None
-    task: Annotated[Task | None, SkipValidation, BeforeValidator(lambda v: _chosen(TASKS, v))] = None
+    task: Annotated[Task | None, SkipValidation, BeforeValidator(resolver(TASKS))] = None
     split: str = "train"
     size: Annotated[int, Field(ge=1)] | None = None
     seed: int = 0
@@ -90,7 +89,7 @@ class DataSection(Rows):
     on_bad: Literal["error", "skip"] = "error"
     too_long: Literal["error", "skip", "truncate"] | None = None
     held_out: Annotated[int, Field(ge=0)] = 0
-    curriculum: Annotated[Curriculum | None, SkipValidation, BeforeValidator(lambda v: _chosen(CURRICULA, v))] = None
+    curriculum: Annotated[Curriculum | None, SkipValidation, BeforeValidator(resolver(CURRICULA))] = None
 
     def layout(self, block_size: int) -> Layout:
         """Return the layout of the rows in blocks of a size."""
@@ -118,10 +117,6 @@ class EvaluateSection:
     max_new_tokens: Annotated[int, Field(ge=1)] | None = None
     batch_size: Annotated[int, Field(ge=1)] = 16
     seed: int = 0
-
-
-def _chosen(registry: Registry[T], value: object) -> T | None:
-    return None if value is None else choose(registry, value)
 
 
 def _maybe(cls: type[T], value: object) -> T | None:
@@ -357,12 +352,8 @@ def judging(recipe: Path | None, given: Mapping[str, Any]) -> tuple[EvaluateSect
 def load_model(section: ModelSection) -> LoadedModel:
     """Return the model of a recipe, loaded or made with random weights, with adapters if ``lora`` is set."""
     if section.from_scratch is not None:
-        return from_scratch(
-            section.from_scratch,
-            section.tokenizer,
-            shift=bool(section.shift),
-            device=pick_device(section.device),
-        )
+        device = pick_device(section.device)
+        return from_scratch(section.from_scratch, section.tokenizer, shift=bool(section.shift), device=device)
     lm = load(
         str(section.path),
         device=section.device,
