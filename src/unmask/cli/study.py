@@ -1,5 +1,6 @@
 """The command ``unmask study``."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -92,13 +93,14 @@ def _list(json: bool) -> None:
     emit(found) if json else table(found)
 
 
-def _run(run_study: Any, checked: Any, jobs: int | None) -> Any:
+def _run(run_study: Callable[..., dict[str, Any]], checked: object, jobs: int | None) -> dict[str, Any]:
     """Run a study with a bar for its current phase; return its summary."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        TaskID,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
@@ -110,7 +112,7 @@ def _run(run_study: Any, checked: Any, jobs: int | None) -> Any:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, Any] = {}
+        tasks: dict[str, TaskID] = {}
 
         def follow(what: str, done: int, total: int) -> None:
             if what not in tasks:

@@ -17,8 +17,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from jinja2 import ext, nodes, utils
+from jinja2 import Environment, Template, ext, nodes, utils
 from jinja2.exceptions import SecurityError, TemplateError
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MEMORY = int(sys.argv[1] if __name__ == "__main__" else 512) * 2**20
@@ -44,7 +45,7 @@ class Generation(ext.Extension):
 
     tags = {"generation"}  # noqa: RUF012  # jinja2 asks for a set
 
-    def parse(self, parser: Any) -> Any:
+    def parse(self, parser: Parser) -> nodes.Node:
         """Return the node of a block, read up to ``{% endgeneration %}``."""
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
@@ -101,7 +102,7 @@ def strftime_now(form: str) -> str:
     return datetime.now().strftime(form)
 
 
-def new_environment() -> Any:
+def new_environment() -> Environment:
     """Return a sandboxed jinja2 environment with the functions that transformers documents for chat templates."""
     made = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, ext.loopcontrols], cache_size=0
@@ -111,7 +112,9 @@ def new_environment() -> Any:
     return made
 
 
-def rendered(environment: Any, compiled: dict[int, Any], request: tuple[int, str | None, int, bytes]) -> str:
+def rendered(
+    environment: Environment, compiled: dict[int, Template], request: tuple[int, str | None, int, bytes]
+) -> str:
     """Return the text of a template that was sent with this request or an earlier one.
 
     Args:
@@ -138,7 +141,7 @@ def rendered(environment: Any, compiled: dict[int, Any], request: tuple[int, str
     return "".join(trained_turns)
 
 
-def answer(environment: Any, compiled: dict[int, Any], body: bytes) -> tuple[bytes, str]:
+def answer(environment: Environment, compiled: dict[int, Template], body: bytes) -> tuple[bytes, str]:
     """Return a letter (done, refused, stopped) and the text for a pickled request, or the reason why there is none."""
     try:
         return DONE, rendered(environment, compiled, pickle.loads(body))  # of the parent alone, as above
@@ -160,7 +163,7 @@ def serve() -> None:
     """Answer the requests on standard input until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     source, sink = os.fdopen(0, "rb"), os.fdopen(os.dup(1), "wb")
-    environment, compiled = new_environment(), dict[int, Any]()
+    environment, compiled = new_environment(), dict[int, Template]()
     confine()
     while header := source.read(16):
         size, seconds = struct.unpack("=Qd", header)
