@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any, Literal
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions
 from rich.rule import Rule
 from rich.text import Text
 
@@ -142,7 +142,7 @@ class Preview:
 
     examples: tuple[Shown, ...]
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Rule | Text]:
         """Print in colours, or with marks where the terminal has none."""
         plain = console.no_color or console.color_system is None
         yield from [Text(marked(self.examples))] if plain else coloured(self.examples)
