@@ -223,7 +223,7 @@ def resolve_decoder(
         raise UserError(f"give either decoder=… or its fields {sorted(options)}, not both")
     resolved = (decoder or Decoder(**options)).resolve(**lm.decoding)
     resolved = _with_line_breaks(lm, resolved)
-    if constraint := constraint_of(regex=regex, json_schema=json_schema):
+    if (regex, json_schema) != (None, None) and (constraint := constraint_of(regex=regex, json_schema=json_schema)):
         resolved = replace(resolved, constraint=constraint)
     if not isinstance(resolved.constraint, Unconstrained):
         resolved = replace(resolved, constraint=bind(resolved.constraint, lm))
