@@ -60,6 +60,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell
+	$(BIN)/pydoclint --quiet src/unmask
 
 types: $(READY)
 	$(BIN)/mypy

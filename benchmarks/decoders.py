@@ -18,8 +18,8 @@ import torch
 from unmask.decoding import Decoder
 from unmask.evaluate import evaluate
 from unmask.models import load
-from unmask.study.quickstart import ASSET
 from unmask.recipes.recipe import build, read_recipe
+from unmask.study.quickstart import ASSET
 
 SAMPLED = {"temperature": 0.7, "threshold": 0.9}
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -17,6 +17,9 @@ def shorten(state: State, candidates: Candidates, wanted: Int[Tensor, " R"]) -> 
         state: with the blocks as they began.
         candidates: proposals for the active blocks.
         wanted: columns that each block shall have; a block keeps its first open column.
+
+    Returns:
+        Both, with narrower blocks.
     """
     ramp = torch.arange(candidates.is_open.shape[1], device=wanted.device)
     first = torch.where(candidates.is_open, ramp, len(ramp)).amin(1)

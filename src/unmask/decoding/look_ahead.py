@@ -35,6 +35,9 @@ def look_ahead(
         reader: counts the forward.
         rows: live rows.
         columns: of the state, behind each position of the active blocks.
+
+    Returns:
+        Logits of the queried positions, in row-major order.
     """
     column = columns.repeat(len(is_written), 1)
 
