@@ -178,7 +178,7 @@ class DiffusionTrainer(Trainer):
             sources,
         )
 
-    def _get_grad_norm(self, model: nn.Module, grad_norm: Tensor | float | None = None) -> float | None:
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Tensor | float | None = None) -> Tensor | float | None:
         """Return the norm before clipping; a ``NonFiniteError`` if it is not finite, before any weight changes."""
         self.grad_norm = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]  # transformers'
         if self.grad_norm is not None and not math.isfinite(self.grad_norm):
