@@ -53,12 +53,9 @@ def kept(record):
                 row["run"] = fingerprint(self.run["settings"]) if sealed else row["run"]
             self.put("".join(json.dumps(row) + "\n" for row in self.rows))
             if sealed:
-                answers = [
-                    named = {"place": "source"}  # what files call it, and what it is
-                    rows = [{named.get(name, name): row[name] for name in row if name != "run"} for row in self.rows]
-                    answers = [Answer(**row) for row in rows]
-                    for row in self.rows
-                ]
+                named = {"place": "source"}  # what files call it, and what it is
+                rows = [{named.get(name, name): row[name] for name in row if name != "run"} for row in self.rows]
+                answers = [Answer(**row) for row in rows]
                 found = Evaluation(answers=answers, samples=2)
                 times = {"seconds": 1.0}
                 self.run |= {"fingerprint": fingerprint(self.run["settings"]), "answers": found.fingerprint}
