@@ -119,7 +119,7 @@ def test_a_check_says_what_is_broken():
             n = super().noise(batch, **options)
             return replace(n, query=batch.query(batch.ids, n.query.rule))
 
-    with pytest.raises(AssertionError, match=r"a token is asked about where it can be read \(padded batch, seed 0\)"):
+    with pytest.raises(AssertionError, match=r"a token is queried where it can be read \(padded batch, seed 0\)"):
         check_objective(Leaks())
     with pytest.raises(AssertionError, match=r"the target can be read: its logits move by"):
         check_objective(Leaks(), skip=["targets_are_gold"])

@@ -30,7 +30,7 @@ SCRIPT = textwrap.dedent(
     for name, objective in RUNS.items():
         lm = from_scratch(ScratchSpec(hidden_size=32, layers=2, heads=2, seed=1), device="cpu")
         examples = [
-            Encoded(prompt=[1] * (1 + i % 3), answer=[*range(2, 3 + i % 5), lm.filler_id], place=f"row {i}")
+            Encoded(prompt=[1] * (1 + i % 3), answer=[*range(2, 3 + i % 5), lm.filler_id], source=f"row {i}")
             for i in range(9)
         ]
         run = TrainRun(

@@ -23,7 +23,7 @@ SCRIPT = textwrap.dedent(
     lm = from_scratch(ScratchSpec(hidden_size=32, layers=2, heads=2, seed=1), device="cpu")
     end = lm.filler_id
     examples = [
-        Encoded(prompt=[1] * (1 + i % 3), answer=[*range(2, 3 + i % 5), end], place=f"row {i}") for i in range(9)
+        Encoded(prompt=[1] * (1 + i % 3), answer=[*range(2, 3 + i % 5), end], source=f"row {i}") for i in range(9)
     ]
     run = TrainRun(
         objective=Vanilla(normaliser="per_token"), steps=3, batch_size=int(sys.argv[2]), lr=1e-2, warmup=0.0,

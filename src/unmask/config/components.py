@@ -67,6 +67,11 @@ def fill(cls: type[T], values: object, path: str = "") -> T:
         raise InvalidConfigError([_under(path, problem) for problem in error.problems]) from None
     except UserError as error:
         raise InvalidConfigError([_under(path, f": {error}")]) from None
+    except UnicodeEncodeError:  # pydantic cannot quote what is no text
+        problem = (
+            ": expected text that can be written as UTF-8, found half of a surrogate pair; write another character"
+        )
+        raise InvalidConfigError([_under(path, problem)]) from None
 
 
 def _under(path: str, problem: str) -> str:

@@ -270,7 +270,7 @@ def test_flags_over_the_sidecar(tmp_path):
     assert load(tmp_path / "adapter").facts.block_size == 4
     changed = load(tmp_path / "adapter", block_size=8, shift=False).facts
     assert (changed.block_size, changed.shift) == (8, False)
-    with pytest.raises(UserError, match="settled in training; leave out mask_id"):
+    with pytest.raises(UserError, match="fixed in training; leave out mask_id"):
         load(tmp_path / "adapter", mask_id=3)
 
 

@@ -65,9 +65,9 @@ def test_the_first_view_is_the_inner_methods_at_half_the_weight(normaliser):
     for inner in (Vanilla(normaliser=normaliser), Lift(normaliser=normaliser)):
         for seed in range(3):
             alone, n = ask(inner, b, seed=seed), ask(Complementary(inner=inner), b, seed=seed)
-            first = len(alone.at)
+            first = len(alone.query_positions)
             assert torch.equal(n.query.ids[:3], alone.query.ids)
-            assert torch.equal(n.query_positions[:first], alone.at)
+            assert torch.equal(n.query_positions[:first], alone.query_positions)
             assert (n.query_positions[first:, 0] >= 3).all()
             torch.testing.assert_close(2 * n.weight[:first] / n.count, alone.weight / alone.count)
 

@@ -170,9 +170,9 @@ REFUSED = {
     "time weight and another": (
         {"name": "lift", "time_weight": False, "weight": "cart"}, "time_weight: is LIFT's own weight, which cart"
     ),
-    "planner and more": ({"name": "remedi", "weight": "papl"}, "papl ranks hidden tokens, and remedi asks more"),
-    "planner and next tokens": ({"name": "nbdiff", "weight": "papl"}, "papl ranks hidden tokens, and nbdiff asks"),
-    "cap and mistakes": ({"name": "remedi", "weight": "cap"}, "cap sharpens hidden tokens, and remedi asks more"),
+    "planner and more": ({"name": "remedi", "weight": "papl"}, "papl ranks hidden tokens, and remedi queries more"),
+    "planner and next tokens": ({"name": "nbdiff", "weight": "papl"}, "papl ranks hidden tokens, and nbdiff queries"),
+    "cap and mistakes": ({"name": "remedi", "weight": "cap"}, "cap sharpens hidden tokens, and remedi queries more"),
     "views and more": ({"name": "remedi", "hide": "complementary"}, "remedi queries more than what it hides"),
     "a pair of pairs": (
         {"name": "vanilla", "hide": {"name": "complementary", "inner": "complementary"}}, "no second pair in it"

@@ -72,7 +72,7 @@ def test_each_example_is_asked_by_its_member_alone(packed):
             assert places(n.only(together)) == [(int(mine[e]), p) for e, p in places(alone)]
             assert torch.equal(n.weight[together], alone.weight)
             assert torch.equal(n.targets[together], alone.targets)
-            total += float(member.loss(Hash().score(alone.query, alone.at, alone.targets), alone))
+            total += float(member.loss(Hash().score(alone.query, alone.query_positions, alone.targets), alone))
             count += float(alone.count)
         scored = Hash().score(n.query, n.query_positions, n.targets)
         assert float(objective.loss(scored, n)) == pytest.approx(total, rel=1e-6)
@@ -132,7 +132,7 @@ def test_layouts_mix_in_one_forward_of_a_real_model(packed):
     owner, total = torch.tensor(_owners(objective, b, seed)), 0.0
     for number, member in enumerate(members):
         alone = ask(member, b.only((owner == number).nonzero().squeeze(1)), lm, seed=seed)
-        total = total + member.loss(lm.score(alone.query, alone.at, alone.targets), alone)
+        total = total + member.loss(lm.score(alone.query, alone.query_positions, alone.targets), alone)
     theirs = total / len(SHAPES)
     torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
     gradients = (torch.autograd.grad(loss, lm.model.parameters()) for loss in (mine, theirs))

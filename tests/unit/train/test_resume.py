@@ -80,7 +80,7 @@ KILLED = textwrap.dedent(
     from unmask.train.trainer import DiffusionTrainer
 
     lm = from_scratch(ScratchSpec(hidden_size=32, layers=2, heads=2, seed=1))
-    examples = [Encoded(prompt=[1, 2, 3], answer=[4, 5, lm.filler_id], place=f"row {{i}}") for i in range(8)]
+    examples = [Encoded(prompt=[1, 2, 3], answer=[4, 5, lm.filler_id], source=f"row {{i}}") for i in range(8)]
     save = lm.save
     calls = []
 
