@@ -52,9 +52,9 @@ def test_a_tenth_of_a_run_is_saved_unasked(tiny, sorting, tmp_path):
 
 
 def test_ten_minutes_are_saved_unasked(tiny, sorting, tmp_path, monkeypatch):
-    from unmask.train import saving
+    from unmask.train import callbacks
 
-    monkeypatch.setattr(saving, "MINUTES", 0)
+    monkeypatch.setattr(callbacks, "MINUTES", 0)
     train(tiny(), sorting, replace(RUN, steps=20, keep=99), out=tmp_path / "a", show=False)
     assert steps_kept(tmp_path / "a") == list(range(1, 21))
 
