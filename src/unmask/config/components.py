@@ -68,9 +68,7 @@ def fill(cls: type[T], values: object, path: str = "") -> T:
     except UserError as error:
         raise InvalidConfigError([_under(path, f": {error}")]) from None
     except UnicodeEncodeError:  # pydantic cannot quote what is no text
-        problem = (
-            ": expected text that can be written as UTF-8, found half of a surrogate pair; write another"
-        )
+        problem = ": expected text that can be written as UTF-8, found half of a surrogate pair; write another"
         raise InvalidConfigError([_under(path, problem)]) from None
 
 
