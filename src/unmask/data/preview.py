@@ -155,7 +155,7 @@ class Preview:
         """Return the examples and their segments as JSON types."""
         return {
             "examples": [
-                {"source": e.source, "block_size": e.block_size, "segments": [asdict(s) for s in e.segments]}
+                {"place": e.source, "block_size": e.block_size, "segments": [asdict(s) for s in e.segments]}
                 for e in self.examples
             ]
         }

@@ -119,7 +119,10 @@ class Report:
             "rows": self.rows,
             "examples": self.examples,
             "truncated": self.truncated,
-            "skipped": {reason: vars(entry) for reason, entry in self.skipped.items()},
+            "skipped": {
+                reason: {"count": entry.count, "place": entry.source, "detail": entry.detail}
+                for reason, entry in self.skipped.items()
+            },
             **({"unused": dict(self.unused)} if self.unused else {}),
             **({"unread": dict(self.unread)} if self.unread else {}),
             **({"thoughts": self.thoughts} if self.thoughts else {}),

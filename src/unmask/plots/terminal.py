@@ -101,7 +101,7 @@ def _style(probability: float, *, is_fresh: bool) -> str:
 
 def _key() -> Text:
     """Return a line that explains the colours."""
-    key = Text(" · sure: ")
+    key = Text(" · confidence: ")
     for probability in KEY:
         key.append(f" {probability:g} ", style=_style(probability, is_fresh=False))
     return key
