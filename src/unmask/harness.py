@@ -202,23 +202,23 @@ class UnmaskLM(TemplateLM):  # type: ignore[misc]  # the harness brings no types
                     self.cache_hook.add_partial("generate_until", requests[index].args, text)
         return texts
 
-    def _generate(self, contexts: Sequence[str], queried: dict[str, Any], seeds: Sequence[int]) -> list[str]:
-        unknown = sorted(set(queried) - {*SAMPLING})
+    def _generate(self, contexts: Sequence[str], requested: dict[str, Any], seeds: Sequence[int]) -> list[str]:
+        unknown = sorted(set(requested) - {*SAMPLING})
         if unknown:
             raise UserError(
                 f"the task asks for generation with {', '.join(unknown)}: expected {', '.join(SAMPLING)}; write "
                 "--gen_kwargs without it, and give the decoder in --model_args"
             )
-        until = queried.get("until") or []
-        size = int(queried.get("max_gen_toks") or self.max_new_tokens)
+        until = requested.get("until") or []
+        size = int(requested.get("max_gen_toks") or self.max_new_tokens)
         room = self.max_length - size
         if room < 1:
             raise UserError(
                 f"max_gen_toks={size}: expected less than max_length={self.max_length}; write a smaller one"
             )
         fields = dict(self.decoder)
-        if queried.get("do_sample") and queried.get("temperature"):
-            fields["temperature"] = float(queried["temperature"])
+        if requested.get("do_sample") and requested.get("temperature"):
+            fields["temperature"] = float(requested["temperature"])
         out = generate(
             self.lm,
             [self.tok_encode(context)[-room:] or [self.prefix_token_id] for context in contexts],
@@ -272,10 +272,10 @@ class UnmaskLM(TemplateLM):  # type: ignore[misc]  # the harness brings no types
         for begin in range(0, len(by_length), self.batch_size):
             chosen = by_length[begin : begin + self.batch_size]
             rows = [pairs[i] for i in chosen]
-            queried = [
+            examples = [
                 Example(prompt=p.prompt, answer=p.answer, order=i, canvas=len(p.answer)) for i, p in enumerate(rows)
             ]
-            batch = lay_out(queried, block_size=size, filler_id=self.lm.filler_id).to(self.lm.device)
+            batch = lay_out(examples, block_size=size, filler_id=self.lm.filler_id).to(self.lm.device)
             wrong = torch.zeros(len(rows), dtype=torch.bool, device=self.lm.device)
             for step in run(self.lm, batch, resolved, draws=Draws(seed=0)):
                 wrong = _differs(step.state.ids, batch.ids, self.lm.mask_id)

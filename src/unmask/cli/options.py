@@ -81,13 +81,13 @@ def decodes(command: Callable[..., None]) -> Callable[..., None]:
     """
     shared = inspect.signature(_decoder_options).parameters
     own = list(inspect.signature(command).parameters.values())
-    place = [parameter.name for parameter in own].index("chosen")
+    index = [parameter.name for parameter in own].index("chosen")
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
         command(chosen={name: given.pop(name) for name in shared}, **given)
 
-    parameters = [*own[:place], *shared.values(), *own[place + 1 :]]
+    parameters = [*own[:index], *shared.values(), *own[index + 1 :]]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run

@@ -40,9 +40,9 @@ def check(
     size = problems or chosen.default_problems
     splits = {split: chosen.problems(split, size, 0)} if split else splits_of(chosen, size)
     found = []
-    for name, queried in splits.items():
-        with progress(f"{chosen.name}, {name}", len(queried)) as on_done:
-            found.append(check_references(chosen, queried, name, on_done))
+    for name, wanted in splits.items():
+        with progress(f"{chosen.name}, {name}", len(wanted)) as on_done:
+            found.append(check_references(chosen, wanted, name, on_done))
     if json:
         by_split = {one.split: {"problems": one.problems, "failed": one.failed} for one in found}
         emit({"task": chosen.name, "splits": by_split})
@@ -50,7 +50,7 @@ def check(
         for one in found:
             right = one.problems - len(one.failed)
             typer.echo(f"{chosen.name}, {one.split}: {as_text(right)} of {as_text(one.problems)} references are right")
-            for place in one.failed:
-                typer.echo(f"  not right: {place}")
+            for source in one.failed:
+                typer.echo(f"  not right: {source}")
     if any(one.failed for one in found):
         raise typer.Exit(1)

@@ -162,7 +162,7 @@ def read_answers(folder: Path, mark: str | None = None) -> list[Answer]:
     for path in sorted(folder.glob("answers*.jsonl")):
         for answer in read_lines(path, mark):
             found[answer.problem, answer.sample] = answer
-    return [found[source] for source in sorted(found)]
+    return [found[key] for key in sorted(found)]
 
 
 def read_run(path: Path) -> dict[str, Any]:

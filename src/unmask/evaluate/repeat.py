@@ -86,7 +86,7 @@ def compare(path: Path, kept: Mapping[str, Any], found: Evaluation, made_with: M
 
 
 def _different(before: Sequence[Answer], now: Sequence[Answer]) -> list[str]:
-    texts = {source: answer.text for source, answer in by_problem(before).items()}
+    texts = {key: answer.text for key, answer in by_problem(before).items()}
     sources = [
         answer.source for answer in now if texts.get((answer.problem, answer.sample), answer.text) != answer.text
     ]

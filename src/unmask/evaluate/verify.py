@@ -93,10 +93,10 @@ def _check_counts(file: Path, settings: Mapping[str, Any], answers: list[Answer]
             f"{len(answers)}; put it back, or run unmask eval anew"
         )
     wanted = [(problem, sample) for problem in range(problems) for sample in range(samples)]
-    for number, (answer, source) in enumerate(zip(answers, wanted, strict=True), 1):
-        if (answer.problem, answer.sample) != source:
+    for number, (answer, due) in enumerate(zip(answers, wanted, strict=True), 1):
+        if (answer.problem, answer.sample) != due:
             raise UserError(
-                f"{file}:{number}: expected sample {source[1]} of problem {source[0]}, found sample {answer.sample} of "
+                f"{file}:{number}: expected sample {due[1]} of problem {due[0]}, found sample {answer.sample} of "
                 f"problem {answer.problem}; put the file back, or run unmask eval anew"
             )
     return samples

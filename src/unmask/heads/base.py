@@ -1,5 +1,6 @@
 """What every head is: a module with a name, settings that are saved, and an optimiser group of its own."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ HEADS_ATTRIBUTE = "unmask_heads"
 """Name of the submodule of a transformers model that holds its heads; the names of their weights begin with it."""
 
 
-class Head(nn.Module):
+class Head(nn.Module, ABC):
     """A small module beside the LM head.
 
     Args:
@@ -30,9 +31,10 @@ class Head(nn.Module):
         del model, settings
 
     @property
+    @abstractmethod
     def settings(self) -> Mapping[str, Any]:
         """Settings that are needed to make the head again, by name; JSON types."""
-        raise NotImplementedError
+        ...
 
 
 HEADS = Registry[Head]("head")

@@ -131,14 +131,14 @@ def rendered(
     key, source, longest, packed = request
     if source is not None:
         compiled[key] = environment.from_string(source)
-    trained_turns, length = [], 0
+    chunks, length = [], 0
     # Only the parent writes to this pipe, and it packs plain values; nothing of a file is ever unpickled.
-    for trained in compiled[key].generate(**pickle.loads(packed)):
-        trained_turns.append(trained)
-        length += len(trained)
+    for chunk in compiled[key].generate(**pickle.loads(packed)):
+        chunks.append(chunk)
+        length += len(chunk)
         if length > longest:
             raise TooLongError(longest)
-    return "".join(trained_turns)
+    return "".join(chunks)
 
 
 def answer(environment: Environment, compiled: dict[int, Template], body: bytes) -> tuple[bytes, str]:

@@ -27,8 +27,8 @@ JUDGING = "judging_seconds"
 
 def problems_of(section: JudgeSection, which: Which) -> Sequence[Problem]:
     """Return the problems that rates are chosen by, or the ones that are reported; they never overlap."""
-    queried: Sequence[Problem] = section.task.problems("test", section.validation + section.problems, section.seed)
-    return queried[: section.validation] if which == "validation" else queried[section.validation :]
+    problems: Sequence[Problem] = section.task.problems("test", section.validation + section.problems, section.seed)
+    return problems[: section.validation] if which == "validation" else problems[section.validation :]
 
 
 def judge(

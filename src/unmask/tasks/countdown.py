@@ -88,12 +88,12 @@ class Countdown:
 
     def _problem(self, numbers: tuple[int, ...], target: int, text: str, source: str) -> Problem:
         short = f"{','.join(map(str, numbers))}={target}:"
-        queried = (
+        question = (
             f"Use the numbers {', '.join(map(str, numbers))} to make {target}. You may use +, -, *, / and parentheses, "
             f"and each number exactly once. Put the final expression within \\boxed{{}}."
         )
         return Numbers(
-            prompt=queried if self.words else short,
+            prompt=question if self.words else short,
             solution=f"\\boxed{{{text}}}" if self.words else text,
             answer=text,
             source=source,

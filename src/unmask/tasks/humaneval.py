@@ -55,12 +55,12 @@ class HumanEval:
     def _problem(self, source: str, row: Row) -> Problem:
         start, rest = text_of(row, source, "prompt"), text_of(row, source, "canonical_solution")
         name, test = text_of(row, source, "entry_point"), text_of(row, source, "test")
-        queried = (
+        question = (
             f"Complete this Python function. Answer with the whole function, imports included, in one fenced Python "
             f"block.\n\n```python\n{start.rstrip()}\n```"
         )
         return Code(
-            prompt=queried if self.words else start,
+            prompt=question if self.words else start,
             solution=f"```python\n{start}{rest}\n```" if self.words else rest,
             answer=test,
             source=source,

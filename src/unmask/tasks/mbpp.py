@@ -72,7 +72,7 @@ class MBPP:
 
 
 def _problem(source: str, row: Row) -> Problem:
-    queried, code = text_of(row, source, "text", "prompt"), text_of(row, source, "code").replace("\r\n", "\n")
+    question, code = text_of(row, source, "text", "prompt"), text_of(row, source, "code").replace("\r\n", "\n")
     setup, tests = str(row.get("test_setup_code") or "").replace("\r\n", "\n"), texts_of(row, source, "test_list")
     if not tests:
         raise UserError(f"{source}: expected tests under 'test_list', found none; leave the row out of the file")
@@ -85,7 +85,7 @@ def _problem(source: str, row: Row) -> Problem:
         ) from None
     shown = f"{imports}\n{listed}".lstrip("\n")
     return Code(
-        prompt=f"{queried}\nYour code should pass these tests:\n\n{shown}\n\nAnswer with one fenced Python block.",
+        prompt=f"{question}\nYour code should pass these tests:\n\n{shown}\n\nAnswer with one fenced Python block.",
         solution=f"```python\n{code.strip()}\n```",
         answer=shown,
         source=source,

@@ -98,12 +98,12 @@ class Sudoku:
 
     def _problem(self, puzzle: str, solution: str, source: str) -> Problem:
         rows = "\n".join(puzzle[i : i + 4] for i in range(0, 16, 4))
-        queried = (
+        question = (
             f"Solve this 4x4 Sudoku; 0 stands for an empty cell. Each row, each column and each 2x2 quarter holds "
             f"1, 2, 3 and 4 once.\n{rows}\nWrite the 16 digits of the solved grid, row by row, within \\boxed{{}}."
         )
         return Grid(
-            prompt=queried if self.words else f"{puzzle}=",
+            prompt=question if self.words else f"{puzzle}=",
             solution=f"\\boxed{{{solution}}}" if self.words else solution,
             answer=solution,
             source=source,
