@@ -110,5 +110,5 @@ class BlockCausal:
 Grid = Literal["answer", "text"]
 """Where blocks are counted from: the first answer token, or the first token of all."""
 
-Attention = Literal["bidirectional", "block_causal", "context_causal"]
+Attention = Literal["bidirectional", "block_causal", "context_causal", "causal"]
 """How a model attends in plain text: what a checkpoint says of itself, and what training may change."""

@@ -158,5 +158,10 @@ class PerRow:
 
 
 ATTENTION: Mapping[str, AttentionRule] = MappingProxyType(
-    {"bidirectional": BIDIRECTIONAL, "block_causal": BlockCausal(), "context_causal": ContextCausal()}
+    {
+        "bidirectional": BIDIRECTIONAL,
+        "block_causal": BlockCausal(),
+        "context_causal": ContextCausal(),
+        "causal": Causal(),
+    }
 )

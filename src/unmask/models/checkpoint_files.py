@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from unmask.errors import UserError, shorten
-from unmask.models.checkpoints import Checkpoint, family_of, first_line, parse_dtype, read_json, weight_files
+from unmask.models.checkpoints import Checkpoint, first_line, parse_dtype, read_json, weight_files
 from unmask.models.config_file import check_model, check_sizes, read_config_file, stock_config
 from unmask.models.families.base import Family, check_complete, load_family
+from unmask.models.families.match import find_family
 from unmask.models.gguf_file import check_gguf
 from unmask.models.tokenizer_files import TOKENIZER_FILES, check_tokenizer, tokenizer_folder
 from unmask.models.weights import read_headers
@@ -40,13 +41,16 @@ class CheckpointFiles:
     predicts_next: bool
 
 
-def read_checkpoint(where: Checkpoint, dtype: torch.dtype | None, allow_pickle: bool) -> CheckpointFiles:
+def read_checkpoint(
+    where: Checkpoint, dtype: torch.dtype | None, allow_pickle: bool, *, is_settled: bool = False
+) -> CheckpointFiles:
     """Read a model folder or a gguf file.
 
     Args:
         where: not an adapter.
         dtype: the checkpoint's own if None (gguf: float32).
         allow_pickle: read ``.bin`` weights.
+        is_settled: the user states what a family would: see ``find_family``.
 
     Returns:
         The model on the CPU, its tokenizer and its configuration.
@@ -54,14 +58,14 @@ def read_checkpoint(where: Checkpoint, dtype: torch.dtype | None, allow_pickle: 
     if where.kind == "gguf":
         return _read_gguf(where, dtype or torch.float32)
     config = read_config_file(where.folder)
-    family = family_of(config)
+    family = find_family(config, is_settled=is_settled)
     files = weight_files(where.folder, allow_pickle=allow_pickle)
     stored = read_headers(files)
     check_sizes(config, stored)
     masked = is_masked(config)
     with foreign(f"the weights of '{shorten(where.source, 120)}' cannot be read"):
         if family is not None:
-            model = load_family(family, config, files, dtype or _written_dtype(config))
+            model = load_family(family, config, files, stored, dtype or _written_dtype(config))
         else:
             stock = stock_config(config)
             check_model(empty_model(stock, masked=masked), stored)

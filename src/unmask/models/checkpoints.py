@@ -8,10 +8,8 @@ from typing import Any, Literal
 import torch
 
 from unmask.errors import UserError, shorten
-from unmask.models.families import FAMILIES, Family
 from unmask.runtime.foreign import read_object, reason_of
 from unmask.runtime.paths import is_hub_name, resolve_path
-from unmask.runtime.transformers_api import knows
 
 ADAPTER_CONFIG = "adapter_config.json"
 _HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer*", "*.model", "merges.txt", "vocab.txt")
@@ -136,30 +134,6 @@ def _shards(folder: Path, index: Path) -> list[Path]:
             found = shorten(repr(name), 80)
             raise UserError(f"expected names of files beside it in '{shorten(index, 120)}', found {found}")
     return [folder / name for name in names]
-
-
-def family_of(config: dict[str, Any]) -> Family | None:
-    """Return the family of a checkpoint, None for a model that transformers knows by itself.
-
-    Args:
-        config: the checkpoint's ``config.json``.
-
-    Returns:
-        The family that is registered under its ``model_type``.
-
-    Raises:
-        UserError: neither transformers nor unmask knows the ``model_type``.
-    """
-    model_type = config.get("model_type")
-    if family := FAMILIES.get(str(model_type)):
-        return family
-    if knows(model_type):
-        return None
-    known = ", ".join(sorted(FAMILIES))
-    raise UserError(
-        f"config.json says model_type={shorten(repr(model_type), 60)}, which neither transformers nor unmask ({known}) "
-        f"knows without running the checkpoint's own code"
-    )
 
 
 def parse_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:

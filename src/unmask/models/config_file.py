@@ -63,6 +63,8 @@ def read_config_file(folder: Path) -> dict[str, Any]:
             raise UserError(f"config.json: expected a dtype for {'.'.join(path)}, found {shorten(repr(value), 60)}")
     kept: dict[str, Any]
     kept, out = _cleaned(config)
+    if "auto_map" in config:  # tells checkpoints with code of their own; nothing that it names is run
+        kept["auto_map"] = config["auto_map"]
     if loud := sorted(set(out) - set(QUIET)):
         LOG.warning("config.json of '%s': %s left out", shorten(folder, 120), shorten(", ".join(loud)))
     return kept
@@ -97,8 +99,9 @@ def stock_config(config: Mapping[str, Any]) -> Any:
         UserError: transformers refuses a value.
     """  # noqa: DOC502
     model_type = config["model_type"]
-    known = {key: value for key, value in config.items() if _is_known(model_type, key) or key == "unmask"}
-    if unknown := sorted(config.keys() - known.keys() - {"mask_token_id", "transformers_version"}):
+    kept = {key: value for key, value in config.items() if key not in LEFT_OUT}
+    known = {key: value for key, value in kept.items() if _is_known(model_type, key) or key == "unmask"}
+    if unknown := sorted(kept.keys() - known.keys() - {"mask_token_id", "transformers_version"}):
         LOG.info("config.json: keys that a %s model has not are left out: %s", model_type, shorten(", ".join(unknown)))
     with foreign("transformers refuses config.json", "mend that value"):
         return transformers_api.new_config(model_type, {k: v for k, v in known.items() if k != "model_type"})

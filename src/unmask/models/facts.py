@@ -27,6 +27,9 @@ class Facts:
         grid: where the blocks of a block-causal model are counted from: the ``answer``, or the whole ``text`` (SDAR).
         native_bidirectional: the stock class honours ``config.is_causal = False`` with a 2-D padding mask.
         added_rows: embedding rows that were added for the mask token.
+        family: name of the family of released checkpoints that it comes from; None for a plain or a new model.
+        source: the released checkpoint that it comes from, a folder or hub name, whose files an export copies; None
+            where there is none.
     """
 
     mask_id: int
@@ -40,14 +43,17 @@ class Facts:
     grid: Grid = "answer"
     native_bidirectional: bool = True
     added_rows: int = 0
+    family: str | None = None
+    source: str | None = None
 
     def as_config(self) -> dict[str, Any]:
         """Return the value of ``config.unmask``: the facts and their format, as JSON types."""
         return {"format": FORMAT, **asdict(self), "eos_ids": list(self.eos_ids)}
 
     def for_training(self) -> dict[str, Any]:
-        """Return the facts that training depends on, as JSON types: all but the canvas, which only decoding reads."""
-        return {name: value for name, value in self.as_config().items() if name not in ("canvas", "format")}
+        """Return the facts that training depends on, as JSON types: not the canvas, and not where it came from."""
+        left_out = ("canvas", "format", "family", "source")
+        return {name: value for name, value in self.as_config().items() if name not in left_out}
 
     @classmethod
     def from_config(cls, written: dict[str, Any]) -> "Facts":
@@ -98,6 +104,7 @@ _KINDS = {
     "eos_ids": "a list of whole numbers",
     "attention": ", ".join(get_args(Attention)),
     "grid": ", ".join(get_args(Grid)),
+    **dict.fromkeys(("family", "source"), "a text, or null"),
 }
 
 
@@ -109,6 +116,8 @@ def _fits(name: str, value: object) -> bool:
         return value in _KINDS[name].split(", ") if isinstance(value, str) else False
     if name in ("shift", "native_bidirectional"):
         return isinstance(value, bool)
+    if name in ("family", "source"):
+        return value is None or isinstance(value, str)
     if name in ("block_size", "canvas"):
         return value is None or (_is_count(value) and value >= 1)
     return _is_count(value)

@@ -16,6 +16,7 @@ from unmask.models.checkpoint_files import CheckpointFiles, read_checkpoint, rea
 from unmask.models.checkpoints import ADAPTER_CONFIG, Checkpoint, locate, parse_dtype, pick_device
 from unmask.models.denoiser import StockDenoiser
 from unmask.models.facts import AdapterBase, Facts, check_facts
+from unmask.models.families import FAMILIES
 from unmask.models.families.base import check_complete
 from unmask.models.fingerprint import fingerprint
 from unmask.models.heads import load_heads
@@ -105,8 +106,8 @@ def _load_whole(
     """
     _warn_of_edits(where)
     with torch.random.fork_rng(devices=[]):  # transformers draws when it makes or grows a model
-        files = read_checkpoint(where, dtype, allow_pickle)
-        facts = _settle(files, **mask, chosen=chosen)
+        files = read_checkpoint(where, dtype, allow_pickle, is_settled=_is_settled(mask, chosen))
+        facts = _facts_of(files, where, **mask, chosen=chosen)
     # The padding token is often also the filler, whose embedding must learn; padding is hidden by attention here.
     files.model.get_input_embeddings().padding_idx = None
     files.model.config.get_text_config().is_causal = False
@@ -115,10 +116,21 @@ def _load_whole(
     settle_attention(denoiser, where.source)
     if where.kind == "folder":
         load_heads(denoiser, None, where.folder)
-    family = files.family.name if files.family else files.model.config.model_type
     return LoadedModel(
-        model=files.model, facts=denoiser.facts, tokenizer=files.tokenizer, source=where.source, family=family
+        model=files.model,
+        facts=denoiser.facts,
+        tokenizer=files.tokenizer,
+        source=where.source,
+        family=FAMILIES[facts.family].title if facts.family else files.model.config.model_type,
+        generation=files.generation,
     )
+
+
+def _is_settled(mask: Mapping[str, Any], chosen: Mapping[str, Any]) -> bool:
+    """Return whether the user states all that a family would: a checkpoint with code of its own may then be loaded."""
+    has_mask = any(value is not None for value in mask.values())
+    has_blocks = chosen["attention"] == "bidirectional" or chosen["block_size"] is not None
+    return has_mask and has_blocks and chosen["shift"] is not None and chosen["attention"] is not None
 
 
 def _load_adapter(
@@ -205,25 +217,39 @@ def _check_base(where: Checkpoint, source: str | Path, sidecar: Mapping[str, Any
         )
 
 
-def _settle(files: CheckpointFiles, *, mask_token: str | None, mask_id: int | None, chosen: Mapping[str, Any]) -> Facts:
+def _facts_of(
+    files: CheckpointFiles,
+    where: Checkpoint,
+    *,
+    mask_token: str | None,
+    mask_id: int | None,
+    chosen: Mapping[str, Any],
+) -> Facts:
     """Return the facts that the user chose, else the checkpoint states, else its family implies."""
     model, tokenizer, config, family = files.model, files.tokenizer, files.config, files.family
     written = config.get("unmask") or {}
     check_facts(written)
-    found, added = find_mask(config, tokenizer, token=mask_token, id_=mask_id), 0
+    rows = model.get_input_embeddings().weight.shape[0]
+    found, added = find_mask(config, tokenizer, token=mask_token, id_=mask_id, family=family, rows=rows), 0
     if found is None:
         found, added = add_mask(model, tokenizer, mask_token)
     rows = model.get_input_embeddings().weight.shape[0]
-    ends = find_ends(config, files.generation, tokenizer, rows=rows)
+    ends = find_ends(config, files.generation, tokenizer, rows=rows, family=family)
     pad_id = config.get("pad_token_id") if tokenizer is None else tokenizer.pad_token_id
     implied: dict[str, Any] = {
         "eos_ids": ends.eos_ids,
         "filler_id": ends.filler_id,
-        "shift": family.shift if family else files.predicts_next,
-        "attention": family.attention if family else "bidirectional",
-        "grid": family.grid if family else "answer",
-        "block_size": family.trained_block_size(config) if family else None,
+        "shift": files.predicts_next,
+        **({} if written else {"source": where.source}),
+        **(family.facts(config, where.source) if family else {}),
     }
+    if family is not None and family.variants and chosen["attention"] is None:
+        word, _ = family.variant(where.source)
+        LOG.warning(
+            "%s: %s, by its name; nothing in its files tells; write attention=… and block_size=… if it is not so",
+            shorten(where.source, 120),
+            f"taken for block-causal, for '{word}' is in its name" if word else "taken for full attention",
+        )
     given = {name: value for name, value in chosen.items() if value is not None}
     facts = Facts.from_config({**implied, **written, **given, "mask_id": found, "vocab_size": rows})
     facts = replace(facts, added_rows=facts.added_rows or added)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,14 @@ class LoadedModel(StockDenoiser):
         source: what it was loaded from; empty or ``from_scratch`` where it was never saved.
         family: kind of checkpoint it was loaded from, shown to users.
         adapter: where the model is a PEFT wrapper, what its base was.
+        generation: content of the ``generation_config.json`` that it was loaded with, which saving writes again.
     """
 
     tokenizer: Tokenizer | None
     source: str = ""
     family: str = ""
     adapter: AdapterBase | None = None
+    generation: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,10 +9,12 @@ from unmask.errors import UserError
 from unmask.models.adapter import SIDECAR
 from unmask.models.call import learn_call
 from unmask.models.checkpoint_files import empty_model, is_masked, read_tokenizer
-from unmask.models.checkpoints import Checkpoint, family_of, read_json, weight_files
+from unmask.models.checkpoints import Checkpoint, read_json, weight_files
 from unmask.models.config_file import check_model, check_sizes, read_config_file, stock_config
 from unmask.models.facts import check_facts
 from unmask.models.families import Family
+from unmask.models.families.base import family_fields
+from unmask.models.families.match import find_family
 from unmask.models.lora import LoraSpec, resolve_targets
 from unmask.models.probe import local_layers
 from unmask.models.tokens import Ends, check_mask, find_ends, find_mask
@@ -73,14 +75,14 @@ def preflight(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpe
             found.block_size = found.ask(lambda: _of_adapter(where))
         return found
     config = found.ask(lambda: read_config_file(where.folder)) or {}
-    family = found.ask(lambda: family_of(config)) if not found.problems else None
+    family = found.ask(lambda: find_family(config)) if not found.problems else None
     if found.problems:
         return found
     written = config.get("unmask") or {}
     found.ask(lambda: check_facts(written))
     if found.problems:
         return found
-    found.block_size = written.get("block_size", family.trained_block_size(config) if family else None)
+    found.block_size = written.get("block_size", family.facts(config, where.source)["block_size"] if family else None)
     found.tokenizer = found.ask(lambda: read_tokenizer(where.folder, family))
     stored = found.ask(lambda: read_headers(weight_files(where.folder, allow_pickle=False))) or {}
     model = found.ask(lambda: _empty(config, family, stored))
@@ -91,11 +93,13 @@ def preflight(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpe
         found.problems.append(f"attention cannot be made bidirectional: {reason}; load a model with full attention")
     if lora is not None:
         found.ask(lambda: resolve_targets(model, lora.targets))
-    found.traits = _traits(model, config, family)
+    found.traits = _traits(model, config, family.facts(config, where.source) if family else {})
     rows = model.get_input_embeddings().weight.shape[0]
     generation = found.ask(lambda: read_json(where.folder / "generation_config.json")) or {}
-    found.ends = found.ask(lambda: find_ends(config, generation, found.tokenizer, rows=rows))
-    found.mask_id = found.ask(lambda: find_mask(config, found.tokenizer, token=mask_token, id_=None))
+    found.ends = found.ask(lambda: find_ends(config, generation, found.tokenizer, rows=rows, family=family))
+    found.mask_id = found.ask(
+        lambda: find_mask(config, found.tokenizer, token=mask_token, id_=None, family=family, rows=rows)
+    )
     mask_id, ends = found.mask_id, found.ends
     if mask_id is not None and ends is not None:
         pad_id = config.get("pad_token_id") if found.tokenizer is None else found.tokenizer.pad_token_id
@@ -110,7 +114,7 @@ def _of_adapter(where: Checkpoint) -> int | None:
     return facts.get("block_size")
 
 
-def _traits(model: StockModel, config: dict[str, Any], family: Family | None) -> Traits | None:
+def _traits(model: StockModel, config: dict[str, Any], implied: dict[str, Any]) -> Traits | None:
     """Return the traits that ``load`` would find without flags; None if the model cannot be called on tokens."""
     try:
         takes_positions = learn_call(model).takes_positions
@@ -119,8 +123,8 @@ def _traits(model: StockModel, config: dict[str, Any], family: Family | None) ->
     written = config.get("unmask") or {}
     is_masked = type(model).__name__.endswith("ForMaskedLM")
     return Traits(
-        shift=written.get("shift", family.shift if family else not is_masked),
-        attention=written.get("attention", family.attention if family else "bidirectional"),
+        shift=written.get("shift", implied.get("shift", not is_masked)),
+        attention=written.get("attention", implied.get("attention", "bidirectional")),
         takes_positions=takes_positions,
     )
 
@@ -128,7 +132,7 @@ def _traits(model: StockModel, config: dict[str, Any], family: Family | None) ->
 def _empty(config: dict[str, Any], family: Family | None, stored: dict[str, Stored]) -> StockModel:
     check_sizes(config, stored)
     with foreign("transformers refuses config.json", "mend it"):
-        stock = stock_config(config) if family is None else new_config(*family.convert(config))
+        stock = stock_config(config) if family is None else new_config(*family_fields(family, config))
     model = empty_model(stock, masked=family is None and is_masked(config))
     check_model(model, stored)
     return model

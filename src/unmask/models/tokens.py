@@ -7,11 +7,15 @@ import torch
 
 from unmask.errors import UserError, shorten
 from unmask.models.facts import Facts
+from unmask.models.families import Family
 from unmask.runtime.template_process import TemplateRefusedError
 from unmask.runtime.transformers_api import StockModel, Tokenizer, render_chat
 
 ADDED_MASK = "<|mask|>"
-KNOWN_MASKS = ("<|mdm_mask|>", "<|mask|>", "<|MASK|>", "[MASK]", "<mask>", "<M>")
+KNOWN_MASKS = (
+    "<|mdm_mask|>", "<|mask|>", "<|MASK|>", "<MASK>", "[MASK]", "<mask>", "<M>", "|<MASK>|", "<[MASK_TOKEN]>",
+    "<text_mask>",
+)  # fmt: skip
 END_OF_TEXT = ("<|endoftext|>", "<|end_of_text|>", "<eos>", "</s>")
 _PROBE_ANSWER = "zqx"  # a marker that no chat template contains
 
@@ -29,7 +33,15 @@ class Ends:
     filler_id: int
 
 
-def find_mask(config: dict[str, Any], tokenizer: Tokenizer | None, *, token: str | None, id_: int | None) -> int | None:
+def find_mask(
+    config: dict[str, Any],
+    tokenizer: Tokenizer | None,
+    *,
+    token: str | None,
+    id_: int | None,
+    family: Family | None = None,
+    rows: int = 0,
+) -> int | None:
     """Return the mask token's id, or None if the checkpoint has none.
 
     Args:
@@ -37,12 +49,14 @@ def find_mask(config: dict[str, Any], tokenizer: Tokenizer | None, *, token: str
         tokenizer: None where there is none.
         token: the user's choice of a token, which must be in the vocabulary to be found.
         id_: the user's choice of an id.
+        family: of the checkpoint; None for a plain model, which may get a new mask token.
+        rows: of the embedding.
 
     Returns:
-        The id: the user's, else that of ``config.json``, else that of the tokenizer, else None.
+        The id: the user's, else that of ``config.json``, of the tokenizer, or of the family, else None.
 
     Raises:
-        UserError: a token is chosen without a tokenizer, or token and id disagree.
+        UserError: a token is chosen without a tokenizer, or token and id disagree; a checkpoint of a family has none.
     """
     added = {} if tokenizer is None else tokenizer.get_vocab()
     if token is not None:
@@ -56,7 +70,23 @@ def find_mask(config: dict[str, Any], tokenizer: Tokenizer | None, *, token: str
         return found
     if id_ is not None:
         return id_
-    for written in ((config.get("unmask") or {}).get("mask_id"), config.get("mask_token_id")):
+    written = _written_mask(config, tokenizer)
+    if written is not None or family is None:
+        return written
+    if family.mask_id is not None and family.mask_id < rows:
+        return family.mask_id
+    looked = f"mask_token_id in config.json, the tokenizer's mask token, added tokens such as {KNOWN_MASKS[0]}"
+    of_family = "" if family.mask_id is None else f", and {family.title}'s own id {family.mask_id} (of {rows} rows)"
+    raise UserError(
+        f"expected a mask token in this {family.title} checkpoint, found none; looked for {looked}{of_family}; write "
+        "mask_id=… or mask_token=…"
+    )
+
+
+def _written_mask(config: dict[str, Any], tokenizer: Tokenizer | None) -> int | None:
+    """Return the mask token's id that the files of a checkpoint state, or None."""
+    in_config = (config.get("mask_token_id"), config.get("text_mask_token_id"))
+    for written in ((config.get("unmask") or {}).get("mask_id"), *in_config):
         if written is not None:
             return int(written)
     if tokenizer is None:
@@ -115,7 +145,14 @@ def start_row(model: StockModel, row: int, *, known: int) -> None:
         weight[row] = (mean + 0.1 * weight[:known].float().std() * noise).to(weight.dtype)
 
 
-def find_ends(config: dict[str, Any], generation: dict[str, Any], tokenizer: Tokenizer | None, *, rows: int) -> Ends:
+def find_ends(
+    config: dict[str, Any],
+    generation: dict[str, Any],
+    tokenizer: Tokenizer | None,
+    *,
+    rows: int,
+    family: Family | None = None,
+) -> Ends:
     """Return the end tokens and the filler, from the configuration, the tokenizer and its chat template.
 
     Args:
@@ -123,6 +160,7 @@ def find_ends(config: dict[str, Any], generation: dict[str, Any], tokenizer: Tok
         generation: its ``generation_config.json``, may be empty.
         tokenizer: None where there is none.
         rows: of the embedding; ids beyond them, the defaults of another vocabulary, are left out.
+        family: of the checkpoint, whose ends are taken where no file names one.
 
     Returns:
         The tokens that end an answer, and the filler.
@@ -137,6 +175,8 @@ def find_ends(config: dict[str, Any], generation: dict[str, Any], tokenizer: Tok
         eos = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
         written = [*_as_list(turn_end), *_as_list(eos), *written]
     written = [token for token in written if 0 <= token < rows]
+    if not written and family is not None:
+        written = [token for token in family.eos_ids if token < rows]
     if not written:
         raise UserError(
             "found no end-of-text token in config.json, generation_config.json or the tokenizer; name one there"

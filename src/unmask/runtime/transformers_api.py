@@ -5,6 +5,7 @@ what a model can do is found by calling it (``models/call.py``), never read off 
 transformers, but ``train/trainer.py``, which subclasses its Trainer.
 """
 
+import functools
 import importlib
 import inspect
 import json
@@ -92,6 +93,29 @@ def knows(model_type: object) -> bool:
 def new_config(model_type: str, fields: Mapping[str, Any]) -> Any:
     """Return transformers' configuration of a known ``model_type`` with these fields."""
     return transformers.CONFIG_MAPPING[model_type](**fields)
+
+
+@functools.cache
+def stock_fields(model_type: str) -> frozenset[str]:
+    """Return the names of the fields that transformers' configuration of a known ``model_type`` has."""
+    kind = transformers.CONFIG_MAPPING[model_type]
+    renamed: Mapping[str, str] = getattr(kind, "attribute_map", {})
+    # The last ones are read where they are set, and have no default.
+    return frozenset({*kind().to_dict(), *renamed, "rope_theta", "rope_scaling", "partial_rotary_factor", "head_dim"})
+
+
+def architectures_of(model_type: str) -> frozenset[str]:
+    """Return the names of the model classes that transformers has for a known ``model_type``."""
+    config = transformers.CONFIG_MAPPING[model_type]
+    names = vars(transformers.models.auto.modeling_auto)
+    tables = [table for name, table in names.items() if name.startswith("MODEL_") and name.endswith("_MAPPING_NAMES")]
+    listed = {name for table in tables for name in _names_in(table.get(model_type))}
+    mappings: list[Any] = [transformers.MODEL_FOR_CAUSAL_LM_MAPPING, transformers.MODEL_FOR_MASKED_LM_MAPPING]
+    return frozenset({*listed, *(mapping[config].__name__ for mapping in mappings if config in mapping)})
+
+
+def _names_in(entry: object) -> tuple[str, ...]:
+    return (entry,) if isinstance(entry, str) else tuple(entry) if isinstance(entry, (list, tuple)) else ()
 
 
 def source_of(model_type: str) -> str:

@@ -6,7 +6,7 @@ from transformers import AutoModelForCausalLM
 
 from unmask.errors import UserError
 from unmask.models import load
-from unmask.models.families.llada import convert, rename
+from unmask.models.families.llama import RULES, convert
 
 SHAPES = {
     "as released": {},
@@ -178,7 +178,14 @@ def test_a_missing_size_is_named(tmp_path):
 
 
 def test_names():
-    assert rename("model.transformer.blocks.0.ff_proj.weight") == "model.layers.0.mlp.gate_proj.weight"
-    assert rename("model.transformer.blocks.11.attn_out.bias") == "model.layers.11.self_attn.o_proj.bias"
-    assert rename("model.transformer.wte.weight") == "model.embed_tokens.weight"
-    assert rename("model.layers.0.mlp.gate_proj.weight") is None
+    names = {
+        "model.transformer.blocks.0.ff_proj.weight": "model.layers.0.mlp.gate_proj.weight",
+        "model.transformer.blocks.11.attn_out.bias": "model.layers.11.self_attn.o_proj.bias",
+        "model.transformer.blocks.3.ff_out.weight": "model.layers.3.mlp.down_proj.weight",
+        "model.transformer.ff_out.weight": "lm_head.weight",
+        "model.transformer.wte.weight": "model.embed_tokens.weight",
+    }
+    shapes = dict.fromkeys(names.values(), (2, 2))
+    assert {name: RULES.targets(name, shapes)[0].name for name in names} == names
+    assert RULES.released(shapes) == list(names)
+    assert RULES.targets("model.layers.0.mlp.gate_proj.weight", shapes) is None

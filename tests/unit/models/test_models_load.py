@@ -81,8 +81,8 @@ def test_dtypes(tmp_path, dtype):
         ({"device": "gpu"}, "device must be cpu, cuda"),
         ({"block_size": 0}, "block_size must be at least 1, found 0"),
         (
-            {"attention": "causal"},
-            "attention must be one of bidirectional, block_causal, context_causal, found 'causal'",
+            {"attention": "diagonal"},
+            "attention must be one of bidirectional, block_causal, context_causal, causal, found 'diagonal'",
         ),
         ({"base": "elsewhere"}, "is a whole model; leave it out"),
     ],

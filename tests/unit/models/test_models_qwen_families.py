@@ -23,6 +23,14 @@ SHAPE = {
 }
 
 
+ARCHITECTURES = {
+    "Dream": "DreamModel",
+    "sdar": "SDARForCausalLM",
+    "a2d-qwen2": "A2DQwen2LMHeadModel",
+    "a2d-qwen3": "A2DQwen3LMHeadModel",
+}
+
+
 def folder_of(folder, model_type, stock, **fields):
     """A folder as such models are released: Qwen's names, flat fields, code that must not run."""
     folder.mkdir(exist_ok=True)
@@ -46,7 +54,7 @@ def folder_of(folder, model_type, stock, **fields):
         eos_token_id=17,
         pad_token_id=17,
         auto_map={"AutoModel": "modeling.Model"},
-        architectures=["Model"],
+        architectures=[ARCHITECTURES[model_type]],
         use_sliding_window=False,
         sliding_window=None,
     )

@@ -2,13 +2,16 @@
 
 from typing import Any
 
-from unmask.models.families import FAMILIES, Family
+from unmask.models.families import FAMILIES, Family, Rule, WeightRules
 
-_TOP = {
-    "embed.weight": "model.embed_tokens.weight",
-    "norm.weight": "model.norm.weight",
-    "head.weight": "lm_head.weight",
-}
+RULES = WeightRules(
+    (
+        Rule("embed.weight", "model.embed_tokens.weight"),
+        Rule("layers.{layer}.{rest}", "model.layers.{layer}.{rest}"),
+        Rule("norm.weight", "model.norm.weight"),
+        Rule("head.weight", "lm_head.weight"),
+    )
+)
 
 
 def convert(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -26,14 +29,5 @@ def convert(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     }
 
 
-def rename(name: str) -> str | None:
-    """Return a weight's stock name; None for one that the stock class does not have.
-
-    >>> rename("layers.0.self_attn.q_proj.weight"), rename("embed.weight")
-    ('model.layers.0.self_attn.q_proj.weight', 'model.embed_tokens.weight')
-    """
-    return f"model.{name}" if name.startswith("layers.") else _TOP.get(name)
-
-
-TOWER = Family(name="Tower", model_type="tower", convert=convert, rename=rename, shift=False)
-FAMILIES.add(TOWER.model_type, TOWER, __name__)
+TOWER = Family(name="tower", title="Tower", model_types=("tower",), convert=convert, rules=RULES, shift=False)
+FAMILIES.add(TOWER.name, TOWER, __name__)

@@ -1,7 +1,7 @@
-"""What a checkpoint family states so that its weights load strictly into a stock transformers class."""
+"""What a checkpoint family states so that its weights load strictly into a stock transformers class, and go back."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,48 +9,116 @@ import torch
 from torch import Tensor
 
 from unmask.config.registry import Names
-from unmask.core.attention import Grid
-from unmask.errors import UserError
+from unmask.core.attention import Attention, Grid
+from unmask.errors import UserError, shorten
+from unmask.models.families.rules import Filler, WeightRules
+from unmask.models.weights import Stored
 from unmask.runtime.transformers_api import StockModel, new_config, new_model
+
+Fields = dict[str, Any]
+DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """How released checkpoints of one kind map onto a stock transformers class.
+    """How released checkpoints of one kind map onto a stock transformers class, and how they were trained.
 
     Args:
-        name: shown to users.
-        model_type: value of ``model_type`` in their ``config.json``.
+        name: by which commands and ``config.unmask`` call it, such as ``llada_moe``.
+        title: shown to users, such as ``LLaDA-MoE``.
+        model_types: values of ``model_type`` in their ``config.json``; the first is written.
+        architectures: values of ``architectures[0]``; a checkpoint that names none is taken if no other family fits.
+        needs_keys: keys of ``config.json`` that tell it from others of the same type and architecture.
         convert: turns ``config.json`` into the stock class's model type and configuration fields; refuses what the
             stock class would compute differently.
-        rename: returns the stock name of a weight, or None if the family has no such weight.
+        restore: turns the stock configuration's fields (``to_dict()``) back into those of a ``config.json`` as
+            released, for models without a source folder; None where that is not known.
+        rules: names of the weights, both ways.
         shift: whether the state at column c - 1 predicts column c.
         attention: that they were trained with.
         grid: where their blocks are counted from.
-        block_size: their block size where ``config.json`` has no ``block_size``.
+        block_size: their block size where ``config.json`` has none.
+        block_size_key: the key of ``config.json`` that states it.
+        mask_id: of the released tokenizer; used where no file names one and the embedding has that row.
+        eos_ids: ends of an answer, used likewise.
         tokenizer_class: stock tokenizer for folders without ``tokenizer.json``.
+        decoding: fields of a ``Decoder`` that decodes as the released sampler does.
+        variants: facts of checkpoints whose name holds a word that nothing in their files says.
     """
 
     name: str
-    model_type: str
-    convert: Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]
-    rename: Callable[[str], str | None]
+    title: str
+    model_types: tuple[str, ...]
+    architectures: tuple[str, ...] = ()
+    needs_keys: tuple[str, ...] = ()
+    convert: Callable[[Fields], tuple[str, Fields]]
+    restore: Callable[[Fields], Fields] | None = None
+    rules: WeightRules
     shift: bool
-    attention: Literal["bidirectional", "block_causal"] = "bidirectional"
+    attention: Attention = "bidirectional"
     grid: Grid = "answer"
     block_size: int | None = None
+    block_size_key: str = "block_size"
+    mask_id: int | None = None
+    eos_ids: tuple[int, ...] = ()
     tokenizer_class: str | None = None
+    decoding: Mapping[str, Any] = field(default_factory=dict)
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def trained_block_size(self, config: Mapping[str, Any]) -> int | None:
         """Return the block size of a checkpoint by its ``config.json``; None if the family has no blocks."""
-        size: int | None = config.get("block_size", self.block_size)
+        if self.block_size is None:
+            return None
+        size: int = config.get(self.block_size_key) or self.block_size
         return size
+
+    def facts(self, config: Mapping[str, Any], source: str) -> dict[str, Any]:
+        """Return what the family implies of a checkpoint: shift, attention, grid, block size, and its own name.
+
+        Args:
+            config: the checkpoint's ``config.json``.
+            source: its folder or hub name, which may tell a variant.
+
+        Returns:
+            Values of ``Facts`` by name.
+        """
+        implied = {
+            "shift": self.shift,
+            "attention": self.attention,
+            "grid": self.grid,
+            "block_size": self.trained_block_size(config),
+            "family": self.name,
+        }
+        return implied | dict(self.variant(source)[1])
+
+    def variant(self, source: str) -> tuple[str, Mapping[str, Any]]:
+        """Return the word in the name of a checkpoint that tells a variant, and its facts; empty if there is none."""
+        name = Path(source).name.lower()
+        return next(((word, facts) for word, facts in self.variants.items() if word in name), ("", {}))
+
+    def fits(self, config: Mapping[str, Any]) -> Literal["yes", "unnamed", "no"]:
+        """Return whether a checkpoint is of this family, by its ``config.json``.
+
+        Args:
+            config: its content.
+
+        Returns:
+            ``yes``; ``unnamed`` where it could be but names no architecture; ``no``.
+        """
+        if config.get("model_type") not in self.model_types or not all(key in config for key in self.needs_keys):
+            return "no"
+        named = config.get("architectures") or []
+        if not named:
+            return "unnamed"
+        return "yes" if not self.architectures or named[0] in self.architectures else "no"
 
 
 FAMILIES = Names[Family]("family")
 
 
-def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype: torch.dtype | None) -> StockModel:
+def load_family(
+    family: Family, config: Fields, files: list[Path], stored: Mapping[str, Stored], dtype: torch.dtype | None
+) -> StockModel:
     """Return the stock model, filled with the renamed weights; none may be missing or left over.
 
     Tensors are read and converted one at a time, so memory holds the model once.
@@ -59,7 +127,8 @@ def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype
         family: of the checkpoint.
         config: its ``config.json``.
         files: its weight files.
-        dtype: of the weights; the checkpoint's own if None.
+        stored: the headers of its tensors; may be empty.
+        dtype: of the weights; as most of them are stored if None. What the stock class holds in float32 stays so.
 
     Returns:
         The model on the CPU.
@@ -67,29 +136,22 @@ def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype
     Raises:
         UserError: the configuration lacks a key, or the weights are not those of the model.
     """
-    try:
-        model_type, fields = family.convert(config)
-    except KeyError as error:
-        raise UserError(f"config.json of a {family.name} model must have {error}, found none") from error
+    model_type, fields = family_fields(family, config)
     stock = new_config(model_type, fields)
+    stock.dtype = dtype or _most_common(stored)
     with torch.device("meta"):
         model = new_model(stock)
-    expected = dict(model.state_dict())
-    weights: dict[str, Tensor] = {}
-    unexpected = []
+    filler = Filler(family.rules, dict(model.state_dict()))
     for name, tensor in read_weights(files):
-        renamed = family.rename(name)
-        if renamed is None or renamed not in expected:
-            unexpected.append(name)
-            continue
-        if tensor.shape != expected[renamed].shape:
-            found, wanted = tuple(tensor.shape), tuple(expected[renamed].shape)
-            raise UserError(f"config.json asks for {renamed} of shape {wanted}, found '{name}' of shape {found}")
-        weights[renamed] = tensor.to(dtype or tensor.dtype)
+        if wrong := filler.put(name, tensor):
+            stock_name, found, wanted = wrong
+            raise UserError(f"config.json asks for {stock_name} of shape {wanted}, found '{name}' of shape {found}")
+    missing, weights = filler.missing(), filler.weights
     head, embedding = "lm_head.weight", "model.embed_tokens.weight"
-    if stock.tie_word_embeddings and head not in weights and embedding in weights:
+    if stock.tie_word_embeddings and head in missing and embedding in weights:
         weights[head] = weights[embedding]
-    check_complete(family.name, missing=sorted(expected.keys() - weights.keys()), unexpected=unexpected)
+        missing.remove(head)
+    check_complete(family.title, missing=missing, unexpected=filler.unexpected, doubled=filler.doubled())
     model.load_state_dict(weights, strict=True, assign=True)
     model.tie_weights()
     # The rotary frequencies are the one thing that the state dict does not hold.
@@ -99,18 +161,58 @@ def load_family(family: Family, config: dict[str, Any], files: list[Path], dtype
     return model
 
 
-def check_complete(name: str, *, missing: list[str], unexpected: list[str]) -> None:
+def family_fields(family: Family, config: Fields) -> tuple[str, Fields]:
+    """Return the stock model type and configuration fields of a checkpoint.
+
+    Args:
+        family: of the checkpoint.
+        config: its ``config.json``.
+
+    Returns:
+        As ``Family.convert``.
+
+    Raises:
+        UserError: a key is missing, or the stock class would compute something else.
+    """
+    try:
+        return family.convert(config)
+    except KeyError as error:
+        raise UserError(f"config.json of a {family.title} model must have {error}, found none") from error
+
+
+def require(config: Mapping[str, Any], title: str, stock: str, needed: Mapping[str, tuple[Any, Any]]) -> None:
+    """Check that a configuration asks for nothing that a stock class would compute differently.
+
+    Args:
+        config: of the checkpoint.
+        title: of its family, for the message.
+        stock: the class, for the message.
+        needed: key -> the value that the stock class computes, and the value that an absent key means.
+
+    Raises:
+        UserError: a key has another value; names it.
+    """
+    for key, (value, absent) in needed.items():
+        found = config.get(key, absent)
+        if found != value and not (value in (None, False) and found in (None, False)):
+            shown = shorten(repr(found), 40)
+            raise UserError(f"stock {stock} computes {title} models with {key}={value!r} only, found {shown}")
+
+
+def check_complete(name: str, *, missing: list[str], unexpected: list[str], doubled: list[str] | None = None) -> None:
     """Check that the weights of a checkpoint are exactly those of the model.
 
     Args:
         name: of the model, for the message.
         missing: weights that the checkpoint lacks.
         unexpected: weights that the model lacks.
+        doubled: weights that the checkpoint holds in two forms.
 
     Raises:
-        UserError: either list is not empty.
+        UserError: one of the lists is not empty.
     """
-    wrong = [f"{kind}: {_some(keys)}" for kind, keys in (("missing", missing), ("unexpected", unexpected)) if keys]
+    kinds = {"missing": missing, "unexpected": unexpected, "there twice": doubled or []}
+    wrong = [f"{kind}: {_some(keys)}" for kind, keys in kinds.items() if keys]
     if wrong:
         raise UserError(f"expected exactly the weights of a {name} model; {'; '.join(wrong)}; is the folder complete?")
 
@@ -118,6 +220,13 @@ def check_complete(name: str, *, missing: list[str], unexpected: list[str]) -> N
 def _some(keys: list[str]) -> str:
     shown = ", ".join(keys[:4])
     return shown if len(keys) <= 4 else f"{shown} and {len(keys) - 4} more"
+
+
+def _most_common(stored: Mapping[str, Stored]) -> torch.dtype:
+    sizes: dict[str, int] = {}
+    for tensor in stored.values():
+        sizes[tensor.dtype] = sizes.get(tensor.dtype, 0) + tensor.size
+    return DTYPES.get(max(sizes, key=lambda name: sizes[name]), torch.float32) if sizes else torch.float32
 
 
 def read_weights(files: list[Path]) -> Iterator[tuple[str, Tensor]]:

@@ -15,6 +15,7 @@ from unmask.core.attention_rules import Causal
 from unmask.core.query import Query
 from unmask.errors import UserError
 from unmask.models.families.base import FAMILIES, Family
+from unmask.models.families.rules import Filler
 from unmask.models.load import load
 from unmask.models.loaded import LoadedModel
 from unmask.runtime.transformers_api import new_config, new_model
@@ -28,7 +29,7 @@ def check_family(family: Family, config: Mapping[str, Any], weights: Mapping[str
 
 
     Args:
-        family: registered under its ``model_type``.
+        family: registered under its ``name``.
         config: ``config.json`` of a tiny checkpoint as the family is released, with at least 8 tokens,
             ``mask_token_id`` and ``eos_token_id``.
         weights: random tensors under the released names.
@@ -37,12 +38,13 @@ def check_family(family: Family, config: Mapping[str, Any], weights: Mapping[str
     Raises:
         AssertionError: names what does not hold.
     """  # noqa: DOC502
-    _hold(FAMILIES.get(family.model_type) is family, f"'{family.model_type}' is not registered as this family")
+    _hold(FAMILIES.get(family.name) is family, f"'{family.name}' is not registered as this family")
     _check_names(family, config, weights)
     lm = load(_written(folder / "released", config, weights))
     state = lm.model.state_dict()
+    shapes = {name: tensor.shape for name, tensor in state.items()}
     for name, tensor in weights.items():
-        _hold(torch.equal(state[_stock_name(family, name)], tensor), f"'{name}' was changed on loading")
+        _hold(torch.equal(family.rules.read(name, state, shapes), tensor), f"'{name}' was changed on loading")
     _check_refusals(config, weights, folder)
     _check_facts(family, config, lm)
     _check_attention(lm)
@@ -64,24 +66,21 @@ def _written(folder: Path, config: Mapping[str, Any], weights: Mapping[str, Tens
     return folder
 
 
-def _stock_name(family: Family, name: str) -> str:
-    stock = family.rename(name)
-    if stock is None:
-        raise AssertionError(f"'{name}' has no stock name")
-    return stock
-
-
 def _check_names(family: Family, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
     """Check that the released names and the stock ones match one to one; a tied head may be left out."""
     stock = new_config(*family.convert(dict(config)))
     with torch.device("meta"):
-        expected = set(new_model(stock).state_dict())
-    renamed = [_stock_name(family, name) for name in weights]
-    _hold(len(set(renamed)) == len(renamed), f"two weights get one stock name: {sorted(renamed)}")
+        expected = dict(new_model(stock).state_dict())
+    filler = Filler(family.rules, expected)
+    wrong = [found for name, tensor in weights.items() if (found := filler.put(name, tensor))]
+    _hold(not wrong, f"weights of another shape than the stock ones: {wrong}")
+    _hold(not filler.unexpected, f"not in the stock model: {filler.unexpected}")
+    _hold(not filler.doubled(), f"two weights get one stock name: {filler.doubled()}")
     optional = {"lm_head.weight"} if stock.tie_word_embeddings else set()
-    _hold(set(renamed) <= expected, f"not in the stock model: {sorted(set(renamed) - expected)}")
-    _hold(expected - optional <= set(renamed), f"never filled: {sorted(expected - optional - set(renamed))}")
-    _hold(family.rename(_STRANGE) not in expected, f"the unknown name '{_STRANGE}' is taken for a weight")
+    _hold(set(filler.missing()) <= optional, f"never filled: {sorted(set(filler.missing()) - optional)}")
+    _hold(family.rules.targets(_STRANGE, filler.shapes) is None, f"the unknown name '{_STRANGE}' is taken for a weight")
+    back = set(family.rules.released({name: shape for name, shape in filler.shapes.items() if name not in optional}))
+    _hold(back == set(weights) - optional, f"stock names go back to {sorted(back ^ set(weights))} only")
 
 
 def _check_refusals(config: Mapping[str, Any], weights: Mapping[str, Tensor], folder: Path) -> None:
@@ -102,8 +101,9 @@ def _check_refusals(config: Mapping[str, Any], weights: Mapping[str, Tensor], fo
 
 
 def _check_facts(family: Family, config: Mapping[str, Any], lm: LoadedModel) -> None:
-    facts, wanted = lm.facts, (family.shift, family.attention, family.grid, config.get("block_size", family.block_size))
-    _hold(lm.family == family.name, f"it is loaded as the family '{lm.family}'")
+    size = config.get(family.block_size_key, family.block_size)
+    facts, wanted = lm.facts, (family.shift, family.attention, family.grid, size)
+    _hold(facts.family == family.name, f"it is loaded as the family '{facts.family}'")
     found = (facts.shift, facts.attention, facts.grid, facts.block_size)
     _hold(found == wanted, f"expected shift, attention, grid and block size {wanted}, found {found}")
     _hold(facts.mask_id == config["mask_token_id"], f"the mask token is {facts.mask_id}")

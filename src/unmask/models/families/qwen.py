@@ -1,64 +1,143 @@
-"""Families whose weights have Qwen's names already: Dream, SDAR, and the Qwen conversions of dllm.
+"""Families that are Qwen2 or Qwen3 under the names of Qwen's weights.
 
-Dream (arXiv 2508.15487), DiffuCoder and Dream-Coder are Qwen2 with shifted logits; SDAR (arXiv 2510.06303) and TraDo
-are Qwen3 with block-causal attention and no shift; ``a2d-qwen2`` and ``a2d-qwen3`` are dllm's conversions, unshifted.
-Their facts were read in released code and configurations; no such checkpoint was run.
+Dream (arXiv 2508.15487), Dream-Coder, DiffuCoder and DreamOn are Qwen2 with shifted logits; Fast-dLLM v2 (arXiv
+2509.26328) is Qwen2 with blocks of 32, shifted; SDLM (arXiv 2509.24007) is Qwen2, causal but for a window at the end.
+SDAR (arXiv 2510.06303) and TraDo are Qwen3 with block-causal attention and no shift; WeDLM (arXiv 2512.22737) is causal
+Qwen2 or Qwen3, which reads what is written before what is open. ``a2d-qwen2`` and ``a2d-qwen3`` are dllm's conversions,
+unshifted. Their facts were read in released code and configurations.
 """
 
-from collections.abc import Callable
 from typing import Any
 
+from unmask.errors import UserError
 from unmask.models.families.base import FAMILIES, Family
+from unmask.models.families.rules import same_names
+from unmask.models.families.stock import BD3LM, as_released, as_stock, taken
 
-_NOT_STOCK = {"architectures", "auto_map", "model_type", "torch_dtype", "dtype", "transformers_version", "use_cache"}
-
-
-def _stock(model_type: str) -> Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]:
-    def convert(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        kept = {key: value for key, value in config.items() if key not in _NOT_STOCK}
-        return model_type, kept | {"is_causal": False, "use_cache": False}
-
-    return convert
+MASK = {"sdar": 151669, "dream": 151666, "fast_dllm_v2": 151665, "wedlm": 151665, "sdlm": 151666}
 
 
-def _same(name: str) -> str:
-    return name
+def _wedlm(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    has_norms, has_bias = config.get("qk_norm", False), config.get("attention_bias", True)
+    if has_norms == has_bias:
+        raise UserError(
+            "stock Qwen computes WeDLM models with qk_norm and without attention_bias (Qwen3), or the other way round "
+            f"(Qwen2), found qk_norm={has_norms} and attention_bias={has_bias}"
+        )
+    model_type = "qwen3" if has_norms else "qwen2"
+    fields = taken(model_type, config)
+    if has_norms:
+        return model_type, fields | {"attention_bias": False}
+    return model_type, {key: value for key, value in fields.items() if key != "attention_bias"}
+
+
+def _sdar(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    if config.get("use_regular_causal"):
+        raise UserError(
+            "config.json has use_regular_causal=true: a fork of SDAR whose prompt is causal, which no attention rule "
+            "here computes; use a released SDAR checkpoint"
+        )
+    return "qwen3", taken("qwen3", config)
 
 
 DREAM = Family(
-    name="Dream",
-    model_type="Dream",
-    convert=_stock("qwen2"),
-    rename=_same,
+    name="dream",
+    title="Dream",
+    model_types=("Dream",),
+    architectures=("DreamModel",),
+    convert=as_stock("qwen2"),
+    restore=as_released("layer_types", mask_token_id=None, full_attn_mask=True),
+    rules=same_names(),
     shift=True,
+    mask_id=MASK["dream"],
+    eos_ids=(151643,),
+    tokenizer_class="Qwen2Tokenizer",
+)
+FAST_DLLM_V2 = Family(
+    name="fast_dllm_v2",
+    title="Fast-dLLM v2",
+    model_types=("Fast_dLLM_Qwen",),
+    architectures=("Fast_dLLM_QwenForCausalLM",),
+    convert=as_stock("qwen2"),
+    restore=as_released(),
+    rules=same_names(),
+    shift=True,
+    attention="block_causal",
+    grid="text",
+    block_size=32,
+    block_size_key="bd_size",
+    mask_id=MASK["fast_dllm_v2"],
+    eos_ids=(151645,),
+    tokenizer_class="Qwen2Tokenizer",
+)
+SDLM = Family(
+    name="sdlm",
+    title="SDLM",
+    model_types=("qwen2",),
+    architectures=("Qwen2ForCausalLM", "SDLMQwen2ForCausalLM", "SDLMForCausalLM"),
+    needs_keys=("text_mask_token_id", "block_size"),
+    convert=as_stock("qwen2"),
+    rules=same_names(),
+    shift=True,
+    attention="causal",
+    block_size=4,
+    mask_id=MASK["sdlm"],
+    eos_ids=(151645, 151643),
+    tokenizer_class="Qwen2Tokenizer",
+)
+WEDLM = Family(
+    name="wedlm",
+    title="WeDLM",
+    model_types=("wedlm",),
+    architectures=("WeDLMForCausalLM",),
+    convert=_wedlm,
+    rules=same_names(),
+    shift=False,
+    attention="causal",
+    block_size=32,
+    mask_id=MASK["wedlm"],
+    eos_ids=(151645, 151643),
     tokenizer_class="Qwen2Tokenizer",
 )
 SDAR = Family(
-    name="SDAR",
-    model_type="sdar",
-    convert=_stock("qwen3"),
-    rename=_same,
+    name="sdar",
+    title="SDAR",
+    model_types=("sdar",),
+    architectures=("SDARForCausalLM",),
+    convert=_sdar,
+    restore=as_released(),
+    rules=same_names(),
     shift=False,
     attention="block_causal",
     grid="text",
     block_size=4,
+    mask_id=MASK["sdar"],
+    eos_ids=(151645, 151643),
     tokenizer_class="Qwen2Tokenizer",
 )
-MDLM_QWEN2 = Family(
-    name="Qwen2 diffusion",
-    model_type="a2d-qwen2",
-    convert=_stock("qwen2"),
-    rename=_same,
+A2D_QWEN2 = Family(
+    name="a2d_qwen2",
+    title="Qwen2 diffusion",
+    model_types=("a2d-qwen2",),
+    architectures=("A2DQwen2LMHeadModel",),
+    convert=as_stock("qwen2"),
+    restore=as_released(),
+    rules=same_names(),
     shift=False,
+    variants=BD3LM,
     tokenizer_class="Qwen2Tokenizer",
 )
-MDLM_QWEN3 = Family(
-    name="Qwen3 diffusion",
-    model_type="a2d-qwen3",
-    convert=_stock("qwen3"),
-    rename=_same,
+A2D_QWEN3 = Family(
+    name="a2d_qwen3",
+    title="Qwen3 diffusion",
+    model_types=("a2d-qwen3",),
+    architectures=("A2DQwen3LMHeadModel",),
+    convert=as_stock("qwen3"),
+    restore=as_released(),
+    rules=same_names(),
     shift=False,
+    variants=BD3LM,
     tokenizer_class="Qwen2Tokenizer",
 )
-for _family in (DREAM, SDAR, MDLM_QWEN2, MDLM_QWEN3):
-    FAMILIES.add(_family.model_type, _family, __name__)
+for _family in (DREAM, FAST_DLLM_V2, SDLM, WEDLM, SDAR, A2D_QWEN2, A2D_QWEN3):
+    FAMILIES.add(_family.name, _family, __name__)

@@ -1,18 +1,23 @@
-"""LLaDA-8B and LLaDA-1.5 (arXiv 2502.09992) are Llama under other names, with full attention.
+"""Families that are Llama: LLaDA-8B and LLaDA-1.5 (arXiv 2502.09992), Stable-DiffCoder, dllm's ``a2d-llama``.
 
+LLaDA is Llama under other names, with full attention.
 The released blocks compute x + attention(norm(x)) and x + ff_out(silu(ff_proj(x)) * up_proj(x)) with RMS norms and
 rotary positions: ``LlamaForCausalLM``, or ``Qwen2ForCausalLM`` where query, key and value have biases and nothing else.
 ``ff_out`` names two things: the down projection of a block, and the LM head.
 
 Differs from the release: in bfloat16 it turns queries and keys in float32 (``rope_full_precision``), stock Llama in
 bfloat16.
+
+Stable-DiffCoder (ByteDance-Seed) calls itself ``llama``: its class is ``LlamaForCausalLM`` with a sampler. It was
+trained with blocks of 4 counted from the first column, unshifted; read in its ``modeling_stable_diffcoder.py``.
 """
 
-import re
 from typing import Any
 
 from unmask.errors import UserError
-from unmask.models.families.base import FAMILIES, Family
+from unmask.models.families.base import FAMILIES, Family, require
+from unmask.models.families.rules import WeightRules, renamed, same_names
+from unmask.models.families.stock import BD3LM, as_released, as_stock
 
 # Field -> the only value that a stock Llama computes, and the value that the release takes where the field is absent.
 REQUIRED: dict[str, tuple[Any, Any]] = {
@@ -28,7 +33,7 @@ REQUIRED: dict[str, tuple[Any, Any]] = {
     "block_group_size": (1, 1),
 }
 
-_TOP = {"wte": "model.embed_tokens", "ln_f": "model.norm", "ff_out": "lm_head"}
+_LAYER = "model.transformer.blocks.{layer}"
 _BLOCK = {
     "attn_norm": "input_layernorm",
     "q_proj": "self_attn.q_proj",
@@ -40,25 +45,16 @@ _BLOCK = {
     "up_proj": "mlp.up_proj",
     "ff_out": "mlp.down_proj",
 }
-_IN_BLOCK = re.compile(r"model\.transformer\.blocks\.(\d+)\.(\w+)\.(weight|bias)")
-_ON_TOP = re.compile(r"model\.transformer\.(\w+)\.(weight|bias)")
-
-
-def rename(name: str) -> str | None:
-    """Return the Llama name of a LLaDA weight, or None if LLaDA has no such weight.
-
-    >>> rename("model.transformer.blocks.3.ff_out.weight")
-    'model.layers.3.mlp.down_proj.weight'
-    >>> rename("model.transformer.ff_out.weight")
-    'lm_head.weight'
-    """
-    if inside := _IN_BLOCK.fullmatch(name):
-        layer, module, kind = inside.groups()
-        return f"model.layers.{layer}.{_BLOCK[module]}.{kind}" if module in _BLOCK else None
-    if on_top := _ON_TOP.fullmatch(name):
-        module, kind = on_top.groups()
-        return f"{_TOP[module]}.{kind}" if module in _TOP else None
-    return None
+RULES = WeightRules(
+    renamed(
+        {
+            "model.transformer.wte.{kind}": "model.embed_tokens.{kind}",
+            **{f"{_LAYER}.{old}.{{kind}}": f"model.layers.{{layer}}.{new}.{{kind}}" for old, new in _BLOCK.items()},
+            "model.transformer.ln_f.{kind}": "model.norm.{kind}",
+            "model.transformer.ff_out.{kind}": "lm_head.{kind}",
+        }
+    )
+)
 
 
 def convert(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -73,10 +69,7 @@ def convert(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     Raises:
         UserError: no stock class computes it; names the field.
     """
-    for field, (needed, absent) in REQUIRED.items():
-        found = config.get(field, absent)
-        if found != needed:
-            raise UserError(f"stock Llama computes LLaDA models with {field}={needed!r} only, found {found!r}")
+    require(config, "LLaDA", "Llama", REQUIRED)
     model_type, biases = _biases(config)
     width, heads = config["d_model"], config["n_heads"]
     fields = {
@@ -120,11 +113,73 @@ def _biases(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return ("qwen2", {}) if on_qkv else ("llama", {})
 
 
+def restore(stock: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration of a LLaDA checkpoint for the fields of a stock Llama.
+
+    Args:
+        stock: fields of the stock configuration.
+
+    Returns:
+        The fields of a ``config.json`` that ``convert`` turns into these.
+    """
+    fields = {
+        "d_model": stock["hidden_size"],
+        "n_layers": stock["num_hidden_layers"],
+        "n_heads": stock["num_attention_heads"],
+        "n_kv_heads": stock["num_key_value_heads"],
+        "mlp_hidden_size": stock["intermediate_size"],
+        "vocab_size": stock["vocab_size"],
+        "embedding_size": stock["vocab_size"],
+        "max_sequence_length": stock["max_position_embeddings"],
+        "rms_norm_eps": stock["rms_norm_eps"],
+        "rope_theta": stock["rope_parameters"]["rope_theta"],
+        "weight_tying": stock["tie_word_embeddings"],
+        "attention_dropout": stock["attention_dropout"],
+        "include_bias": bool(stock.get("mlp_bias")),
+        "include_qkv_bias": False,
+        "bias_for_layer_norm": False,
+    }
+    ends = {key: stock.get(key) for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    return fields | {field: needed for field, (needed, _) in REQUIRED.items()} | ends
+
+
 LLADA = Family(
-    name="LLaDA",
-    model_type="llada",
+    name="llada",
+    title="LLaDA",
+    model_types=("llada",),
+    architectures=("LLaDAModelLM", "LLaDAModel"),
+    needs_keys=("d_model",),
     convert=convert,
-    rename=rename,
+    restore=restore,
+    rules=RULES,
     shift=False,
+    mask_id=126336,
+    eos_ids=(126348, 126081),
 )
-FAMILIES.add(LLADA.model_type, LLADA, __name__)
+STABLE_DIFFCODER = Family(
+    name="stable_diffcoder",
+    title="Stable-DiffCoder",
+    model_types=("llama",),
+    architectures=("StableDiffcoderForCausalLM",),
+    convert=as_stock("llama"),
+    restore=as_released(),
+    rules=same_names(),
+    shift=False,
+    attention="block_causal",
+    grid="text",
+    block_size=4,
+    mask_id=5,
+)
+A2D_LLAMA = Family(
+    name="a2d_llama",
+    title="Llama diffusion",
+    model_types=("a2d-llama",),
+    architectures=("A2DLlamaLMHeadModel",),
+    convert=as_stock("llama"),
+    restore=as_released(),
+    rules=same_names(),
+    shift=False,
+    variants=BD3LM,
+)
+for _family in (LLADA, STABLE_DIFFCODER, A2D_LLAMA):
+    FAMILIES.add(_family.name, _family, __name__)
