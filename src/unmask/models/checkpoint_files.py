@@ -42,7 +42,7 @@ class CheckpointFiles:
 
 
 def read_checkpoint(
-    where: Checkpoint, dtype: torch.dtype | None, allow_pickle: bool, *, is_settled: bool = False
+    where: Checkpoint, dtype: torch.dtype | None, allow_pickle: bool, *, is_stated: bool = False
 ) -> CheckpointFiles:
     """Read a model folder or a gguf file.
 
@@ -50,7 +50,7 @@ def read_checkpoint(
         where: not an adapter.
         dtype: the checkpoint's own if None (gguf: float32).
         allow_pickle: read ``.bin`` weights.
-        is_settled: the user states what a family would: see ``find_family``.
+        is_stated: the user states what a family would: see ``find_family``.
 
     Returns:
         The model on the CPU, its tokenizer and its configuration.
@@ -58,7 +58,7 @@ def read_checkpoint(
     if where.kind == "gguf":
         return _read_gguf(where, dtype or torch.float32)
     config = read_config_file(where.folder)
-    family = find_family(config, is_settled=is_settled)
+    family = find_family(config, is_stated=is_stated)
     files = weight_files(where.folder, allow_pickle=allow_pickle)
     stored = read_headers(files)
     check_sizes(config, stored)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unmask.errors import UserError, shorten
+from unmask.models.native import unguarded
 from unmask.models.weights import FLOATS, Stored
 from unmask.runtime import transformers_api
 from unmask.runtime.foreign import foreign, read_object, walk
@@ -49,7 +50,7 @@ def read_config_file(folder: Path) -> dict[str, Any]:
         UserError: it cannot be read, has no ``model_type``, an unknown dtype, or quantised weights.
     """
     file = folder / "config.json"
-    config = read_object(file, MOST)
+    config = unguarded(read_object(file, MOST))
     for path, value in walk(config):
         if path[-1] in REFUSED and value:
             raise UserError(

@@ -106,7 +106,7 @@ def _load_whole(
     """
     _warn_of_edits(where)
     with torch.random.fork_rng(devices=[]):  # transformers draws when it makes or grows a model
-        files = read_checkpoint(where, dtype, allow_pickle, is_settled=_is_settled(mask, chosen))
+        files = read_checkpoint(where, dtype, allow_pickle, is_stated=_is_stated(mask, chosen))
         facts = _facts_of(files, where, **mask, chosen=chosen)
     # The padding token is often also the filler, whose embedding must learn; padding is hidden by attention here.
     files.model.get_input_embeddings().padding_idx = None
@@ -126,7 +126,7 @@ def _load_whole(
     )
 
 
-def _is_settled(mask: Mapping[str, Any], chosen: Mapping[str, Any]) -> bool:
+def _is_stated(mask: Mapping[str, Any], chosen: Mapping[str, Any]) -> bool:
     """Return whether the user states all that a family would: a checkpoint with code of its own may then be loaded."""
     has_mask = any(value is not None for value in mask.values())
     has_blocks = chosen["attention"] == "bidirectional" or chosen["block_size"] is not None

@@ -98,6 +98,9 @@ class LoadedModel(StockDenoiser):
     def save(self, folder: str | Path, state_dict: Mapping[str, Tensor] | None = None) -> Path:
         """Write the model, its heads, tokenizer and facts; ``load`` reads the folder back without flags.
 
+        Other programs refuse the folder: they would take the model for a causal one. ``unmask.models.export`` writes
+        folders for them.
+
         Args:
             folder: made if it is not there.
             state_dict: weights gathered from shards, in place of the model's own.
@@ -105,4 +108,11 @@ class LoadedModel(StockDenoiser):
         Returns:
             The folder.
         """
-        return save(self, folder, tokenizer=self.tokenizer, adapter=self.adapter, state_dict=state_dict)
+        return save(
+            self,
+            folder,
+            tokenizer=self.tokenizer,
+            adapter=self.adapter,
+            state_dict=state_dict,
+            generation=self.generation,
+        )

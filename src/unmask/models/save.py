@@ -1,15 +1,20 @@
-"""Writes a model so that plain transformers reads it back, and unmask without flags."""
+"""Writes a model so that unmask reads it back without flags, and no other program takes it for a causal one."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from torch import Tensor
 
 from unmask.heads import HEADS_ATTRIBUTE
 from unmask.models.adapter import save_adapter
+from unmask.models.card import MARK, model_card
 from unmask.models.denoiser import StockDenoiser
 from unmask.models.facts import AdapterBase
 from unmask.models.heads import save_heads
+from unmask.models.native import guard
 from unmask.runtime.transformers_api import Tokenizer
 
 
@@ -20,6 +25,8 @@ def save(
     tokenizer: Tokenizer | None,
     adapter: AdapterBase | None,
     state_dict: Mapping[str, Tensor] | None = None,
+    generation: Mapping[str, Any] = MappingProxyType({}),
+    is_guarded: bool = True,
 ) -> Path:
     """Write weights (safetensors), facts, heads and tokenizer into a folder; of an adapter, its own weights only.
 
@@ -29,6 +36,8 @@ def save(
         tokenizer: written beside the weights, if there is one.
         adapter: what the model's adapters rest on; None for a whole model.
         state_dict: weights that were gathered from shards, in place of the model's own.
+        generation: content of the ``generation_config.json``; if empty, what transformers writes.
+        is_guarded: whether other programs must refuse the folder; see ``unmask.models.native``.
 
     Returns:
         The folder.
@@ -44,7 +53,23 @@ def save(
         save_adapter(denoiser, adapter, folder, state_dict)
     else:
         denoiser.model.save_pretrained(folder, state_dict=state_dict)
+        if is_guarded:
+            guard(folder)
+        if generation:
+            text = json.dumps(dict(generation), indent=2, ensure_ascii=False)
+            (folder / "generation_config.json").write_text(text + "\n", encoding="utf-8")
+    _write_card(denoiser, folder, is_adapter=adapter is not None)
     save_heads(denoiser, adapter, folder)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
     return folder
+
+
+def _write_card(denoiser: StockDenoiser, folder: Path, *, is_adapter: bool) -> None:
+    """Write ``README.md``, over PEFT's empty form and earlier cards, never over one that somebody wrote."""
+    file = folder / "README.md"
+    if file.exists() and not is_adapter and MARK not in file.read_text(encoding="utf-8", errors="replace"):
+        return
+    stock = type(denoiser.stock).__name__
+    text = model_card(denoiser.facts, stock=stock, name=folder.resolve().name, is_adapter=is_adapter)
+    file.write_text(text, encoding="utf-8")

@@ -18,12 +18,12 @@ LATER = {
 BY_HAND = "shift=…, attention=… and mask_token=… (or mask_id=…), with block_size=… if attention is not bidirectional"
 
 
-def find_family(config: Mapping[str, Any], *, is_settled: bool = False) -> Family | None:
+def find_family(config: Mapping[str, Any], *, is_stated: bool = False) -> Family | None:
     """Return the family of a checkpoint, None for a model that transformers knows by itself.
 
     Args:
         config: the checkpoint's ``config.json``, ``auto_map`` included.
-        is_settled: the user states shift, attention and mask token: a checkpoint whose code is not the stock class's
+        is_stated: the user states shift, attention and mask token: a checkpoint whose code is not the stock class's
             is then taken for the stock model that its ``model_type`` names.
 
     Returns:
@@ -46,7 +46,7 @@ def find_family(config: Mapping[str, Any], *, is_settled: bool = False) -> Famil
         return unnamed[0]
     if not knows(model_type):
         raise UserError(_unknown(config, model_type))
-    if not config.get("unmask") and not is_settled and (found := _foreign(config, model_type)):
+    if not config.get("unmask") and not is_stated and (found := _foreign(config, model_type)):
         raise UserError(
             f"config.json says model_type={model_type}, but {found}: this is not the {model_type} model that "
             "transformers knows, and no family here has that architecture; if you know how it was trained, write "

@@ -39,7 +39,7 @@ class Rule:
     is_read_only: bool = False
 
     @property
-    def parts(self) -> tuple[str, ...]:
+    def stock_names(self) -> tuple[str, ...]:
         """Names of the stock tensors, one or more."""
         return (self.stock,) if isinstance(self.stock, str) else self.stock
 
@@ -51,11 +51,11 @@ class Rule:
     @cached_property
     def stock_patterns(self) -> tuple[re.Pattern[str], ...]:
         """What matches each stock name."""
-        return tuple(_pattern(name) for name in self.parts)
+        return tuple(_pattern(name) for name in self.stock_names)
 
     def index(self, found: Mapping[str, str], shape: Sequence[int]) -> Index:
         """Return which part of a stock tensor of this shape the released tensor fills; () for all of it."""
-        is_entry = "{expert}" in self.released and "{expert}" not in self.parts[0]
+        is_entry = "{expert}" in self.released and "{expert}" not in self.stock_names[0]
         if not is_entry and not self.is_stack:
             return ()
         first: int | slice = int(found["expert"]) if is_entry else slice(None)
@@ -101,7 +101,7 @@ class WeightRules:
         for rule in self.rules:
             if match := rule.pattern.fullmatch(name):
                 found = match.groupdict()
-                stock = [part.format(**found) for part in rule.parts]
+                stock = [part.format(**found) for part in rule.stock_names]
                 if not all(each in shapes for each in stock):
                     continue
                 targets = [Target(each, rule.index(found, shapes[each])) for each in stock]
@@ -134,7 +134,7 @@ class WeightRules:
             match = next((m for p in rule.stock_patterns if (m := p.fullmatch(stock))), None)
             if rule.is_read_only or match is None:
                 continue
-            is_entry = "{expert}" in rule.released and "{expert}" not in rule.parts[0]
+            is_entry = "{expert}" in rule.released and "{expert}" not in rule.stock_names[0]
             entries = [{"expert": e} for e in range(shape[0])] if is_entry else [{}]
             yield from (rule.released.format(**match.groupdict(), **entry) for entry in entries)
             if rule.half != 0:  # the rule of the gate is followed by that of its other half
