@@ -17,8 +17,9 @@ from unmask.errors import UserError, printable, shorten
 
 COMMANDS = (
     "quickstart", "sft", "generate", "chat", "plot", "evaluate", "likelihood", "study", "analyze", "preview",
-    "check", "inspect", "methods", "tasks", "convert",
+    "check", "inspect", "methods", "tasks", "export", "merge", "convert",
 )  # fmt: skip
+IN_FILE = {"merge": "export", "convert": "export"}
 _INTERRUPTED = 130
 LONGEST = 400
 """Characters of a line about an error."""
@@ -125,7 +126,7 @@ app = typer.Typer(
     help="Fine-tune, decode and study masked diffusion language models, block by block.",
 )
 for command in COMMANDS:
-    module = importlib.import_module(f"unmask.cli.{command}")
+    module = importlib.import_module(f"unmask.cli.{IN_FILE.get(command, command)}")
     run = getattr(module, command)
     if isinstance(run, typer.Typer):
         app.add_typer(run, name=command)

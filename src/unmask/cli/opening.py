@@ -33,6 +33,15 @@ def open_model(name: str, **options: Any) -> LoadedModel:
     return load(name, **options)
 
 
+def open_for_export(name: str, **options: Any) -> LoadedModel:
+    """Load the model that the user named without rounding its weights, adapters merged."""
+    from unmask.models import export
+    from unmask.runtime.third_party_logging import silence_libraries
+
+    silence_libraries()
+    return export.open_for_export(name, device="cpu", **options)
+
+
 def open_tokenizer(name: str) -> tuple[Tokenizer, Ends | Facts, int | None, int | None]:
     """Return a model's tokenizer, ends of an answer, mask token and block size, if possible without its weights.
 

@@ -1,6 +1,7 @@
 """The model card of a saved folder: what the model is, and how it is decoded."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,31 @@ The first command loads this folder and answers a prompt; the second writes it f
 |---|---|
 {table}
 """
+
+
+def export_card(facts: Facts, *, title: str, name: str, commands: Mapping[str, str], missing: str) -> str:
+    """Return the text of a ``README.md`` for an exported folder: how each engine serves it.
+
+    Args:
+        facts: of the model.
+        title: of the family whose layout it has.
+        name: of the folder.
+        commands: title of an engine -> the line that serves the folder ``OUT``.
+        missing: what engines need beside; empty if nothing.
+
+    Returns:
+        Markdown.
+    """
+    lines = "\n\n".join(f"{engine}:\n\n```sh\n{line.replace('OUT', name)}\n```" for engine, line in commands.items())
+    needs = f"\nStill missing, for {missing}.\n" if missing else ""
+    blocks = f"blocks of {facts.block_size} counted from the {facts.grid}" if facts.block_size else "no blocks"
+    return f"""{MARK}
+# {name}
+
+A masked diffusion language model in the layout of {title}: {facts.attention.replace("_", "-")} attention, {blocks},
+mask token {facts.mask_id}, predictions {"shifted" if facts.shift else "not shifted"}. It does not write from left to
+right: serve it by an engine's mode for diffusion language models. vLLM and a plain `transformers` pipeline would answer
+wrongly.
+
+{lines}
+{needs}"""

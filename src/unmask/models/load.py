@@ -26,6 +26,7 @@ from unmask.models.tokens import add_mask, check_mask, find_ends, find_mask
 from unmask.models.weights import read_headers
 from unmask.runtime.foreign import foreign
 from unmask.runtime.sealed import edited
+from unmask.runtime.transformers_api import fit_experts
 
 LOG = logging.getLogger(__name__)
 
@@ -111,6 +112,7 @@ def _load_whole(
     # The padding token is often also the filler, whose embedding must learn; padding is hidden by attention here.
     files.model.get_input_embeddings().padding_idx = None
     files.model.config.get_text_config().is_causal = False
+    fit_experts(files.model)
     files.model.eval().to(device)
     denoiser = StockDenoiser(model=files.model, facts=facts)
     settle_attention(denoiser, where.source)

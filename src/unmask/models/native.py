@@ -1,8 +1,9 @@
 """The guard of saved models: no other program can take a diffusion language model for a causal one.
 
-Stock transformers, vLLM, SGLang and LMDeploy choose a model class by ``model_type`` and ``architectures``. A folder that
-says ``llama`` would be answered from left to right, wrongly and without an error. So saved folders say ``unmask``, which
-none of them knows, and keep the stock names beside it. ``unmask export`` writes folders for other programs.
+Transformers, vLLM and SGLang stop at an unknown ``model_type``, LMDeploy only at unknown ``architectures`` (read in
+transformers 5.24, vLLM 0.33.0, SGLang 0.5.23 and LMDeploy 0.18.0; run in the first). A folder that says ``llama`` would
+be answered from left to right, wrongly and without an error. So both keys of saved folders name what none of them
+knows, and the stock names stand beside. ``unmask export`` writes folders for other programs.
 """
 
 import json

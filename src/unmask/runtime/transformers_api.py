@@ -213,6 +213,14 @@ def attention_kind(model: StockModel) -> str:
     return kind
 
 
+def fit_experts(model: StockModel) -> None:
+    """Compute the experts of a small mixture one by one: the grouped product needs rows of whole 16 bytes."""
+    stacks = [weight for name, weight in model.named_parameters() if ".experts." in name and weight.ndim == 3]
+    if any(size * weight.element_size() % 16 for weight in stacks for size in weight.shape[1:]):
+        chosen: Any = model
+        chosen.set_experts_implementation("eager")
+
+
 def recompute_activations(stock: Any) -> None:
     """Switch a model to recomputing activations in the backward pass instead of storing them."""
     # The reentrant form needs an input with a gradient, which a frozen embedding gives by a hook only.

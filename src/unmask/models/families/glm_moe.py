@@ -111,6 +111,7 @@ def restore(stock: dict[str, Any]) -> dict[str, Any]:
         "attention_dropout": 0.0,
         "embedding_dropout": 0.0,
         "output_dropout": 0.0,
+        "router_dtype": "fp32",
     }
 
 

@@ -105,7 +105,7 @@ SDAR = Family(
     model_types=("sdar",),
     architectures=("SDARForCausalLM",),
     convert=_sdar,
-    restore=as_released(),
+    restore=as_released(tie_word_embeddings=False),
     rules=same_names(),
     shift=False,
     attention="block_causal",
