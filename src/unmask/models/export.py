@@ -147,7 +147,7 @@ def export(
     if to not in targets():
         raise UserError(f"cannot write a model as '{to}'; {did_you_mean(to, targets())}")
     if to == PLAIN:
-        return _plain(lm, folder)
+        return _for_transformers(lm, folder)
     family = FAMILIES[to]
     source = _source(family, like or lm.facts.source, is_chosen=like is not None)
     _check_fit(lm, family, source, engine)
@@ -170,7 +170,7 @@ def export(
     return Exported(folder=folder, target=to, source=shown, copied=copied, missing=missing, commands=lines)
 
 
-def _plain(lm: LoadedModel, folder: Path) -> Exported:
+def _for_transformers(lm: LoadedModel, folder: Path) -> Exported:
     save(lm, folder, tokenizer=lm.tokenizer, adapter=None, generation=lm.generation, is_guarded=False)
     return Exported(folder=folder, target=PLAIN, source=None, copied=(), missing="", commands={})
 

@@ -37,7 +37,7 @@ def released(name, folder, shards=1, dtype=torch.bfloat16):
     stored = {key: tensor.to(torch.float32 if "gate.weight" in key or "bias" in key else dtype).contiguous()
               for key, tensor in weights.items()}  # fmt: skip
     names = sorted(stored)
-    files = {key: "model.safetensors" for key in names}
+    files = dict.fromkeys(names, "model.safetensors")
     if shards > 1:
         files = {key: f"model-{i % shards + 1:05d}-of-{shards:05d}.safetensors" for i, key in enumerate(names)}
         (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": files}))
