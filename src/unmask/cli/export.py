@@ -41,10 +41,15 @@ def export(
         "layout": done.target,
         "source": done.source,
         "copied": list(done.copied),
-        "still missing": done.missing or None,
-        "serve with": {engine: line.replace("OUT", str(done.folder)) for engine, line in done.commands.items()},
+        "missing": done.missing or None,
     }
-    emit(shown) if json else table({key: value for key, value in shown.items() if value})
+    lines = {engine: line.replace("OUT", str(done.folder)) for engine, line in done.commands.items()}
+    if json:
+        emit({**shown, "commands": lines})
+        return
+    table({key: value for key, value in shown.items() if value})
+    for engine, line in lines.items():
+        typer.echo(f"\nserve with {engine}:\n  {line}")
 
 
 def merge(

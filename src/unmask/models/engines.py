@@ -46,8 +46,8 @@ class Engine:
 
 
 _SGLANG = (
-    "python -m sglang.launch_server --model-path OUT --trust-remote-code --dllm-algorithm LowConfidence "
-    "--dllm-algorithm-config dllm.yaml"
+    "printf 'threshold: 0.95\\nblock_size: {block_size}\\n' > dllm.yaml && python -m sglang.launch_server "
+    "--model-path OUT --trust-remote-code --dllm-algorithm LowConfidence --dllm-algorithm-config dllm.yaml"
 )
 _LMDEPLOY = (
     "lmdeploy serve api_server OUT --backend pytorch --dllm-block-length {block_size} "

@@ -150,8 +150,8 @@ def export(
         return _for_transformers(lm, folder)
     family = FAMILIES[to]
     source = _source(family, like or lm.facts.source, is_chosen=like is not None)
-    _check_fit(lm, family, source, engine)
     config = _config(lm, family, source)
+    _check_fit(lm, family, source, engine)
     layout = plan_weights(lm, family, {} if source is None else source.headers, parse_dtype(dtype))
     staging = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(staging, ignore_errors=True)
@@ -206,10 +206,6 @@ def _source(family: Family, path: str | Path | None, *, is_chosen: bool) -> _Sou
 def _check_fit(lm: LoadedModel, family: Family, source: _Source | None, engine: str | None) -> None:
     """Check that the family's stock class is the model's, and that engines decode it as it was trained."""
     config = lm.stock.config
-    if source is not None:
-        stock_type, _ = family_fields(family, source.config)
-        if stock_type != config.model_type:
-            raise UserError(f"'{source.name}' is computed by {stock_type}, the model by {config.model_type}")
     mask_id = None if source is None else source.config.get("mask_token_id")
     faults = obstacles(
         lm.facts,
@@ -230,6 +226,9 @@ def _config(lm: LoadedModel, family: Family, source: _Source | None) -> dict[str
     """Return the content of ``config.json``: the source's, or that of the family for this model."""
     if source is not None:
         config = read_json(source.folder / "config.json")
+        stock_type, _ = family_fields(family, source.config)
+        if stock_type != lm.stock.config.model_type:
+            raise UserError(f"'{source.name}' is computed by {stock_type}, the model by {lm.stock.config.model_type}")
         size = lm.facts.block_size
         if family.block_size is not None and size != family.trained_block_size(config):
             LOG.warning("config.json: %s is now %s, as the model was trained", family.block_size_key, size)
@@ -237,8 +236,10 @@ def _config(lm: LoadedModel, family: Family, source: _Source | None) -> dict[str
         return config
     if family.restore is None:
         raise UserError(f"{family.title} models are written beside their source's files only; write like=…")
-    stock = lm.stock.config.to_dict()
-    config = family.restore(stock)
+    with foreign(
+        f"a {lm.stock.config.model_type} model has no {family.title} form", f"train a {family.title} checkpoint"
+    ):
+        config = family.restore(lm.stock.config.to_dict())
     config |= {
         "model_type": family.model_types[0],
         "architectures": [family.architectures[0]],
