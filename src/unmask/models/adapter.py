@@ -1,7 +1,9 @@
 """Adapter folders: PEFT's files, and a sidecar file with the base of the adapter and the facts of the model."""
 
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,14 @@ from unmask.runtime.transformers_api import StockModel
 
 SIDECAR = "unmask_adapter.json"
 ROWS = "unmask_rows.safetensors"
+
+
+@contextmanager
+def unsurprised() -> Iterator[None]:
+    """Inside the context, PEFT 0.18 does not warn of classes with stacked experts: it adapts their weights rightly."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Unsupported layer type", UserWarning)
+        yield
 
 
 def save_adapter(

@@ -47,22 +47,33 @@ def adapter_config(file: Path, stored: Mapping[str, Stored]) -> Any:
         if key not in (*TAKEN, *PASSED) and value not in (None, False, {}, [], 0):
             raise _refused(file, f"no {shorten(key, 60)}, which is not done here", value)
     kept = {key: written[key] for key in TAKEN if key in written}
-    kept["target_modules"] = _targets(file, kept.get("target_modules"), stored)
+    kept["target_modules"] = _targets(file, kept, stored)
     _check(file, kept, stored)
     with foreign(f"PEFT refuses '{shorten(file, 120)}'", "mend that value"):
         return LoraConfig(**kept)
 
 
-def _targets(file: Path, written: object, stored: Mapping[str, Stored]) -> list[str]:
+def _targets(file: Path, kept: Mapping[str, Any], stored: Mapping[str, Stored]) -> list[str]:
     """Return names of layers; a pattern is never run, it is replaced by the layers that have weights."""
-    if isinstance(written, list) and written and all(_is_name(name) for name in written):
+    written, parameters = kept.get("target_modules"), kept.get("target_parameters")
+    names = parameters if isinstance(parameters, list) and all(_is_name(name) for name in parameters) else []
+    if isinstance(written, list) and (written or names) and all(_is_name(name) for name in written):
         return written
     if written is not None and not isinstance(written, str):
         raise _refused(file, "names of layers for target_modules", written)
-    found = sorted({match[1] for name in stored if (match := _LAYER.fullmatch(name))})
+    found = {match[1] for name in stored if (match := _LAYER.fullmatch(name))}
+    layers = sorted(name for name in found if not _is_parameter(name, names))
     if not found:
         raise UserError(f"expected the weights of a LoRA beside '{shorten(file, 120)}', found none of that kind")
-    return found
+    return layers
+
+
+def _is_parameter(layer: str, parameters: list[str]) -> bool:
+    """Return whether the adapter under this name is on one of these parameters, such as ``mlp.experts.down_proj``."""
+    plain = layer.replace(".base_layer", "")
+    owners = {name.rpartition(".")[0] for name in parameters}
+    is_stack = bool(parameters) and plain.rpartition(".")[2] == "experts"
+    return is_stack or any(plain == owner or (owner and plain.endswith(f".{owner}")) for owner in owners)
 
 
 def _check(file: Path, kept: Mapping[str, Any], stored: Mapping[str, Stored]) -> None:
@@ -70,7 +81,7 @@ def _check(file: Path, kept: Mapping[str, Any], stored: Mapping[str, Stored]) ->
     ranks = kept.get("rank_pattern") or {}
     for name in ("rank_pattern", "alpha_pattern"):
         pattern = kept.get(name) or {}
-        if not isinstance(pattern, dict) or not all(_is_name(key.strip("^$")) for key in pattern):
+        if not isinstance(pattern, dict) or not all(_is_name(_bare(key)) for key in pattern):
             raise _refused(file, f"names of layers for {name}", pattern)
     for rank in (kept.get("r", 8), *ranks.values()):
         if type(rank) is not int or not 1 <= rank <= max(widest, 8):
@@ -81,6 +92,11 @@ def _check(file: Path, kept: Mapping[str, Any], stored: Mapping[str, Stored]) ->
         ours = name == "exclude_modules" and isinstance(value, str) and _HEADS.fullmatch(value)
         if not ours and not (isinstance(names, list) and all(_is_name(each) for each in names)):
             raise _refused(file, f"names for {name}", value)
+
+
+def _bare(key: str) -> str:
+    """Return a key of PEFT's patterns without the signs that PEFT itself writes around the name of a layer."""
+    return key.strip("^$").removeprefix(r".*\.")
 
 
 def _is_name(value: object) -> bool:

@@ -122,12 +122,16 @@ def _sizes(model: StockModel) -> dict[str, Any]:
     output = model.get_output_embeddings()
     # PEFT wraps the head of a tied model whose mask row is trained: what counts is inside.
     in_head = set() if output is None else {id(module) for module in output.modules()}
-    matrices = [m for m in model.modules() if isinstance(m, nn.Linear) or type(m).__name__ == "Conv1D"]  # GPT-2's
-    body = [(cast("Tensor", m.weight), 1.0) for m in matrices if id(m) not in in_head]
-    head = [(cast("Tensor", m.weight), 1.0) for m in matrices if id(m) in in_head]
-    if experts := getattr(config, "num_experts", None) or getattr(config, "num_local_experts", None):
-        # Their matrices are stacked in one weight, and a token passes through a few of them.
-        body += [(w, config.num_experts_per_tok / experts) for w in model.parameters() if w.ndim == 3]
+    experts = getattr(config, "num_experts", None) or getattr(config, "num_local_experts", None)
+    share = config.num_experts_per_tok / experts if experts else 1.0  # a token passes through a few of them
+    body, head = list[tuple[Tensor, float]](), list[tuple[Tensor, float]]()
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D":  # GPT-2's
+            (head if id(module) in in_head else body).append(
+                (cast("Tensor", module.weight), share if "experts" in name.split(".") else 1.0)
+            )
+    if experts:  # their matrices are stacked in one weight
+        body += [(w, share) for w in model.parameters() if w.ndim == 3]
     heads = getattr(config, "num_attention_heads", 0)
     width = getattr(config, "head_dim", None) or config.hidden_size // max(heads, 1)
     return {

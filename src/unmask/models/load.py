@@ -10,7 +10,7 @@ import torch
 
 from unmask.core.attention import Attention
 from unmask.errors import UserError, shorten
-from unmask.models.adapter import adapter_weights, find_base, read_sidecar, restore_mask_rows
+from unmask.models.adapter import adapter_weights, find_base, read_sidecar, restore_mask_rows, unsurprised
 from unmask.models.adapter_config import adapter_config
 from unmask.models.checkpoint_files import CheckpointFiles, read_checkpoint, read_tokenizer
 from unmask.models.checkpoints import ADAPTER_CONFIG, Checkpoint, locate, parse_dtype, pick_device
@@ -26,7 +26,7 @@ from unmask.models.tokens import add_mask, check_mask, find_ends, find_mask
 from unmask.models.weights import read_headers
 from unmask.runtime.foreign import foreign
 from unmask.runtime.sealed import edited
-from unmask.runtime.transformers_api import fit_experts
+from unmask.runtime.transformers_api import fit_experts, stays_float32
 
 LOG = logging.getLogger(__name__)
 
@@ -193,9 +193,9 @@ def _load_adapter(
         lm.facts = Facts.from_config({**sidecar["facts"], **fixed_facts, **given})
     kept = AdapterBase(source=lm.source, fingerprint=mark, dtype=str(lm.model.dtype).removeprefix("torch."))
     if dtype is not None:
-        for weight in lm.model.parameters():  # model.to(dtype) would round the rotary frequencies too
-            weight.data = weight.data.to(dtype)
-    with foreign(f"the adapter '{shorten(where.source, 120)}' cannot be put on its base"):
+        for name, weight in lm.model.named_parameters():  # model.to(dtype) would round the rotary frequencies too
+            weight.data = weight.data.to(torch.float32 if stays_float32(lm.model, name) else dtype)
+    with foreign(f"the adapter '{shorten(where.source, 120)}' cannot be put on its base"), unsurprised():
         model: Any = PeftModel.from_pretrained(cast("Any", lm.model), where.folder, is_trainable=True, config=config)
         needed = set(get_peft_model_state_dict(model, save_embedding_layers=False))
     missing, unexpected = sorted(needed - stored.keys()), sorted(stored.keys() - needed)

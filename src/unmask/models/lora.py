@@ -1,6 +1,5 @@
 """Low-rank adapters (LoRA, arXiv 2106.09685) on the layers that are named, and training of the mask token's row."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -8,12 +7,14 @@ import torch
 from torch import nn
 
 from unmask.config.components import component
-from unmask.errors import UserError, did_you_mean
+from unmask.errors import UserError
 from unmask.heads import HEADS_ATTRIBUTE
+from unmask.models.adapter import unsurprised
 from unmask.models.facts import AdapterBase
 from unmask.models.fingerprint import fingerprint
+from unmask.models.layer_groups import layer_groups, plain_name
 from unmask.models.loaded import LoadedModel
-from unmask.runtime.transformers_api import StockModel
+from unmask.models.lora_targets import SPELLINGS, adapters_remark, resolve_targets
 
 NOWHERE = ("", "from_scratch")
 
@@ -25,8 +26,10 @@ class LoraSpec:
     Args:
         rank: of each update.
         alpha: the update is scaled by alpha / rank; twice the rank unless given.
-        dropout: of the adapters' inputs.
-        targets: names of linear layers, whole or their ends (``q_proj``); ``all-linear`` is all but the LM head.
+        dropout: of the adapters' inputs; must be 0 for experts, and for the MLP layers of a mixture of experts.
+        targets: names of linear layers, whole or their ends (``q_proj``), or of groups: ``all-linear`` is all of them
+            but the LM head and, in a mixture of experts, the routed experts and the router; ``attention`` is those of
+            the attention; ``experts`` is the routed experts.
         train_mask_row: whether the embedding of the mask token is trained too; a new one needs it.
         seed: of the adapters' initial weights.
     """
@@ -43,8 +46,10 @@ class LoraSpec:
             raise UserError(f"lora.rank must be at least 1, found {self.rank}")
         if not 0.0 <= self.dropout < 1.0:
             raise UserError(f"lora.dropout must be in [0, 1), found {self.dropout}")
-        if isinstance(self.targets, str) and self.targets != "all-linear":
-            raise UserError(f"lora.targets must be 'all-linear' or a list of names, found {self.targets!r}")
+        if isinstance(self.targets, str) and self.targets not in SPELLINGS:
+            raise UserError(
+                f"lora.targets must be 'attention', 'experts', 'all-linear' or a list of names, found {self.targets!r}"
+            )
         if not self.targets:
             raise UserError("lora.targets must name at least one layer, found none; write 'all-linear' for all")
 
@@ -60,7 +65,7 @@ def add_lora(lm: LoadedModel, spec: LoraSpec) -> LoadedModel:
         The model in PEFT's wrapper.
 
     Raises:
-        UserError: the model has adapters, was never saved, or has no such layers.
+        UserError: the model has adapters, was never saved, or has no such layers, or they are routers.
         RuntimeError: PEFT adapted other layers than those of ``spec``.
     """
     from peft import LoraConfig, get_peft_model
@@ -71,8 +76,7 @@ def add_lora(lm: LoadedModel, spec: LoraSpec) -> LoadedModel:
         raise UserError(
             "LoRA needs a base that can be loaded again, but this one was never saved; save and load it first"
         )
-    targets = resolve_targets(lm.model, spec.targets)
-    wanted = _layers(lm.model, targets)
+    targets = resolve_targets(lm.model, spec.targets, dropout=spec.dropout)
     adapter = AdapterBase(source=lm.source, fingerprint=fingerprint(lm), dtype=str(_dtype(lm)).removeprefix("torch."))
     lm.model.name_or_path = lm.source  # PEFT would write the folder that transformers read
     alpha: Any = 2 * spec.rank if spec.alpha is None else spec.alpha  # PEFT says int, and takes any number
@@ -80,18 +84,18 @@ def add_lora(lm: LoadedModel, spec: LoraSpec) -> LoadedModel:
         r=spec.rank,
         lora_alpha=alpha,
         lora_dropout=spec.dropout,
-        target_modules=list(targets),
+        target_modules=list(targets.modules),
+        target_parameters=list(targets.parameters) or None,
         # Training the whole embedding would untie the head; PEFT keeps the tie for single rows.
         trainable_token_indices=[lm.mask_id] if spec.train_mask_row else None,
         exclude_modules=rf".*\b{HEADS_ATTRIBUTE}\b.*" if lm.heads else None,
         task_type="CAUSAL_LM" if hasattr(lm.model, "prepare_inputs_for_generation") else None,
     )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), unsurprised():
         torch.default_generator.manual_seed(spec.seed)
         model: Any = get_peft_model(cast("Any", lm.model), config)  # adapters are float32, whatever the base is
-    touched = {name.removeprefix("base_model.model.") for name in adapted_layers(model)}
-    if touched != wanted:
-        raise RuntimeError(f"PEFT adapted other layers than asked: {sorted(touched ^ wanted)}")
+    if (touched := adapted_weights(model)) != targets.layers:
+        raise RuntimeError(f"PEFT adapted other layers than asked: {sorted(touched ^ targets.layers)}")
     model.eval()
     return replace(lm, model=model, adapter=adapter)
 
@@ -125,50 +129,44 @@ def adapted_layers(model: nn.Module) -> list[str]:
     return [name for name, module in model.named_modules() if isinstance(module, LoraLayer)]
 
 
-def _dtype(lm: LoadedModel) -> torch.dtype:
-    return next(lm.model.parameters()).dtype
-
-
-def _linear_layers(model: nn.Module) -> dict[str, nn.Module]:
-    found = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-    return {name: module for name, module in found.items() if HEADS_ATTRIBUTE not in name}
-
-
-def _layers(model: nn.Module, targets: Sequence[str]) -> set[str]:
-    """Return the names of the linear layers that the targets match, as PEFT matches them."""
-    return {name for name in _linear_layers(model) if any(_means(target, name) for target in targets)}
-
-
-def _means(target: str, name: str) -> bool:
-    return name == target or name.endswith(f".{target}")
-
-
-def resolve_targets(model: StockModel, targets: str | Sequence[str]) -> tuple[str, ...]:
-    """Return names, or ends of names, that each match a linear layer.
+def adapted_weights(model: nn.Module) -> set[str]:
+    """Return what the adapters of a PEFT model are on: names of linear layers, and of weights that stack experts.
 
     Args:
-        model: whose layers are looked up.
-        targets: names, or ``all-linear``, which leaves out the LM head.
+        model: in PEFT's wrapper.
 
     Returns:
-        The names.
-
-    Raises:
-        UserError: a name matches no linear layer, or a head that is tied to the embedding.
+        Names as the model has them without PEFT; a linear layer's has no ``.weight`` at its end.
     """
-    layers = _linear_layers(model)
-    head = {name for name, module in layers.items() if module is model.get_output_embeddings()}
-    parts = sorted({name.rpartition(".")[2] for name in layers if name not in head})
-    if isinstance(targets, str):
-        return tuple(parts)
-    for target in targets:
-        meant = {name for name in layers if _means(target, name)}
-        if not meant:
-            known = sorted({*parts, *head})
-            raise UserError(
-                f"lora.targets names '{target}', which is no linear layer of this model; {did_you_mean(target, known)}"
-                f" (all: {', '.join(known)})"
-            )
-        if meant & head and model.config.get_text_config().tie_word_embeddings:
-            raise UserError(f"lora.targets names '{target}', which is tied to the embedding: an adapter would untie it")
-    return tuple(targets)
+    from peft.tuners.lora.layer import LoraLayer, ParamWrapper
+
+    found = set()
+    for name, module in model.named_modules():
+        if isinstance(module, ParamWrapper):
+            found.add(f"{plain_name(name)}.{module.parameter_name}".removesuffix(".weight"))
+        elif isinstance(module, LoraLayer):
+            found.add(plain_name(name))
+    return found
+
+
+def training_remark(lm: LoadedModel) -> str | None:
+    """Return a line on what is trained of a model with adapters or of a mixture of experts.
+
+    Args:
+        lm: before its training.
+
+    Returns:
+        One line such as ``LoRA on attention, shared MLP and the mask token's row; frozen: experts, router``; None
+        where all weights of a dense model are trained.
+    """
+    groups = layer_groups(lm.stock)
+    if lm.adapter is not None:
+        rows = any("trainable_tokens" in name for name, weight in lm.model.named_parameters() if weight.requires_grad)
+        return adapters_remark(groups, adapted_weights(lm.model), mask_row=rows)
+    if not groups.is_mixture:
+        return None
+    return f"all weights are trained: {', '.join(groups.present)}"
+
+
+def _dtype(lm: LoadedModel) -> torch.dtype:
+    return next(lm.model.parameters()).dtype

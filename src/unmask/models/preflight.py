@@ -15,7 +15,8 @@ from unmask.models.facts import check_facts
 from unmask.models.families import Family
 from unmask.models.families.base import family_fields
 from unmask.models.families.match import find_family
-from unmask.models.lora import LoraSpec, resolve_targets
+from unmask.models.lora import LoraSpec
+from unmask.models.lora_targets import adapters_remark, resolve_targets
 from unmask.models.probe import local_layers
 from unmask.models.tokens import Ends, check_mask, find_ends, find_mask
 from unmask.models.weights import Stored, read_headers
@@ -37,6 +38,7 @@ class Preflight:
         block_size: that the model was trained with; None where there is none, or it is not known.
         traits: properties that objectives check; None where they are not known.
         model: on the meta device; None where it cannot be made.
+        trained: a line on what the adapters would be on; None without adapters.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -46,6 +48,7 @@ class Preflight:
     block_size: int | None = None
     traits: Traits | None = None
     model: StockModel | None = None
+    trained: str | None = None
 
     def ask(self, question: Callable[[], T]) -> T | None:
         """Return the result of ``question``; None if it raises, with the message added to ``problems``."""
@@ -92,7 +95,9 @@ def preflight(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpe
     if reason := local_layers(model):
         found.problems.append(f"attention cannot be made bidirectional: {reason}; load a model with full attention")
     if lora is not None:
-        found.ask(lambda: resolve_targets(model, lora.targets))
+        targets = found.ask(lambda: resolve_targets(model, lora.targets, dropout=lora.dropout))
+        if targets is not None:
+            found.trained = adapters_remark(targets.groups, targets.layers, mask_row=lora.train_mask_row)
     found.traits = _traits(model, config, family.facts(config, where.source) if family else {})
     rows = model.get_input_embeddings().weight.shape[0]
     generation = found.ask(lambda: read_json(where.folder / "generation_config.json")) or {}

@@ -98,6 +98,7 @@ def _look_at_model(
     silence_libraries()
     seen = preflight(where, mask_token=section.mask_token, lora=section.lora)
     found.problems += [f"model: {problem}" for problem in seen.problems]
+    found.remarks += [seen.trained] if seen.trained else []
     _ask_objective(objective, seen.traits, section, found)
     if seen.model is None:
         return seen, None

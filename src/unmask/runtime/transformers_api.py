@@ -221,6 +221,12 @@ def fit_experts(model: StockModel) -> None:
         chosen.set_experts_implementation("eager")
 
 
+def stays_float32(model: StockModel, name: str) -> bool:
+    """Return whether transformers holds this weight in float32 whatever the model's dtype, as GLM-4-MoE's router."""
+    kept = getattr(model, "_keep_in_fp32_modules_strict", None) or ()
+    return any(f".{each}." in f".{name}." for each in kept)
+
+
 def recompute_activations(stock: Any) -> None:
     """Switch a model to recomputing activations in the backward pass instead of storing them."""
     # The reentrant form needs an input with a gradient, which a frozen embedding gives by a hook only.

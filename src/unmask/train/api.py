@@ -15,6 +15,7 @@ from unmask.core.random import Draws
 from unmask.data import Collator, Curriculum, CurriculumSampler, Encoded, OrderedExamples, encode, into_buckets, read
 from unmask.errors import Interrupted, NonFiniteError, UserError
 from unmask.models import LoadedModel
+from unmask.models.lora import training_remark
 from unmask.objectives import sized
 from unmask.runtime.durable import space_for
 from unmask.runtime.runlock import owned
@@ -25,6 +26,7 @@ from unmask.train.config import TrainRun, announced
 from unmask.train.held_out import held_out_loss
 from unmask.train.metrics import MetricsFile
 from unmask.train.record import refuse_changes, refuse_extension, settings_of_inputs, settings_of_run
+from unmask.train.routing import RouterLoad
 from unmask.train.run_folder import (
     CHECKPOINTS,
     METRICS_FILE,
@@ -99,7 +101,7 @@ def train(
         NonFiniteError: a loss, a gradient or a weight became NaN or infinite; the last good checkpoint is kept.
         Interrupted: a signal ended the run; its message tells how to continue.
     """  # noqa: DOC503
-    out, layout, tell = Path(out), layout or Layout(), tell or LOG.warning
+    remark, out, layout, tell = tell or LOG.info, Path(out), layout or Layout(), tell or LOG.warning
     with owned(out, "unmask sft"):
         trained = lm.facts.block_size
         size = resolve_block_size(objective=run.objective.block_size, layout=layout.block_size, model=trained)
@@ -112,6 +114,7 @@ def train(
         stream = _stream(examples, run, curriculum, ranks=arguments.world_size)
         settings |= {"processes": arguments.world_size, "bf16": bool(arguments.bf16)}
         on_rank_zero(lambda: [tell(line) for line in announced(run.objective, trained)])
+        on_rank_zero(lambda: remark(line) if (line := training_remark(lm)) else None)
         before = _record_of(out, run, curriculum, settings, resume=resume, restart=restart)
         start_from = on_rank_zero(lambda: _open(out, before, settings, recipe, tell, resume=resume))
         arguments.warmup_steps = round(run.warmup * (before or {}).get("first_steps", run.steps))
@@ -262,11 +265,12 @@ def _fit(
         trainer.totals.restore(start_from)
     first = checkpoints.step_of(start_from) if start_from else 0
     metrics = MetricsFile(out / METRICS_FILE, first) if trainer.args.should_save else None
-    reporter = Reporter(run, trainer.totals, metrics, measured, show=show)
+    load = RouterLoad(trainer.lm)
+    reporter = Reporter(run, trainer.totals, metrics, measured, show=show, load=load)
     reporter.trainer = trainer
     trainer.add_callback(reporter)
     trainer.add_callback(Saver(run, trainer, reporter, start_from))
-    with StopSignals() as trainer.signals:
+    with StopSignals() as trainer.signals, load:
         try:
             trainer.train(resume_from_checkpoint=str(start_from) if start_from else None)
         finally:

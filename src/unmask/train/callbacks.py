@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from unmask.train.config import TrainRun
 from unmask.train.metrics import MetricsFile, Totals, Watch
+from unmask.train.routing import RouterLoad
 from unmask.train.trainer import DiffusionTrainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 Evaluate = Callable[[], dict[str, float]]
@@ -27,12 +28,14 @@ class Reporter(TrainerCallback):
         metrics: file for the lines; None on ranks that do not write.
         evaluate: returns named values of the current model; run on every rank.
         show: whether to draw the progress bar.
+        load: of the routers of a mixture of experts; None: not reported.
     """
 
     def __init__(
-        self, run: TrainRun, totals: Totals, metrics: MetricsFile | None, evaluate: Evaluate | None, *, show: bool
-    ) -> None:
-        self.run, self.totals, self.metrics, self.evaluate = run, totals, metrics, evaluate
+        self, run: TrainRun, totals: Totals, metrics: MetricsFile | None, evaluate: Evaluate | None, *, show: bool,
+        load: RouterLoad | None = None,
+    ) -> None:  # fmt: skip
+        self.run, self.totals, self.metrics, self.evaluate, self.load = run, totals, metrics, evaluate, load
         self.trainer: DiffusionTrainer | None = None
         self.measured: dict[str, float] = {}
         self.watch = Watch()
@@ -66,6 +69,7 @@ class Reporter(TrainerCallback):
             "grad_norm": float(trainer.grad_norm or 0.0),
             **self.run.objective.scheduled((step - 1) / max(self.run.steps, 1)),
             **self._rates(),
+            **(self.load.values(trainer.total) if self.load else {}),
         }
         self._show(values)
         if warning := self.watch.see(step, trainer.window_loss):

@@ -175,7 +175,11 @@ def _lora(lm: LoadedModel) -> object:
     if not configs:
         return None
     names = ("r", "lora_alpha", "lora_dropout", "target_modules", "trainable_token_indices")
-    return [{name: _as_values(getattr(config, name, None)) for name in names} for config in configs.values()]
+    found = [{name: _as_values(getattr(config, name, None)) for name in names} for config in configs.values()]
+    for values, config in zip(found, configs.values(), strict=True):
+        if parameters := getattr(config, "target_parameters", None):  # records before it was used lack the key
+            values["target_parameters"] = sorted(parameters)
+    return found
 
 
 def _described(part: object) -> object:

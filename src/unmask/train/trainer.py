@@ -122,6 +122,11 @@ class DiffusionTrainer(Trainer):
             return torch.zeros((), device=self.args.device)
         return self._close_window(model)
 
+    def total(self, values: Tensor) -> Tensor:
+        """Return the sum of a tensor over all processes; every process must call it."""
+        summed: Tensor = self.accelerator.reduce(values, "sum")
+        return summed
+
     def _progress(self) -> float:
         return self.state.global_step / max(self.state.max_steps, 1)
 
