@@ -69,7 +69,10 @@ class DataSection(Rows):
         roles: of speakers whose names are not known, ``{Arzt: assistant}``.
         chat: put prompt/completion rows into the chat template; None: if the tokenizer has one.
         canvas: columns of the canvas; None: each is fitted to its answer.
-        tail_blocks: most blocks of a tail, where the canvas is fitted.
+        tail: what stands after the answer's end in a fitted canvas: ``none``, ``one``, ``block``, ``sampled``,
+            ``rainbow``; None: ``sampled``.
+        tail_blocks: most blocks of a drawn tail; None: 2, or 0 where nothing is drawn.
+        tail_tokens: texts of the tokens of a rainbow; None: seven reserved ones of the tokenizer.
         max_length: columns of prompt and canvas together.
         pack: whether several examples share a row.
         on_bad: ``error`` or ``skip`` rows that cannot be used.
