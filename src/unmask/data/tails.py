@@ -29,7 +29,7 @@ def tail_cycle(
         size: rows of the embedding; None where they are not known: all tokens of the tokenizer have one.
 
     Returns:
-        Token ids: those of ``tail_tokens``, else the first ``CYCLE`` tokens of the tokenizer that are spelt as reserved.
+        Token ids: those of ``tail_tokens``, else the first ``CYCLE`` ones that are spelt as reserved tokens.
 
     Raises:
         UserError: there is no tokenizer, a named token is unknown or taken, or too few tokens are reserved.
@@ -44,9 +44,8 @@ def tail_cycle(
     free = sorted(i for text, i in vocabulary.items() if RESERVED.fullmatch(text) and i not in taken)
     if len(free) < CYCLE:
         raise UserError(
-            f"expected {CYCLE} reserved tokens for data.tail=rainbow, spelt as <|reserved_token_0|> or [unused0], found "
-            f"{len(free)} in the tokenizer; name tokens that your text never uses in data.tail_tokens, or use another "
-            "tail"
+            f"expected {CYCLE} reserved tokens for data.tail=rainbow, such as <|reserved_token_0|> or [unused0], found "
+            f"{len(free)} in the tokenizer; name tokens that no text uses in data.tail_tokens, or use another tail"
         )
     return tuple(free[:CYCLE])
 
