@@ -71,7 +71,7 @@ def test_what_every_objective_promises(objective, check):
 @pytest.mark.parametrize("after", [0, 1])
 @every
 def test_canvases_that_end_where_their_answers_do(objective, after):
-    """With the tails none and one, the last block of a canvas is a short one, and there may be a block of one column."""
+    """With the tails none and one, the last block of a canvas is a short one, sometimes of one column."""
     examples = [
         Example(prompt=[1, 2, 3], answer=[*range(length), 9], order=length, canvas=length + 1 + after)
         for length in (1, 3, 4, 6, 8)

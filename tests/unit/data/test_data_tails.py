@@ -10,9 +10,11 @@ from tokenizers import AddedToken
 from unmask.config.components import InvalidConfigError, fill
 from unmask.config.defaults import Layout, Rows
 from unmask.core.random import RecordedDraws
-from unmask.data import Collator
+from unmask.data import Collator, Encoded, preview
 from unmask.data.tails import CYCLE, tail_cycle
 from unmask.errors import UserError
+from unmask.models.tokenizers import builtin_tokenizer
+from unmask.recipes.check import check
 from unmask.recipes.recipe import DataSection
 
 FILLER, TEXT = 0, 2
@@ -132,3 +134,27 @@ def test_tokenizers_without_reserved_tokens_are_refused():
     tokenizer.add_tokens([AddedToken(text, special=False) for text in ("reserved1", "unused22", "[note1]", "<unused>")])
     with pytest.raises(UserError, match="found 0 in the tokenizer"):
         tail_cycle(Rows(tail="rainbow"), tokenizer, taken=())
+
+
+def test_check_and_the_preview_know_the_tail():
+    values = {
+        "model": {"from_scratch": {"hidden_size": 16, "layers": 1, "heads": 1}},
+        "data": {"task": "sorting", "size": 4, "tail": "rainbow"},
+        "objective": {"name": "blockwise", "block_size": 4},
+    }
+    (problem,) = check(values).problems
+    assert "expected 7 reserved tokens for data.tail=rainbow" in problem
+    values["data"]["tail_tokens"] = ["(", "<|mask|>"]
+    (problem,) = check(values).problems
+    assert "found '<|mask|>', the mask token or an end of the model" in problem
+    values["data"]["tail_tokens"] = ["(", ")"]
+    assert check(values).problems == []
+    tokenizer = builtin_tokenizer("digits")
+    data = [Encoded(prompt=tokenizer("1:")["input_ids"], answer=tokenizer("ab<|endoftext|>")["input_ids"], source="x")]
+    cycle = tuple(tokenizer.convert_tokens_to_ids(["(", ")"]))
+    layout = Layout(block_size=6, tail="rainbow", tail_blocks=0)
+    shown = preview(
+        data, tokenizer, layout=layout, filler_id=tokenizer.eos_token_id, end_id=tokenizer.eos_token_id, cycle=cycle
+    )
+    fillers = [(s.text, s.tokens) for s in shown.examples[0].segments if s.kind == "filler"]
+    assert fillers == [("(", 1), (")", 1), ("(", 1)]

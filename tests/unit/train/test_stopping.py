@@ -1,0 +1,61 @@
+"""A tuned toy stops where its answers end, for each tail that is meant to teach it."""
+
+import pytest
+
+from unmask.config.defaults import Layout
+from unmask.data import Record, encode
+from unmask.generate import generate
+from unmask.models import ScratchSpec, from_scratch
+from unmask.train import train
+from unmask.train.config import TrainRun
+
+WORDS = ["abcdefg"[:n] for n in range(1, 8)]  # a letter asks for the alphabet up to itself
+ASKED = [word[-1] + ":" for word in WORDS]
+SIZE, LONGEST = 4, 8  # columns of a block, and of the longest answer with its end
+BIDIRECTIONAL, CAUSAL = {"name": "blockwise"}, {"name": "block_diffusion"}
+
+
+def tuned(objective, out, size=SIZE, **layout):
+    lm = from_scratch(ScratchSpec(hidden_size=64, layers=2, heads=4), device="cpu")
+    records = [Record(prompt=ask, completion=word) for ask, word in zip(ASKED, WORDS, strict=True)]
+    data = encode(records * 8, lm.tokenizer, max_length=None, chat=False)
+    run = TrainRun(objective={**objective, "block_size": size}, steps=400, batch_size=14, lr=4e-3, save_every=400)
+    train(lm, data, run, out=out, layout=Layout(max_length=256, **layout), show=False)
+    assert lm.facts.canvas == LONGEST
+    return lm
+
+
+def stops(lm, canvas=None, size=SIZE):
+    """Return how many answers end too early, and how many go on beyond where they should end."""
+    found = generate(lm, ASKED, max_new_tokens=canvas, block_size=size, chat=False)
+    early = late = 0
+    for answer, word in zip(found.answers, WORDS, strict=True):
+        has_end = int(answer[-1]) in lm.eos_ids
+        length = len(answer) - has_end
+        early += has_end and length < len(word)
+        late += not has_end or length > len(word)
+    return early, late
+
+
+@pytest.mark.parametrize("tail", [None, "rainbow"])
+def test_a_drawn_tail_teaches_to_stop_on_every_canvas_that_it_has_shown(tail, tmp_path):
+    more = {"tail": tail, "tail_tokens": tuple("()[]{}&")} if tail else {}
+    lm = tuned(BIDIRECTIONAL, tmp_path / "run", **more)
+    assert [stops(lm, canvas) for canvas in (None, 12, 16)] == [(0, 0)] * 3
+
+
+@pytest.mark.parametrize("tail", [None, "block", "one", "rainbow"])
+def test_a_block_causal_model_sees_no_tail_and_stops_on_any_canvas(tail, tmp_path):
+    more = {"tail_tokens": tuple("()[]{}&")} if tail == "rainbow" else {}
+    lm = tuned(CAUSAL, tmp_path / "run", tail=tail, **more)
+    assert [stops(lm, canvas) for canvas in (None, 16, 64)] == [(0, 0)] * 3
+
+
+def test_without_a_tail_a_model_stops_only_where_blocks_are_single_columns(tmp_path):
+    """No column after an end is ever trained: a block of four goes on behind it."""
+    lm = tuned(CAUSAL, tmp_path / "blocks", tail="none")
+    early, late = stops(lm)
+    assert early == 0
+    assert late >= 4
+    lm = tuned(CAUSAL, tmp_path / "columns", size=1, tail="none")
+    assert [stops(lm, canvas, size=1) for canvas in (None, 64)] == [(0, 0)] * 2
