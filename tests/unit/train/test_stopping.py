@@ -12,14 +12,16 @@ from unmask.train.config import TrainRun
 WORDS = ["abcdefg"[:n] for n in range(1, 8)]  # a letter asks for the alphabet up to itself
 ASKED = [word[-1] + ":" for word in WORDS]
 SIZE, LONGEST = 4, 8  # columns of a block, and of the longest answer with its end
-BIDIRECTIONAL, CAUSAL = {"name": "blockwise"}, {"name": "block_diffusion"}
+BIDIRECTIONAL = {"objective": {"name": "blockwise"}, "steps": 400, "lr": 4e-3}
+CAUSAL = {"objective": {"name": "block_diffusion"}, "steps": 250, "lr": 6e-3}
 
 
-def tuned(objective, out, size=SIZE, **layout):
+def tuned(method, out, size=SIZE, **layout):
     lm = from_scratch(ScratchSpec(hidden_size=64, layers=2, heads=4), device="cpu")
     records = [Record(prompt=ask, completion=word) for ask, word in zip(ASKED, WORDS, strict=True)]
     data = encode(records * 8, lm.tokenizer, max_length=None, chat=False)
-    run = TrainRun(objective={**objective, "block_size": size}, steps=400, batch_size=14, lr=4e-3, save_every=400)
+    objective = {**method["objective"], "block_size": size}
+    run = TrainRun(**{**method, "objective": objective}, batch_size=14, save_every=method["steps"])
     train(lm, data, run, out=out, layout=Layout(max_length=256, **layout), show=False)
     assert lm.facts.canvas == LONGEST
     return lm
