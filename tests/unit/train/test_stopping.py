@@ -46,18 +46,21 @@ def test_a_drawn_tail_teaches_to_stop_on_every_canvas_that_it_has_shown(tail, tm
     assert [stops(lm, canvas) for canvas in (None, 12, 16)] == [(0, 0)] * 3
 
 
-@pytest.mark.parametrize("tail", [None, "block", "one", "rainbow"])
+@pytest.mark.parametrize("tail", [None, "block", "rainbow"])
 def test_a_block_causal_model_sees_no_tail_and_stops_on_any_canvas(tail, tmp_path):
     more = {"tail_tokens": tuple("()[]{}&")} if tail == "rainbow" else {}
     lm = tuned(CAUSAL, tmp_path / "run", tail=tail, **more)
     assert [stops(lm, canvas) for canvas in (None, 16, 64)] == [(0, 0)] * 3
 
 
-def test_without_a_tail_a_model_stops_only_where_blocks_are_single_columns(tmp_path):
-    """No column after an end is ever trained: a block of four goes on behind it."""
-    lm = tuned(CAUSAL, tmp_path / "blocks", tail="none")
-    early, late = stops(lm)
+@pytest.mark.parametrize(("tail", "size"), [("none", 1), ("one", 2)])
+def test_short_tails_teach_to_stop_where_blocks_are_as_short(tail, size, tmp_path):
+    """Every column of the block that holds the end was trained then."""
+    lm = tuned(CAUSAL, tmp_path / "run", size=size, tail=tail)
+    assert [stops(lm, canvas, size) for canvas in (None, 16, 64)] == [(0, 0)] * 3
+
+
+def test_without_a_tail_a_block_of_four_goes_on_behind_the_end(tmp_path):
+    early, late = stops(tuned(CAUSAL, tmp_path / "run", tail="none"))
     assert early == 0
     assert late >= 4
-    lm = tuned(CAUSAL, tmp_path / "columns", size=1, tail="none")
-    assert [stops(lm, canvas, size=1) for canvas in (None, 64)] == [(0, 0)] * 2
