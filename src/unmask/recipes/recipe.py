@@ -292,7 +292,7 @@ def _data_problems(data: DataSection | None, objective: Objective | None) -> lis
         )
     if data.canvas and data.canvas >= data.max_length:
         problems.append(
-            f"data.canvas: expected less than data.max_length={data.max_length}, found {data.canvas}; leave prompts some"
+            f"data.canvas: expected less than data.max_length={data.max_length}, found {data.canvas}; write less"
         )
     if problem := _canvas_problem(data, objective):
         problems.append(problem)
