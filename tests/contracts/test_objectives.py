@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from unmask.config.components import choose, field_names
+from unmask.core.batch import Example, lay_out
 from unmask.core.protocols import Scored
 from unmask.objectives import OBJECTIVES
 from unmask.testing import OBJECTIVE_CHECKS, check_objective
-from unmask.testing.objectives import mean_uniform_loss, noise, objective_batch
+from unmask.testing.objectives import gold, mean_uniform_loss, noise, objective_batch
+from unmask.testing.toys import Uniform
 
 MEMBERS = [{"name": "vanilla"}, {"name": "blockwise", "block_size": 4, "weighting": "elbo"}]
 FIELDS = {"mixture": {"members": MEMBERS}}
@@ -64,6 +66,29 @@ def test_what_every_objective_promises(objective, check):
     if (objective.name, check) == ("sdlm", "targets_are_gold"):
         pytest.skip("its last slots ask about tokens that have no column; see its own tests")
     OBJECTIVE_CHECKS[check](objective)
+
+
+@pytest.mark.parametrize("after", [0, 1])
+@every
+def test_canvases_that_end_where_their_answers_do(objective, after):
+    """With the tails none and one, the last block of a canvas is a short one, sometimes of one column."""
+    examples = [
+        Example(prompt=[1, 2, 3], answer=[*range(length), 9], order=length, canvas=length + 1 + after)
+        for length in (1, 3, 4, 6, 8)
+    ]
+    for row_length in (None, 40):
+        batch = lay_out(examples, block_size=4, filler_id=9, row_length=row_length)
+        truth = gold(batch)
+        for seed in range(3):
+            n = noise(objective, batch, seed)
+            scored = Uniform().score(n.query, n.query_positions, n.targets, want=objective.want)
+            assert torch.isfinite(objective.loss(scored, n))
+            row, column = n.query_positions.unbind(1)
+            position = n.query.columns.position[row, column].tolist()
+            assert all((e, p) in truth for e, p in zip(n.example.tolist(), position, strict=True))
+            if objective.name != "sdlm":  # its last slots ask about tokens that have no column
+                found = [truth[key] for key in zip(n.example.tolist(), position, strict=True)]
+                assert n.targets.tolist() == found
 
 
 LN_V = math.log(11)

@@ -33,6 +33,7 @@ def preview(
     from unmask.cli.present import emit, say
     from unmask.data import encode
     from unmask.data import preview as show
+    from unmask.data.tails import tail_cycle
 
     section, recipe = _section(data, max_length=max_length, split=split)
     records, chat = _rows(section, count)
@@ -46,7 +47,8 @@ def preview(
     )  # fmt: skip
     for note in encoded.report.remarks(unread=True):
         say(f"note: {note}")
-    shown = show(encoded, tokenizer, layout=layout, filler_id=ends.filler_id, count=count)
+    cycle = tail_cycle(layout, tokenizer, taken={mask_id, ends.filler_id, *ends.eos_ids})
+    shown = show(encoded, tokenizer, layout=layout, filler_id=ends.filler_id, count=count, cycle=cycle)
     emit({**shown.as_dict(), "report": encoded.report.as_dict()}) if json else Console().print(shown)
 
 

@@ -2,8 +2,9 @@
 
 A row is the prompt and, anchored at its end, a *canvas* cut into blocks of the decoder's size. In training the canvas
 holds the answer (which ends with its end-of-turn token), then end-of-text filler up to the block boundary, then a tail
-of further blocks so that the length of the canvas does not give the length of the answer away. In decoding the canvas
-is all there is to fill: ``max_new_tokens`` columns.
+of further blocks so that the length of the canvas does not give the length of the answer away; layouts may choose
+another tail by name (``unmask.config.defaults.Rows``). In decoding the canvas is all there is to fill:
+``max_new_tokens`` columns.
 """
 
 import math
@@ -181,7 +182,14 @@ def fill_to_block(length: int, block_size: int) -> int:
     return math.ceil(length / block_size) * block_size
 
 
-def lay_out(examples: Sequence[Example], *, block_size: int, filler_id: int, row_length: int | None = None) -> Batch:
+def lay_out(
+    examples: Sequence[Example],
+    *,
+    block_size: int,
+    filler_id: int,
+    row_length: int | None = None,
+    cycle: Sequence[int] = (),
+) -> Batch:
     """Return examples laid out left-aligned and padded on the right: one a row, or packed.
 
     Args:
@@ -190,6 +198,7 @@ def lay_out(examples: Sequence[Example], *, block_size: int, filler_id: int, row
         filler_id: end-of-text token after the end-of-turn token, also put under padding (where nobody sees it).
         row_length: pack several examples into rows of this length (or of the longest example). None attends to
             another, and positions restart.
+        cycle: tokens that fill each canvas in turn from the end of its answer on, instead of ``filler_id``.
 
     Returns:
         The batch, on the CPU.
@@ -212,6 +221,8 @@ def lay_out(examples: Sequence[Example], *, block_size: int, filler_id: int, row
             if text > end:
                 raise ValueError(f"an answer of {len(e.answer)} tokens does not fit a canvas of {e.canvas}")
             ids[row, begin:text] = torch.tensor([*e.prompt, *e.answer], dtype=torch.int64)
+            if cycle:
+                ids[row, text:end] = torch.tensor(cycle).repeat(math.ceil((end - text) / len(cycle)))[: end - text]
             position[row, begin:end] = torch.arange(e.columns)
             owner[row, begin:end] = index
             offset[row, start:end] = torch.arange(e.canvas)

@@ -22,14 +22,17 @@ class Collator:
     Args:
         layout: grid, canvas and rows. Where it names no canvas, each is fitted to its answer: the answer's blocks, and
             a tail of 0 to ``tail_blocks`` further ones, so that the length of the canvas does not give the length of
-            the answer away. A tail that does not fit into ``max_length`` is drawn from what does.
+            the answer away. A tail that does not fit into ``max_length`` is drawn from what does. With the tails
+            ``none`` and ``one``, a canvas ends with the answer or one column later.
         filler_id: end-of-text token after the end of the answer.
         draws: of the length of the tail, keyed by the example's position in the global order.
+        cycle: tokens that stand after the answer in turn, instead of ``filler_id``; ``tail_cycle`` finds them.
     """
 
     layout: Layout
     filler_id: int
     draws: Draws
+    cycle: tuple[int, ...] = ()
 
     @property
     def block_size(self) -> int:
@@ -46,11 +49,18 @@ class Collator:
             for row, share in zip(rows, tail, strict=True)
         ]
         row_length = self.layout.max_length if self.layout.pack else None
-        return lay_out(examples, block_size=self.block_size, filler_id=self.filler_id, row_length=row_length)
+        return lay_out(
+            examples, block_size=self.block_size, filler_id=self.filler_id, row_length=row_length, cycle=self.cycle
+        )
 
     def _columns(self, row: Mapping[str, Any], share: float) -> int:
         """Return the columns of a canvas; ``share`` in [0, 1) picks the tail uniformly among those allowed."""
         answer, canvas = len(row["answer"]), self.layout.canvas
+        if not set(self.cycle).isdisjoint(row["answer"]):
+            raise UserError(
+                f"{row.get('source') or 'an example'}: expected an answer without the tokens of data.tail_tokens, "
+                "found one of them; name others"
+            )
         if canvas is not None:
             if answer > canvas:
                 raise UserError(
@@ -60,7 +70,11 @@ class Collator:
             return canvas
         filled = fill_to_block(answer, self.block_size)
         room = self.layout.max_length - len(row["prompt"]) - filled
-        tails = max(0, min(self.layout.tail_blocks, room // self.block_size))
+        if self.layout.tail in ("none", "one"):
+            # An answer that was cut to the whole blocks there are has no end: nothing may follow it.
+            is_last = filled == answer and room < self.block_size
+            return answer + (self.layout.tail == "one" and not is_last)
+        tails = max(0, min(self.layout.tail_blocks or 0, room // self.block_size))
         return filled + int(share * (tails + 1)) * self.block_size
 
 

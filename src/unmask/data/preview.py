@@ -170,6 +170,7 @@ def preview(
     count: int = 3,
     end_id: int | None = None,
     seed: int = 0,
+    cycle: tuple[int, ...] = (),
 ) -> Preview:
     """Return the first examples, laid out as training will, with the kind of every token.
 
@@ -181,11 +182,12 @@ def preview(
         count: how many examples.
         end_id: the end-of-turn token, by default that of ``encoded``; an answer without it was truncated.
         seed: of the lengths of the tails.
+        cycle: tokens that stand after an answer in turn, instead of ``filler_id``.
 
     Returns:
         Something that rich prints, and that can be turned into text or JSON types.
     """
-    collate = Collator(layout=layout, filler_id=filler_id, draws=Draws(seed=seed))
+    collate = Collator(layout=layout, filler_id=filler_id, draws=Draws(seed=seed), cycle=cycle)
     end_id = getattr(encoded, "end_id", None) if end_id is None else end_id
     shown = []
     for order, example in enumerate(encoded[:count]):
@@ -207,7 +209,8 @@ def _segments(batch: Batch, tokenizer: Tokenizer, end_id: int | None) -> Iterato
     if end_id is None or ids[end] == end_id:
         kinds[end] = "end"
     decoded = _Decoded(tokenizer, ids)
-    for (kind, block), run in groupby(range(len(ids)), key=lambda column: (kinds[column], blocks[column])):
+    alike = [(kind, block, i if kind == "filler" else 0) for kind, block, i in zip(kinds, blocks, ids, strict=True)]
+    for (kind, block, _), run in groupby(range(len(ids)), key=alike.__getitem__):
         columns = list(run)
         if kind in ("prompt", "response"):
             text = decoded.until(columns[-1] + 1, final=columns[-1] + 1 == end + (kinds[end] != "end"))

@@ -97,6 +97,15 @@ def is_thought(prompt: str, answer: str) -> bool:
     return _OPENED.search(prompt) is not None and not THINKING.search(answer)
 
 
+def closed_thinking() -> BadRow:
+    """Return the fault of an answer with thinking whose prompt closes the section already."""
+    return BadRow(
+        "thinking behind a closed section",
+        "expected an answer without thinking, as the template closes the section in the prompt, found one with it; "
+        "leave the thinking out, or let the template open answers without a section",
+    )
+
+
 def is_shown(part: str, squashed: str) -> bool:
     """Return whether ``squashed``, a text without spaces, contains another text, as it is or as JSON text."""
     if squash(part) in squashed:

@@ -18,6 +18,7 @@ from unmask.data.records import BadRow, Difficulty, Message, Record
 from unmask.data.rendered import (
     THINKING,
     CallForm,
+    closed_thinking,
     controls_of,
     is_shown,
     is_thought,
@@ -262,7 +263,7 @@ class ChatText:
         probe = [*messages[:-1], {"role": "assistant", "content": _ANSWER}]
         before, found, _ = self._render(probe, tools).rpartition(_ANSWER)
         if not found or not full.startswith(before):
-            raise _lost(full)
+            raise closed_thinking() if THINKING.search(opened) else _lost(full)
         answer, opening = full[len(before) :], prompt.removeprefix(before).strip()
         if prompt.startswith(before) and opening and answer.lstrip().startswith(opening):
             return answer.lstrip()[len(opening) :]  # the answer opens the section itself, with other spaces

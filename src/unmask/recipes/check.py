@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from unmask.core.protocols import Objective, Traits
 from unmask.data import Record, difficulties, encode
+from unmask.data.tails import tail_cycle
 from unmask.errors import UserError
 from unmask.models.checkpoints import locate, parse_dtype, pick_device
 from unmask.models.preflight import Preflight, preflight
@@ -156,6 +157,8 @@ def _look_at_data(recipe: Recipe, seen: Preflight, found: Findings) -> None:
         if faults and data.on_bad == "error":
             found.problems.append(f"{faults[0][0]}: {faults[0][1].detail} ({len(faults)} of {len(records)} rows)")
         return
+    taken = {seen.mask_id, *(seen.ends.eos_ids if seen.ends else ())}
+    _ask(lambda: tail_cycle(data, seen.tokenizer, taken=taken), found)
     chat = data.task.chat if data.task is not None and data.chat is None else data.chat
     encoded = _ask(
         lambda: encode(

@@ -69,7 +69,9 @@ class DataSection(Rows):
         roles: of speakers whose names are not known, ``{Arzt: assistant}``.
         chat: put prompt/completion rows into the chat template; None: if the tokenizer has one.
         canvas: columns of the canvas; None: each is fitted to its answer.
-        tail_blocks: most blocks of a tail, where the canvas is fitted.
+        tail: what follows the end in a fitted canvas: none, one, block, rainbow, or sampled, as where it is None.
+        tail_blocks: most blocks of a drawn tail; None: 2, or 0 where nothing is drawn.
+        tail_tokens: texts of the tokens of a rainbow; None: seven reserved ones of the tokenizer.
         max_length: columns of prompt and canvas together.
         pack: whether several examples share a row.
         on_bad: ``error`` or ``skip`` rows that cannot be used.
@@ -290,8 +292,7 @@ def _data_problems(data: DataSection | None, objective: Objective | None) -> lis
         )
     if data.canvas and data.canvas >= data.max_length:
         problems.append(
-            f"data.canvas: expected less than data.max_length={data.max_length}, found {data.canvas}; the prompt needs "
-            "room too"
+            f"data.canvas: expected less than data.max_length={data.max_length}, found {data.canvas}; write less"
         )
     if problem := _canvas_problem(data, objective):
         problems.append(problem)

@@ -13,6 +13,7 @@ from unmask.config.defaults import Layout, resolve_block_size
 from unmask.core.batch import fill_to_block
 from unmask.core.random import Draws
 from unmask.data import Collator, Curriculum, CurriculumSampler, Encoded, OrderedExamples, encode, into_buckets, read
+from unmask.data.tails import tail_cycle
 from unmask.errors import Interrupted, NonFiniteError, UserError
 from unmask.models import LoadedModel
 from unmask.models.lora import training_remark
@@ -109,6 +110,8 @@ def train(
         column = curriculum.column if curriculum else None
         examples = _read(data, lm, layout, column) if isinstance(data, (str, Path)) else data
         settings = settings_of_run(run, layout, curriculum) | settings_of_inputs(lm, examples, held_out, layout)
+        taken = {lm.mask_id, lm.filler_id, *lm.eos_ids}
+        cycle = tail_cycle(layout, lm.tokenizer, taken=taken, size=lm.facts.vocab_size)
         _prepare(lm, run)
         arguments = _arguments(run, out / CHECKPOINTS, lm)  # starts the process group, if there is one
         stream = _stream(examples, run, curriculum, ranks=arguments.world_size)
@@ -119,7 +122,7 @@ def train(
         start_from = on_rank_zero(lambda: _open(out, before, settings, recipe, tell, resume=resume))
         arguments.warmup_steps = round(run.warmup * (before or {}).get("first_steps", run.steps))
         draws = Draws(seed=run.seed)
-        collator = Collator(layout=layout, filler_id=lm.filler_id, draws=draws)
+        collator = Collator(layout=layout, filler_id=lm.filler_id, draws=draws, cycle=cycle)
         try:
             trainer = _trainer(lm, run, stream, collator=collator, draws=draws, arguments=arguments)
             measured = _Measured(trainer, run, held_out, collator, evaluate)

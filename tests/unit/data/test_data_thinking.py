@@ -92,7 +92,7 @@ def test_a_turn_that_cannot_follow_its_generation_prompt_is_told_in_one_line():
         THOUGHTFUL.replace("assistant\n' }}{% endif %}", "assistant\n<think>\n\n</think>\n\n' }}{% endif %}")
     )
     assert told(tokenizer, encoded(tokenizer, ASK, answer("No."))[0])[1] == "No.<|im_end|>"
-    with pytest.raises(UserError, match="expected the turn after its history, found '") as error:
+    with pytest.raises(UserError, match="expected an answer without thinking, as ") as error:
         encoded(tokenizer, ASK, answer("<think>\n7 times 13\n</think>\n\nNo."))
     assert "\n" not in str(error.value)
 
