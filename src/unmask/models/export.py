@@ -236,10 +236,10 @@ def _config(lm: LoadedModel, family: Family, source: _Source | None) -> dict[str
         return config
     if family.restore is None:
         raise UserError(f"{family.title} models are written beside their source's files only; write like=…")
-    with foreign(
-        f"a {lm.stock.config.model_type} model has no {family.title} form", f"train a {family.title} checkpoint"
-    ):
+    try:
         config = family.restore(lm.stock.config.to_dict())
+    except KeyError as error:
+        raise UserError(_other_class(lm, family)) from error
     config |= {
         "model_type": family.model_types[0],
         "architectures": [family.architectures[0]],
@@ -253,11 +253,13 @@ def _config(lm: LoadedModel, family: Family, source: _Source | None) -> dict[str
     with foreign(f"no {family.title} model has this shape", "train a checkpoint of that family"):
         model_type, _ = family_fields(family, config)
     if model_type != lm.stock.config.model_type:
-        raise UserError(
-            f"{family.title} models are computed by {model_type}, this one by {lm.stock.config.model_type}; "
-            "train a checkpoint of that family"
-        )
+        raise UserError(_other_class(lm, family))
     return config
+
+
+def _other_class(lm: LoadedModel, family: Family) -> str:
+    found = lm.stock.config.model_type
+    return f"{family.title} models are computed by another class than this {found} model; train a {family.title} model"
 
 
 def _write_files(folder: Path, lm: LoadedModel, source: _Source | None, config: Mapping[str, Any]) -> tuple[str, ...]:
