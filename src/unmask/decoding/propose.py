@@ -80,6 +80,7 @@ def propose(
         block_open=state.block_open[rows],
         block_steps=state.block_steps[rows],
         steps=state.steps,
+        shared_out=state.shared_out,
         mean_confidence=lambda: _mean_confidence(state, rows),
         mask_id=model.mask_id,
         memory=memory,

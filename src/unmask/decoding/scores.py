@@ -85,6 +85,14 @@ def random_order(
     return draws.uniform("order", order, offset).to(logits.dtype)
 
 
+def sequential(
+    logits: Float[Tensor, "K V"], token: Int[Tensor, " K"], draws: Draws, keys: Sequence[Tensor]
+) -> Float[Tensor, " K"]:
+    """Return minus the column of the canvas: from left to right (SDAR's remasking of that name)."""
+    del token, draws
+    return -keys[2].to(logits.dtype)
+
+
 SCORES: dict[str, Score] = {
     "low_confidence": low_confidence,
     "entropy": negative_entropy,
@@ -92,6 +100,7 @@ SCORES: dict[str, Score] = {
     "certainty": certainty,
     "random": random,
     "random_order": random_order,
+    "sequential": sequential,
 }
 
 
