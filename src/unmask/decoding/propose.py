@@ -130,4 +130,6 @@ def _tokens(
     shaped = decoder.proposal.shape(decoder.constraint.ban(state, in_batch, logits), model.eos_ids)
     token = decoder.proposal.propose(shaped, draws, keys)
     logits[:, model.mask_id] = kept
+    if getattr(decoder.proposal, "scores_mask", False):
+        shaped = decoder.proposal.shape(decoder.constraint.ban(state, in_batch, logits), model.eos_ids)
     return (shaped if decoder.proposal.scores_shaped else logits), token
