@@ -224,7 +224,8 @@ class ResolvedDecoder:
 
         Samplers that decode whole blocks count the columns that the prompt fills of the first block, too.
         """
-        return self.block_size if self.last_block == "whole" and getattr(self.blocks, "grid", None) == "text" else None
+        is_on_text = name_of(self.blocks) == "fixed" and getattr(self.blocks, "grid", None) == "text"
+        return self.block_size if self.last_block == "whole" and is_on_text else None
 
     def steps_per_block(self, canvas: int) -> int | None:
         """Return the forwards that each block may take; None: one for each of its positions.
