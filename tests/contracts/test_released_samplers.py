@@ -45,7 +45,7 @@ MODELS = {}
 
 
 def tiny(stock, seed, mask_scale):
-    """A model of a stock class, its weights drawn in the order of their names: norms near 1, the rest of spread 0.35."""
+    """A model of a stock class, its weights drawn by the order of names: norms near 1, else of spread 0.35."""
     config = AutoConfig.for_model(stock, **SHAPE, **(EXPERTS if stock == "glm4_moe" else {}))
     model = AutoModelForCausalLM.from_config(config).eval()
     generator = torch.Generator().manual_seed(seed)

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from unmask.decoding import Decoder, decode
 from unmask.core.random import Draws
+from unmask.decoding import Decoder, decode
 from unmask.errors import UserError
 from unmask.generate import answer_text, generate, infill, prepare, resolve_decoder, stream
 from unmask.models import Facts, ScratchSpec, from_scratch
@@ -70,7 +70,8 @@ def test_stream_and_trace_agree_with_the_answer(lm, tmp_path):
     trace = read_trace(tmp_path / "t.jsonl")
     assert trace.canvas(0) == 6
     cells = trace.frames(0)[-1].cells
-    assert [cells[offset].id for offset in range(6)] == found.sequences[0][3:].tolist() and len(cells) == 6
+    assert [cells[offset].id for offset in range(6)] == found.sequences[0][3:].tolist()
+    assert len(cells) == 6
     *_, last = stream(lm, PROMPTS[0], max_new_tokens=6, stop="never", threshold=0.2)
     assert answer_text(lm, last.state) == found.texts[0]
 
