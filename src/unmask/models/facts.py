@@ -61,8 +61,8 @@ class Facts:
         return {"format": FORMAT, **asdict(self), "eos_ids": list(self.eos_ids)}
 
     def for_training(self) -> dict[str, Any]:
-        """Return the facts that training depends on, as JSON types: not the canvas, and not where it came from."""
-        left_out = ("canvas", "format", "family", "source")
+        """Return the facts that training depends on, as JSON types: not those of decoding, nor where it came from."""
+        left_out = ("canvas", "last_block", "format", "family", "source")
         return {name: value for name, value in self.as_config().items() if name not in left_out}
 
     @classmethod
