@@ -27,7 +27,6 @@ from unmask.errors import UserError
 from unmask.evaluate.api import sample_seed
 from unmask.evaluate.likelihood import Order, likelihood_bound
 from unmask.generate import generate, run
-from unmask.generate.prompts import surplus_columns
 from unmask.models import LoadedModel, load
 from unmask.runtime.transformers_api import render_chat
 
@@ -273,7 +272,8 @@ class UnmaskLM(TemplateLM):  # type: ignore[misc]  # the harness brings no types
         for begin in range(0, len(by_length), self.batch_size):
             chosen = by_length[begin : begin + self.batch_size]
             rows = [pairs[i] for i in chosen]
-            surplus = [surplus_columns(self.lm, resolved, len(p.prompt), len(p.answer)) for p in rows]
+            grid = (self.lm.facts.grid, self.lm.facts.block_size)
+            surplus = [resolved.surplus(len(p.prompt), len(p.answer), *grid) for p in rows]
             examples = [
                 Example(prompt=p.prompt, answer=p.answer, order=i, canvas=len(p.answer) + more, surplus=more)
                 for i, (p, more) in enumerate(zip(rows, surplus, strict=True))

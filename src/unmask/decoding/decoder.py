@@ -1,5 +1,6 @@
 """A decoder is a value: a choice of components."""
 
+import math
 from collections.abc import Container, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, cast
@@ -217,6 +218,27 @@ class ResolvedDecoder:
     constraint: SkipValidation[Constraint]
     search: SkipValidation[Search]
     last_block: LastBlock | None = None
+
+    def surplus(self, prompt: int, wanted: int, grid: Grid, trained_block_size: int | None) -> int:
+        """Return how many columns a canvas has beyond those that are wanted, so that its last block is whole.
+
+        The end of the canvas is rounded up to whole blocks of the decoder and, where blocks are counted from the start
+        of the text, of the model.
+
+        Args:
+            prompt: tokens of the prompt.
+            wanted: columns of the answer.
+            grid: where the model's blocks are counted from.
+            trained_block_size: of the model.
+
+        Returns:
+            Columns that are decoded and cut off afterwards; 0 where the last block is cut.
+        """
+        if self.last_block != "whole":
+            return 0
+        if grid != "text":
+            return -wanted % self.block_size
+        return -(prompt + wanted) % math.lcm(self.block_size, trained_block_size or 1)
 
     @property
     def shared_out(self) -> int | None:

@@ -75,11 +75,6 @@ class ProposalDefaults:
         """False: scores are read from the model's own logits."""
         return False
 
-    @property
-    def scores_mask(self) -> bool:
-        """False: scores that are read from shaped logits do not count the mask token's probability."""
-        return False
-
     def shape(self, logits: Float[Tensor, "K V"], eos_ids: Sequence[int]) -> Float[Tensor, "K V"]:
         """Return the logits unchanged: every token may be proposed."""
         del eos_ids

@@ -3,19 +3,19 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from unmask.config.defaults import resolve_canvas
-from unmask.config.registry import name_of
 from unmask.constraints.compile import bind, constraint_of
 from unmask.core.batch import Batch
 from unmask.core.random import Draws
 from unmask.decoding import Decoder, ResolvedDecoder, Step, decode
 from unmask.decoding.defaults import Unconstrained
 from unmask.errors import UserError
+from unmask.generate.delimiters import with_line_breaks
 from unmask.generate.prompts import Prompt, Seed, as_list, prepare
 from unmask.generate.sampling import NotedDraws, checked
 from unmask.generate.stop_strings import StopAtText, check_strings
@@ -222,24 +222,11 @@ def resolve_decoder(
     decoder = decoder or Decoder(**options)
     if (regex, json_schema) != (None, None) and (constraint := constraint_of(regex=regex, json_schema=json_schema)):
         decoder = replace(decoder, constraint=constraint)
-    resolved = _with_line_breaks(lm, decoder.resolve(**lm.decoding))
+    resolved = decoder.resolve(**lm.decoding)
+    if getattr(resolved.blocks, "delimiters", ()) is None:
+        resolved = with_line_breaks(lm, resolved)
     if not isinstance(resolved.constraint, Unconstrained):
         resolved = replace(resolved, constraint=bind(resolved.constraint, lm))
     if not stop_strings:
         return resolved
     return replace(resolved, stop=StopAtText(lm=lm, strings=tuple(stop_strings), other=resolved.stop))
-
-
-def _with_line_breaks(lm: LoadedModel, resolved: ResolvedDecoder) -> ResolvedDecoder:
-    """Return the decoder; a block rule whose delimiters are not named gets the tokens with a line break in them."""
-    if getattr(resolved.blocks, "delimiters", ()) is not None:
-        return resolved
-    tokens = [] if lm.tokenizer is None else lm.tokenizer.batch_decode([[token] for token in range(lm.vocab_size)])
-    found = tuple(token for token, text in enumerate(tokens) if "\n" in text)
-    if not found:
-        name = name_of(resolved.blocks)
-        raise UserError(
-            f"the block rule '{name}': expected delimiters, found no token with a line break; write "
-            "{name: " + name + ", delimiters: [token ids]}"
-        )
-    return replace(resolved, blocks=replace(cast("Any", resolved.blocks), delimiters=found))  # a dataclass

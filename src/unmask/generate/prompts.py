@@ -6,7 +6,6 @@ given twice with one seed is answered twice in the same way: ``n`` asks for seve
 """
 
 import hashlib
-import math
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, cast
@@ -48,7 +47,7 @@ def prepare(
         raise UserError("empty prompt: a model with shifted logits needs at least one token before the answer")
     particles = resolved.search.particles
     repeated = [ids for ids in rows for _ in range(n * particles)]
-    surplus = [surplus_columns(lm, resolved, len(ids), max_new_tokens) for ids in repeated]
+    surplus = [resolved.surplus(len(ids), max_new_tokens, lm.facts.grid, lm.facts.block_size) for ids in repeated]
     examples = [
         Example(prompt=ids, answer=(), order=key, canvas=max_new_tokens + more, surplus=more)
         for ids, more, key in zip(repeated, surplus, row_keys(rows, seed, n, particles), strict=True)
@@ -58,28 +57,6 @@ def prepare(
         queried=min(resolved.block_size, max_new_tokens),
     )  # fmt: skip
     return lay_out(examples, block_size=resolved.block_size, filler_id=lm.filler_id).to(lm.device)
-
-
-def surplus_columns(lm: LoadedModel, resolved: ResolvedDecoder, prompt: int, wanted: int) -> int:
-    """Return how many columns a canvas has beyond those that are wanted, so that its last block is whole.
-
-    The end of the canvas is rounded up to whole blocks of the decoder and, where blocks are counted from the start of
-    the text, of the model.
-
-    Args:
-        lm: the model.
-        resolved: how the canvas is decoded.
-        prompt: tokens of the prompt.
-        wanted: columns of the answer.
-
-    Returns:
-        Columns that are decoded and cut off afterwards; 0 where the last block is cut.
-    """
-    if resolved.last_block != "whole":
-        return 0
-    if lm.facts.grid != "text":
-        return -wanted % resolved.block_size
-    return -(prompt + wanted) % math.lcm(resolved.block_size, lm.facts.block_size or 1)
 
 
 def as_list(prompts: object) -> list[Prompt]:

@@ -50,12 +50,6 @@ class Facts:
     family: str | None = None
     source: str | None = None
 
-    @property
-    def decoded_last_block(self) -> LastBlock:
-        """How decoding treats a last block that the canvas does not fill: ``last_block``, or its default."""
-        is_on_text = self.grid == "text" and self.attention == "block_causal"
-        return self.last_block or ("whole" if is_on_text else "cut")
-
     def as_config(self) -> dict[str, Any]:
         """Return the value of ``config.unmask``: the facts and their format, as JSON types."""
         return {"format": FORMAT, **asdict(self), "eos_ids": list(self.eos_ids)}
