@@ -272,13 +272,16 @@ class UnmaskLM(TemplateLM):  # type: ignore[misc]  # the harness brings no types
         for begin in range(0, len(by_length), self.batch_size):
             chosen = by_length[begin : begin + self.batch_size]
             rows = [pairs[i] for i in chosen]
+            grid = (self.lm.facts.grid, self.lm.facts.block_size)
+            surplus = [resolved.surplus(len(p.prompt), len(p.answer), *grid) for p in rows]
             examples = [
-                Example(prompt=p.prompt, answer=p.answer, order=i, canvas=len(p.answer)) for i, p in enumerate(rows)
+                Example(prompt=p.prompt, answer=p.answer, order=i, canvas=len(p.answer) + more, surplus=more)
+                for i, (p, more) in enumerate(zip(rows, surplus, strict=True))
             ]
             batch = lay_out(examples, block_size=size, filler_id=self.lm.filler_id).to(self.lm.device)
             wrong = torch.zeros(len(rows), dtype=torch.bool, device=self.lm.device)
             for step in run(self.lm, batch, resolved, draws=Draws(seed=0)):
-                wrong = _differs(step.state.ids, batch.ids, self.lm.mask_id)
+                wrong = _differs(step.state.ids.where(batch.is_wanted, batch.ids), batch.ids, self.lm.mask_id)
                 if bool(wrong.all()):
                     break
             for index, is_wrong in zip(chosen, wrong.tolist(), strict=True):

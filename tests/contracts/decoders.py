@@ -32,6 +32,8 @@ DECODERS = {
     "info_gain-gumbel": {"selection": "info_gain", "proposal": {"name": "gumbel", "temperature": 1.0}, "steps": 6},
     "info_gain-no_eos": {"selection": {"name": "info_gain", "choices": 3}, "proposal": "no_eos"},
     "spaced": {"selection": {"name": "spaced", "gap": 3, "inner": {"name": "threshold", "threshold": 0.1}}},
+    "sub-blocks": {"blocks": {"name": "sub_blocks", "sub_block_size": 2}, "threshold": 0.3},
+    "sub-blocks-unseeded": {"blocks": {"name": "sub_blocks", "sub_block_size": 3, "seeded": False}, "steps": 12},
     "sliding-threshold": {"blocks": "sliding", "threshold": 0.3},
     "sliding-klass": {"blocks": "sliding", "selection": {"name": "klass", "threshold": 0.1, "drift": 9.0, "calm": 1}},
     "sliding-dual": {"blocks": "sliding", "threshold": 0.3, "cache": {"name": "dual", "look_back": 2}},

@@ -86,6 +86,7 @@ DECODING = {
     "fixed": {"blocks": {"name": "fixed"}},
     "whole": {"blocks": "whole"},
     "sliding": {"blocks": "sliding", "threshold": 0.2},
+    "sub_blocks": {"blocks": {"name": "sub_blocks", "sub_block_size": 2}, "threshold": 0.2},
     "wedlm": {
         "blocks": {"name": "sliding", "longest": 4}, "selection": {"name": "wedlm", "threshold": 1.8},
         "view": "reordered",
@@ -147,6 +148,7 @@ MODELS = {
     "dkv": {"layers": 2, "shift": True},
     "dual-sliding": {"layers": 2},
     "anchored": {"attention": "context_causal", "shift": True},
+    "sub_blocks": {"attention": "block_causal", "shift": True},
 }
 """Decoding cases with another model than the bidirectional one of one layer."""
 

@@ -111,7 +111,7 @@ def test_a_resampled_row_goes_on_with_the_text_of_another(tmp_path):
 
 def test_a_decoder_is_described_by_names_and_fields(lm):
     told = describe(resolve_decoder(lm, None, {"threshold": 0.9, "proposal": "no_eos"}, stop_strings=["a"]))
-    assert told["selection"] == {"name": "threshold", "threshold": 0.9, "score": "low_confidence"}
+    assert told["selection"] == {"name": "threshold", "threshold": 0.9, "score": "low_confidence", "strict": None}
     assert told["proposal"]["name"] == "no_eos"
     assert told["proposal"]["inner"] == {"name": "greedy"}
     assert told["stop"] == {"strings": ["a"], "other": {"name": "eos"}}

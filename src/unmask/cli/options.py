@@ -51,6 +51,10 @@ def _decoder_options(
         str | None, typer.Option(help="Which open positions are written now: a name (unmask methods) or YAML.")
     ] = None,
     blocks: Annotated[str | None, typer.Option(help="How the canvas is cut into blocks: a name or YAML.")] = None,
+    last_block: Annotated[
+        str | None,
+        typer.Option(help="A last block that the canvas does not fill: whole or cut (default: as the model's family)."),
+    ] = None,
     proposal: Annotated[
         str | None, typer.Option(help="How tokens are drawn: a name or YAML, '{name: nucleus, top_p: 0.9}'.")
     ] = None,

@@ -110,5 +110,8 @@ class BlockCausal:
 Grid = Literal["answer", "text"]
 """Where blocks are counted from: the first answer token, or the first token of all."""
 
+LastBlock = Literal["whole", "cut"]
+"""The last block of a canvas that is no multiple of the block size: decoded whole and cut afterwards, or shorter."""
+
 Attention = Literal["bidirectional", "block_causal", "context_causal", "causal"]
 """How a model attends in plain text: what a checkpoint says of itself, and what training may change."""

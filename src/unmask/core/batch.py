@@ -30,12 +30,14 @@ class Example:
         answer: what the model learns to write, with its end-of-turn token; empty in decoding.
         order: index of the example in the global order of the run; the key of its random numbers.
         canvas: columns reserved for the answer, filler and tail.
+        surplus: columns at the end of the canvas that only complete its last block: decoded, and cut off afterwards.
     """
 
     prompt: Sequence[int]
     answer: Sequence[int]
     order: int
     canvas: int
+    surplus: int = 0
 
     @property
     def columns(self) -> int:
@@ -56,6 +58,7 @@ class Batch:
         text_length: answer tokens, the end-of-turn token included.
         filled_length: ``text_length`` rounded up to the block boundary, at most the canvas.
         canvas_length: columns of the canvas.
+        wanted_length: columns of the canvas without those that only complete its last block and are cut off.
         block_size: the decoder's grid, anchored at the first answer token.
     """
 
@@ -67,6 +70,7 @@ class Batch:
     text_length: Int[Tensor, " E"]
     filled_length: Int[Tensor, " E"]
     canvas_length: Int[Tensor, " E"]
+    wanted_length: Int[Tensor, " E"]
     block_size: int
 
     def spread(self, values: Shaped[Tensor, " E"]) -> Shaped[Tensor, "B L"]:
@@ -82,6 +86,11 @@ class Batch:
     def is_canvas(self) -> Bool[Tensor, "B L"]:
         """Whether each column is part of a canvas: what decoding would have to fill."""
         return self.offset >= 0
+
+    @property
+    def is_wanted(self) -> Bool[Tensor, "B L"]:
+        """Whether each column is part of a canvas, and not of the surplus that is cut off after decoding."""
+        return self.is_canvas & (self.offset < self.spread(self.wanted_length))
 
     @property
     def is_text(self) -> Bool[Tensor, "B L"]:
@@ -163,7 +172,7 @@ class Batch:
 
 
 _BY_COLUMN = ("ids", "position", "owner", "offset")
-_BY_EXAMPLE = ("order", "text_length", "filled_length", "canvas_length")
+_BY_EXAMPLE = ("order", "text_length", "filled_length", "canvas_length", "wanted_length")
 
 
 def compress(is_wanted: Bool[Tensor, "B L"]) -> tuple[Int[Tensor, "B W"], Bool[Tensor, "B W"]]:
@@ -236,5 +245,6 @@ def lay_out(
         text_length=torch.tensor([len(e.answer) for e in examples]),
         filled_length=torch.tensor([min(fill_to_block(len(e.answer), block_size), e.canvas) for e in examples]),
         canvas_length=torch.tensor([e.canvas for e in examples]),
+        wanted_length=torch.tensor([e.canvas - e.surplus for e in examples]),
         block_size=block_size,
     )

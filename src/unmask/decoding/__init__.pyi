@@ -4,6 +4,7 @@ from unmask.constraints.components import JsonSchema as JsonSchema
 from unmask.constraints.components import Regex as Regex
 from unmask.decoding.blocks.adablock import AdaBlock as AdaBlock
 from unmask.decoding.blocks.sliding import Sliding as Sliding
+from unmask.decoding.blocks.sub_blocks import SubBlocks as SubBlocks
 from unmask.decoding.blocks.swordsman import Swordsman as Swordsman
 from unmask.decoding.blocks.whole import Whole as Whole
 from unmask.decoding.caching.block import BlockCache as BlockCache

@@ -1,14 +1,16 @@
 """A decoder is a value: a choice of components."""
 
+import math
 from collections.abc import Container, Mapping
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Any, cast
 
 from pydantic import BeforeValidator, Field, SkipValidation
 
 from unmask.config.components import choose, component, resolver
 from unmask.config.defaults import resolve_block_size
 from unmask.config.registry import name_of
-from unmask.core.attention import Grid
+from unmask.core.attention import Grid, LastBlock
 from unmask.decoding.interfaces import (
     BLOCK_RULES,
     CACHES,
@@ -49,6 +51,9 @@ class Decoder:
             revision, else ``quota``.
         proposal: logits to tokens; default by ``temperature``.
         blocks: how the canvas is cut into blocks: ``fixed``, ``whole``, or cut on the predictions.
+        last_block: of a canvas that ends inside a block: ``whole`` fills the canvas up to the end of the block and cuts
+            the answer afterwards, ``cut`` shows the model a shorter block. Default: that of the model, but ``cut``
+            under a constraint, which has to see where the answer ends. Blanks in given texts are always ``cut``.
         revision: which written tokens are taken back or replaced.
         stop: ``eos`` or ``never``.
         cache: ``none``, ``block``, ``prefix`` or ``dual``; default: the fastest that changes nothing.
@@ -65,6 +70,7 @@ class Decoder:
     selection: Annotated[Selection | Spec | None, SkipValidation, BeforeValidator(resolver(SELECTIONS))] = None
     proposal: Annotated[Proposal | Spec | None, SkipValidation, BeforeValidator(resolver(PROPOSALS))] = None
     blocks: Annotated[BlockRule | Spec, SkipValidation, BeforeValidator(resolver(BLOCK_RULES))] = "fixed"
+    last_block: LastBlock | None = None
     revision: Annotated[Revision | Spec, SkipValidation, BeforeValidator(resolver(REVISIONS))] = "none"
     stop: Annotated[Stop | Spec, SkipValidation, BeforeValidator(resolver(STOPS))] = "eos"
     cache: Annotated[CachePolicy | Spec | None, SkipValidation, BeforeValidator(resolver(CACHES))] = None
@@ -91,6 +97,7 @@ class Decoder:
         heads: Container[str] = (),
         exact_cache: str = "none",
         grid: Grid = "answer",
+        last_block: LastBlock = "cut",
     ) -> "ResolvedDecoder":
         """Return the components that the loop runs, with names and defaults resolved.
 
@@ -101,11 +108,13 @@ class Decoder:
             heads: names of the model's heads.
             exact_cache: the fastest cache that changes nothing for the model; used where none is named.
             grid: where the model's blocks are counted from.
+            last_block: how the model's released sampler decodes the last block of a canvas.
 
         Returns:
             The resolved decoder.
         """
         size = resolve_block_size(decoder=self.own_block_size, model=trained_block_size)
+        constraint = choose(CONSTRAINTS, self.constraint)
         revision = choose(REVISIONS, self.revision)
         view = self._view(revision, heads)
         return ResolvedDecoder(
@@ -114,13 +123,26 @@ class Decoder:
             selection=self._selection(revision),
             proposal=self._proposal(),
             blocks=choose(BLOCK_RULES, self.blocks).sized(size, grid),
+            last_block=self._last_block(constraint, last_block),
             revision=revision,
             stop=choose(STOPS, self.stop),
             cache=self._cache(revision, view, exact_cache),
             view=view,
-            constraint=choose(CONSTRAINTS, self.constraint),
+            constraint=constraint,
             search=choose(SEARCHES, self.search),
         )
+
+    def _last_block(self, constraint: Constraint, of_model: LastBlock) -> LastBlock | None:
+        """Return whether the last block is whole; None, as in records before there was a choice, where all is cut."""
+        if name_of(constraint) == "none":
+            chosen = self.last_block or of_model
+            return None if chosen == of_model == "cut" else chosen
+        if self.last_block == "whole":
+            raise UserError(
+                f"last_block 'whole' beside the constraint '{name_of(constraint)}': expected 'cut', as an answer that "
+                "is cut afterwards need not match; leave last_block out"
+            )
+        return None if of_model == "cut" else "cut"
 
     def _view(self, revision: Revision, heads: Container[str]) -> View:
         if self.view is None or not revision.view:
@@ -169,8 +191,8 @@ class Decoder:
                 )
             return choose(SELECTIONS, self.selection or implied)
         if self.selection is None or name_of(self.selection) == "threshold":
-            score = getattr(self.selection, "score", "low_confidence")
-            return choose(SELECTIONS, {"name": "threshold", "threshold": self.threshold, "score": score})
+            chosen = cast("Any", choose(SELECTIONS, self.selection or "threshold"))  # a dataclass
+            return cast("Selection", replace(chosen, threshold=self.threshold))
         raise UserError(
             f"threshold={self.threshold} needs the selection 'threshold', found '{name_of(self.selection)}'; "
             "leave one out"
@@ -179,7 +201,10 @@ class Decoder:
 
 @component
 class ResolvedDecoder:
-    """A decoder with every component resolved: the same fields as ``Decoder``, without names and defaults."""
+    """A decoder with every component resolved: the same fields as ``Decoder``, without names and defaults.
+
+    A ``last_block`` of None is ``cut``.
+    """
 
     block_size: int
     steps: int | None
@@ -192,6 +217,37 @@ class ResolvedDecoder:
     view: SkipValidation[View]
     constraint: SkipValidation[Constraint]
     search: SkipValidation[Search]
+    last_block: LastBlock | None = None
+
+    def surplus(self, prompt: int, wanted: int, grid: Grid, trained_block_size: int | None) -> int:
+        """Return how many columns a canvas has beyond those that are wanted, so that its last block is whole.
+
+        The end of the canvas is rounded up to whole blocks of the decoder and, where blocks are counted from the start
+        of the text, of the model.
+
+        Args:
+            prompt: tokens of the prompt.
+            wanted: columns of the answer.
+            grid: where the model's blocks are counted from.
+            trained_block_size: of the model.
+
+        Returns:
+            Columns that are decoded and cut off afterwards; 0 where the last block is cut.
+        """
+        if self.last_block != "whole":
+            return 0
+        if grid != "text":
+            return -wanted % self.block_size
+        return -(prompt + wanted) % math.lcm(self.block_size, trained_block_size or 1)
+
+    @property
+    def shared_out(self) -> int | None:
+        """Columns of a block that its steps are shared out over; None: those that are open when it begins.
+
+        Samplers that decode whole blocks count the columns that the prompt fills of the first block, too.
+        """
+        is_on_text = name_of(self.blocks) == "fixed" and getattr(self.blocks, "grid", None) == "text"
+        return self.block_size if self.last_block == "whole" and is_on_text else None
 
     def steps_per_block(self, canvas: int) -> int | None:
         """Return the forwards that each block may take; None: one for each of its positions.

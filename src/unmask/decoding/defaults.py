@@ -177,6 +177,8 @@ class Quota(SelectionDefaults):
 def share(candidates: Candidates) -> Int[Tensor, " R"]:
     """Return how many positions each row writes at this step, so that a block takes ``steps``; None: one a step."""
     opened = candidates.block_open
+    if candidates.shared_out is not None:
+        opened = torch.full_like(opened, candidates.shared_out)
     planned = opened if candidates.steps is None else opened.clamp(max=candidates.steps)
     planned = planned.clamp(min=1)
     quota = opened // planned + (candidates.block_steps < opened % planned).long()

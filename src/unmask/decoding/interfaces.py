@@ -64,7 +64,11 @@ class View(Protocol):
 
 @runtime_checkable
 class Proposal(Protocol):
-    """How logits become tokens: ``shape``, then ``propose``; ``rank`` moves a proposal in the order of writing."""
+    """How logits become tokens: ``shape``, then ``propose``; ``rank`` moves a proposal in the order of writing.
+
+    A proposal may also have ``scores_mask``, True where scores read from shaped logits count the mask token's
+    probability, as some released samplers do.
+    """
 
     @property
     def scores_shaped(self) -> bool:

@@ -36,8 +36,8 @@ def decode(
         One step for each forward. Nothing is yielded for a batch that has nothing open.
     """
     decoder.constraint.check(int(batch.canvas_length.min()))
-    steps = decoder.steps_per_block(int(batch.canvas_length.max()))
-    first = replace(start(batch, model.mask_id, is_open), steps=steps)
+    steps = decoder.steps_per_block(int(batch.wanted_length.max()))
+    first = replace(start(batch, model.mask_id, is_open), steps=steps, shared_out=decoder.shared_out)
     state, _ = advance(first, decoder, draws, index=0, eos_ids=model.eos_ids)
     reader = decoder.cache.open(model)
     index = 0
@@ -67,7 +67,7 @@ def _step(
         change = admit_change(hidden, candidates, change, chosen, decoder=decoder)
     written = _write(state, candidates, change, model.mask_id)
     state = replace(written, is_held=decoder.revision.holds(written, _changed(state, candidates, change)))
-    ended = decoder.stop.is_finished(state, model.eos_ids) & ~state.is_held | state.is_stuck
+    ended = (decoder.stop.is_finished(state, model.eos_ids) | _is_covered(state)) & ~state.is_held | state.is_stuck
     state = _finish(state, ended & ~state.is_done)
     state, picked = advance(state, decoder, draws, index=index + 1, eos_ids=model.eos_ids)
     return state, Step(
@@ -223,6 +223,12 @@ def _changed(state: State, candidates: Candidates, change: Change) -> Bool[Tenso
     changed = torch.zeros_like(state.is_done)
     changed[candidates.rows] = (change.write | change.hide).any(1)
     return changed
+
+
+def _is_covered(state: State) -> Bool[Tensor, " B"]:
+    """Return the rows in which nothing is open but what is cut off afterwards."""
+    batch = state.batch
+    return (batch.wanted_length < batch.canvas_length) & ~(state.is_open & batch.is_wanted).any(1)
 
 
 def _positions(batch: Batch, candidates: Candidates, chosen: Bool[Tensor, "R W"]) -> Int[Tensor, "M 2"]:

@@ -80,6 +80,7 @@ def propose(
         block_open=state.block_open[rows],
         block_steps=state.block_steps[rows],
         steps=state.steps,
+        shared_out=state.shared_out,
         mean_confidence=lambda: _mean_confidence(state, rows),
         mask_id=model.mask_id,
         memory=memory,
@@ -129,4 +130,6 @@ def _tokens(
     shaped = decoder.proposal.shape(decoder.constraint.ban(state, in_batch, logits), model.eos_ids)
     token = decoder.proposal.propose(shaped, draws, keys)
     logits[:, model.mask_id] = kept
+    if getattr(decoder.proposal, "scores_mask", False):
+        shaped = decoder.proposal.shape(decoder.constraint.ban(state, in_batch, logits), model.eos_ids)
     return (shaped if decoder.proposal.scores_shaped else logits), token

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from unmask.core.random import Draws
+from unmask.decoding.orders import random, random_order, sequential
 from unmask.errors import UserError, did_you_mean
 
 Score = Callable[..., Tensor]
@@ -60,29 +61,12 @@ def margin(
     return best[:, 0] - best[:, 1]
 
 
-def random(
-    logits: Float[Tensor, "K V"], token: Int[Tensor, " K"], draws: Draws, keys: Sequence[Tensor]
-) -> Float[Tensor, " K"]:
-    """Return numbers from U(0, 1), new at every forward: any order."""
-    del token
-    return draws.uniform("score", *keys).to(logits.dtype)
-
-
 def certainty(
     logits: Float[Tensor, "K V"], token: Int[Tensor, " K"], draws: Draws, keys: Sequence[Tensor]
 ) -> Float[Tensor, " K"]:
     """Return 1 - H / ln V: 1 is certain, 0 is uniform (SDLM, arXiv 2509.24007)."""
     del token, draws, keys
     return 1 - entropy(logits) / math.log(logits.shape[-1])
-
-
-def random_order(
-    logits: Float[Tensor, "K V"], token: Int[Tensor, " K"], draws: Draws, keys: Sequence[Tensor]
-) -> Float[Tensor, " K"]:
-    """Return numbers from U(0, 1), one for each position at all forwards: an order that is fixed beforehand."""
-    del token
-    order, _, offset = keys
-    return draws.uniform("order", order, offset).to(logits.dtype)
 
 
 SCORES: dict[str, Score] = {
@@ -92,6 +76,7 @@ SCORES: dict[str, Score] = {
     "certainty": certainty,
     "random": random,
     "random_order": random_order,
+    "sequential": sequential,
 }
 
 

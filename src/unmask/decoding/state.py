@@ -119,6 +119,7 @@ class State:
         soft: what the view remembers of the last predictions; (row, column) in the batch.
         memory: what components remember of the active blocks.
         steps: forwards that a block may take; None: one for each open column.
+        shared_out: columns that the steps are shared out over, whatever the prompt fills of them; None: the open ones.
     """
 
     batch: Batch
@@ -140,6 +141,7 @@ class State:
     soft: SoftTokens | None = None
     memory: BlockMemories = field(default_factory=dict)
     steps: int | None = None
+    shared_out: int | None = None
 
     @property
     def prompt_length(self) -> Int[Tensor, " B"]:
@@ -166,12 +168,12 @@ class State:
     def shown(self, index: Int[Tensor, " R"]) -> "State":
         """Return the state of rows as a batch of their own, any number of times each; nothing is remembered of them."""
         batch = self.batch
-        by_example = ("order", "text_length", "filled_length", "canvas_length")
+        by_example = ("order", "text_length", "filled_length", "canvas_length", "wanted_length")
         shown = replace(batch.rows(index), **{name: getattr(batch, name)[index] for name in by_example})
         return replace(self, **self._by_row(index), batch=shown, soft=None, memory={})
 
     def _by_row(self, index: Int[Tensor, " R"]) -> dict[str, Any]:
-        kept = ("batch", "soft", "memory", "steps")
+        kept = ("batch", "soft", "memory", "steps", "shared_out")
         return {each.name: getattr(self, each.name)[index] for each in fields(self) if each.name not in kept}
 
 
@@ -205,6 +207,7 @@ class Candidates:
         block_open: open positions when the block became active.
         block_steps: forwards spent on the block before this one.
         steps: forwards that a block may take; None: as many as it has open positions.
+        shared_out: positions that the steps are shared out over; None: those that were open.
         mean_confidence: gives the mean probability of a row's tokens when they were written; 1 where there is none.
         mask_id: the mask token, which is never proposed.
         memory: what was remembered, and what shall be.
@@ -232,6 +235,7 @@ class Candidates:
     memory: MemoryAccess
     look_ahead: "LookAhead"
     correctness: Float[Tensor, "R W"] | None = None
+    shared_out: int | None = None
 
     def spread(self, values: Tensor, empty: float = -torch.inf) -> Tensor:
         """Return values of the queried positions, in their order, laid out over all; ``empty`` elsewhere."""

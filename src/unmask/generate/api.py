@@ -3,19 +3,19 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from unmask.config.defaults import resolve_canvas
-from unmask.config.registry import name_of
 from unmask.constraints.compile import bind, constraint_of
 from unmask.core.batch import Batch
 from unmask.core.random import Draws
 from unmask.decoding import Decoder, ResolvedDecoder, Step, decode
 from unmask.decoding.defaults import Unconstrained
 from unmask.errors import UserError
+from unmask.generate.delimiters import with_line_breaks
 from unmask.generate.prompts import Prompt, Seed, as_list, prepare
 from unmask.generate.sampling import NotedDraws, checked
 from unmask.generate.stop_strings import StopAtText, check_strings
@@ -56,7 +56,7 @@ def generate(
         prompts: strings, lists of chat messages, lists of token ids of any lengths, or ``LongTensor[B, P]``. A mask
             token in a prompt is a token like any other: it is read as it is and never overwritten.
         decoder: how the canvas is filled; default: LLaDA's sampler, one token a step, with the model's block size.
-        max_new_tokens: columns of the canvas; default: those of the canvas that the model was trained for, else 256.
+        max_new_tokens: columns of the answer; default: those of the canvas that the model was trained for, else 256.
         seed: of the sampler, one for all prompts or one for each; unused at temperature 0. What is sampled for a prompt
             depends on the prompt and its seed, not on the other prompts of the batch.
         n: samples of each prompt.
@@ -80,10 +80,7 @@ def generate(
     strings = () if stop_strings == () else check_strings(lm, stop_strings)
     resolved = resolve_decoder(lm, decoder, options, strings, regex=regex, json_schema=json_schema)
     canvas = resolve_canvas(given=max_new_tokens, model=lm.facts.canvas)
-    batch = prepare(
-        lm, as_list(prompts), canvas, resolved.block_size, chat=chat, seed=seed, n=n,
-        particles=resolved.search.particles,
-    )  # fmt: skip
+    batch = prepare(lm, as_list(prompts), canvas, resolved, chat=chat, seed=seed, n=n)
     draws = NotedDraws(seed=0)  # the rows' own keys hold their seeds
     steps = run(lm, batch, resolved, draws=draws, compile=compile)
     if streamer is not None:
@@ -125,9 +122,8 @@ def stream(
     """Decode an answer to one prompt, yielding a ``Step`` after every forward. Arguments as for ``generate``."""
     strings = () if stop_strings == () else check_strings(lm, stop_strings)
     resolved = resolve_decoder(lm, decoder, options, strings, regex=regex, json_schema=json_schema)
-    particles = resolved.search.particles
     canvas = resolve_canvas(given=max_new_tokens, model=lm.facts.canvas)
-    batch = prepare(lm, [prompt], canvas, resolved.block_size, chat=chat, seed=seed, particles=particles)
+    batch = prepare(lm, [prompt], canvas, resolved, chat=chat, seed=seed)
     yield from run(lm, batch, resolved, draws=NotedDraws(seed=0), compile=compile)
 
 
@@ -136,8 +132,8 @@ class Collected:
     """The result of a run; of a prompt that a search decoded in several rows, the best row.
 
     Args:
-        canvases: tokens of the canvas of each row.
-        sequences: prompt and canvas of each row.
+        canvases: tokens of the canvas of each row, without what only completed its last block.
+        sequences: prompt and canvas of each row, likewise.
         forwards: calls of the model.
         row_forwards: steps that read each row, or the rows that compete with it.
         is_stuck: whether each row ended because the constraint allowed no further token.
@@ -195,9 +191,11 @@ def collect(
         if state is None
         else resolved.search.best(state, eos_ids).tolist()
     )
+    is_wanted = batch.is_wanted
+    is_kept = is_wanted | (~batch.is_canvas & ~batch.is_pad)
     return Collected(
-        canvases=[ids[row][batch.offset[row] >= 0].cpu() for row in best],
-        sequences=[ids[row][batch.owner[row] >= 0].cpu() for row in best],
+        canvases=[ids[row][is_wanted[row]].cpu() for row in best],
+        sequences=[ids[row][is_kept[row]].cpu() for row in best],
         forwards=forwards,
         row_forwards=row_forwards.view(len(best), -1).sum(1).tolist(),
         is_stuck=[state is not None and bool(state.is_stuck[row]) for row in best],
@@ -221,27 +219,14 @@ def resolve_decoder(
     options = options or {}
     if decoder is not None and options:
         raise UserError(f"give either decoder=… or its fields {sorted(options)}, not both")
-    resolved = (decoder or Decoder(**options)).resolve(**lm.decoding)
-    resolved = _with_line_breaks(lm, resolved)
+    decoder = decoder or Decoder(**options)
     if (regex, json_schema) != (None, None) and (constraint := constraint_of(regex=regex, json_schema=json_schema)):
-        resolved = replace(resolved, constraint=constraint)
+        decoder = replace(decoder, constraint=constraint)
+    resolved = decoder.resolve(**lm.decoding)
+    if getattr(resolved.blocks, "delimiters", ()) is None:
+        resolved = with_line_breaks(lm, resolved)
     if not isinstance(resolved.constraint, Unconstrained):
         resolved = replace(resolved, constraint=bind(resolved.constraint, lm))
     if not stop_strings:
         return resolved
     return replace(resolved, stop=StopAtText(lm=lm, strings=tuple(stop_strings), other=resolved.stop))
-
-
-def _with_line_breaks(lm: LoadedModel, resolved: ResolvedDecoder) -> ResolvedDecoder:
-    """Return the decoder; a block rule whose delimiters are not named gets the tokens with a line break in them."""
-    if getattr(resolved.blocks, "delimiters", ()) is not None:
-        return resolved
-    tokens = [] if lm.tokenizer is None else lm.tokenizer.batch_decode([[token] for token in range(lm.vocab_size)])
-    found = tuple(token for token, text in enumerate(tokens) if "\n" in text)
-    if not found:
-        name = name_of(resolved.blocks)
-        raise UserError(
-            f"the block rule '{name}': expected delimiters, found no token with a line break; write "
-            "{name: " + name + ", delimiters: [token ids]}"
-        )
-    return replace(resolved, blocks=replace(cast("Any", resolved.blocks), delimiters=found))  # a dataclass

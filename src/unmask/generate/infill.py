@@ -93,7 +93,7 @@ def infill(
     """
     if "stop" in options:
         raise UserError("stop: every blank of a text is filled; leave it out")
-    resolved = replace(resolve_decoder(lm, decoder, options), stop=Never())
+    resolved = replace(resolve_decoder(lm, decoder, options), stop=Never(), last_block="cut")
     gapped = [gap(lm, text, blank_tokens) for text in ([texts] if isinstance(texts, str) else texts)]
     if not gapped:
         raise UserError("no text: expected at least one with a blank, ___")

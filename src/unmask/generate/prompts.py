@@ -14,6 +14,7 @@ from torch import Tensor
 
 from unmask.core.batch import Batch, Example, lay_out
 from unmask.data import prompt_ids
+from unmask.decoding import ResolvedDecoder
 from unmask.errors import UserError
 from unmask.models import LoadedModel
 from unmask.runtime.memory import STREAMS, free_memory
@@ -26,16 +27,16 @@ def prepare(
     lm: LoadedModel,
     prompts: Sequence[Prompt],
     max_new_tokens: int,
-    block_size: int,
+    resolved: ResolvedDecoder,
     *,
     chat: bool | None = None,
     seed: Seed = 0,
     n: int = 1,
-    particles: int = 1,
 ) -> Batch:
     """Return a batch of prompts, each with an empty canvas of ``max_new_tokens`` columns.
 
-    Each prompt has ``n`` samples of ``particles`` rows, side by side.
+    Each prompt has ``n`` samples of as many rows as the search has particles, side by side. Where the decoder fills the
+    last block whole, each canvas is longer by what that takes after its prompt (``Batch.wanted_length``).
     """
     if max_new_tokens < 1:
         raise UserError(f"max_new_tokens={max_new_tokens}: expected at least 1")
@@ -44,16 +45,18 @@ def prepare(
         raise UserError("no prompt: expected at least one")
     if lm.facts.shift and not all(rows):
         raise UserError("empty prompt: a model with shifted logits needs at least one token before the answer")
-    check_memory(
-        lm, rows=len(rows) * n * particles, particles=particles, columns=max(map(len, rows)) + max_new_tokens,
-        queried=min(block_size, max_new_tokens),
-    )  # fmt: skip
+    particles = resolved.search.particles
     repeated = [ids for ids in rows for _ in range(n * particles)]
+    surplus = [resolved.surplus(len(ids), max_new_tokens, lm.facts.grid, lm.facts.block_size) for ids in repeated]
     examples = [
-        Example(prompt=ids, answer=(), order=key, canvas=max_new_tokens)
-        for ids, key in zip(repeated, row_keys(rows, seed, n, particles), strict=True)
+        Example(prompt=ids, answer=(), order=key, canvas=max_new_tokens + more, surplus=more)
+        for ids, more, key in zip(repeated, surplus, row_keys(rows, seed, n, particles), strict=True)
     ]
-    return lay_out(examples, block_size=block_size, filler_id=lm.filler_id).to(lm.device)
+    check_memory(
+        lm, rows=len(examples), particles=particles, columns=max(each.columns for each in examples),
+        queried=min(resolved.block_size, max_new_tokens),
+    )  # fmt: skip
+    return lay_out(examples, block_size=resolved.block_size, filler_id=lm.filler_id).to(lm.device)
 
 
 def as_list(prompts: object) -> list[Prompt]:

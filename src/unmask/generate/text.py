@@ -49,7 +49,7 @@ class Generation:
         texts: answers up to the end of text or the first stop string, without special tokens.
         answers: answer tokens of each row, up to and with the first end token or the token that completes the first
             stop string.
-        sequences: prompt plus canvas of each row.
+        sequences: prompt plus canvas of each row, without what only completed the last block.
         forwards: calls of the model for the whole batch.
         row_forwards: forwards that read each row.
         is_stuck: whether each row ended early because the constraint allowed no further token.
@@ -81,8 +81,8 @@ class Generation:
 
 
 def canvases(batch: Batch, ids: Tensor) -> list[Tensor]:
-    """Return the canvas tokens of each row of ``ids`` [B, L], on the CPU."""
-    return [ids[row][batch.offset[row] >= 0].cpu() for row in range(len(batch.order))]
+    """Return the canvas tokens of each row of ``ids`` [B, L], on the CPU, without what only completes a last block."""
+    return [ids[row][batch.is_wanted[row]].cpu() for row in range(len(batch.order))]
 
 
 def answer_text(lm: LoadedModel, state: State, row: int = 0, stop_strings: Sequence[str] = ()) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, TypeGuard, get_args
 
-from unmask.core.attention import Attention, Grid
+from unmask.core.attention import Attention, Grid, LastBlock
 from unmask.errors import UserError, did_you_mean, shorten
 from unmask.runtime.sealed import FORMAT, check_format
 
@@ -25,6 +25,9 @@ class Facts:
             saves the canvas of its layout or, where each canvas was fitted to its answer, the longest answer rounded up
             to whole blocks: every answer of its kind fits, in columns that training showed.
         grid: where the blocks of a block-causal model are counted from: the ``answer``, or the whole ``text`` (SDAR).
+        last_block: how its released sampler decodes a canvas that ends inside a block: the ``whole`` block, cut
+            afterwards, or a block that is ``cut`` short; None: ``whole`` for block-causal models whose blocks are
+            counted from the start of the text.
         native_bidirectional: the stock class honours ``config.is_causal = False`` with a 2-D padding mask.
         added_rows: embedding rows that were added for the mask token.
         family: name of the family of released checkpoints that it comes from; None for a plain or a new model.
@@ -41,6 +44,7 @@ class Facts:
     block_size: int | None = None
     canvas: int | None = None
     grid: Grid = "answer"
+    last_block: LastBlock | None = None
     native_bidirectional: bool = True
     added_rows: int = 0
     family: str | None = None
@@ -51,8 +55,8 @@ class Facts:
         return {"format": FORMAT, **asdict(self), "eos_ids": list(self.eos_ids)}
 
     def for_training(self) -> dict[str, Any]:
-        """Return the facts that training depends on, as JSON types: not the canvas, and not where it came from."""
-        left_out = ("canvas", "format", "family", "source")
+        """Return the facts that training depends on, as JSON types: not those of decoding, nor where it came from."""
+        left_out = ("canvas", "last_block", "format", "family", "source")
         return {name: value for name, value in self.as_config().items() if name not in left_out}
 
     @classmethod
@@ -104,6 +108,7 @@ _KINDS = {
     "eos_ids": "a list of whole numbers",
     "attention": ", ".join(get_args(Attention)),
     "grid": ", ".join(get_args(Grid)),
+    "last_block": ", ".join(get_args(LastBlock)),
     **dict.fromkeys(("family", "source"), "a text, or null"),
 }
 
@@ -112,7 +117,9 @@ def _fits(name: str, value: object) -> bool:
     """Return whether ``value`` is of the type of the fact ``name``."""
     if name == "eos_ids":
         return isinstance(value, (list, tuple)) and len(value) > 0 and all(_is_count(v) for v in value)
-    if name in ("attention", "grid"):
+    if name == "last_block" and value is None:
+        return True
+    if name in ("attention", "grid", "last_block"):
         return value in _KINDS[name].split(", ") if isinstance(value, str) else False
     if name in ("shift", "native_bidirectional"):
         return isinstance(value, bool)

@@ -52,12 +52,14 @@ class LoadedModel(StockDenoiser):
 
     @property
     def decoding(self) -> dict[str, Any]:
-        """Keyword arguments of ``Decoder.resolve`` that depend on the model: block size, heads, exact cache, grid."""
+        """Keyword arguments of ``Decoder.resolve`` that depend on the model: block size, heads, cache, grid, end."""
+        is_on_text = self.facts.grid == "text" and self.facts.attention == "block_causal"
         return {
             "trained_block_size": self.facts.block_size,
             "heads": tuple(self.heads),
             "exact_cache": self.exact_cache,
             "grid": self.facts.grid,
+            "last_block": self.facts.last_block or ("whole" if is_on_text else "cut"),
         }
 
     @property

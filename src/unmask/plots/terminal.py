@@ -42,7 +42,7 @@ def frame(step: Step, lm: LoadedModel, *, row: int = 0) -> Text:
     begin, end = (-1, -1) if bool(state.is_done[row]) else (int(state.block_start[row]), int(state.block_end[row]))
     is_past = _after_end(step, lm, row)
     text = Text()
-    for column in (batch.offset[row] >= 0).nonzero().flatten().tolist():
+    for column in batch.is_wanted[row].nonzero().flatten().tolist():
         offset = int(batch.offset[row, column])
         if offset == begin:
             text.append("⟦", style=EDGE)

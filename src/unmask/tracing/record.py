@@ -201,7 +201,7 @@ def describe(part: Any) -> Any:
 
     >>> from unmask.decoding import Threshold
     >>> describe(Threshold(threshold=0.9))
-    {'name': 'threshold', 'threshold': 0.9, 'score': 'low_confidence'}
+    {'name': 'threshold', 'threshold': 0.9, 'score': 'low_confidence', 'strict': None}
     """
     if isinstance(part, PLAIN):
         return part
@@ -232,7 +232,7 @@ def _header(step: Step, lm: LoadedModel, settings: Mapping[str, Any]) -> dict[st
         rows.append({
             "prompt": _text(lm, prompt),
             "prompt_ids": prompt,
-            "canvas": int(batch.canvas_length[row]),
+            "canvas": int(batch.wanted_length[row]),
             "given": [{"offset": offset, "id": token, "text": _text(lm, [token])} for offset, token in given],
         })  # fmt: skip
     found = versions()
@@ -255,9 +255,10 @@ def _rows_told(step: Step) -> list[int]:
 
 
 def _told(step: Step, lm: LoadedModel, row: int, block: Mapping[int, tuple[int, int]]) -> dict[str, Any]:
-    mine = step.at[:, 0] == row
+    canvas = int(step.state.batch.wanted_length[row])
+    mine = (step.at[:, 0] == row) & (step.at[:, 1] < canvas)
     ids = step.tokens[mine].tolist()
-    back = step.taken_back[step.taken_back[:, 0] == row, 1].tolist()
+    back = [offset for r, offset in step.taken_back.tolist() if r == row and offset < canvas]
     state = step.state
     begin, end = int(state.block_start[row]), int(state.block_end[row])
     if begin != block[row][0] and not bool(state.is_done[row]):  # it has moved on
@@ -265,7 +266,7 @@ def _told(step: Step, lm: LoadedModel, row: int, block: Mapping[int, tuple[int, 
     return {
         "index": step.index,
         "row": row,
-        "block": [begin, min(end, int(state.batch.canvas_length[row]))],
+        "block": [begin, min(end, canvas)],
         "offsets": step.at[mine, 1].tolist(),
         "ids": ids,
         "texts": [_text(lm, [token]) for token in ids],

@@ -183,7 +183,8 @@ def _prepare(lm: LoadedModel, run: TrainRun) -> None:
     if reason := objective.refuses(replace(lm.traits, attention=attention)):
         raise UserError(reason)
     # An objective with blocks counts them from the answer, and so does what it has trained.
-    lm.facts = replace(lm.facts, attention=attention, grid="answer" if objective.block_size else lm.facts.grid)
+    counted = {"grid": "answer", "last_block": None} if objective.block_size else {}
+    lm.facts = replace(lm.facts, attention=attention, **counted)  # type: ignore[arg-type]  # of these two fields
     for name, settings in objective.heads.items():
         lm.attach(name, settings)
     lm.heads.requires_grad_(True)

@@ -1,4 +1,4 @@
-"""AdaBlock and Swordsman: blocks that are cut on the predictions for them."""
+"""AdaBlock and Swordsman: blocks that are cut on the predictions for them. Sub-blocks of the model's blocks."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from places import places, trace
 
 from toys import Hash, Table
 from unmask.core.batch import Example, lay_out
-from unmask.decoding import AdaBlock, Decoder, Fixed, Swordsman
+from unmask.decoding import AdaBlock, Decoder, Fixed, SubBlocks, Swordsman
 from unmask.decoding.loop import start
 from unmask.errors import UserError
 from unmask.generate import generate
@@ -157,3 +157,33 @@ def test_blocks_are_counted_from_the_answer_or_from_the_text(grid, begins, expec
     state = start(lay_out(examples, block_size=4, filler_id=9), 10)
     assert Fixed().sized(4, grid).end(torch.tensor(begins), state).tolist() == expected
     assert Fixed(grid="answer").sized(4, "text").grid == "answer"
+
+
+def ends(rule, *, prompt, canvas):
+    """Canvas offsets where the blocks of a row end, one after the other."""
+    batch = lay_out([Example(prompt=[1] * prompt, answer=(), order=0, canvas=canvas)], block_size=4, filler_id=9)
+    state, found = start(batch, 10), [0]
+    while found[-1] < canvas:
+        found.append(int(rule.end(torch.tensor([found[-1]]), state)))
+    return found[1:]
+
+
+@pytest.mark.parametrize(
+    ("grid", "prompt", "fields", "expected"),
+    [
+        ("text", 8, {}, [1, 4, 8, 9, 12, 16]),  # a first column, the rest of its sub-block, the next sub-block
+        ("text", 11, {}, [1, 5, 6, 9, 13, 14, 16]),  # the prompt has begun a block
+        ("answer", 11, {}, [1, 4, 8, 9, 12, 16]),
+        ("text", 8, {"seeded": False}, [4, 8, 12, 16]),
+        ("text", 8, {"sub_block_size": 3, "seeded": False}, [3, 6, 8, 11, 14, 16]),  # the last of a block is shorter
+        ("text", 8, {"sub_block_size": 8}, [1, 8, 9, 16]),
+    ],
+)
+def test_sub_blocks_by_hand(grid, prompt, fields, expected):
+    rule = SubBlocks(**{"sub_block_size": 4, **fields}).sized(8, grid)
+    assert ends(rule, prompt=prompt, canvas=16) == expected
+
+
+def test_sub_blocks_share_steps_out():
+    assert [SubBlocks(sub_block_size=4).sized(8).blocks(canvas) for canvas in (8, 16, 20, 21)] == [2, 4, 5, 6]
+    assert Decoder(blocks="sub_blocks", steps=12).resolve(trained_block_size=16).steps_per_block(32) == 3

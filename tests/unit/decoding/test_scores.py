@@ -1,5 +1,7 @@
 """How sure a proposal is, at the edges of the numbers."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from places import picked, places
@@ -40,3 +42,33 @@ def test_entropy_of_a_certain_and_of_a_uniform_place():
 )
 def test_threshold_with_steps_writes_at_least_the_quota(threshold, steps, expected):
     assert picked("threshold", places([0.8, 0.5, 0.6, 0.1]), steps=steps, threshold=threshold) == expected
+
+
+@pytest.mark.parametrize(
+    ("threshold", "strict", "expected"),
+    [(0.5, None, [0, 1]), (0.5, True, [0]), (1.0, None, [0]), (0.4, True, [0, 1]), (2.0, True, [0])],
+)
+def test_a_strict_threshold_has_to_be_exceeded(threshold, strict, expected):
+    assert picked("threshold", places([1.0, 0.5, 0.3]), threshold=threshold, strict=strict) == expected
+
+
+@pytest.mark.parametrize(("strict", "expected"), [(None, [0, 1]), (True, [0])])
+def test_no_probability_exceeds_one(strict, expected):
+    """Strictly above 1 is one token a step, even where probabilities round to 1."""
+    assert picked("threshold", places([1.0, 1.0, 0.3]), threshold=1.0, strict=strict) == expected
+
+
+@pytest.mark.parametrize(
+    ("opened", "shared_out", "expected"), [(2, None, [0]), (2, 4, [0, 1]), (3, 4, [0, 2]), (3, None, [0, 2])]
+)
+def test_a_quota_can_be_shared_out_over_the_whole_block(opened, shared_out, expected):
+    """Two steps for a block of 4 that a prompt has begun: two tokens a step, or the share of what is open."""
+    scores = [0.8, 0.5, 0.6][:opened]
+    candidates = replace(places(scores), shared_out=shared_out)
+    assert picked("quota", candidates, steps=2) == expected
+
+
+def test_sequential_is_from_left_to_right():
+    offset = torch.tensor([3, 0, 7])
+    found = SCORES["sequential"](torch.zeros(3, 4), torch.zeros(3, dtype=torch.int64), Draws(seed=0), (0, 0, offset))
+    assert found.tolist() == [-3, 0, -7]

@@ -35,12 +35,10 @@ def reference(lm, prompt, length, *, threshold, steps):
     while lm.mask_id in text:
         first = text.index(lm.mask_id) // BLOCK * BLOCK
         places = [c for c in range(first, min(first + BLOCK, len(text))) if text[c] == lm.mask_id]
-        opened = len(places)
-        planned = min(steps, opened)
-        for step in range(planned):
+        for step in range(steps):
             if not places:
                 break
-            quota = opened // planned + (step < opened % planned)
+            quota = BLOCK // steps + (step < BLOCK % steps)  # of the block, whatever the prompt fills of it
             ids = torch.tensor([text])
             zero = torch.zeros_like(ids)
             from unmask.core.attention import Columns

@@ -26,6 +26,11 @@ class Wrapped:
         """Whether the inner proposal's scores are read from its shaped logits."""
         return bool(self.inner.scores_shaped)
 
+    @property
+    def scores_mask(self) -> bool:
+        """Whether the inner proposal's shaped scores count the mask token's probability."""
+        return bool(getattr(self.inner, "scores_mask", False))
+
     def shape(self, logits: Float[Tensor, "K V"], eos_ids: Sequence[int]) -> Float[Tensor, "K V"]:
         """Return the logits as the inner proposal shapes them."""
         shaped: Tensor = self.inner.shape(logits, eos_ids)

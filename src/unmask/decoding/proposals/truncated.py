@@ -15,7 +15,7 @@ from unmask.decoding.defaults import ProposalDefaults, sample
 from unmask.decoding.interfaces import PROPOSALS
 from unmask.decoding.scores import in_chunks
 
-Scores = Literal["model", "shaped"]
+Scores = Literal["model", "shaped", "shaped_with_mask"]
 
 
 class Truncated(ProposalDefaults, ABC):
@@ -26,8 +26,13 @@ class Truncated(ProposalDefaults, ABC):
 
     @property
     def scores_shaped(self) -> bool:
-        """Whether scores are read from the tempered and filtered logits: ``scores`` is ``shaped``."""
-        return self.scores == "shaped"
+        """Whether scores are read from the tempered and filtered logits: ``scores`` is not ``model``."""
+        return self.scores != "model"
+
+    @property
+    def scores_mask(self) -> bool:
+        """Whether scores count the mask token's probability: ``scores`` is ``shaped_with_mask``."""
+        return self.scores == "shaped_with_mask"
 
     def shape(self, logits: Float[Tensor, "K V"], eos_ids: Sequence[int]) -> Float[Tensor, "K V"]:
         """Return the logits, tempered and filtered if scores are read from them; else unchanged."""
@@ -63,7 +68,7 @@ class Nucleus(Truncated):
         top_p: 1 keeps all.
         top_k: of those, keep this many at most.
         scores: what scores are read from: the ``model``'s own logits (LLaDA), or the ``shaped`` ones, tempered and
-            filtered (Dream).
+            filtered; ``shaped_with_mask``: filtered while the mask token still has its probability, as Dream's code.
     """
 
     temperature: Annotated[float, Field(ge=0)] = 1.0
@@ -85,7 +90,8 @@ class TopK(Truncated):
     Args:
         temperature: divides the logits; 0 is greedy.
         top_k: 1 is greedy, the vocabulary's size keeps all.
-        scores: what scores are read from: the ``model``'s own logits, or the ``shaped`` ones, tempered and filtered.
+        scores: what scores are read from: the ``model``'s own logits, or the ``shaped`` ones, tempered and filtered;
+            ``shaped_with_mask``: filtered while the mask token still has its probability.
     """
 
     temperature: Annotated[float, Field(ge=0)] = 1.0

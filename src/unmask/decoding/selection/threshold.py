@@ -24,6 +24,7 @@ class Threshold(SelectionDefaults):
     Args:
         threshold: smallest score that is written.
         score: ``low_confidence``, ``entropy`` (negative), or another name of ``unmask.decoding.scores``.
+        strict: scores must exceed the threshold, so that 1 writes one token a step (SDAR, LLaDA2.0, Fast-dLLM v2).
 
     With ``steps`` each step writes at least its share of them, as ``quota`` would: SDAR's dynamic low-confidence
     remasking (arXiv 2510.06303).
@@ -33,8 +34,10 @@ class Threshold(SelectionDefaults):
 
     threshold: Limit = 0.9
     score: Annotated[str, AfterValidator(check_score)] = "low_confidence"
+    strict: bool | None = None
 
     def select(self, candidates: Candidates) -> Bool[Tensor, "R W"]:
         """Return the positions that pass, and the best ones up to the quota of this step."""
         best = top(candidates.score, candidates.is_open, share(candidates))
-        return best | (candidates.is_open & (candidates.score >= self.threshold))
+        score, limit = candidates.score, self.threshold
+        return best | (candidates.is_open & (score > limit if self.strict else score >= limit))
