@@ -68,7 +68,7 @@ def convert(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
     Raises:
         UserError: no stock class computes it; names the field.
-    """
+    """  # noqa: DOC502
     require(config, "LLaDA", "Llama", REQUIRED)
     model_type, biases = _biases(config)
     width, heads = config["d_model"], config["n_heads"]

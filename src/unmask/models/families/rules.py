@@ -187,6 +187,9 @@ def stack_rules(*, is_read_only: bool) -> tuple[Rule, ...]:
 
     Args:
         is_read_only: models are written by other rules, such as ``expert_rules``.
+
+    Returns:
+        A rule for each of the three.
     """
     return tuple(
         Rule(f"{_MLP}.{name}", f"{_MLP}.{stock}", half=half, is_stack=True, is_read_only=is_read_only)
