@@ -1,4 +1,4 @@
-"""Reads gguf files of diffusion language models: llama.cpp's architectures ``dream``, ``llada``, ``llada-moe``, ``rnd1``.
+"""Reads gguf files of llama.cpp's diffusion architectures: ``dream``, ``llada``, ``llada-moe``, ``rnd1``.
 
 Tensors are unpacked one at a time, so memory holds the model once; no size is believed before it is checked against the
 file.
@@ -48,7 +48,7 @@ def read_family(file: Path, head: GgufHead, dtype: torch.dtype) -> tuple[StockMo
 
     Raises:
         UserError: a key is missing, or the file's model is not one that the stock class computes.
-    """
+    """  # noqa: DOC502
     layout = BY_ARCHITECTURE.get(head.values.get("general.architecture") or "")
     if layout is None:
         return None
@@ -79,6 +79,9 @@ class _Values:
         head: of the file.
         layout: of its architecture.
         shown: the file, for messages.
+
+    Raises:
+        UserError: the file is a part of a model, or states what no stock class computes.
     """
 
     def __init__(self, head: GgufHead, layout: Layout, shown: str) -> None:
@@ -137,8 +140,8 @@ def _fields(
     turned = values.maybe("rope.dimension_count") or head_dim
     if head_dim < 2 or head_dim % 2 or heads % kv_heads:
         raise UserError(
-            f"'{values.shown}' states {heads} heads of {head_dim} columns for {kv_heads} heads of keys and values; expected"
-            " an even number of columns, and heads in whole groups"
+            f"'{values.shown}' states {heads} heads of {head_dim} columns for {kv_heads} heads of keys and values; "
+            "expected an even number of columns, and heads in whole groups"
         )
     if turned != head_dim or values.maybe("attention.value_length") not in (None, head_dim):
         raise UserError(
@@ -218,7 +221,7 @@ def _unpacked(data: Any, name: str, tensor: GgufTensor, shown: str) -> Tensor:
         per_block, size = gguf.GGML_QUANT_SIZES[kind]
     except (ValueError, KeyError):
         raise UserError(
-            f"'{shown}' holds '{shorten(name, 80)}' in the type {tensor.kind}, which the gguf package here does not know"
+            f"'{shown}' holds '{shorten(name, 80)}' in the type {tensor.kind}, which the gguf package does not know"
         ) from None
     columns = tensor.shape[-1] if tensor.shape else 1
     rows = int(np.prod(tensor.shape[:-1], dtype=object))
@@ -235,6 +238,7 @@ def _unpacked(data: Any, name: str, tensor: GgufTensor, shown: str) -> Tensor:
         values = gguf.dequantize(np.array(raw).reshape(rows, -1), kind)
     except NotImplementedError:
         raise UserError(
-            f"'{shown}' holds '{shorten(name, 80)}' as {kind.name}, which cannot be unpacked; load a float, q8_0 or Q4_K file"
+            f"'{shown}' holds '{shorten(name, 80)}' as {kind.name}, which the gguf package cannot unpack; load another "
+            "file of the model, such as f16 or q8_0"
         ) from None
     return torch.from_numpy(np.ascontiguousarray(values)).reshape(tensor.shape)

@@ -77,7 +77,11 @@ _LAYER = {
     "ffn_down": "mlp.down_proj",
     "ffn_gate_inp": "mlp.gate",
 }
-_STACKS = (("ffn_gate_exps", "gate_up_proj", 0), ("ffn_up_exps", "gate_up_proj", 1), ("ffn_down_exps", "down_proj", None))
+_STACKS = (
+    ("ffn_gate_exps", "gate_up_proj", 0),
+    ("ffn_up_exps", "gate_up_proj", 1),
+    ("ffn_down_exps", "down_proj", None),
+)
 RULES = WeightRules(
     (
         *renamed(
@@ -85,11 +89,16 @@ RULES = WeightRules(
                 "token_embd.{kind}": "model.embed_tokens.{kind}",
                 "output_norm.{kind}": "model.norm.{kind}",
                 "output.{kind}": "lm_head.{kind}",
-                **{f"blk.{{layer}}.{ours}.{{kind}}": f"model.layers.{{layer}}.{s}.{{kind}}" for ours, s in _LAYER.items()},
+                **{
+                    f"blk.{{layer}}.{ours}.{{kind}}": f"model.layers.{{layer}}.{s}.{{kind}}"
+                    for ours, s in _LAYER.items()
+                },
             }
         ),
         *(
-            Rule(f"blk.{{layer}}.{name}.weight", f"model.layers.{{layer}}.mlp.experts.{stock}", half=half, is_stack=True)
+            Rule(
+                f"blk.{{layer}}.{name}.weight", f"model.layers.{{layer}}.mlp.experts.{stock}", half=half, is_stack=True
+            )
             for name, stock, half in _STACKS
         ),
     )
@@ -115,4 +124,3 @@ def to_pairs(weight: Tensor, heads: int) -> Tensor:
 def to_halves(weight: Tensor, heads: int) -> Tensor:
     """Return the rows of a query or key projection in the order of the stock classes; undoes ``to_pairs``."""
     return weight.reshape(heads, -1, 2, *weight.shape[1:]).transpose(1, 2).reshape(weight.shape).contiguous()
-

@@ -30,6 +30,8 @@ SPLITS: dict[str, str | None] = {
     "smollm": None,
 }
 """Value of ``tokenizer.ggml.pre`` -> pattern of the pieces that merges stay within; None for GPT-2's own."""
+COMPOSED = "qwen2"
+"""The one kind whose released tokenizers normalise text (NFC)."""
 _SAME = {
     "default": "gpt-2", "llama3": "llama-bpe", "llama-v3": "llama-bpe", "bailingmoe": "llada-moe",
     "bailingmoe2": "llada-moe", "deepseek-r1-qwen": "qwen2", "phi-2": "gpt-2", "codeshell": "smollm",
@@ -105,7 +107,7 @@ def _backend(tokens: list[str], types: list[int], merges: list[str], *, split: s
     backend = Backend(models.BPE(vocabulary, pairs))  # type: ignore[arg-type]
     backend.pre_tokenizer = _cutter(split)
     backend.decoder = decoders.ByteLevel()
-    if split == "qwen2":  # as every released tokenizer of this kind; gguf files do not say
+    if split == COMPOSED:  # as every released tokenizer of this kind; gguf files do not say
         backend.normalizer = normalizers.NFC()
     backend.add_tokens(
         [
@@ -174,8 +176,8 @@ def tokenizer_values(tokenizer: Tokenizer | None, *, rows: int, mask_id: int, sp
     inner = json.loads(tokenizer.backend_tokenizer.to_str())
     if inner["model"].get("type") != "BPE" or inner["model"].get("byte_fallback") or not _is_byte_level(inner):
         LOG.warning(
-            "the tokenizer is not byte-level BPE, the one kind that can be written: the file gets none, so that llama.cpp "
-            "reads and writes token ids only"
+            "the tokenizer is not byte-level BPE, the one kind that can be written: the file gets none, so that "
+            "llama.cpp reads and writes token ids only"
         )
         return {"tokenizer.ggml.model": "none", **ids}
     vocabulary = tokenizer.get_vocab()
@@ -208,10 +210,15 @@ def _is_byte_level(inner: Mapping[str, Any]) -> bool:
 
 def _name_of_split(tokenizer: Tokenizer, otherwise: str) -> str:
     """Return the name under which llama.cpp cuts a text as the tokenizer does, found by trying."""
-    cutter = tokenizer.backend_tokenizer.pre_tokenizer
-    wanted = [piece for piece, _ in cutter.pre_tokenize_str(_PROBE)]
-    for name in SPLITS:
+    backend = tokenizer.backend_tokenizer
+    wanted = [piece for piece, _ in backend.pre_tokenizer.pre_tokenize_str(_PROBE)]
+    normalizer = backend.normalizer
+    is_composed = normalizer is not None and type(normalizer).__name__ == "NFC"
+    # Of names that cut alike, the one that is read back with the same normaliser, then the family's own.
+    for name in sorted(SPLITS, key=lambda name: ((name == COMPOSED) != is_composed, name != otherwise)):
         if [piece for piece, _ in _cutter(name).pre_tokenize_str(_PROBE)] == wanted:
+            if (name == COMPOSED) != is_composed or (normalizer is not None and not is_composed):
+                LOG.warning("gguf files of '%s' do not tell how text is normalised; some texts may change", name)
             return name
     LOG.warning(
         "the tokenizer cuts text before merging in a way that has no name in gguf files; '%s' is written, so that some "

@@ -1,6 +1,6 @@
 """Writes a model as a gguf file that llama.cpp decodes as a diffusion language model."""
 
-import logging
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,11 +16,9 @@ from unmask.models.gguf_tokenizer import tokenizer_values
 from unmask.models.loaded import LoadedModel
 from unmask.runtime.durable import space_for, sync
 
-LOG = logging.getLogger(__name__)
 DTYPES = {"f32": ("F32", 0), "f16": ("F16", 1), "bf16": ("BF16", 32), "q8_0": ("Q8_0", 7)}
 """Name of a type -> its name in the gguf package, and llama.cpp's number for a file that is mostly of it."""
 _ALWAYS_F32 = re.compile(r".*(_norm|ffn_gate_inp)\.weight|.*\.bias")
-_FLOATING = ("rope.freq_base", "attention.layer_norm_rms_epsilon")
 
 
 def write_gguf(lm: LoadedModel, file: Path, *, family: str, dtype: str = "f16") -> Path:
@@ -39,7 +37,7 @@ def write_gguf(lm: LoadedModel, file: Path, *, family: str, dtype: str = "f16") 
         The file.
 
     Raises:
-        UserError: llama.cpp would compute or decode another model, a weight does not fit the dtype, or the disk is full.
+        UserError: llama.cpp would compute another model, a weight does not fit the dtype, or the disk is full.
     """
     try:
         import gguf
@@ -51,26 +49,15 @@ def write_gguf(lm: LoadedModel, file: Path, *, family: str, dtype: str = "f16") 
     check_model(lm, layout)
     file = Path(file)
     kind, number = DTYPES[dtype]
+    values = _values(lm, layout, number, name=file.stem)
     aside = file.with_name(f".{file.name}.new")
     file.parent.mkdir(parents=True, exist_ok=True)
     writer = gguf.GGUFWriter(aside, layout.architecture)
     try:
         with space_for(f"'{file}'", lambda: "free some space, or write a smaller dtype"):
-            for key, value in _values(lm, layout, number, name=file.stem).items():
+            for key, value in values.items():
                 _add(writer, key, value)
-            shapes = {name: tuple(weight.shape) for name, weight in lm.model.state_dict().items()}
-            names = [name for name in RULES.released(_distinct(lm, shapes))]
-            kinds = {name: _kind_of(name, _shape(lm, name, shapes), kind) for name in names}
-            for name in names:
-                shape, of = _shape(lm, name, shapes), gguf.GGMLQuantizationType[kinds[name]]
-                per_block, size = gguf.GGML_QUANT_SIZES[of]
-                length = int(np.prod(shape, dtype=object)) // per_block * size
-                writer.add_tensor_info(name, shape, np.dtype(np.float32), length, raw_dtype=of)
-            writer.write_header_to_file()
-            writer.write_kv_data_to_file()
-            writer.write_ti_data_to_file()
-            for name, weight in _weights(lm, layout, names, shapes):
-                writer.write_tensor_data(_packed(name, weight, gguf.GGMLQuantizationType[kinds[name]]))
+            _add_tensors(writer, lm, layout, kind)
             writer.close()
             sync(aside)
             aside.replace(file)
@@ -78,6 +65,26 @@ def write_gguf(lm: LoadedModel, file: Path, *, family: str, dtype: str = "f16") 
         writer.close()
         aside.unlink(missing_ok=True)
     return file
+
+
+def _add_tensors(writer: Any, lm: LoadedModel, layout: Layout, kind: str) -> None:
+    """Write the head of the file, then the tensors, in the type ``kind`` where they may be."""
+    import gguf
+
+    shapes = _distinct(lm)
+    empty = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+    kinds = {}
+    for name in RULES.released(shapes):
+        shape = tuple(RULES.read(name, empty, shapes).shape)
+        kinds[name] = gguf.GGMLQuantizationType[_kind_of(name, shape, kind)]
+        per_block, size = gguf.GGML_QUANT_SIZES[kinds[name]]
+        length = math.prod(shape) // per_block * size
+        writer.add_tensor_info(name, shape, np.dtype(np.float32), length, raw_dtype=kinds[name])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    for name, weight in _weights(lm, layout, list(kinds), shapes):
+        writer.write_tensor_data(_packed(name, weight, kinds[name]))
 
 
 def find_layout(family: str) -> Layout:
@@ -191,17 +198,11 @@ def _add(writer: Any, key: str, value: Any) -> None:
         writer.add_array(key, value)
 
 
-def _distinct(lm: LoadedModel, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the tensors that are written: of tied ones the embedding only."""
+def _distinct(lm: LoadedModel) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the stock tensors that are written: of tied ones the embedding only."""
     is_tied = lm.stock.config.tie_word_embeddings
+    shapes = {name: tuple(weight.shape) for name, weight in lm.model.state_dict().items()}
     return {name: shape for name, shape in shapes.items() if not (is_tied and name == "lm_head.weight")}
-
-
-def _shape(lm: LoadedModel, name: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
-    """Return the shape of a tensor of the file."""
-    (target,) = RULES.targets(name, shapes) or ()
-    empty = torch.empty(shapes[target.name], device="meta")
-    return tuple(empty[target.index].shape)
 
 
 def _kind_of(name: str, shape: tuple[int, ...], kind: str) -> str:

@@ -135,7 +135,7 @@ def load_family(
 
     Raises:
         UserError: the configuration lacks a key, or the weights are not those of the model.
-    """
+    """  # noqa: DOC502
     model_type, fields = family_fields(family, config)
     stock = new_config(model_type, fields)
     stock.dtype = dtype or _most_common(stored)
