@@ -47,17 +47,22 @@ def read_tokenizer(values: Mapping[str, Any], source: str) -> Tokenizer | None:
         source: the file, for messages.
 
     Returns:
-        The tokenizer; None where the file has none.
+        The tokenizer; None where the file has none, or, with a warning, one that is not byte-level BPE.
 
     Raises:
-        UserError: it is not byte-level BPE, or its lists are incomplete.
+        UserError: its lists are incomplete.
     """
     kind, tokens = values.get("tokenizer.ggml.model"), values.get("tokenizer.ggml.tokens")
     if kind in (None, "none", "no_vocab"):
         return None
     shown = shorten(source, 120)
     if kind != "gpt2":
-        raise UserError(f"expected a byte-level BPE tokenizer (gpt2) in '{shown}', found {shorten(repr(kind), 40)}")
+        LOG.warning(
+            "%s: its tokenizer is of the kind %s, not byte-level BPE (gpt2), and is not read: only token ids can be used",
+            shown,
+            shorten(repr(kind), 40),
+        )
+        return None
     types, merges = values.get("tokenizer.ggml.token_type"), values.get("tokenizer.ggml.merges") or []
     if not _are_texts(tokens) or not tokens:
         raise UserError(f"expected a list of texts as tokenizer.ggml.tokens in '{shown}'")

@@ -284,7 +284,6 @@ ODD = {
     "dream.attention.causal=True": {"dream.attention.causal": True},
     "expected a number above 0 as dream.rope.freq_base": {"dream.rope.freq_base": float("nan")},
     "is one of 4 parts": {"split.count": 4},
-    "expected a byte-level BPE tokenizer": {"tokenizer.ggml.model": "bert"},
     "found 1 types": {"tokenizer.ggml.token_type": [1]},
     "expected two pieces in each merge": {"tokenizer.ggml.merges": ["ab"]},
 }  # fmt: skip
@@ -357,6 +356,14 @@ def test_a_tokenizer_of_another_kind_is_left_out_with_a_warning(tmp_path, caplog
     again = load(file)
     assert again.tokenizer is None
     assert again.mask_id == lm.mask_id
+    assert torch.equal(answer(again), answer(lm))
+
+
+def test_a_tokenizer_of_another_kind_is_not_read_and_the_log_says_so(written, tmp_path, caplog):
+    lm, file = written["dream"]
+    again = load(rewritten(file, tmp_path / "m.gguf", {"tokenizer.ggml.model": "bert"}))
+    assert "of the kind 'bert', not byte-level BPE" in caplog.text
+    assert again.tokenizer is None
     assert torch.equal(answer(again), answer(lm))
 
 
