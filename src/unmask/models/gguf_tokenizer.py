@@ -58,7 +58,7 @@ def read_tokenizer(values: Mapping[str, Any], source: str) -> Tokenizer | None:
     shown = shorten(source, 120)
     if kind != "gpt2":
         LOG.warning(
-            "%s: its tokenizer is of the kind %s, not byte-level BPE (gpt2), and is not read: only token ids can be used",
+            "%s: its tokenizer is of the kind %s, not byte-level BPE (gpt2), and is not read: token ids only",
             shown,
             shorten(repr(kind), 40),
         )

@@ -18,6 +18,7 @@ from unmask.runtime.durable import space_for, sync
 
 DTYPES = {"f32": ("F32", 0), "f16": ("F16", 1), "bf16": ("BF16", 32), "q8_0": ("Q8_0", 7)}
 """Name of a type -> its name in the gguf package, and llama.cpp's number for a file that is mostly of it."""
+_SAME = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 _ALWAYS_F32 = re.compile(r".*(_norm|ffn_gate_inp)\.weight|.*\.bias")
 
 
@@ -31,7 +32,7 @@ def write_gguf(lm: LoadedModel, file: Path, *, family: str, dtype: str = "f16") 
         lm: a whole model; adapters must be merged.
         file: to write; an older one is replaced once the new one is whole.
         family: ``dream``, ``llada``, ``llada_moe`` or ``rnd1``.
-        dtype: ``f32``, ``f16``, ``bf16`` or ``q8_0``.
+        dtype: ``f32``, ``f16``, ``bf16`` or ``q8_0``; ``float32``, ``float16`` and ``bfloat16`` mean the same.
 
     Returns:
         The file.
@@ -43,6 +44,7 @@ def write_gguf(lm: LoadedModel, file: Path, *, family: str, dtype: str = "f16") 
         import gguf
     except ImportError as error:
         raise UserError("writing a .gguf file needs the package gguf; run: pip install 'unmask[gguf]'") from error
+    dtype = _SAME.get(dtype, dtype)
     if dtype not in DTYPES:
         raise UserError(f"gguf dtype must be {', '.join(DTYPES)}, found {dtype!r}")
     layout = find_layout(family)
@@ -95,6 +97,31 @@ def find_layout(family: str) -> Layout:
             "model can be exported for SGLang or LMDeploy instead"
         )
     return BY_FAMILY[family]
+
+
+def family_for(lm: LoadedModel) -> str:
+    """Return the family in whose gguf layout a model can be written: its own, else that of its stock class.
+
+    Args:
+        lm: to be written.
+
+    Returns:
+        A family that ``write_gguf`` knows.
+
+    Raises:
+        UserError: llama.cpp has no diffusion architecture for the stock class.
+    """
+    config = lm.stock.config
+    fitting = [layout for layout in BY_FAMILY.values() if config.model_type in layout.stock]
+    if not fitting:
+        known = sorted({kind for layout in BY_FAMILY.values() for kind in layout.stock})
+        raise UserError(
+            f"llama.cpp has no diffusion architecture for {config.model_type} models; it has for {', '.join(known)}"
+        )
+    own = [layout.family for layout in fitting if layout.family == lm.facts.family]
+    key = "norm_topk_prob"
+    alike = [layout.family for layout in fitting if layout.fields.get(key) in (None, getattr(config, key, None))]
+    return [*own, *alike, fitting[0].family][0]
 
 
 def check_model(lm: LoadedModel, layout: Layout) -> None:

@@ -14,7 +14,7 @@ from unmask.errors import UserError
 from unmask.models import LoraSpec, add_lora, load
 from unmask.models.gguf_file import check_gguf
 from unmask.models.gguf_tokenizer import _cutter
-from unmask.models.gguf_write import write_gguf
+from unmask.models.gguf_write import family_for, write_gguf
 
 ROWS = 320
 SPECIAL = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"}
@@ -337,6 +337,23 @@ def test_what_llama_cpp_would_decode_otherwise_is_not_written(written, tmp_path)
     large = loaded(tmp_path / "l", "dream")
     large.stock.lm_head.weight.data[3, 3] = 70_000.0
     refused(large, "dream", "output.weight holds 7e\\+04, which float16 cannot; write dtype bf16 or f32")
+
+
+def test_the_layout_follows_from_the_family_or_the_stock_class(written, tmp_path):
+    assert {family: family_for(lm) for family, (lm, _) in written.items()} == {family: family for family in STOCK}
+    read = load(written["llada"][1])
+    assert family_for(read) == "llada"
+    as_qwen = load(write_gguf(loaded(tmp_path / "m", "llada", config=Qwen2Config), tmp_path / "m.gguf", family="llada"))
+    assert family_for(as_qwen) == "llada"
+    with pytest.raises(UserError, match="no diffusion architecture for qwen3 models; it has for llama, qwen2"):
+        family_for(loaded(tmp_path / "q3", "dream", config=Qwen3Config))
+
+
+@pytest.mark.parametrize(("long", "short"), [("float32", "f32"), ("float16", "f16"), ("bfloat16", "bf16")])
+def test_both_names_of_a_type_mean_the_same(written, tmp_path, long, short):
+    lm = written["dream"][0]
+    files = [write_gguf(lm, tmp_path / name / "m.gguf", family="dream", dtype=name) for name in (long, short)]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_a_failure_leaves_the_older_file(tmp_path):
