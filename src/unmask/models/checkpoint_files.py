@@ -8,10 +8,12 @@ from typing import Any
 import torch
 
 from unmask.errors import UserError, shorten
+from unmask.models import gguf_tokenizer
 from unmask.models.checkpoints import Checkpoint, first_line, parse_dtype, read_json, weight_files
 from unmask.models.config_file import check_model, check_sizes, read_config_file, stock_config
 from unmask.models.families.base import Family, check_complete, load_family
 from unmask.models.families.match import find_family
+from unmask.models.gguf_family import read_family
 from unmask.models.gguf_file import check_gguf
 from unmask.models.tokenizer_files import TOKENIZER_FILES, check_tokenizer, tokenizer_folder
 from unmask.models.weights import read_headers
@@ -124,7 +126,18 @@ def _read_gguf(where: Checkpoint, dtype: torch.dtype) -> CheckpointFiles:
         import gguf  # noqa: F401  # transformers' own message asks for a restart of "your runtime"
     except ImportError as error:
         raise UserError("reading a .gguf file needs the package gguf; run: pip install 'unmask[gguf]'") from error
-    check_gguf(where.folder / where.file)
+    file = where.folder / where.file
+    head = check_gguf(file)
+    with foreign(f"'{shorten(where.file, 120)}' cannot be read"):
+        found = read_family(file, head, dtype)
+        if found is not None:
+            tokenizer = gguf_tokenizer.read_tokenizer(head.values, where.file)
+            if tokenizer is not None:
+                check_tokenizer(tokenizer)
+            model, family, config = found
+            return CheckpointFiles(
+                model=model, tokenizer=tokenizer, config=config, generation={}, family=family, predicts_next=True
+            )
     with foreign(f"transformers cannot read '{shorten(where.file, 120)}'"):
         model, tokenizer = transformers_api.read_gguf(where.folder, where.file, dtype)
         check_tokenizer(tokenizer)

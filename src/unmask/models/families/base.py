@@ -1,6 +1,6 @@
 """What a checkpoint family states so that its weights load strictly into a stock transformers class, and go back."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -135,23 +135,44 @@ def load_family(
 
     Raises:
         UserError: the configuration lacks a key, or the weights are not those of the model.
-    """
+    """  # noqa: DOC502
     model_type, fields = family_fields(family, config)
     stock = new_config(model_type, fields)
     stock.dtype = dtype or _most_common(stored)
+    return fill_stock(stock, family.rules, read_weights(files), family.title)
+
+
+def fill_stock(
+    stock: Any, rules: WeightRules, tensors: Iterable[tuple[str, Tensor]], title: str, *, asker: str = "config.json"
+) -> StockModel:
+    """Return a stock model, filled with renamed weights; none may be missing or left over.
+
+    Args:
+        stock: transformers' configuration of it, with the dtype of its weights.
+        rules: from the names of ``tensors`` to the stock ones.
+        tensors: released names and values, drawn one at a time.
+        title: of the family, for messages.
+        asker: the file that states the model's sizes, for messages.
+
+    Returns:
+        The model on the CPU.
+
+    Raises:
+        UserError: the weights are not those of the model.
+    """
     with torch.device("meta"):
         model = new_model(stock)
-    filler = Filler(family.rules, dict(model.state_dict()))
-    for name, tensor in read_weights(files):
+    filler = Filler(rules, dict(model.state_dict()))
+    for name, tensor in tensors:
         if wrong := filler.put(name, tensor):
             stock_name, found, wanted = wrong
-            raise UserError(f"config.json asks for {stock_name} of shape {wanted}, found '{name}' of shape {found}")
+            raise UserError(f"{asker} asks for {stock_name} of shape {wanted}, found '{name}' of shape {found}")
     missing, weights = filler.missing(), filler.weights
     head, embedding = "lm_head.weight", "model.embed_tokens.weight"
     if stock.tie_word_embeddings and head in missing and embedding in weights:
         weights[head] = weights[embedding]
         missing.remove(head)
-    check_complete(family.title, missing=missing, unexpected=filler.unexpected, doubled=filler.doubled())
+    check_complete(title, missing=missing, unexpected=filler.unexpected, doubled=filler.doubled())
     model.load_state_dict(weights, strict=True, assign=True)
     model.tie_weights()
     # The rotary frequencies are the one thing that the state dict does not hold.
