@@ -248,9 +248,10 @@ def _facts_of(
     if family is not None and family.variants and chosen["attention"] is None:
         word, _ = family.variant(where.source)
         LOG.warning(
-            "%s: %s, by its name; nothing in its files tells; write attention=… and block_size=… if it is not so",
+            "%s: taken for a model with %s; nothing in its files tells; write attention=… and block_size=… if it is "
+            "not so",
             shorten(where.source, 120),
-            f"taken for block-causal, for '{word}' is in its name" if word else "taken for full attention",
+            f"block-causal attention, for '{word}' is in its name" if word else "full attention",
         )
     given = {name: value for name, value in chosen.items() if value is not None}
     facts = Facts.from_config({**implied, **written, **given, "mask_id": found, "vocab_size": rows})

@@ -175,8 +175,9 @@ def find_ends(
         eos = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
         written = [*_as_list(turn_end), *_as_list(eos), *written]
     written = [token for token in written if 0 <= token < rows]
-    if not written and family is not None:
-        written = [token for token in family.eos_ids if token < rows]
+    if not written and family is not None:  # their padding is the end of text too
+        padding = config.get("pad_token_id") if tokenizer is None else tokenizer.pad_token_id
+        written = [token for token in (*family.eos_ids, *_as_list(padding)) if 0 <= token < rows]
     if not written:
         raise UserError(
             "found no end-of-text token in config.json, generation_config.json or the tokenizer; name one there"
