@@ -2,8 +2,8 @@
 
 The numbers come from public files, run in float32 on a CPU under transformers 4.55.4 (torch 2.13), outside this
 repository; the same weights are drawn again here. Each case names its file, repository and commit. Where no modelling
-code is public (SDAR-MoE), or it adds sampling only to a stock class (Stable-DiffCoder), the class is that of transformers 4.55.4
-itself, in a block-causal mask.
+code is public (SDAR-MoE), or it adds sampling only to a stock class (Stable-DiffCoder), the class is transformers
+4.55.4's own, given a block-causal mask.
 """
 
 import json
@@ -24,7 +24,8 @@ SHAPE = {
     "vocab_size": V, "hidden_size": D, "num_hidden_layers": LAYERS, "num_attention_heads": 4, "num_key_value_heads": 2,
     "intermediate_size": M, "max_position_embeddings": 64, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
     "rope_scaling": None, "sliding_window": None, "use_sliding_window": False, "max_window_layers": 2,
-    "tie_word_embeddings": False, "torch_dtype": "float32", "eos_token_id": 17, "pad_token_id": 17, "hidden_act": "silu",
+    "tie_word_embeddings": False, "torch_dtype": "float32", "eos_token_id": 17, "pad_token_id": 17,
+    "hidden_act": "silu",
 }  # fmt: skip
 
 

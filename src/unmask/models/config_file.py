@@ -144,7 +144,9 @@ def check_sizes(
     counts, sizes = max(64, len(stored), 0 if stored else 1024), max(2**12, 64 * widest)
     for path, value in walk(config):
         key = path[-1]
-        if _NO_SIZE.fullmatch(key) or path[0] == "unmask" or not reads(key):
+        if not reads(key):
+            limit = None
+        elif _NO_SIZE.fullmatch(key) or path[0] == "unmask":
             limit = 2**40 if type(value) is int else None
         elif _COUNT.fullmatch(key):
             limit = counts if key.endswith(("layer", "layers", "blocks", "stages")) else max(64, widest)
