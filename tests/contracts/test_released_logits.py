@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from unmask.core.attention import Columns
+from unmask.core.attention import ANCHORED, CLEAN, Columns
+from unmask.core.attention_rules import Anchored
 from unmask.core.query import Query
 from unmask.models import load
 
@@ -180,6 +181,15 @@ CASES = {
         ), "rope_theta", "rope_scaling", "torch_dtype", "sliding_window", "use_sliding_window", "max_window_layers"),
         LLAMA, TEXT,
     ),
+    # OpenGVLab/SDLM, commit 7e8a26efedee3ba3d8548013fe07cefd1c36607a: sdlm/model/sdlm_qwen2_5/modeling_qwen2.py; a text
+    # whose last token begins a window of four, as it decodes and as the view "anchored" reads
+    "sdlm": (
+        config(
+            "qwen2", "Qwen2ForCausalLM", text_mask_token_id=20, block_size=4, causal_attn=False,
+            attn_implementation="sdpa", auto_map={"AutoModelForCausalLM": "modeling_qwen2.Qwen2ForCausalLM"},
+        ),
+        QWEN2, [3, 14, 6, 8, 5, 7, 9, 1, 4, 20, 20, 20],
+    ),
 }  # fmt: skip
 # Logits of tokens 0, 7 and 23 in the first, the sixth and the last column.
 EXPECTED = {
@@ -198,6 +208,7 @@ EXPECTED = {
     "sdar": [-1.15801, 1.44958, 1.11704, 0.96952, 0.91098, -0.68458, 1.15842, 1.20575, -1.13573],
     "sdar_moe": [0.74569, 0.87827, -1.0253, 1.59741, 1.53877, -0.69141, 1.44715, 1.72356, -0.88946],
     "stable_diffcoder": [0.51638, 0.04913, 1.14761, 2.61232, 1.62348, 0.95998, 1.19786, 2.18613, 1.06519],
+    "sdlm": [-0.87266, 1.36038, 0.92072, -1.78438, -0.19881, 1.07428, 0.2417, 1.85487, 2.43507],
 }
 
 
@@ -217,9 +228,13 @@ def states(lm, ids):
     position = torch.arange(len(ids))[None]
     zero = torch.zeros_like(position)
     block = position // lm.facts.block_size if lm.facts.attention == "block_causal" else zero
-    columns = Columns(position=position, segment=zero, block=block, stream=zero)
+    columns, rule = Columns(position=position, segment=zero, block=block, stream=zero), lm.rule
+    if lm.facts.family == "sdlm":
+        is_window = position >= 8
+        stream, block = torch.where(is_window, ANCHORED, CLEAN), torch.where(is_window, 8, 0)
+        columns, rule = replace(columns, stream=stream, block=block), Anchored()
     lm.facts = replace(lm.facts, shift=False)
-    query = Query(ids=torch.tensor([ids]), columns=columns, rule=lm.rule)
+    query = Query(ids=torch.tensor([ids]), columns=columns, rule=rule)
     with torch.no_grad():
         return lm.logits(query, torch.stack([zero[0], position[0]], dim=1))
 

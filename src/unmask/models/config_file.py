@@ -106,6 +106,7 @@ def stock_config(config: Mapping[str, Any]) -> Any:
     known = {key: value for key, value in kept.items() if is_known(model_type, key) or key == "unmask"}
     if unknown := sorted(kept.keys() - known.keys() - {"mask_token_id", "transformers_version"}):
         LOG.info("config.json: keys that a %s model has not are left out: %s", model_type, shorten(", ".join(unknown)))
+    known |= {key: None for key in ("sliding_window", "rope_scaling") if known.get(key) is False}
     with foreign("transformers refuses config.json", "mend that value"):
         return transformers_api.new_config(model_type, {k: v for k, v in known.items() if k != "model_type"})
 
@@ -122,14 +123,15 @@ def is_known(model_type: str, key: str) -> bool:
 
 
 def check_sizes(
-    config: Mapping[str, Any], stored: Mapping[str, Stored], *, reads: Callable[[str], bool] = lambda key: True
+    config: Mapping[str, Any], stored: Mapping[str, Stored], *, reads: Callable[[str], bool] | None = None
 ) -> None:
     """Check the sizes of a configuration against the weights, before a model is built.
 
     Args:
         config: of the model.
         stored: its tensors; empty where they are not known.
-        reads: whether the model reads a key; what is left out anyway (``num_diffusion_steps``) may have any size.
+        reads: whether the model reads a key (all of them if None): others, such as ``num_diffusion_steps``, are left
+            out of the model and may have any size.
 
     Raises:
         UserError: a size is larger than the weights allow, or weights are not floating-point numbers.
@@ -144,7 +146,7 @@ def check_sizes(
     counts, sizes = max(64, len(stored), 0 if stored else 1024), max(2**12, 64 * widest)
     for path, value in walk(config):
         key = path[-1]
-        if not reads(key):
+        if reads is not None and not reads(key):
             limit = None
         elif _NO_SIZE.fullmatch(key) or path[0] == "unmask":
             limit = 2**40 if type(value) is int else None

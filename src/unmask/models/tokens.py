@@ -69,8 +69,8 @@ def find_mask(
             raise UserError(f"mask_token={token!r} has the id {found} but mask_id={id_}; write one of the two")
         if found is None and family is not None and family.mask_id is not None:
             raise UserError(
-                f"mask_token={token!r} is not in the tokenizer of this {family.title} checkpoint, which was trained with "
-                "a mask token and gets no new one; write one of its own tokens, mask_id=…, or nothing"
+                f"mask_token={token!r} is not in the tokenizer of this {family.title} checkpoint, which was trained "
+                "with a mask token and gets no new one; write one of its own tokens, mask_id=…, or nothing"
             )
         return found
     if id_ is not None:

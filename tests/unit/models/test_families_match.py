@@ -79,7 +79,8 @@ def test_what_only_looks_like_a_stock_model_is_refused_and_loads_by_hand(tmp_pat
     folder_of(tmp_path, "llama", "llama", architecture, auto_map=auto_map)
     with pytest.raises(UserError, match=named) as caught:
         load(tmp_path, mask_id=20)
-    assert "\n" not in str(caught.value) and "shift=…, attention=… and mask_token=… (or mask_id=…)" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "shift=…, attention=… and mask_token=… (or mask_id=…)" in str(caught.value)
     assert facts_of(tmp_path, **BY_HAND) == (None, False, "bidirectional", None, 20)
 
 
@@ -229,7 +230,7 @@ def test_files_that_spell_the_mask_in_two_ways_agree_on_its_row(tmp_path):
     }  # fmt: skip
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(tokenizer_config))
     lm = load(tmp_path)
-    assert lm.facts.mask_id == 20 and lm.facts.added_rows == 0
+    assert (lm.facts.mask_id, lm.facts.added_rows) == (20, 0)
     assert max(lm.tokenizer.get_vocab().values()) < 24
     assert lm.tokenizer("ab<|MASK|>c")["input_ids"] == [0, 1, 20, 2]
 
@@ -246,7 +247,7 @@ def test_a_known_family_gets_no_new_token(tmp_path):
     with pytest.raises(UserError, match="'<new>' is not in the tokenizer of this SDAR checkpoint"):
         load(tmp_path, mask_token="<new>")
     lm = load(tmp_path, mask_token="x1")
-    assert lm.facts.mask_id == 18 and lm.facts.added_rows == 0
+    assert (lm.facts.mask_id, lm.facts.added_rows) == (18, 0)
 
 
 # What the user says, and what the name says
@@ -258,9 +259,11 @@ def test_the_name_tells_dllms_block_diffusion(tmp_path, caplog):
     assert facts_of(folder, mask_id=20) == ("a2d_qwen3", False, "block_causal", 32, 20)
     assert "block-causal attention, for 'bd3lm' is in its name; nothing in its files tells" in caplog.text
     caplog.clear()
-    assert facts_of(folder, mask_id=20, attention="bidirectional")[2] == "bidirectional" and not caplog.text
+    assert facts_of(folder, mask_id=20, attention="bidirectional")[2] == "bidirectional"
+    assert not caplog.text
     other = folder_of(tmp_path / "Qwen3-0.6B-diffusion-mdlm-v0.1", "qwen3", "a2d-qwen3", "A2DQwen3LMHeadModel")
-    assert facts_of(other, mask_id=20)[2:4] == ("bidirectional", None) and "full attention" in caplog.text
+    assert facts_of(other, mask_id=20)[2:4] == ("bidirectional", None)
+    assert "full attention" in caplog.text
 
 
 def test_the_user_outranks_the_family(tmp_path):
@@ -282,7 +285,8 @@ def test_a_saved_model_is_known_by_its_facts_whatever_its_architecture(tmp_path)
     lm = load(source)
     lm.save(tmp_path / "saved")
     again = load(tmp_path / "saved")
-    assert again.facts == lm.facts and again.family == "Stable-DiffCoder"
+    assert again.facts == lm.facts
+    assert again.family == "Stable-DiffCoder"
     assert (again.facts.family, again.facts.source) == ("stable_diffcoder", str(source))
     edit_json(tmp_path / "saved/config.json", architectures=["SomeOtherName"])
     assert load(tmp_path / "saved").facts == lm.facts
