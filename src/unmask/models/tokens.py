@@ -168,11 +168,14 @@ def find_ends(
         family: of the checkpoint, whose ends are taken where no file names one.
 
     Returns:
-        The tokens that end an answer, and the filler.
+        The tokens that end an answer, and the filler: those of ``config.unmask``, if it names them.
 
     Raises:
         UserError: no end-of-text token is named anywhere.
     """
+    facts = config.get("unmask") or {}
+    if {"eos_ids", "filler_id"} <= facts.keys():
+        return Ends(eos_ids=tuple(facts["eos_ids"]), filler_id=facts["filler_id"])
     written = [*_as_list(generation.get("eos_token_id")), *_as_list(config.get("eos_token_id"))]
     turn_end = None
     if tokenizer is not None:

@@ -25,7 +25,7 @@ BY_HAND = {"shift": False, "attention": "bidirectional", "mask_id": 20}
 def folder_of(folder, stock, model_type, architecture, **fields):
     """A checkpoint with the names of a stock class; a field that is None is not written."""
     folder.mkdir(parents=True, exist_ok=True)
-    model = random_model(STOCK[stock](**SHAPE, tie_word_embeddings=False))
+    model = random_model(STOCK[stock](**SHAPE, tie_word_embeddings=False, initializer_range=0.3))
     save_file({k: v.clone() for k, v in model.state_dict().items()}, folder / "model.safetensors")
     config = {**SHAPE, **ENDS, "model_type": model_type, "architectures": architecture and [architecture], **fields}
     (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}))

@@ -83,6 +83,7 @@ SDLM = Family(
     block_size=4,
     mask_id=MASK["sdlm"],
     eos_ids=(151645, 151643),
+    decoding={"view": {"name": "anchored"}, "blocks": {"name": "sliding"}, "selection": {"name": "prefix"}},
     tokenizer_class="Qwen2Tokenizer",
 )
 WEDLM = Family(
@@ -97,6 +98,7 @@ WEDLM = Family(
     block_size=32,
     mask_id=MASK["wedlm"],
     eos_ids=(151645, 151643),
+    decoding={"view": {"name": "reordered"}, "selection": {"name": "wedlm"}},
     tokenizer_class="Qwen2Tokenizer",
 )
 SDAR = Family(
