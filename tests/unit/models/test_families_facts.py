@@ -76,12 +76,11 @@ def test_causal_families_decode_as_they_were_trained_if_asked_and_say_how(kind, 
     lm = load(causal(tmp_path, kind), device="cpu")
     assert lm.facts.attention == "causal"
     assert f"view: {decoder['view']['name']}" in caplog.text
-    assert len(generate(lm, PROMPTS, decoder=Decoder(**decoder), max_new_tokens=6).sequences) == 2
-    selection = decoder["selection"] if kind == "sdlm" else {"name": "quota"}  # WeDLM's is left to right here
-    found = generate(lm, PROMPTS, decoder=Decoder(**{**decoder, "selection": selection}), max_new_tokens=6)
-    plain = generate(lm, PROMPTS, decoder=Decoder(selection=selection), max_new_tokens=6)
-    assert [len(row) > len(p) for row, p in zip(found.sequences, PROMPTS, strict=True)] == [True, True]
-    assert any(not torch.equal(a, b) for a, b in zip(found.answers, plain.answers, strict=True))
+    found = generate(lm, PROMPTS, decoder=Decoder(**decoder), max_new_tokens=6)
+    assert all(0 < len(answer) <= 6 and 20 not in answer for answer in found.answers)
+    if kind == "sdlm":  # WeDLM's selection is left to right on this model, where both views read the same
+        plain = generate(lm, PROMPTS, decoder=Decoder(selection=decoder["selection"]), max_new_tokens=6)
+        assert any(not torch.equal(a, b) for a, b in zip(found.answers, plain.answers, strict=True))
 
 
 @pytest.mark.parametrize("kind", ["sdlm", "wedlm"])

@@ -34,8 +34,8 @@ class BlockCache:
         """Return the reader of a run; a model that attends to later blocks raises a UserError."""
         if not isinstance(model.rule, BlockCausal | ContextCausal | Causal):
             raise UserError(
-                "cache 'block': expected a block-causal, context-causal or causal model, found one that sees the whole canvas, "
-                "so that nothing stays as it was read; use 'dual' or 'prefix' (approximate), or 'none'"
+                "cache 'block': expected a block-causal, context-causal or causal model, found one that sees the whole "
+                "canvas, so that nothing stays as it was read; use 'dual' or 'prefix' (approximate), or 'none'"
             )
         return _BlockReader(model)
 

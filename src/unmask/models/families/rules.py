@@ -180,6 +180,9 @@ def expert_rules(*, is_read_only: bool = False) -> tuple[Rule, ...]:
 
     Args:
         is_read_only: models are written by other rules, such as ``stack_rules``.
+
+    Returns:
+        The rules of the gate, the up and the down projection.
     """
     return tuple(
         Rule(f"{_MLP}.{{expert}}.{name}.weight", f"{_MLP}.{stock}", half=half, is_read_only=is_read_only)
@@ -192,6 +195,9 @@ def stack_rules(*, is_read_only: bool) -> tuple[Rule, ...]:
 
     Args:
         is_read_only: models are written by other rules, such as ``expert_rules``.
+
+    Returns:
+        The rules of the gate, the up and the down projection.
     """
     return tuple(
         Rule(f"{_MLP}.{name}", f"{_MLP}.{stock}", half=half, is_stack=True, is_read_only=is_read_only)
