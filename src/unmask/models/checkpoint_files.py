@@ -114,7 +114,7 @@ class _Reading(dict[str, Any]):
         self.keys_read.add(key)
         return super().__getitem__(key)
 
-    def __or__(self, other: Any) -> "_Reading":
+    def __or__(self, other: Any) -> "_Reading":  # type: ignore[override]  # only text keys are joined
         joined = _Reading({**self, **other})
         joined.keys_read = self.keys_read
         return joined

@@ -123,7 +123,9 @@ def _load_whole(
         facts=denoiser.facts,
         tokenizer=files.tokenizer,
         source=where.source,
-        family=FAMILIES[facts.family].title if facts.family in FAMILIES else files.model.config.model_type,
+        family=FAMILIES[facts.family].title
+        if facts.family is not None and facts.family in FAMILIES
+        else files.model.config.model_type,
         generation=files.generation,
     )
 

@@ -11,8 +11,8 @@ bfloat16.
 Stable-DiffCoder (ByteDance-Seed) calls itself ``llama``: its class is ``LlamaForCausalLM`` with a sampler. It was
 trained with blocks of 4 counted from the first column, unshifted; read in its ``modeling_stable_diffcoder.py``.
 
-Beside dllm's copies of LLaDA and ``a2d-llama`` tiny models in float32 give the same logits to the bit; Stable-DiffCoder,
-whose class adds sampling only, differs by 2.4e-6 from the Llama of transformers 4.55.4.
+Beside dllm's copies of LLaDA and ``a2d-llama`` tiny models in float32 give the same logits to the bit. The class of
+Stable-DiffCoder adds sampling only; it differs by 2.4e-6 from the Llama of transformers 4.55.4.
 """
 
 from typing import Any
