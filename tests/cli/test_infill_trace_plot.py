@@ -74,7 +74,7 @@ REFUSED = {
     (*PROMPT, "--n", "2", "--live"): "--live: expected one --prompt or --infill, --n 1 and no --json; leave one out",
     (*PROMPT, "--stop", ""): "stop string: expected text of at least one character, found ''",
     (*PROMPT, "--cache", "duall"): "--cache: unknown cache 'duall'; did you mean 'dual'?",
-    (*PROMPT, "--cache", "block"): "cache 'block': expected a block-causal or context-causal model",
+    (*PROMPT, "--cache", "block"): "cache 'block': expected a block-causal, context-causal or causal model",
     (*PROMPT, "--save-trace", "."): "--save-trace .: expected a new file, found something of that name",
 }
 

@@ -1,7 +1,9 @@
 """Reads the weights, the configuration and the tokenizer of a model folder or a gguf file."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,13 @@ import torch
 from unmask.errors import UserError, shorten
 from unmask.models import gguf_tokenizer
 from unmask.models.checkpoints import Checkpoint, first_line, parse_dtype, read_json, weight_files
-from unmask.models.config_file import check_model, check_sizes, read_config_file, stock_config
-from unmask.models.families.base import Family, check_complete, load_family
+from unmask.models.config_file import check_model, check_sizes, is_known, read_config_file, stock_config
+from unmask.models.families.base import Family, check_complete, family_fields, load_family
 from unmask.models.families.match import find_family
 from unmask.models.gguf_family import read_family
 from unmask.models.gguf_file import check_gguf
 from unmask.models.tokenizer_files import TOKENIZER_FILES, check_tokenizer, tokenizer_folder
-from unmask.models.weights import read_headers
+from unmask.models.weights import Stored, read_headers
 from unmask.runtime import transformers_api
 from unmask.runtime.foreign import foreign
 from unmask.runtime.transformers_api import StockModel, Tokenizer
@@ -63,7 +65,7 @@ def read_checkpoint(
     family = find_family(config, is_stated=is_stated)
     files = weight_files(where.folder, allow_pickle=allow_pickle)
     stored = read_headers(files)
-    check_sizes(config, stored)
+    check_config(config, family, stored)
     masked = is_masked(config)
     with foreign(f"the weights of '{shorten(where.source, 120)}' cannot be read"):
         if family is not None:
@@ -80,6 +82,48 @@ def read_checkpoint(
         family=family,
         predicts_next=not masked,
     )
+
+
+def check_config(config: dict[str, Any], family: Family | None, stored: Mapping[str, Stored]) -> None:
+    """Check the sizes in ``config.json`` against the weights, before a model is built; unread keys may hold anything.
+
+    Args:
+        config: its content.
+        family: of the checkpoint; None for a model that transformers knows by itself.
+        stored: its tensors; empty where they are not known.
+
+    Raises:
+        UserError: a size is larger than the weights allow, or of another kind; or a key of the family is missing.
+    """  # noqa: DOC502
+    if family is None:
+        check_sizes(config, stored, reads=partial(is_known, config["model_type"]))
+        return
+    reading = _Reading(config)
+    with foreign(f"config.json does not fit a {family.title} model", "mend it"):
+        _, fields = family_fields(family, reading)
+    check_sizes({key: config[key] for key in config if key in reading.keys_read}, stored)
+    check_sizes(fields, stored)
+
+
+class _Reading(dict[str, Any]):
+    """A configuration that remembers which of its keys were looked up."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config)
+        self.keys_read: set[str] = set()
+
+    def __getitem__(self, key: str) -> Any:
+        self.keys_read.add(key)
+        return super().__getitem__(key)
+
+    def __or__(self, other: Any) -> "_Reading":  # type: ignore[override]  # only text keys are joined
+        joined = _Reading({**self, **other})
+        joined.keys_read = self.keys_read
+        return joined
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.keys_read.add(key)
+        return super().get(key, default)
 
 
 def is_masked(config: dict[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -103,9 +103,10 @@ def stock_config(config: Mapping[str, Any]) -> Any:
     """  # noqa: DOC502
     model_type = config["model_type"]
     kept = {key: value for key, value in config.items() if key not in LEFT_OUT}
-    known = {key: value for key, value in kept.items() if _is_known(model_type, key) or key == "unmask"}
+    known = {key: value for key, value in kept.items() if is_known(model_type, key) or key == "unmask"}
     if unknown := sorted(kept.keys() - known.keys() - {"mask_token_id", "transformers_version"}):
         LOG.info("config.json: keys that a %s model has not are left out: %s", model_type, shorten(", ".join(unknown)))
+    known |= {key: None for key in ("sliding_window", "rope_scaling") if known.get(key) is False}
     with foreign("transformers refuses config.json", "mend that value"):
         return transformers_api.new_config(model_type, {k: v for k, v in known.items() if k != "model_type"})
 
@@ -116,16 +117,21 @@ def _words(model_type: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", transformers_api.source_of(model_type)))
 
 
-def _is_known(model_type: str, key: str) -> bool:
+def is_known(model_type: str, key: str) -> bool:
+    """Return whether transformers' classes for a ``model_type`` read a key of its configuration."""
     return key in _words(model_type)
 
 
-def check_sizes(config: Mapping[str, Any], stored: Mapping[str, Stored]) -> None:
+def check_sizes(
+    config: Mapping[str, Any], stored: Mapping[str, Stored], *, reads: Callable[[str], bool] | None = None
+) -> None:
     """Check the sizes of a configuration against the weights, before a model is built.
 
     Args:
         config: of the model.
         stored: its tensors; empty where they are not known.
+        reads: whether the model reads a key (all of them if None): others, such as ``num_diffusion_steps``, are left
+            out of the model and may have any size.
 
     Raises:
         UserError: a size is larger than the weights allow, or weights are not floating-point numbers.
@@ -140,7 +146,9 @@ def check_sizes(config: Mapping[str, Any], stored: Mapping[str, Stored]) -> None
     counts, sizes = max(64, len(stored), 0 if stored else 1024), max(2**12, 64 * widest)
     for path, value in walk(config):
         key = path[-1]
-        if _NO_SIZE.fullmatch(key) or path[0] == "unmask":
+        if reads is not None and not reads(key):
+            limit = None
+        elif _NO_SIZE.fullmatch(key) or path[0] == "unmask":
             limit = 2**40 if type(value) is int else None
         elif _COUNT.fullmatch(key):
             limit = counts if key.endswith(("layer", "layers", "blocks", "stages")) else max(64, widest)

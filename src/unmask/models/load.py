@@ -123,7 +123,9 @@ def _load_whole(
         facts=denoiser.facts,
         tokenizer=files.tokenizer,
         source=where.source,
-        family=FAMILIES[facts.family].title if facts.family else files.model.config.model_type,
+        family=FAMILIES[facts.family].title
+        if facts.family is not None and facts.family in FAMILIES
+        else files.model.config.model_type,
         generation=files.generation,
     )
 
@@ -190,7 +192,8 @@ def _load_adapter(
         # How attention is switched is the base's; all else is what the adapter was trained with, or the user's choice.
         fixed_facts = {"native_bidirectional": lm.facts.native_bidirectional, "vocab_size": lm.facts.vocab_size}
         given = {name: value for name, value in chosen.items() if value is not None}
-        lm.facts = Facts.from_config({**sidecar["facts"], **fixed_facts, **given})
+        origin = {"family": lm.facts.family, "source": lm.facts.source}  # that sidecars of 0.1.0 do not name
+        lm.facts = Facts.from_config({**origin, **sidecar["facts"], **fixed_facts, **given})
     kept = AdapterBase(source=lm.source, fingerprint=mark, dtype=str(lm.model.dtype).removeprefix("torch."))
     if dtype is not None:
         for name, weight in lm.model.named_parameters():  # model.to(dtype) would round the rotary frequencies too
@@ -248,10 +251,17 @@ def _facts_of(
     if family is not None and family.variants and chosen["attention"] is None:
         word, _ = family.variant(where.source)
         LOG.warning(
-            "%s: %s, by its name; nothing in its files tells; write attention=… and block_size=… if it is not so",
+            "%s: taken for a model with %s; nothing in its files tells; write attention=… and block_size=… if it is "
+            "not so",
             shorten(where.source, 120),
-            f"taken for block-causal, for '{word}' is in its name" if word else "taken for full attention",
+            f"block-causal attention, for '{word}' is in its name" if word else "full attention",
         )
+    if family is not None and (view := family.decoding.get("view")) is not None:
+        rest = "; ".join(f"{name}: {value['name']}" for name, value in family.decoding.items() if name != "view")
+        LOG.warning(
+            "%s: a %s model is decoded as it was trained by the decoder with view: %s; %s, which have to be named",
+            shorten(where.source, 120), family.title, view["name"], rest,
+        )  # fmt: skip
     given = {name: value for name, value in chosen.items() if value is not None}
     facts = Facts.from_config({**implied, **written, **given, "mask_id": found, "vocab_size": rows})
     facts = replace(facts, added_rows=facts.added_rows or added)

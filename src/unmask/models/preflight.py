@@ -8,9 +8,9 @@ from unmask.core.protocols import Traits
 from unmask.errors import UserError
 from unmask.models.adapter import SIDECAR
 from unmask.models.call import learn_call
-from unmask.models.checkpoint_files import empty_model, is_masked, read_tokenizer
+from unmask.models.checkpoint_files import check_config, empty_model, is_masked, read_tokenizer
 from unmask.models.checkpoints import Checkpoint, read_json, weight_files
-from unmask.models.config_file import check_model, check_sizes, read_config_file, stock_config
+from unmask.models.config_file import check_model, read_config_file, stock_config
 from unmask.models.facts import check_facts
 from unmask.models.families import Family
 from unmask.models.families.base import family_fields
@@ -135,7 +135,7 @@ def _traits(model: StockModel, config: dict[str, Any], implied: dict[str, Any]) 
 
 
 def _empty(config: dict[str, Any], family: Family | None, stored: dict[str, Stored]) -> StockModel:
-    check_sizes(config, stored)
+    check_config(config, family, stored)
     with foreign("transformers refuses config.json", "mend it"):
         stock = stock_config(config) if family is None else new_config(*family_fields(family, config))
     model = empty_model(stock, masked=family is None and is_masked(config))

@@ -67,6 +67,11 @@ def find_mask(
         found = added.get(token)
         if id_ is not None and found != id_:
             raise UserError(f"mask_token={token!r} has the id {found} but mask_id={id_}; write one of the two")
+        if found is None and family is not None and family.mask_id is not None:
+            raise UserError(
+                f"mask_token={token!r} is not in the tokenizer of this {family.title} checkpoint, which was trained "
+                "with a mask token and gets no new one; write one of its own tokens, mask_id=…, or nothing"
+            )
         return found
     if id_ is not None:
         return id_
@@ -163,11 +168,14 @@ def find_ends(
         family: of the checkpoint, whose ends are taken where no file names one.
 
     Returns:
-        The tokens that end an answer, and the filler.
+        The tokens that end an answer, and the filler: those of ``config.unmask``, if it names them.
 
     Raises:
         UserError: no end-of-text token is named anywhere.
     """
+    facts = config.get("unmask") or {}
+    if {"eos_ids", "filler_id"} <= facts.keys():
+        return Ends(eos_ids=tuple(facts["eos_ids"]), filler_id=facts["filler_id"])
     written = [*_as_list(generation.get("eos_token_id")), *_as_list(config.get("eos_token_id"))]
     turn_end = None
     if tokenizer is not None:
@@ -175,8 +183,9 @@ def find_ends(
         eos = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
         written = [*_as_list(turn_end), *_as_list(eos), *written]
     written = [token for token in written if 0 <= token < rows]
-    if not written and family is not None:
-        written = [token for token in family.eos_ids if token < rows]
+    if not written and family is not None:  # their padding is the end of text too
+        padding = config.get("pad_token_id") if tokenizer is None else tokenizer.pad_token_id
+        written = [token for token in (*family.eos_ids, *_as_list(padding)) if 0 <= token < rows]
     if not written:
         raise UserError(
             "found no end-of-text token in config.json, generation_config.json or the tokenizer; name one there"

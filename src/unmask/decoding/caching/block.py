@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unmask.config.components import component
 from unmask.core.attention import CLEAN, PAD, BlockCausal, Columns
-from unmask.core.attention_rules import ContextCausal
+from unmask.core.attention_rules import Causal, ContextCausal
 from unmask.core.protocols import Denoiser, Query
 from unmask.decoding.caching.window import TextCache, Window, first, owners
 from unmask.decoding.interfaces import CACHES, Reader
@@ -19,7 +19,7 @@ from unmask.errors import UserError
 @CACHES.register("block")
 @component
 class BlockCache:
-    """Exact, for block-causal and context-causal models: a finished block is read once and kept.
+    """Exact, for block-causal, context-causal and causal models: a finished block is read once and kept.
 
     BD3LM, arXiv 2503.09573; SDAR, 2510.06303; LLaDA2.0, 2512.15745. Each forward reads the active block against what is
     kept. The first forward of a block reads the finished one before it, too, side by side, so that keeping costs no
@@ -32,10 +32,10 @@ class BlockCache:
 
     def open(self, model: Denoiser) -> Reader:
         """Return the reader of a run; a model that attends to later blocks raises a UserError."""
-        if not isinstance(model.rule, BlockCausal | ContextCausal):
+        if not isinstance(model.rule, BlockCausal | ContextCausal | Causal):
             raise UserError(
-                "cache 'block': expected a block-causal or context-causal model, found one that sees the whole canvas, "
-                "so that nothing stays as it was read; use 'dual' or 'prefix' (approximate), or 'none'"
+                "cache 'block': expected a block-causal, context-causal or causal model, found one that sees the whole "
+                "canvas, so that nothing stays as it was read; use 'dual' or 'prefix' (approximate), or 'none'"
             )
         return _BlockReader(model)
 

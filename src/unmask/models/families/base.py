@@ -107,8 +107,8 @@ class Family:
         """
         if config.get("model_type") not in self.model_types or not all(key in config for key in self.needs_keys):
             return "no"
-        named = config.get("architectures") or []
-        if not named:
+        named = config.get("architectures")
+        if not isinstance(named, list) or not named:
             return "unnamed"
         return "yes" if not self.architectures or named[0] in self.architectures else "no"
 

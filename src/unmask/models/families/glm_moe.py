@@ -1,14 +1,16 @@
 """LLaDA2.0 and LLaDA2.1 (arXiv 2512.15745, 2602.08676) are GLM-4-MoE under other names, block-causal.
 
 The router scores experts by a sigmoid; a bias decides which groups and experts are chosen, not what they weigh. Query,
-key and value are one matrix as released, in this order. Read in inclusionAI's released code (dFactory) and run beside a
-copy of it.
+key and value are one matrix as released, in this order. Read in inclusionAI's released code (dFactory) and run beside
+dllm's copies of 2.0 and 2.1: tiny models in float32 differ by 1.4e-6. The released ``config.json`` names no end and no
+mask token: its padding is its end of text, and the mask is the tokenizer's, 156895.
 """
 
 from typing import Any
 
 from unmask.models.families.base import FAMILIES, Family, require
 from unmask.models.families.rules import Rule, WeightRules, expert_rules, renamed, stack_rules
+from unmask.models.families.stock import flat_rotary
 
 _LAYER = "model.layers.{layer}"
 _NAMES = (
@@ -30,7 +32,7 @@ _NAMES = (
 )
 _OTHERS = Rule(f"{_LAYER}.{{rest}}", f"{_LAYER}.{{rest}}")
 RULES = WeightRules((*_NAMES, *expert_rules(), *stack_rules(is_read_only=True), _OTHERS))
-MERGED_RULES = WeightRules((*_NAMES, *stack_rules(is_read_only=False), _OTHERS))
+MERGED_RULES = WeightRules((*_NAMES, *stack_rules(is_read_only=False), *expert_rules(is_read_only=True), _OTHERS))
 _REQUIRED = {
     "score_function": ("sigmoid", "sigmoid"),
     "moe_router_enable_expert_bias": (True, True),
@@ -49,6 +51,11 @@ _SAME = (
     "first_k_dense_replace", "rms_norm_eps", "max_position_embeddings", "initializer_range", "hidden_act",
     "bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings",
 )  # fmt: skip
+_ABSENT = {
+    "n_group": 8, "topk_group": 4, "routed_scaling_factor": 2.5, "first_k_dense_replace": 0, "rms_norm_eps": 1e-5,
+    "max_position_embeddings": 16384,
+}  # fmt: skip
+"""What the released configuration class takes where ``config.json`` lacks a key; GLM-4-MoE would take other values."""
 
 
 def convert(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -63,10 +70,12 @@ def convert(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     Raises:
         UserError: the stock class would compute something else; names the field.
     """  # noqa: DOC502
+    config = flat_rotary(config)
     require(config, "LLaDA2", "GLM-4-MoE", _REQUIRED)
     fields = {key: config[key] for key in _SAME if key in config}
     width, heads = config["hidden_size"], config["num_attention_heads"]
     return "glm4_moe", {
+        **_ABSENT,
         **fields,
         "num_key_value_heads": config.get("num_key_value_heads") or heads,
         "head_dim": config.get("head_dim") or width // heads,
@@ -78,7 +87,7 @@ def convert(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
             "partial_rotary_factor": config.get("partial_rotary_factor", 0.5),
         },
         "use_qk_norm": config.get("use_qk_norm", True),
-        "norm_topk_prob": True,
+        "norm_topk_prob": config["num_experts_per_tok"] > 1,  # the release leaves a single weight as it is
         "attention_bias": False,
         "attention_dropout": 0.0,
         "num_nextn_predict_layers": 0,

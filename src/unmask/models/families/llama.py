@@ -10,6 +10,9 @@ bfloat16.
 
 Stable-DiffCoder (ByteDance-Seed) calls itself ``llama``: its class is ``LlamaForCausalLM`` with a sampler. It was
 trained with blocks of 4 counted from the first column, unshifted; read in its ``modeling_stable_diffcoder.py``.
+
+Beside dllm's copies of LLaDA and ``a2d-llama`` tiny models in float32 give the same logits to the bit. The class of
+Stable-DiffCoder adds sampling only; it differs by 2.4e-6 from the Llama of transformers 4.55.4.
 """
 
 from typing import Any
@@ -17,7 +20,7 @@ from typing import Any
 from unmask.errors import UserError
 from unmask.models.families.base import FAMILIES, Family, require
 from unmask.models.families.rules import WeightRules, renamed, same_names
-from unmask.models.families.stock import BD3LM, as_released, as_stock
+from unmask.models.families.stock import BD3LM, as_released, as_stock, flat_rotary
 
 # Field -> the only value that a stock Llama computes, and the value that the release takes where the field is absent.
 REQUIRED: dict[str, tuple[Any, Any]] = {
@@ -69,6 +72,7 @@ def convert(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     Raises:
         UserError: no stock class computes it; names the field.
     """  # noqa: DOC502
+    config = flat_rotary(config)
     require(config, "LLaDA", "Llama", REQUIRED)
     model_type, biases = _biases(config)
     width, heads = config["d_model"], config["n_heads"]
@@ -77,7 +81,7 @@ def convert(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         "num_hidden_layers": config["n_layers"],
         "num_attention_heads": heads,
         "num_key_value_heads": _kv_heads(config),
-        "intermediate_size": config.get("mlp_hidden_size") or config.get("mlp_ratio", 4) * width,
+        "intermediate_size": config.get("mlp_hidden_size") or int(config.get("mlp_ratio", 4)) * int(width),
         "vocab_size": config.get("embedding_size") or config["vocab_size"],
         "max_position_embeddings": config.get("max_sequence_length", 1024),
         "rms_norm_eps": config.get("rms_norm_eps", 1e-5),

@@ -4,7 +4,12 @@ Dream (arXiv 2508.15487), Dream-Coder, DiffuCoder and DreamOn are Qwen2 with shi
 2509.26328) is Qwen2 with blocks of 32, shifted; SDLM (arXiv 2509.24007) is Qwen2, causal but for a window at the end.
 SDAR (arXiv 2510.06303) and TraDo are Qwen3 with block-causal attention and no shift; WeDLM (arXiv 2512.22737) is causal
 Qwen2 or Qwen3, which reads what is written before what is open. ``a2d-qwen2`` and ``a2d-qwen3`` are dllm's conversions,
-unshifted. Their facts were read in released code and configurations.
+unshifted. Their facts were read in released code and configurations (SDAR: JetAstra/SDAR; Fast-dLLM v2: a copy of the
+released 7B folder; WeDLM: Tencent's hf_compat; SDLM: OpenGVLab/SDLM; Dream and a2d: dllm's copies). Run beside that
+code on tiny weights in float32, the stock classes gave the same logits, to the bit, in all seven.
+
+SDLM and WeDLM state ``causal``: a plain text is read causally. What their open columns see beyond that is a view of the
+decoder (``anchored``, ``reordered``), which ``decoding`` names.
 """
 
 from typing import Any
@@ -83,6 +88,7 @@ SDLM = Family(
     block_size=4,
     mask_id=MASK["sdlm"],
     eos_ids=(151645, 151643),
+    decoding={"view": {"name": "anchored"}, "blocks": {"name": "sliding"}, "selection": {"name": "prefix"}},
     tokenizer_class="Qwen2Tokenizer",
 )
 WEDLM = Family(
@@ -97,6 +103,7 @@ WEDLM = Family(
     block_size=32,
     mask_id=MASK["wedlm"],
     eos_ids=(151645, 151643),
+    decoding={"view": {"name": "reordered"}, "selection": {"name": "wedlm"}},
     tokenizer_class="Qwen2Tokenizer",
 )
 SDAR = Family(

@@ -3,14 +3,17 @@
 LLaDA-MoE-7B-A1B (inclusionAI) calls itself ``llada``, as the dense LLaDA does; its router's weights are never
 normalised, whatever ``norm_topk_prob`` says. SDAR-MoE and RND1 have Qwen3-MoE's own fields and names. RND1 (Radical
 Numerics) was converted from an autoregressive model and keeps its shift: ``rnd/sampling.py`` moves predictions by one.
-The facts were read in released code and configurations.
+The facts were read in released code and configurations. Beside a copy of the released code (dllm's for LLaDA-MoE,
+Radical Numerics' own for RND1) tiny models in float32 differ by at most 1e-6; SDAR-MoE's code is not public: 1.2e-6
+beside Qwen3-MoE of transformers 4.55.4, whose names it has.
 """
 
 from typing import Any
 
+from unmask.errors import UserError, shorten
 from unmask.models.families.base import FAMILIES, Family, require
 from unmask.models.families.rules import Rule, WeightRules, expert_rules, stack_rules
-from unmask.models.families.stock import as_released, as_stock, old_rotary, without
+from unmask.models.families.stock import as_released, as_stock, flat_rotary, old_rotary, without
 
 RULES = WeightRules((*expert_rules(), *stack_rules(is_read_only=True), Rule("{rest}", "{rest}")))
 _LLADA_MOE = {
@@ -43,10 +46,17 @@ def convert(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     Raises:
         UserError: the stock class would compute something else; names the field.
     """  # noqa: DOC502
+    config = flat_rotary(config)
     require(config, "LLaDA-MoE", "Qwen3-MoE", _LLADA_MOE)
     layers, heads = config["num_hidden_layers"], config["num_attention_heads"]
-    sparse = config.get("moe_layer_freq") or [1] * layers
-    sparse = [sparse] * layers if isinstance(sparse, int) else list(sparse)
+    sparse = config.get("moe_layer_freq") or []
+    if sparse == 1:
+        sparse = []
+    if not isinstance(sparse, list) or len(sparse) not in (0, layers):
+        raise UserError(
+            f"config.json: expected a list of {layers} numbers, 0 for a dense layer and 1 for one with experts, for "
+            f"moe_layer_freq, found {shorten(repr(sparse), 60)}"
+        )
     fields = {key: config[key] for key in _SAME if key in config}
     return "qwen3_moe", {
         **fields,

@@ -175,10 +175,18 @@ _MLP = "model.layers.{layer}.mlp.experts"
 _HALVES = (("gate_proj", "gate_up_proj", 0), ("up_proj", "gate_up_proj", 1), ("down_proj", "down_proj", None))
 
 
-def expert_rules() -> tuple[Rule, ...]:
-    """Return the rules of a layer's routed experts: released as one matrix each, in memory as stacks [E, ...]."""
+def expert_rules(*, is_read_only: bool = False) -> tuple[Rule, ...]:
+    """Return the rules of a layer's routed experts: released as one matrix each, in memory as stacks [E, ...].
+
+    Args:
+        is_read_only: models are written by other rules, such as ``stack_rules``.
+
+    Returns:
+        The rules of the gate, the up and the down projection.
+    """
     return tuple(
-        Rule(f"{_MLP}.{{expert}}.{name}.weight", f"{_MLP}.{stock}", half=half) for name, stock, half in _HALVES
+        Rule(f"{_MLP}.{{expert}}.{name}.weight", f"{_MLP}.{stock}", half=half, is_read_only=is_read_only)
+        for name, stock, half in _HALVES
     )
 
 
@@ -189,7 +197,7 @@ def stack_rules(*, is_read_only: bool) -> tuple[Rule, ...]:
         is_read_only: models are written by other rules, such as ``expert_rules``.
 
     Returns:
-        A rule for each of the three.
+        The rules of the gate, the up and the down projection.
     """
     return tuple(
         Rule(f"{_MLP}.{name}", f"{_MLP}.{stock}", half=half, is_stack=True, is_read_only=is_read_only)

@@ -33,6 +33,24 @@ def taken(model_type: str, config: dict[str, Any]) -> dict[str, Any]:
     return kept | {"is_causal": False, "use_cache": False}
 
 
+def flat_rotary(config: dict[str, Any]) -> dict[str, Any]:
+    """Return ``config.json`` with the keys of its ``rope_parameters`` (newer files) as keys of their own.
+
+    Args:
+        config: content of ``config.json``.
+
+    Returns:
+        The same, ``rope_theta`` and ``partial_rotary_factor`` beside the others; ``rope_scaling`` is None where it asks
+        for nothing.
+    """
+    rope = dict(config.get("rope_parameters") or {})
+    flat = {key: rope.pop(key) for key in ("rope_theta", "partial_rotary_factor") if key in rope}
+    scaling = config.get("rope_scaling") or rope
+    if not scaling or scaling.get("rope_type", scaling.get("type")) in (None, "default"):
+        scaling = None
+    return config | flat | {"rope_scaling": scaling}
+
+
 def as_stock(model_type: str) -> Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]:
     """Return the ``convert`` of a family whose configuration is that of a stock ``model_type``."""
 
