@@ -74,7 +74,7 @@ def causal(folder, kind):
 @pytest.mark.parametrize(("kind", "decoder"), [("sdlm", WINDOW), ("wedlm", REORDERED)])
 def test_causal_families_decode_as_they_were_trained_if_asked_and_say_how(kind, decoder, tmp_path, caplog):
     lm = load(causal(tmp_path, kind), device="cpu")
-    assert lm.facts.attention == "causal"
+    assert lm.facts.attention == ("context_causal" if kind == "sdlm" else "causal")
     assert f"view: {decoder['view']['name']}" in caplog.text
     found = generate(lm, PROMPTS, decoder=Decoder(**decoder), max_new_tokens=6)
     assert all(0 < len(answer) <= 6 and 20 not in answer for answer in found.answers)

@@ -55,7 +55,7 @@ def test_the_architecture_tells_a_mixture_from_a_dense_llada(tmp_path):
         ("llama", "StableDiffcoderForCausalLM", {}, ("stable_diffcoder", False, "block_causal", 4, 5)),
         (
             "qwen2", "Qwen2ForCausalLM", {"text_mask_token_id": 20, "block_size": 8, "causal_attn": False},
-            ("sdlm", True, "causal", 8, 20),
+            ("sdlm", True, "context_causal", 8, 20),
         ),
         ("qwen2", "Qwen2ForCausalLM", {"mask_token_id": 20}, (None, True, "bidirectional", None, 20)),
         ("llama", "LlamaForCausalLM", {"mask_token_id": 20}, (None, True, "bidirectional", None, 20)),

@@ -37,6 +37,7 @@ class Family:
         shift: whether the state at column c - 1 predicts column c.
         attention: that they were trained with.
         grid: where their blocks are counted from.
+        last_block: whether their sampler decodes the last block ``whole`` and cuts it; None leaves it to the grid.
         block_size: their block size where ``config.json`` has none.
         block_size_key: the key of ``config.json`` that states it.
         mask_id: of the released tokenizer; used where no file names one and the embedding has that row.
@@ -57,6 +58,7 @@ class Family:
     shift: bool
     attention: Attention = "bidirectional"
     grid: Grid = "answer"
+    last_block: Literal["whole", "cut"] | None = None
     block_size: int | None = None
     block_size_key: str = "block_size"
     mask_id: int | None = None
@@ -87,6 +89,7 @@ class Family:
             "attention": self.attention,
             "grid": self.grid,
             "block_size": self.trained_block_size(config),
+            "last_block": self.last_block,
             "family": self.name,
         }
         return implied | dict(self.variant(source)[1])

@@ -124,6 +124,8 @@ def restore(stock: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+SAMPLER = {"block_size": 32, "selection": {"name": "threshold", "threshold": 0.95, "strict": True}}
+"""Of LLaDA2.0; LLaDA2.1's adds the revision {name: edit, threshold: 0.9, max_post_steps: 16}."""
 LLADA2 = Family(
     name="llada2",
     title="LLaDA2",
@@ -138,6 +140,7 @@ LLADA2 = Family(
     block_size=32,
     mask_id=156895,
     eos_ids=(156892,),
+    decoding=SAMPLER,
 )
 LLADA2_MERGED = Family(
     name="llada2_merged",
@@ -152,6 +155,7 @@ LLADA2_MERGED = Family(
     block_size=32,
     mask_id=156895,
     eos_ids=(156892,),
+    decoding=SAMPLER,
 )
 for _family in (LLADA2, LLADA2_MERGED):
     FAMILIES.add(_family.name, _family, __name__)

@@ -159,6 +159,7 @@ LLADA = Family(
     shift=False,
     mask_id=126336,
     eos_ids=(126348, 126081),
+    decoding={"block_size": 32},
 )
 STABLE_DIFFCODER = Family(
     name="stable_diffcoder",
@@ -172,7 +173,9 @@ STABLE_DIFFCODER = Family(
     attention="block_causal",
     grid="text",
     block_size=4,
+    last_block="cut",
     mask_id=5,
+    decoding={"block_size": 4, "threshold": 0.95},
 )
 A2D_LLAMA = Family(
     name="a2d_llama",

@@ -22,6 +22,13 @@ from unmask.models.families.stock import BD3LM, as_released, as_stock, taken
 MASK = {"sdar": 151669, "dream": 151666, "fast_dllm_v2": 151665, "wedlm": 151665, "sdlm": 151666}
 
 
+SDAR_SAMPLER = {
+    "block_size": 4,
+    "temperature": 1.0,
+    "selection": {"name": "threshold", "threshold": 0.85, "strict": True},
+}
+
+
 def _wedlm(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     has_norms, has_bias = config.get("qk_norm", False), config.get("attention_bias", True)
     if has_norms == has_bias:
@@ -55,6 +62,11 @@ DREAM = Family(
     rules=same_names(),
     shift=True,
     mask_id=MASK["dream"],
+    decoding={
+        "blocks": "whole",
+        "selection": {"name": "dream", "alg": "entropy"},
+        "proposal": {"name": "nucleus", "temperature": 0.2, "top_p": 0.95, "scores": "shaped_with_mask"},
+    },
     eos_ids=(151643,),
     tokenizer_class="Qwen2Tokenizer",
 )
@@ -72,6 +84,10 @@ FAST_DLLM_V2 = Family(
     block_size=32,
     block_size_key="bd_size",
     mask_id=MASK["fast_dllm_v2"],
+    decoding={
+        "blocks": {"name": "sub_blocks", "sub_block_size": 8},
+        "selection": {"name": "threshold", "threshold": 1.0, "strict": True},
+    },
     eos_ids=(151645,),
     tokenizer_class="Qwen2Tokenizer",
 )
@@ -84,7 +100,7 @@ SDLM = Family(
     convert=as_stock("qwen2"),
     rules=same_names(),
     shift=True,
-    attention="causal",
+    attention="context_causal",
     block_size=4,
     mask_id=MASK["sdlm"],
     eos_ids=(151645, 151643),
@@ -119,6 +135,7 @@ SDAR = Family(
     grid="text",
     block_size=4,
     mask_id=MASK["sdar"],
+    decoding=SDAR_SAMPLER,
     eos_ids=(151645, 151643),
     tokenizer_class="Qwen2Tokenizer",
 )

@@ -12,6 +12,7 @@ from typing import Any
 
 from unmask.errors import UserError, shorten
 from unmask.models.families.base import FAMILIES, Family, require
+from unmask.models.families.qwen import SDAR_SAMPLER
 from unmask.models.families.rules import Rule, WeightRules, expert_rules, stack_rules
 from unmask.models.families.stock import as_released, as_stock, flat_rotary, old_rotary, without
 
@@ -115,6 +116,7 @@ LLADA_MOE = Family(
     rules=RULES,
     shift=False,
     mask_id=156895,
+    decoding={"block_size": 32},
     eos_ids=(156892,),
 )
 SDAR_MOE = Family(
@@ -130,6 +132,7 @@ SDAR_MOE = Family(
     grid="text",
     block_size=4,
     mask_id=151669,
+    decoding=SDAR_SAMPLER,
     eos_ids=(151645, 151643),
     tokenizer_class="Qwen2Tokenizer",
 )
