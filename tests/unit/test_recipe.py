@@ -11,7 +11,8 @@ from unmask.errors import UserError
 from unmask.models import LoraSpec, ScratchSpec
 from unmask.objectives import Blockwise
 from unmask.recipes.check import check
-from unmask.recipes.recipe import build, load_examples, load_model, read_recipe
+from unmask.recipes.inputs import load_examples, load_model
+from unmask.recipes.recipe import build, read_recipe
 from unmask.runtime.paths import ASSETS, is_hub_name, resolve_path
 from unmask.tasks import Sorting
 

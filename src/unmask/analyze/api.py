@@ -10,7 +10,8 @@ from typing import Any
 from unmask.analyze.learnability import Learnability, learnability
 from unmask.analyze.mismatch import Mismatch, mismatch, mismatch_rows
 from unmask.analyze.study import Study
-from unmask.config.defaults import Layout
+from unmask.config.defaults import Layout, resolve_grid
+from unmask.core.attention import Grid
 from unmask.core.random import Draws
 from unmask.data import Collator, Encoded
 from unmask.errors import UserError
@@ -95,6 +96,7 @@ def analyze(
     study: Study,
     *,
     block_size: int,
+    grid: Grid | None = None,
     canvas: int | None = None,
     with_mismatch: bool = False,
     most_tokens: int = 100,
@@ -107,7 +109,8 @@ def analyze(
     Args:
         subjects: one or two models, with the same answers token for token.
         study: what is measured.
-        block_size: the decoder's grid.
+        block_size: of the decoder, columns.
+        grid: where blocks are counted from; None: as the first model was trained.
         canvas: columns of every canvas; None: the answer and filler to the block boundary, without a tail.
         with_mismatch: also measure how far training contexts pull the gradient; several times the cost.
         most_tokens: how many of the most frequent tokens the token table has.
@@ -117,6 +120,7 @@ def analyze(
         The tables of all models.
     """
     _check_same_answers(subjects)
+    grid = resolve_grid(layout=grid, model=subjects[0].lm.facts.grid)
     done = 0
 
     def advance(rows: int) -> None:
@@ -128,7 +132,7 @@ def analyze(
     tables, contexts, tokens = [], [], []
     for subject in subjects:
         lm, examples = subject.lm, subject.examples
-        layout = Layout(block_size=block_size, canvas=canvas, tail_blocks=0)
+        layout = Layout(block_size=block_size, grid=grid, canvas=canvas, tail_blocks=0)
         collator = Collator(layout=layout, filler_id=lm.filler_id, draws=Draws(seed=study.seed))
         tables.append(learnability(lm, examples, collator, study, name=subject.name, on_rows=advance))
         tokens += tables[-1].tokens(partial(spell, lm), most_tokens)

@@ -183,8 +183,10 @@ class _Blocks:
         found = [(nothing, nothing, nothing, nothing.float())]
         for batch, noised in seen.questions(objective, draws):
             example, first = _firsts(noised.example)
-            start = batch.block[noised.query_positions[first, 0], noised.query_positions[first, 1]] * batch.block_size
-            end = start + batch.block_size
+            lead = batch.lead[example]
+            block = batch.block[noised.query_positions[first, 0], noised.query_positions[first, 1]]
+            end = (block + 1) * batch.block_size - lead
+            start = (end - batch.block_size).clamp(min=0)
             rest, kept = ((length[example] - end).clamp(min=0) for length in (batch.canvas_length, batch.filled_length))
             found.append((start.cpu(), rest.cpu(), kept.cpu(), noised.noise_level[first].cpu()))
         prefix, suffix, filled, t = (torch.cat(column) for column in zip(*found, strict=True))

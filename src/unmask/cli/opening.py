@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from unmask.analyze import Findings as Findings
     from unmask.analyze import Study as Study
     from unmask.analyze import Subject as Subject
+    from unmask.core.attention import Grid as Grid
     from unmask.data import Record as Record
     from unmask.decoding import Decoder as Decoder
     from unmask.decoding import Step as Step
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from unmask.runtime.transformers_api import Tokenizer as Tokenizer
 else:  # they load torch: at run time the names mean any object
     Findings = Study = Subject = Record = Decoder = Step = Likelihoods = Repetition = Generation = object
-    LoadedModel = Facts = Ends = DataSection = EvaluateSection = Recipe = Tokenizer = object
+    LoadedModel = Facts = Ends = DataSection = EvaluateSection = Recipe = Tokenizer = Grid = object
 
 
 def open_model(name: str, **options: Any) -> LoadedModel:
@@ -42,8 +43,8 @@ def open_for_export(name: str, **options: Any) -> LoadedModel:
     return export.open_for_export(name, device="cpu", **options)
 
 
-def open_tokenizer(name: str) -> tuple[Tokenizer, Ends | Facts, int | None, int | None]:
-    """Return a model's tokenizer, ends of an answer, mask token and block size, if possible without its weights.
+def open_tokenizer(name: str) -> tuple[Tokenizer, Ends | Facts, int | None, int | None, Grid | None]:
+    """Return a model's tokenizer, ends of an answer, mask token, block size and grid, if possible without its weights.
 
     A ``UserError`` is raised where there is no tokenizer.
     """
@@ -57,15 +58,16 @@ def open_tokenizer(name: str) -> tuple[Tokenizer, Ends | Facts, int | None, int 
     ends: Ends | Facts | None
     mask_id: int | None
     size: int | None
+    grid: Grid | None
     if where is None or where.kind != "folder":
         lm = open_model(name, device="cpu")
-        tokenizer, mask_id, size, ends = lm.tokenizer, lm.mask_id, lm.facts.block_size, lm.facts
+        tokenizer, mask_id, size, ends, grid = lm.tokenizer, lm.mask_id, lm.facts.block_size, lm.facts, lm.facts.grid
     else:
         seen = preflight(where)
         if seen.problems:
             raise UserError(f"{name}: {seen.problems[0]}")
-        tokenizer, mask_id, size, ends = seen.tokenizer, seen.mask_id, seen.block_size, seen.ends
+        tokenizer, mask_id, size, ends, grid = seen.tokenizer, seen.mask_id, seen.block_size, seen.ends, seen.grid
     if tokenizer is None:
         raise UserError(f"{name}: expected a model with a tokenizer, found none; write --model with another")
     assert ends is not None  # a tokenizer without problems has some
-    return tokenizer, ends, mask_id, size
+    return tokenizer, ends, mask_id, size, grid

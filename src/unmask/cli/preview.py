@@ -38,10 +38,11 @@ def preview(
     section, recipe = _section(data, max_length=max_length, split=split)
     records, chat = _rows(section, count)
     name = model or getattr(recipe.model, "path", None) or "asset:quickstart/model"
-    tokenizer, ends, mask_id, trained = open_tokenizer(name)
-    layout = replace(section.layout(block_size or recipe.block_size(trained)), tail_blocks=0)
+    tokenizer, ends, mask_id, trained, counted = open_tokenizer(name)
+    size, grid = block_size or recipe.block_size(trained), recipe.grid(counted)
+    layout = replace(section.layout(size, grid), tail_blocks=0)
     encoded = encode(
-        records, tokenizer, max_length=layout.max_length, canvas=layout.canvas, block_size=layout.block_size,
+        records, tokenizer, max_length=layout.max_length, canvas=layout.canvas, block_size=size, grid=grid,
         end_ids=ends.eos_ids, mask_id=mask_id, chat=chat, on_bad="skip",
         too_long=section.too_long if section.too_long == "truncate" else None,
     )  # fmt: skip
@@ -70,7 +71,7 @@ def _section(data: str, **given: Any) -> tuple[DataSection, Recipe]:
 def _rows(section: DataSection, count: int) -> tuple[list[Record], bool | None]:
     """Return the first rows, and whether to put them into the chat template."""
     from unmask.errors import UserError
-    from unmask.recipes.recipe import file_records, task_records
+    from unmask.recipes.inputs import file_records, task_records
 
     if (section.path is None) == (section.task is None):
         raise UserError("data: expected either a path or a task, found both or none")

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from unmask.config.components import component
+from unmask.core.attention import Grid
 from unmask.errors import UserError
 
 BLOCK_SIZE = 32
@@ -35,6 +36,23 @@ def resolve_block_size(
         Columns of a block.
     """
     return objective or decoder or layout or model or BLOCK_SIZE
+
+
+def resolve_grid(
+    *, decoder: Grid | None = None, layout: Grid | None = None, export: Grid | None = None, model: Grid | None = None
+) -> Grid:
+    """Return where blocks are counted from: the first of the arguments that is not None, else the ``answer``.
+
+    Args:
+        decoder: what the decoder, or its block rule, names.
+        layout: what the layout of the rows names.
+        export: what engines count by that serve what ``run.export`` names; None where they take any.
+        model: what the model was trained with.
+
+    Returns:
+        ``answer``, the first token of the answer, or ``text``, the first token of the prompt.
+    """
+    return decoder or layout or export or model or "answer"
 
 
 def resolve_canvas(*, given: int | None = None, model: int | None = None) -> int:
@@ -101,13 +119,15 @@ class Layout(Rows):
     """Grid, canvas and rows of a run.
 
     Args:
-        block_size: the grid of the canvas, columns; None: that of the objective or model, else ``BLOCK_SIZE``.
+        block_size: columns of a block; None: that of the objective or model, else ``BLOCK_SIZE``.
         canvas: columns of every canvas (decoding's ``max_new_tokens``); None fits each to its answer.
         tail: what stands in a fitted canvas after the answer's end token, by name; None: ``sampled``.
         tail_blocks: longest drawn tail, blocks; None: ``TAIL_BLOCKS``, or 0 where nothing is drawn.
         tail_tokens: texts of the tokens of a ``rainbow`` in their order; None: seven reserved ones of the tokenizer.
         max_length: columns that prompt and canvas may take.
         pack: put several examples into a row of ``max_length`` instead of padding each.
+        grid: where blocks are counted from, ``answer`` or ``text``; None: as the model was trained.
     """
 
     block_size: Count | None = None
+    grid: Grid | None = None

@@ -65,7 +65,12 @@ class ContextCausal:
         0 0 0 0  1 1 0 0
         1 1 0 0  0 0 1 1
         1 1 0 0  0 0 1 1
+
+    Args:
+        grid: size of blocks that are counted from the start of the text, prompt included; None: from the answer.
     """
+
+    grid: int | None = None
 
     def allows(self, q: Columns, k: Columns) -> Bool[Tensor, "..."]:
         """Return whether k is seen: by clean q up to itself; by noisy q its noisy block and earlier clean ones."""

@@ -5,6 +5,9 @@ holds the answer (which ends with its end-of-turn token), then end-of-text fille
 of further blocks so that the length of the canvas does not give the length of the answer away; layouts may choose
 another tail by name (``unmask.config.defaults.Rows``). In decoding the canvas is all there is to fill:
 ``max_new_tokens`` columns.
+
+Blocks are counted from the first answer token (grid ``answer``) or from the first token of the text (grid ``text``). On
+the text grid the prompt's last columns may stand in the first block of the answer, its *lead*, which is then shorter.
 """
 
 import math
@@ -16,7 +19,7 @@ import torch
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
-from unmask.core.attention import BIDIRECTIONAL, CLEAN, OPEN, PAD, AttentionRule, BlockCausal, Columns
+from unmask.core.attention import BIDIRECTIONAL, CLEAN, OPEN, PAD, AttentionRule, Columns, Grid
 from unmask.core.packing import pack
 from unmask.core.query import Query
 
@@ -56,10 +59,11 @@ class Batch:
         offset: column of the canvas, counted from the first answer token; -1 elsewhere.
         order: index of each example in the global order of the run.
         text_length: answer tokens, the end-of-turn token included.
-        filled_length: ``text_length`` rounded up to the block boundary, at most the canvas.
+        filled_length: ``text_length`` up to the next block boundary, at most the canvas.
         canvas_length: columns of the canvas.
         wanted_length: columns of the canvas without those that only complete its last block and are cut off.
-        block_size: the decoder's grid, anchored at the first answer token.
+        block_size: of the decoder, columns.
+        grid: where blocks are counted from: the first ``answer`` token, or the first token of the ``text``.
     """
 
     ids: Int[Tensor, "B L"]
@@ -72,6 +76,7 @@ class Batch:
     canvas_length: Int[Tensor, " E"]
     wanted_length: Int[Tensor, " E"]
     block_size: int
+    grid: Grid = "answer"
 
     def spread(self, values: Shaped[Tensor, " E"]) -> Shaped[Tensor, "B L"]:
         """Return for every column the value of its example, [B, L]; padding gets that of example 0: mask it."""
@@ -104,8 +109,40 @@ class Batch:
 
     @property
     def block(self) -> Int[Tensor, "B L"]:
-        """Block of each canvas column, counted from 0; -1 in the prompt and in padding."""
-        return torch.where(self.is_canvas, self.offset // self.block_size, -1)
+        """Block of each canvas column, the first one being 0; -1 in the prompt and in padding."""
+        if self.grid == "answer":
+            return torch.where(self.is_canvas, self.offset // self.block_size, -1)
+        lead = (self.position - self.offset) % self.block_size
+        return torch.where(self.is_canvas, (self.offset + lead) // self.block_size, -1)
+
+    @property
+    def grid_block(self) -> Int[Tensor, "B L"]:
+        """Block of each column by which attention rules compare columns.
+
+        On the grid ``answer`` this is ``block``; on the grid ``text`` the prompt has blocks, too, and its first is 0.
+        Padding has -1.
+        """
+        return self.block if self.grid == "answer" else self._of_text(self.block_size)
+
+    @property
+    def lead(self) -> Int[Tensor, " E"]:
+        """Number of prompt columns that stand in the first block of each example's answer; 0 on the grid ``answer``."""
+        return torch.zeros_like(self.order) if self.grid == "answer" else self._prompt_length % self.block_size
+
+    @property
+    def is_lead(self) -> Bool[Tensor, "B L"]:
+        """Whether each column is a prompt column that stands in the first block of its answer."""
+        if self.grid == "answer":
+            return torch.zeros_like(self.is_canvas)
+        lead = self.lead
+        is_last = self.position >= self.spread(self._prompt_length - lead)
+        return ~self.is_canvas & ~self.is_pad & is_last & (self.spread(lead) > 0)
+
+    @property
+    def _prompt_length(self) -> Int[Tensor, " E"]:
+        """Return the number of prompt tokens of each example that has a canvas."""
+        first = torch.where(self.offset == 0, self.position, 0).flatten()
+        return torch.zeros_like(self.order).scatter_add(0, self.owner.clamp(min=0).flatten(), first)
 
     def query(
         self,
@@ -136,9 +173,12 @@ class Batch:
 
     def _grid(self, rule: AttentionRule) -> Int[Tensor, "B L"]:
         """Return the index of the block of each column, as the rule counts blocks."""
-        if not isinstance(rule, BlockCausal) or rule.grid is None:
-            return self.block
-        return torch.where(self.is_pad, -1, self.position // rule.grid)
+        size: int | None = getattr(rule, "grid", None)
+        return self.grid_block if size is None else self._of_text(size)
+
+    def _of_text(self, size: int) -> Int[Tensor, "B L"]:
+        """Return the index of the block of each column, counted from the first token of its text; -1 in padding."""
+        return torch.where(self.is_pad, -1, self.position // size)
 
     @property
     def _before(self) -> Int[Tensor, "B L"] | None:
@@ -191,6 +231,25 @@ def fill_to_block(length: int, block_size: int) -> int:
     return math.ceil(length / block_size) * block_size
 
 
+def fill_canvas(answer: int, block_size: int, *, prompt: int = 0, grid: Grid = "answer") -> int:
+    """Return how many columns an answer takes up to the end of its last block.
+
+    Args:
+        answer: its tokens.
+        block_size: columns of a block.
+        prompt: tokens before the answer; they count on the grid ``text`` only.
+        grid: where blocks are counted from.
+
+    Returns:
+        Columns, the prompt's not included.
+
+    >>> fill_canvas(5, 4), fill_canvas(5, 4, prompt=6, grid="text")
+    (8, 6)
+    """
+    lead = prompt % block_size if grid == "text" else 0
+    return fill_to_block(lead + answer, block_size) - lead
+
+
 def lay_out(
     examples: Sequence[Example],
     *,
@@ -198,16 +257,18 @@ def lay_out(
     filler_id: int,
     row_length: int | None = None,
     cycle: Sequence[int] = (),
+    grid: Grid = "answer",
 ) -> Batch:
     """Return examples laid out left-aligned and padded on the right: one a row, or packed.
 
     Args:
         examples: their canvases must hold their answers.
-        block_size: the decoder's grid.
+        block_size: of the decoder, columns.
         filler_id: end-of-text token after the end-of-turn token, also put under padding (where nobody sees it).
         row_length: pack several examples into rows of this length (or of the longest example). None attends to
             another, and positions restart.
         cycle: tokens that fill each canvas in turn from the end of its answer on, instead of ``filler_id``.
+        grid: where blocks are counted from: the first ``answer`` token, or the first token of the ``text``.
 
     Returns:
         The batch, on the CPU.
@@ -243,8 +304,11 @@ def lay_out(
         offset=offset,
         order=torch.tensor([e.order for e in examples]),
         text_length=torch.tensor([len(e.answer) for e in examples]),
-        filled_length=torch.tensor([min(fill_to_block(len(e.answer), block_size), e.canvas) for e in examples]),
+        filled_length=torch.tensor(
+            [min(fill_canvas(len(e.answer), block_size, prompt=len(e.prompt), grid=grid), e.canvas) for e in examples]
+        ),
         canvas_length=torch.tensor([e.canvas for e in examples]),
         wanted_length=torch.tensor([e.canvas - e.surplus for e in examples]),
         block_size=block_size,
+        grid=grid,
     )

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from unmask.config.defaults import Layout, resolve_block_size
-from unmask.core.batch import Batch, Example, fill_to_block, lay_out
+from unmask.config.defaults import Layout, resolve_block_size, resolve_grid
+from unmask.core.attention import Grid
+from unmask.core.batch import Batch, Example, fill_canvas, lay_out
 from unmask.core.random import Draws
 from unmask.data.records import Encoded
 from unmask.errors import UserError
@@ -36,8 +37,13 @@ class Collator:
 
     @property
     def block_size(self) -> int:
-        """Columns of a block; blocks are counted from the first answer token."""
+        """Columns of a block."""
         return resolve_block_size(layout=self.layout.block_size)
+
+    @property
+    def grid(self) -> Grid:
+        """Where blocks are counted from: the first ``answer`` token, or the first token of the ``text``."""
+        return resolve_grid(layout=self.layout.grid)
 
     def __call__(self, items: Sequence[Any]) -> Batch:
         """Return a batch of items with ``prompt``, ``answer``, ``order`` and maybe ``source`` (keys or attributes)."""
@@ -50,8 +56,9 @@ class Collator:
         ]
         row_length = self.layout.max_length if self.layout.pack else None
         return lay_out(
-            examples, block_size=self.block_size, filler_id=self.filler_id, row_length=row_length, cycle=self.cycle
-        )
+            examples, block_size=self.block_size, filler_id=self.filler_id, row_length=row_length, cycle=self.cycle,
+            grid=self.grid,
+        )  # fmt: skip
 
     def _columns(self, row: Mapping[str, Any], share: float) -> int:
         """Return the columns of a canvas; ``share`` in [0, 1) picks the tail uniformly among those allowed."""
@@ -61,14 +68,16 @@ class Collator:
                 f"{row.get('source') or 'an example'}: expected an answer without the tokens of data.tail_tokens, "
                 "found one of them; name others"
             )
+        prompt, size = len(row["prompt"]), self.block_size
         if canvas is not None:
             if answer > canvas:
                 raise UserError(
                     f"{row.get('source') or 'an example'}: expected an answer of at most canvas={canvas} tokens, "
                     f"found {answer}; raise the canvas or encode the data with it"
                 )
-            return canvas
-        filled = fill_to_block(answer, self.block_size)
+            # On the text grid decoding fills the last block whole, and cuts what is beyond the canvas off afterwards.
+            return fill_canvas(canvas, size, prompt=prompt, grid="text") if self.grid == "text" else canvas
+        filled = fill_canvas(answer, size, prompt=prompt, grid=self.grid)
         room = self.layout.max_length - len(row["prompt"]) - filled
         if self.layout.tail in ("none", "one"):
             # An answer that was cut to the whole blocks there are has no end: nothing may follow it.

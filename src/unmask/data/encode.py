@@ -6,6 +6,8 @@ from copy import copy
 from dataclasses import dataclass, replace
 from typing import Literal, overload
 
+from unmask.core.attention import Grid
+from unmask.core.batch import fill_canvas
 from unmask.data.columns import MATTER_IN_TURNS
 from unmask.data.records import BadRow, Difficulty, Encoded, Record
 from unmask.data.report import TOO_LONG, Report
@@ -80,12 +82,14 @@ class Limits:
         block_size: of the canvas: a block needs room as a whole, also where the answer ends within it.
         canvas: a fixed canvas, as in decoding; None where it is fitted to the answer.
         truncate: cut answers that are too long instead of refusing them.
+        grid: where blocks are counted from: the first ``answer`` token, or the first token of the ``text``.
     """
 
     max_length: int | None
     block_size: int
     canvas: int | None
     truncate: bool
+    grid: Grid = "answer"
 
     def fit(self, prompt: Sequence[int], answer: Sequence[int]) -> Sequence[int]:
         """Return the answer's tokens, cut if ``truncate``; a ``BadRow`` if answer or prompt are too long."""
@@ -101,8 +105,11 @@ class Limits:
     def _space_left(self, prompt: int) -> int | None:
         if self.max_length is None:
             return self.canvas
-        least = self.canvas or self.block_size
-        room = (self.max_length - prompt) // self.block_size * self.block_size
+        lead = prompt % self.block_size if self.grid == "text" else 0
+        least = self.canvas or self.block_size - lead
+        if self.canvas and self.grid == "text":
+            least = fill_canvas(self.canvas, self.block_size, prompt=prompt, grid=self.grid)
+        room = (self.max_length - prompt + lead) // self.block_size * self.block_size - lead
         if self.max_length - prompt < least:
             wanted = "canvas" if self.canvas else "block"
             raise BadRow(
@@ -119,6 +126,7 @@ def encode(
     *,
     max_length: int | None,
     block_size: int | None = None,
+    grid: Grid = "answer",
     canvas: int | None = None,
     chat: bool | None = None,
     end_ids: Sequence[int] = (),
@@ -133,6 +141,7 @@ def encode(
         tokenizer: of the model.
         max_length: columns that prompt and canvas (answer, end-of-turn token, filler to the block boundary) may take.
         block_size: columns of a block of the decoder; None: answers are not rounded up to blocks.
+        grid: where blocks are counted from: the first ``answer`` token, or the first token of the ``text``.
         canvas: a fixed canvas that every answer must fit in.
         chat: whether to use the chat template; None: if the tokenizer has one.
         end_ids: tokens at which decoding stops, to check that the answers end with one of them.
@@ -158,7 +167,9 @@ def encode(
             f"expected answers that end with a token at which decoding stops ({', '.join(map(str, known))}), "
             f"found that the tokenizer ends them with '{name}'; add {text.end_id} to the model's eos_ids"
         )
-    limits = Limits(max_length=max_length, block_size=block_size or 1, canvas=canvas, truncate=too_long == "truncate")
+    limits = Limits(
+        max_length=max_length, block_size=block_size or 1, canvas=canvas, truncate=too_long == "truncate", grid=grid
+    )  # fmt: skip
     data = EncodedData(report=Report(rows=len(records)), end_id=text.end_id)
     forbidden = {text.end_id, *end_ids, *(i for i in (tokenizer.eos_token_id,) if i is not None)}
     trained_turns = list(_trained_turns(records, text, data.report))

@@ -10,6 +10,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from unmask.config.defaults import Layout
+from unmask.core.attention import Grid
 from unmask.core.batch import Batch
 from unmask.core.random import Draws
 from unmask.data.collate import Collator
@@ -60,11 +61,13 @@ class Shown:
         source: where the row came from.
         block_size: columns of a block.
         segments: the whole row, in order.
+        grid: where blocks are counted from; on the grid ``text`` the prompt may take some columns of the first block.
     """
 
     source: str
     block_size: int
     segments: tuple[Segment, ...]
+    grid: Grid = "answer"
 
     def tokens(self, *kinds: Kind) -> int:
         """Return how many tokens of these kinds there are."""
@@ -76,7 +79,14 @@ class Shown:
         blocks = 1 + max(segment.block for segment in self.segments)
         sizes = [f"prompt {self.tokens('prompt')}", f"response {self.tokens('response', 'end')}"]
         sizes += [f"{kind} {n}" for kind in ("filler", "tail") if (n := self.tokens(kind))]
-        return f"{self.source or 'example'}: {', '.join(sizes)} tokens; {blocks} blocks of {self.block_size}"
+        source = self.source or "example"
+        return f"{source}: {', '.join(sizes)} tokens; {blocks} blocks of {self.block_size}{self._shorter}"
+
+    @property
+    def _shorter(self) -> str:
+        """Return a phrase on the first block where the prompt takes some of its columns; else an empty text."""
+        lead = self.tokens("prompt") % self.block_size if self.grid == "text" else 0
+        return f", counted from the text: the first {self.block_size - lead}" if lead else ""
 
 
 def coloured(examples: Sequence[Shown]) -> Iterator[Rule | Text]:
@@ -155,7 +165,12 @@ class Preview:
         """Return the examples and their segments as JSON types."""
         return {
             "examples": [
-                {"place": e.source, "block_size": e.block_size, "segments": [asdict(s) for s in e.segments]}
+                {
+                    "place": e.source,
+                    "block_size": e.block_size,
+                    "grid": e.grid,
+                    "segments": [asdict(s) for s in e.segments],
+                }
                 for e in self.examples
             ]
         }
@@ -193,7 +208,7 @@ def preview(
     for order, example in enumerate(encoded[:count]):
         batch = collate([{**vars(example), "order": order}])
         segments = tuple(_segments(batch, tokenizer, end_id))
-        shown.append(Shown(source=example.source, block_size=collate.block_size, segments=segments))
+        shown.append(Shown(source=example.source, block_size=collate.block_size, segments=segments, grid=collate.grid))
     return Preview(examples=tuple(shown))
 
 

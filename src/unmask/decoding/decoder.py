@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 from pydantic import BeforeValidator, Field, SkipValidation
 
 from unmask.config.components import choose, component, resolver
-from unmask.config.defaults import resolve_block_size
+from unmask.config.defaults import resolve_block_size, resolve_grid
 from unmask.config.registry import name_of
 from unmask.core.attention import Grid, LastBlock
 from unmask.decoding.interfaces import (
@@ -44,6 +44,8 @@ class Decoder:
 
     Args:
         block_size: S of the ``fixed`` block rule; None takes the size that the model was trained with, else 32.
+        grid: where the ``fixed`` block rule counts from, the first token of the ``answer`` or of the whole ``text``;
+            None counts as the model was trained. In a recipe, training counts likewise.
         steps: forwards for the whole canvas under the selections ``quota`` and ``dream``; None is one token a step.
         threshold: of the ``threshold`` selection; giving it selects that selection.
         temperature: 0 is greedy; above, Gumbel sampling.
@@ -64,6 +66,7 @@ class Decoder:
     """
 
     block_size: Annotated[int, Field(ge=1)] | None = None
+    grid: Grid | None = None
     steps: Annotated[int, Field(ge=1)] | None = None
     threshold: Limit | None = None
     temperature: Annotated[float, Field(ge=0)] = 0.0
@@ -84,11 +87,30 @@ class Decoder:
             raise UserError(
                 f"block_size={self.block_size} and blocks.block_size={of_rule}: expected one size; leave one out"
             )
+        self._check_grid()
+
+    def _check_grid(self) -> None:
+        """Refuse a grid beside a block rule that has none, or another one."""
+        rule = choose(BLOCK_RULES, self.blocks)
+        if self.grid and not hasattr(rule, "grid"):
+            raise UserError(
+                f"grid={self.grid} beside the block rule '{name_of(rule)}': expected the rule 'fixed', the only one "
+                "that counts blocks; leave one out"
+            )
+        of_rule = getattr(rule, "grid", None)
+        if self.grid and of_rule and self.grid != of_rule:
+            raise UserError(f"grid={self.grid} and blocks.grid={of_rule}: expected one grid; leave one out")
 
     @property
     def own_block_size(self) -> int | None:
         """Block size that the decoder or its block rule names, in columns; None leaves it to the model."""
         return self.block_size or choose(BLOCK_RULES, self.blocks).block_size
+
+    @property
+    def own_grid(self) -> Grid | None:
+        """Where the decoder or its block rule counts blocks from; None leaves it to the model."""
+        grid: Grid | None = self.grid or getattr(choose(BLOCK_RULES, self.blocks), "grid", None)
+        return grid
 
     def resolve(
         self,
@@ -122,7 +144,7 @@ class Decoder:
             steps=self.steps,
             selection=self._selection(revision),
             proposal=self._proposal(),
-            blocks=choose(BLOCK_RULES, self.blocks).sized(size, grid),
+            blocks=choose(BLOCK_RULES, self.blocks).sized(size, resolve_grid(decoder=self.own_grid, model=grid)),
             last_block=self._last_block(constraint, last_block),
             revision=revision,
             stop=choose(STOPS, self.stop),

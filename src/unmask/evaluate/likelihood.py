@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from unmask.config.defaults import resolve_block_size
+from unmask.core.attention import Grid
 from unmask.core.batch import Example, lay_out
 from unmask.core.protocols import Denoiser
 from unmask.core.random import Draws
@@ -188,7 +189,7 @@ def orders(lm: LoadedModel) -> tuple[Order, ...]:
 
 def likelihood_rows(lm: LoadedModel, examples: Sequence[Pair], *, samples: int, block_size: int) -> int:
     """Return how many rows ``likelihoods`` reads in all, over all orders that the model can be read in."""
-    return sum(bound_rows(examples, order, samples, block_size) for order in orders(lm))
+    return sum(bound_rows(examples, order, samples, block_size, lm.facts.grid) for order in orders(lm))
 
 
 def likelihood_bound(
@@ -220,7 +221,7 @@ def likelihood_bound(
     lm.model.eval()
     try:
         size = resolve_block_size(decoder=block_size, model=lm.facts.block_size)
-        return bound(lm, examples, block_size=size, device=lm.device, **options)
+        return bound(lm, examples, block_size=size, grid=lm.facts.grid, device=lm.device, **options)
     finally:
         lm.model.train(was_training)
 
@@ -233,6 +234,7 @@ def bound(
     order: Order = "any",
     samples: int = 128,
     block_size: int = 32,
+    grid: Grid = "answer",
     canvas: int | None = None,
     batch_size: int = 32,
     seed: int = 0,
@@ -249,6 +251,7 @@ def bound(
         samples: draws for each answer, or block; a count of hidden tokens for each, spread evenly. Where a block has
             no more non-empty subsets than that, all are read, and the bound has no error.
         block_size: tokens of a block.
+        grid: where blocks are counted from: the first token of the ``answer``, or of the whole ``text``.
         canvas: columns of every canvas; those after the answer stay hidden and are not queried. None: the answer's, so
             that the model knows where it ends (as LLaDA's evaluation).
         batch_size: rows read at once; the numbers do not depend on it beyond rounding.
@@ -264,10 +267,11 @@ def bound(
         NonFiniteError: a likelihood is not finite.
     """
     _check(examples, samples, canvas)
-    rows = _rows(examples, order, samples, block_size, draws=Draws(seed=seed), keys=keys or range(len(examples)))
+    groups = [_groups(example, order, block_size, grid) for example in examples]
+    rows = _rows(examples, groups, samples, draws=Draws(seed=seed), keys=keys or range(len(examples)))
     found: list[tuple[int, int, float]] = []
     while chunk := list(islice(rows, batch_size)):
-        nats = _read(model, examples, chunk, canvas=canvas, block_size=block_size, device=device)
+        nats = _read(model, examples, chunk, canvas=canvas, block_size=block_size, grid=grid, device=device)
         found += [(row.example, row.group, row.weight * x) for row, x in zip(chunk, nats.tolist(), strict=True)]
         if on_rows:
             on_rows(len(found))
@@ -279,7 +283,7 @@ def bound(
     for (example, group), values in by_group.items():
         parts = torch.tensor(values, dtype=torch.float64)
         total[example] += parts.sum()
-        if not _enumerated(_width(examples[example], order, block_size, group), samples):
+        if not _enumerated(len(groups[example][group]), samples):
             variance[example] += len(parts) * parts.var() if len(parts) > 1 else math.nan
     if not bool(total.isfinite().all()):
         index = int((~total.isfinite()).nonzero()[0])
@@ -293,9 +297,9 @@ def bound(
     return Bound(order=order, nats=total, errors=variance.sqrt(), tokens=tokens, rows=len(found))
 
 
-def bound_rows(examples: Sequence[Pair], order: Order, samples: int, block_size: int) -> int:
+def bound_rows(examples: Sequence[Pair], order: Order, samples: int, block_size: int, grid: Grid = "answer") -> int:
     """Return how many rows ``bound`` reads in all: at most ``samples`` for each answer, or for each block."""
-    widths = (_width(e, order, block_size, g) for e in examples for g in range(_groups(e, order, block_size)))
+    widths = (len(group) for example in examples for group in _groups(example, order, block_size, grid))
     return sum(2**width - 1 if _enumerated(width, samples) else samples for width in widths)
 
 
@@ -312,13 +316,13 @@ def _check(examples: Sequence[Pair], samples: int, canvas: int | None) -> None:
             raise UserError(f"{source}: expected at most canvas={canvas} tokens, found {len(example.answer)}; raise it")
 
 
-def _groups(example: Pair, order: Order, block_size: int) -> int:
-    return 1 if order == "any" else -(-len(example.answer) // block_size)
-
-
-def _width(example: Pair, order: Order, block_size: int, group: int) -> int:
+def _groups(example: Pair, order: Order, block_size: int, grid: Grid) -> list[range]:
+    """Return the answer's tokens that are read together: all of them, or those of each block."""
     length = len(example.answer)
-    return length if order == "any" else min(block_size, length - group * block_size)
+    if order == "any":
+        return [range(length)]
+    first = -(len(example.prompt) % block_size) if grid == "text" else 0
+    return [range(max(start, 0), min(start + block_size, length)) for start in range(first, length, block_size)]
 
 
 def _enumerated(width: int, samples: int) -> bool:
@@ -326,13 +330,13 @@ def _enumerated(width: int, samples: int) -> bool:
 
 
 def _rows(
-    examples: Sequence[Pair], order: Order, samples: int, block_size: int, *, draws: Draws, keys: Sequence[int]
+    examples: Sequence[Pair], groups: Sequence[Sequence[range]], samples: int, *, draws: Draws, keys: Sequence[int]
 ) -> Iterator[_Row]:
     """Yield all rows to read, those of short examples first so that few columns are padding."""
     by_length = sorted(range(len(examples)), key=lambda i: len(examples[i].prompt) + len(examples[i].answer))
     for index in by_length:
-        for group in range(_groups(examples[index], order, block_size)):
-            width = _width(examples[index], order, block_size, group)
+        for group, tokens in enumerate(groups[index]):
+            width = len(tokens)
             patterns = (
                 _all_subsets(width)
                 if _enumerated(width, samples)
@@ -341,8 +345,8 @@ def _rows(
             hidden = patterns.sum(1).tolist()
             for is_queried, k in zip(patterns, hidden, strict=True):
                 chance = 1 / (width * math.comb(width, k)) if _enumerated(width, samples) else 1 / samples
-                start = group * block_size
-                yield _Row(example=index, group=group, start=start, is_queried=is_queried, weight=chance * width / k)
+                weight = chance * width / k
+                yield _Row(example=index, group=group, start=tokens.start, is_queried=is_queried, weight=weight)
 
 
 def _all_subsets(width: int) -> Bool[Tensor, "P n"]:
@@ -362,7 +366,7 @@ def _drawn(draws: Draws, key: int, group: int, width: int, samples: int) -> Bool
 
 def _read(
     model: Denoiser, examples: Sequence[Pair], rows: Sequence[_Row], *, canvas: int | None, block_size: int,
-    device: torch.device | str,
+    grid: Grid, device: torch.device | str,
 ) -> Float64[Tensor, " R"]:  # fmt: skip
     """Return the sum of negative log-likelihoods, in nats, of the queried tokens of each row, [R]."""
     chosen = [examples[row.example] for row in rows]
@@ -373,6 +377,7 @@ def _read(
         ],
         block_size=block_size,
         filler_id=model.eos_ids[0],
+        grid=grid,
     )  # fmt: skip
     widest = int(batch.canvas_length.max())
     is_queried, is_hidden = (
@@ -388,7 +393,7 @@ def _read(
     queried = batch.is_canvas & is_queried.gather(1, offset)
     start = torch.tensor([row.start for row in rows])
     ids = torch.where(batch.is_canvas & is_hidden.gather(1, offset), model.mask_id, batch.ids)
-    is_context = ~batch.is_canvas | (batch.offset < start[:, None])
+    is_context = (~batch.is_canvas | (batch.offset < start[:, None])) & ~(batch.is_lead & (start[:, None] == 0))
     query = batch.to(device).query(ids.to(device), model.rule, is_context=is_context.to(device))
     at = queried.nonzero()
     scored = model.score(query, at.to(device), batch.ids[queried].to(device))

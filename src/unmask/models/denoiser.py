@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # torch's own convention
 
 from unmask.core.attention import PAD, AttentionRule, Bidirectional, BlockCausal, may_attend
-from unmask.core.attention_rules import ATTENTION
+from unmask.core.attention_rules import ATTENTION, ContextCausal
 from unmask.core.protocols import Scored, Want
 from unmask.core.query import Query, Store
 from unmask.errors import UserError
@@ -77,8 +77,8 @@ class StockDenoiser:
     def rule(self) -> AttentionRule:
         """Attention rule that the model was trained for: who may attend to whom in plain text."""
         facts = self.facts
-        if facts.attention == "block_causal" and facts.grid == "text":
-            return BlockCausal(grid=facts.block_size)
+        if facts.grid == "text" and facts.attention in ("block_causal", "context_causal"):
+            return (BlockCausal if facts.attention == "block_causal" else ContextCausal)(grid=facts.block_size)
         return ATTENTION[facts.attention]
 
     @property

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from unmask.core.attention import Grid
 from unmask.core.protocols import Traits
 from unmask.errors import UserError
 from unmask.models.adapter import SIDECAR
@@ -36,6 +37,7 @@ class Preflight:
         mask_id: None where one would be added.
         ends: None where they are not known.
         block_size: that the model was trained with; None where there is none, or it is not known.
+        grid: where its blocks are counted from; None where that is not known.
         traits: properties that objectives check; None where they are not known.
         model: on the meta device; None where it cannot be made.
         trained: a line on what the adapters would be on; None without adapters.
@@ -46,6 +48,7 @@ class Preflight:
     mask_id: int | None = None
     ends: Ends | None = None
     block_size: int | None = None
+    grid: Grid | None = None
     traits: Traits | None = None
     model: StockModel | None = None
     trained: str | None = None
@@ -64,7 +67,7 @@ def preflight(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpe
     """Check a model folder as ``load`` and ``add_lora`` would, on a model without memory.
 
     Args:
-        where: a folder; of an adapter only the tokenizer and the block size are read, of a gguf file nothing.
+        where: a folder; of an adapter only the tokenizer, block size and grid are read, of a gguf file nothing.
         mask_token: the user's choice of a mask token, or None.
         lora: adapters that are to be added.
 
@@ -75,7 +78,7 @@ def preflight(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpe
     if where.kind != "folder":
         if where.kind == "adapter":
             found.tokenizer = found.ask(lambda: read_tokenizer(where.folder))
-            found.block_size = found.ask(lambda: _of_adapter(where))
+            found.block_size, found.grid = found.ask(lambda: _of_adapter(where)) or (None, None)
         return found
     config = found.ask(lambda: read_config_file(where.folder)) or {}
     family = found.ask(lambda: find_family(config)) if not found.problems else None
@@ -85,7 +88,9 @@ def preflight(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpe
     found.ask(lambda: check_facts(written))
     if found.problems:
         return found
-    found.block_size = written.get("block_size", family.facts(config, where.source)["block_size"] if family else None)
+    implied = family.facts(config, where.source) if family else {}
+    found.block_size = written.get("block_size", implied.get("block_size"))
+    found.grid = written.get("grid", implied.get("grid", "answer"))
     found.tokenizer = found.ask(lambda: read_tokenizer(where.folder, family))
     stored = found.ask(lambda: read_headers(weight_files(where.folder, allow_pickle=False))) or {}
     model = found.ask(lambda: _empty(config, family, stored))
@@ -98,7 +103,7 @@ def preflight(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpe
         targets = found.ask(lambda: resolve_targets(model, lora.targets, dropout=lora.dropout))
         if targets is not None:
             found.trained = adapters_remark(targets.groups, targets.layers, mask_row=lora.train_mask_row)
-    found.traits = _traits(model, config, family.facts(config, where.source) if family else {})
+    found.traits = _traits(model, config, implied)
     rows = model.get_input_embeddings().weight.shape[0]
     generation = found.ask(lambda: read_json(where.folder / "generation_config.json")) or {}
     found.ends = found.ask(lambda: find_ends(config, generation, found.tokenizer, rows=rows, family=family))
@@ -112,11 +117,11 @@ def preflight(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpe
     return found
 
 
-def _of_adapter(where: Checkpoint) -> int | None:
-    """Return the block size that an adapter was trained with, or None."""
+def _of_adapter(where: Checkpoint) -> tuple[int | None, Grid | None]:
+    """Return the block size that an adapter was trained with, or None, and its grid."""
     facts = read_json(where.folder / SIDECAR).get("facts") or {}
     check_facts(facts)
-    return facts.get("block_size")
+    return facts.get("block_size"), facts.get("grid")
 
 
 def _traits(model: StockModel, config: dict[str, Any], implied: dict[str, Any]) -> Traits | None:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from unmask.config.components import component
 from unmask.config.registry import Registry
-from unmask.core.attention import Attention
+from unmask.core.attention import Attention, AttentionRule
 from unmask.core.batch import Batch
 from unmask.core.protocols import Denoiser, HeadSettings, Noised, Objective, Scored, Traits, Want
 from unmask.core.query import Query
@@ -78,6 +78,7 @@ class Region:
         share: how much of its example each group stands for.
         length: response tokens of the example behind each group.
         columns: what a fixed-length normaliser divides by.
+        rule: who sees whom; None: as the model attends.
     """
 
     batch: Batch
@@ -93,6 +94,7 @@ class Region:
     share: Float[Tensor, " G"]
     length: Int[Tensor, " G"]
     columns: float
+    rule: AttentionRule | None = None
 
     @property
     def t(self) -> Float64[Tensor, " G"]:
@@ -120,7 +122,7 @@ class Region:
         """
         ids = torch.where(is_masked | self.is_hidden, model.mask_id, self.batch.ids)
         column = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
-        return self.batch.query(ids, model.rule, is_context=self.is_context), column
+        return self.batch.query(ids, self.rule or model.rule, is_context=self.is_context), column
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,8 @@ class BlockDiffusion(InStreams):
 
     Each block of the response draws t ~ U(low, high) and hides its tokens with probability t; the loss is the sum over
     blocks of CE_i / t (Eq. 8 with the linear schedule), divided as ``normaliser`` says. Equal to a loop over (clean
-    prefix, noisy block). The grid is anchored at the first response token. The trained model is block-causal and
-    decodes with an exact block cache. SDAR (arXiv 2510.06303) is ``t_per: example`` with ``normaliser: per_token``.
+    prefix, noisy block). The trained model is block-causal and decodes with an exact block cache. SDAR (arXiv
+    2510.06303) is ``t_per: example`` with ``normaliser: per_token``.
 
     Args:
         block_size: S; None: the model's, else 32.
@@ -30,6 +30,8 @@ class BlockDiffusion(InStreams):
         hide: which tokens of a block are hidden, a name of ``HIDES``; None: each with probability t.
         weight: what each is worth, a name of ``WEIGHTS`` but ``cart``; None: the weight of ``hide``.
 
-    Differs from the paper: the prompt is clean context and stands in one stream only. The likelihood is the full
-    softmax, mask token included. The clip is chosen by hand, not searched for during training.
+    Differs from the paper: the prompt is clean context and stands in one stream only, but for those of its tokens that
+    the first block of the response holds where blocks are counted from the start of the text. By default they are
+    counted from the first response token. The likelihood is the full softmax, mask token included. The clip is chosen
+    by hand, not searched for during training.
     """

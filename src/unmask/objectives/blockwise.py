@@ -67,7 +67,7 @@ class ActiveBlocks(Scope):
     ) -> Region:
         """Return the region in which one block of every example is active."""
         is_response = batch.is_canvas & (batch.offset < batch.spread(length))
-        block, now = batch.offset // batch.block_size, batch.spread(active)
+        block, now = batch.block, batch.spread(active)
         is_active = is_response & (block == now)
         is_dirty_prefix = is_response & (block < now) & bernoulli(draws, "prefix", batch, self.prefix_noise)
         is_suffix = batch.is_canvas & (block > now)
@@ -79,7 +79,7 @@ class ActiveBlocks(Scope):
             schedule=schedule,
             is_response=is_active,
             is_hidden=is_dirty_prefix | is_hidden_suffix,
-            is_context=~batch.is_canvas | (block < now),
+            is_context=(~batch.is_canvas | (block < now)) & ~(batch.is_lead & (now == 0)),
             group=torch.where(is_active, batch.owner, -1),
             example=torch.arange(len(active), device=active.device),
             block=active,
@@ -92,7 +92,7 @@ class ActiveBlocks(Scope):
 
     def _views(self, batch: Batch, schedule: Schedule, draws: Draws, length: Int[Tensor, " E"]) -> Sequence[Region]:
         """Return a region for each block; examples without that block stand aside, and their rows are left out."""
-        blocks = torch.ceil(length / batch.block_size).clamp(min=1).long()
+        blocks = torch.ceil((length + batch.lead) / batch.block_size).clamp(min=1).long()
         views = []
         for number in range(int(blocks.max())):
             exists = blocks > number
@@ -112,12 +112,14 @@ class ActiveBlocks(Scope):
     ) -> tuple[Int[Tensor, " E"], Float[Tensor, " E"]]:
         """Return the active block of each example and 1/q of it."""
         uniform = draws.uniform("block", batch.order)
-        blocks = torch.ceil(length / batch.block_size).clamp(min=1)
+        lead = batch.lead
+        blocks = torch.ceil((length + lead) / batch.block_size).clamp(min=1)
         if self.choose == "uniform":
             return (uniform * blocks).long(), blocks.double()
-        active = (uniform * length).long() // batch.block_size
-        size = (length - active * batch.block_size).clamp(max=batch.block_size)
-        return active, length / size.clamp(min=1)
+        active = ((uniform * length).long() + lead) // batch.block_size
+        start = (active * batch.block_size - lead).clamp(min=0)
+        end = torch.minimum((active + 1) * batch.block_size - lead, length)
+        return active, length / (end - start).clamp(min=1)
 
 
 def _resolve(spec: object) -> Masking | None:

@@ -32,7 +32,8 @@ class FastDllmV2(InStreams):
         hide: what the first view hides.
         weight: what each is worth, a name of ``WEIGHTS`` but ``cart``; None: the weight of ``hide``.
 
-    Differs from the paper: the grid starts at the first response token, not at column 0; ``first_from`` is ``clean``.
+    Differs from the paper: the grid starts at the first response token, at column 0 only if the recipe or the model
+    says so (``decoder.grid: text``); ``first_from`` is ``clean``.
     The end of the last block is filled with supervised end-of-text tokens instead of unsupervised mask tokens.
     """
 

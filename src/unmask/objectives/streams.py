@@ -29,7 +29,8 @@ BLOCK_DIFFUSION = BlockDiffusion()
 class TwoStreams(Region):
     """Every block of the response in one forward: ``[x_0 ; x_t]`` with repeated positions (BD3LM, arXiv 2503.09573).
 
-    The prompt is in the clean stream only; a block that no later one sees is in the noisy stream only.
+    The prompt is in the clean stream; what of it stands in the first block of the answer (grid ``text``) is in the
+    noisy one, too, unchanged and never queried. A block that no later one sees is in the noisy stream only.
 
     Args:
         rule: who sees whom; ``BlockDiffusion`` or ``ContextCausal``.
@@ -63,16 +64,16 @@ class TwoStreams(Region):
     @cached_property
     def is_noisy(self) -> Bool[Tensor, "B L"]:
         """Whether each column has a noisy copy."""
-        return self.is_response | self.is_hidden
+        return self.is_response | self.is_hidden | self.batch.is_lead
 
     @cached_property
     def is_clean(self) -> Bool[Tensor, "B L"]:
         """Whether each column has a clean copy."""
         batch = self.batch
         last = torch.zeros_like(batch.order).scatter_reduce(
-            0, batch.owner.clamp(min=0).flatten(), torch.where(self.is_noisy, batch.block, 0).flatten(), "amax"
+            0, batch.owner.clamp(min=0).flatten(), torch.where(self.is_noisy, batch.grid_block, 0).flatten(), "amax"
         )
-        is_context = self.is_noisy & (self.keep_last | (batch.block < batch.spread(last)))
+        is_context = self.is_noisy & (self.keep_last | (batch.grid_block < batch.spread(last)))
         return (~batch.is_canvas & ~batch.is_pad) | is_context
 
     @cached_property
@@ -92,7 +93,8 @@ class TwoStreams(Region):
         clean, noisy = self.clean_column.roll(1, 1), self.noisy_column.roll(1, 1)
         if stream == CLEAN:
             return torch.where(batch.position == 0, self.clean_column, clean)
-        is_inside = self.is_noisy.roll(1, 1) if self.first_from == "noisy" else batch.block == batch.block.roll(1, 1)
+        block = batch.grid_block
+        is_inside = self.is_noisy.roll(1, 1) if self.first_from == "noisy" else block == block.roll(1, 1)
         return torch.where(batch.position == 0, self.noisy_column, torch.where(is_inside, noisy, clean))
 
 
@@ -100,7 +102,7 @@ def _columns(batch: Batch, column: Int[Tensor, "B W"], is_real: Bool[Tensor, "B 
     return Columns(
         position=torch.where(is_real, batch.position.gather(1, column), 0),
         segment=torch.where(is_real, batch.owner.gather(1, column), PAD),
-        block=torch.where(is_real, batch.block.gather(1, column), PAD),
+        block=torch.where(is_real, batch.grid_block.gather(1, column), PAD),
         stream=torch.full_like(column, stream),
     )
 
@@ -137,7 +139,7 @@ class Streams(Scope):
             batch = replace(batch, block_size=self.size_at(progress))
         length = batch.filled_length
         is_response = batch.is_filled
-        blocks = torch.ceil(length / batch.block_size).long()
+        blocks = torch.ceil((length + batch.lead) / batch.block_size).long()
         most = max(int(blocks.max()), 1)
         example = torch.arange(len(length), device=length.device).repeat_interleave(most)
         block = torch.arange(most, device=length.device).repeat(len(length))

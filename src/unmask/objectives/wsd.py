@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unmask.config.components import component
 from unmask.config.defaults import resolve_block_size
+from unmask.core.attention import BlockCausal
 from unmask.core.batch import Batch
 from unmask.core.protocols import Noised, Scored, Want
 from unmask.core.random import Draws
@@ -21,6 +22,7 @@ from unmask.objectives.masking import WEIGHTS, Response
 from unmask.objectives.streams import InStreams, Streams
 
 WHOLE = 0
+BLOCK_CAUSAL = BlockCausal()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +33,10 @@ class StreamsOrWhole(Streams):
         """Return one region: all blocks of the size that is due, or the response as one block."""
         if self.size_at is None or self.size_at(progress) != WHOLE:
             return super().regions(batch, schedule, draws=draws, progress=progress)
-        one_block = replace(batch, block_size=int(batch.canvas_length.max()))
-        return Response(tail="hidden").regions(one_block, schedule, draws=draws, progress=progress)
+        one_block = replace(batch, block_size=int(batch.canvas_length.max()), grid="answer")
+        (region,) = Response(tail="hidden").regions(one_block, schedule, draws=draws, progress=progress)
+        # The model counts blocks of the last size on the text grid; here the whole response is one.
+        return [region if batch.grid == "answer" else replace(region, rule=BLOCK_CAUSAL)]
 
 
 @WEIGHTS.register("cap")
@@ -102,8 +106,9 @@ class Wsd(InStreams):
         hide: which tokens of a block are hidden, a name of ``HIDES``; None: each with probability t.
         weight: what each is worth, a name of ``WEIGHTS`` but ``cart``, instead of ``cap``.
 
-    Differs from the paper: sizes are given in tokens of the response, whose grid starts at its first token; during the
-    stable phase the prompt does not see the response, as in the others. The entropy term is a mean per example.
+    Differs from the paper: sizes are given in tokens of the response, whose grid starts at its first token unless the
+    recipe or the model says otherwise; during the stable phase the prompt does not see the response, as in the others.
+    The entropy term is a mean per example.
     """
 
     warmup_blocks: tuple[int, ...] = (1, 4)

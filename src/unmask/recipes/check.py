@@ -13,15 +13,8 @@ from unmask.errors import UserError
 from unmask.models.checkpoints import locate, parse_dtype, pick_device
 from unmask.models.preflight import Preflight, preflight
 from unmask.models.scratch import read_tokenizer
-from unmask.recipes.recipe import (
-    DataSection,
-    ModelSection,
-    Recipe,
-    build_sections,
-    file_records,
-    read_recipe,
-    task_records,
-)
+from unmask.recipes.inputs import file_records, task_records
+from unmask.recipes.recipe import DataSection, ModelSection, Recipe, build_sections, read_recipe
 from unmask.runtime.paths import is_hub_name
 from unmask.runtime.third_party_logging import silence_libraries
 from unmask.runtime.transformers_api import check_tracker
@@ -67,7 +60,7 @@ def check(recipe: str | Path | Mapping[str, Any]) -> Findings:
         if size is not None and made.run is not None and made.data is not None:
             _look_at_memory(made, size, found)
     if not problems and (fitted := _ask(lambda: made.fitted(seen.block_size), found)):
-        found.remarks += announced(fitted.run.objective, seen.block_size)
+        found.remarks += announced(fitted.run.objective, seen.block_size, (seen.grid, fitted.grid(seen.grid)))
     if made.data is not None:
         _look_at_data(made, seen, found)
     return found
@@ -163,7 +156,8 @@ def _look_at_data(recipe: Recipe, seen: Preflight, found: Findings) -> None:
     encoded = _ask(
         lambda: encode(
             records, seen.tokenizer, mask_id=seen.mask_id, max_length=data.max_length, canvas=data.canvas,
-            block_size=recipe.block_size(seen.block_size), chat=chat, on_bad=data.on_bad, too_long=data.too_long,
+            block_size=recipe.block_size(seen.block_size), grid=recipe.grid(seen.grid), chat=chat, on_bad=data.on_bad,
+            too_long=data.too_long,
         ),
         found,
     )  # fmt: skip

@@ -8,20 +8,21 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, Field, SkipValidation
 
 from unmask.config.components import InvalidConfigError, choose, component, fill, resolver
-from unmask.config.defaults import Layout, Rows, resolve_block_size
+from unmask.config.defaults import Layout, Rows, resolve_block_size, resolve_grid
 from unmask.config.plugins import load_plugins, resolve
 from unmask.config.yaml import assign, read_yaml
+from unmask.core.attention import Grid
 from unmask.core.protocols import Objective
-from unmask.data import CURRICULA, Curriculum, EncodedData, Record, encode, read
+from unmask.data import CURRICULA, Curriculum
 from unmask.decoding import Decoder
 from unmask.errors import UserError, did_you_mean, shorten
-from unmask.models import LoadedModel, LoraSpec, ScratchSpec, add_lora, from_scratch, load
-from unmask.models.checkpoints import pick_device
+from unmask.models import LoraSpec, ScratchSpec
 from unmask.objectives import OBJECTIVES, sized
 from unmask.runtime.foreign import check_file
 from unmask.runtime.paths import resolve_path
 from unmask.tasks import TASKS, Task
 from unmask.train.config import TrainRun
+from unmask.train.exported import export_block_size, export_grid
 
 T = TypeVar("T")
 MOST_RECIPE = 4 * 2**20  # bytes
@@ -93,9 +94,9 @@ class DataSection(Rows):
     held_out: Annotated[int, Field(ge=0)] = 0
     curriculum: Annotated[Curriculum | None, SkipValidation, BeforeValidator(resolver(CURRICULA))] = None
 
-    def layout(self, block_size: int) -> Layout:
-        """Return the layout of the rows in blocks of a size."""
-        return Layout(block_size=block_size, **{f.name: getattr(self, f.name) for f in fields(Rows)})
+    def layout(self, block_size: int, grid: Grid | None = None) -> Layout:
+        """Return the layout of the rows in blocks of a size, which are counted by ``grid``."""
+        return Layout(block_size=block_size, grid=grid, **{f.name: getattr(self, f.name) for f in fields(Rows)})
 
 
 @component
@@ -137,7 +138,7 @@ class Recipe:
     values: SkipValidation[Mapping[str, Any] | None] = None
 
     def block_size(self, trained: int | None) -> int:
-        """Return the block size of the run: of the objective, else the decoder, else the model, else 32.
+        """Return the block size of the run: of the objective, else the decoder, the model, ``run.export``, else 32.
 
         Args:
             trained: the block size that the model was trained with, if any.
@@ -149,8 +150,26 @@ class Recipe:
         return resolve_block_size(
             objective=getattr(objective, "block_size", None),
             decoder=getattr(self.decoder, "own_block_size", None),
-            model=trained,
+            model=trained or export_block_size(self._export),
         )
+
+    def grid(self, trained: Grid | None) -> Grid:
+        """Return where blocks are counted from: as the decoder says, else as ``run.export`` is served, else the model.
+
+        Args:
+            trained: the grid that the model was trained with; None where that is not known.
+
+        Returns:
+            ``answer``, its first token, or ``text``, the first token of the prompt.
+        """
+        return resolve_grid(
+            decoder=getattr(self.decoder, "own_grid", None), export=export_grid(self._export), model=trained
+        )
+
+    @property
+    def _export(self) -> str | None:
+        """What ``run.export`` names, or None."""
+        return getattr(self.run, "export", None)
 
     def fitted(self, trained: int | None) -> "Recipe":
         """Return the recipe with the block size that its objective leaves to the decoder or the model.
@@ -348,53 +367,3 @@ def judging(recipe: Path | None, given: Mapping[str, Any]) -> tuple[EvaluateSect
         raise UserError("expected a task, found none; write --task gsm8k, or --recipe with a recipe that has one")
     section = fill(EvaluateSection, {**(values.get("evaluate") or {}), **given}, "evaluate" if recipe else "")
     return section, values.get("decoder") or {}
-
-
-def load_model(section: ModelSection) -> LoadedModel:
-    """Return the model of a recipe, loaded or made with random weights, with adapters if ``lora`` is set."""
-    if section.from_scratch is not None:
-        device = pick_device(section.device)
-        return from_scratch(section.from_scratch, section.tokenizer, shift=bool(section.shift), device=device)
-    lm = load(
-        str(section.path),
-        device=section.device,
-        dtype=section.dtype,
-        mask_token=section.mask_token,
-        shift=section.shift,
-    )
-    return add_lora(lm, section.lora) if section.lora else lm
-
-
-def load_examples(section: DataSection, lm: LoadedModel, *, block_size: int) -> tuple[EncodedData, EncodedData]:
-    """Return the encoded examples of a recipe as (training, held out), each with the report on all rows."""
-    if section.task is not None:
-        records = task_records(section, section.size)
-        chat = section.task.chat if section.chat is None else section.chat
-    else:
-        records = file_records(section, section.size)
-        chat = section.chat
-    encoded = encode(
-        records, lm.tokenizer, end_ids=lm.eos_ids, mask_id=lm.mask_id, max_length=section.max_length,
-        canvas=section.canvas, block_size=block_size, chat=chat, on_bad=section.on_bad, too_long=section.too_long,
-    )  # fmt: skip
-    if section.held_out >= len(encoded):
-        raise UserError(
-            f"data.held_out: expected fewer than the {len(encoded)} examples there are, found {section.held_out}; "
-            "what is held out is not trained on"
-        )
-    return encoded[section.held_out :], encoded[: section.held_out]
-
-
-def task_records(section: DataSection, size: int | None) -> list[Record]:
-    """Return ``size`` problems of a task (None: all) as rows to train on."""
-    assert section.task is not None
-    return [problem.record for problem in section.task.problems(section.split, size, section.seed)]
-
-
-def file_records(section: DataSection, size: int | None) -> list[Record]:
-    """Return ``size`` rows of a file or hub data set (None: all), with the difficulty if a curriculum needs it."""
-    difficulty = section.curriculum.column if section.curriculum is not None else None
-    return read(
-        str(section.path), split=section.split, limit=size, columns=section.columns, difficulty=difficulty,
-        roles=section.roles,
-    )  # fmt: skip

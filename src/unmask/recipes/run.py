@@ -7,7 +7,8 @@ from typing import Any
 from unmask.config.components import InvalidConfigError
 from unmask.models import LoadedModel
 from unmask.recipes.check import check
-from unmask.recipes.recipe import Recipe, build, load_examples, load_model, read_recipe
+from unmask.recipes.inputs import load_examples, load_model
+from unmask.recipes.recipe import Recipe, build, read_recipe
 from unmask.runtime.runlock import owned
 from unmask.train import TrainResult, train
 from unmask.train.record import refuse_changes, refuse_extension, settings_of_run
@@ -66,12 +67,13 @@ def run_recipe(
         if record := check_folder(out, resume=resume, restart=restart):
             before = record["settings"]
             run = recipe.fitted(before.get("block_size")).run  # the model's size is not known yet
-            layout = data.layout(recipe.block_size(before.get("block_size")))
+            layout = data.layout(recipe.block_size(before.get("block_size")))  # nor its grid
             refuse_changes(str(out), before, settings_of_run(run, layout, data.curriculum))
             refuse_extension(str(out), before, run, data.curriculum)
         lm = load_model(recipe.model)
         size = recipe.block_size(lm.facts.block_size)
-        examples, held_out = load_examples(data, lm, block_size=size)
+        grid = recipe.grid(lm.facts.grid)
+        examples, held_out = load_examples(data, lm, block_size=size, grid=grid)
         if tell is not None:
             for note in examples.report.remarks():
                 tell(note)
@@ -81,7 +83,7 @@ def run_recipe(
             recipe.fitted(lm.facts.block_size).run,
             out=out,
             held_out=held_out,
-            layout=data.layout(size),
+            layout=data.layout(size, grid),
             curriculum=data.curriculum,
             recipe=recipe.values,
             resume=resume,

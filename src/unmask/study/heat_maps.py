@@ -8,7 +8,8 @@ from unmask.analyze import Study as Measured
 from unmask.analyze import Subject, analyze
 from unmask.models import load
 from unmask.plots.learnability import plot_heat_map
-from unmask.recipes.recipe import build, load_examples
+from unmask.recipes.inputs import load_examples
+from unmask.recipes.recipe import build
 from unmask.runtime.paths import resolve_path
 from unmask.study.document import Figure, Heading, Section, Text
 from unmask.study.files import read_json
@@ -56,11 +57,12 @@ def _draw(study: Study, cell: Cell, result: dict[str, Any], model: Path, path: P
     job = read_json(model.parents[1] / JOB, "delete its folder and start the study again")
     base = job["recipe"]["model"]["path"]
     recipe = build(Run(cell=cell, arm=result["arm"], seed=result["seed"]).recipe(base))
-    subjects, size = [], 0
+    subjects, size, grid = [], 0, None
     for name, source in (("before", str(resolve_path(base))), (result["arm"], str(model))):
         lm = load(source)
         size = size or recipe.block_size(lm.facts.block_size)  # as the run was trained, from the base
-        examples, _ = load_examples(recipe.data, lm, block_size=size)
+        grid = grid or recipe.grid(lm.facts.grid)
+        examples, _ = load_examples(recipe.data, lm, block_size=size, grid=grid)
         subjects.append(Subject(name=name, lm=lm, examples=examples[: study.learnability]))
-    found = analyze(subjects, Measured(passes=2), block_size=size, canvas=recipe.data.canvas)
+    found = analyze(subjects, Measured(passes=2), block_size=size, grid=grid, canvas=recipe.data.canvas)
     plot_heat_map(found.cells, path, changes=found.changes)

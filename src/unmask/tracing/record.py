@@ -161,7 +161,7 @@ def record(
         for step in steps:
             if not block:
                 file.write(_line(_header(step, lm, settings or {})))
-                block = dict.fromkeys(range(len(step.state.is_done)), (0, step.state.batch.block_size))
+                block = {row: (0, end) for row, end in enumerate(_first_ends(step, lm))}
             for row in _rows_told(step):
                 file.write(_line(_told(step, lm, row, block)))
             ends = zip(step.state.block_start.tolist(), step.state.block_end.tolist(), strict=True)
@@ -246,6 +246,12 @@ def _header(step: Step, lm: LoadedModel, settings: Mapping[str, Any]) -> dict[st
         "versions": {name: found[name] for name in ("python", "unmask", "torch", "transformers")},
         "rows": rows,
     }
+
+
+def _first_ends(step: Step, lm: LoadedModel) -> list[int]:
+    """Return the canvas offset at which the first block of each row ends; on the text grid it may be shorter."""
+    size, prompt = step.state.batch.block_size, step.state.prompt_length
+    return [size - length % size if lm.facts.grid == "text" else size for length in prompt.tolist()]
 
 
 def _rows_told(step: Step) -> list[int]:

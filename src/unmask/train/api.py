@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from unmask.config.defaults import Layout, resolve_block_size
-from unmask.core.batch import fill_to_block
+from unmask.config.defaults import Layout, resolve_block_size, resolve_grid
+from unmask.core.batch import fill_canvas
 from unmask.core.random import Draws
 from unmask.data import Collator, Curriculum, CurriculumSampler, Encoded, OrderedExamples, encode, into_buckets, read
 from unmask.data.tails import tail_cycle
@@ -24,6 +24,7 @@ from unmask.train import checkpoints
 from unmask.train.callbacks import Reporter, Saver
 from unmask.train.checkpoints import StopSignals
 from unmask.train.config import TrainRun, announced
+from unmask.train.exported import export_block_size, export_grid
 from unmask.train.held_out import held_out_loss
 from unmask.train.metrics import MetricsFile
 from unmask.train.record import refuse_changes, refuse_extension, settings_of_inputs, settings_of_run
@@ -104,19 +105,21 @@ def train(
     """  # noqa: DOC503
     remark, out, layout, tell = tell or LOG.info, Path(out), layout or Layout(), tell or LOG.warning
     with owned(out, "unmask sft"):
-        trained = lm.facts.block_size
-        size = resolve_block_size(objective=run.objective.block_size, layout=layout.block_size, model=trained)
-        run, layout = replace(run, objective=sized(run.objective, size)), replace(layout, block_size=size)
+        trained, counted = lm.facts.block_size, lm.facts.grid
+        grid = resolve_grid(layout=layout.grid, export=export_grid(run.export), model=counted)
+        of_model = trained or export_block_size(run.export)
+        size = resolve_block_size(objective=run.objective.block_size, layout=layout.block_size, model=of_model)
+        run, layout = replace(run, objective=sized(run.objective, size)), replace(layout, block_size=size, grid=grid)
         column = curriculum.column if curriculum else None
         examples = _read(data, lm, layout, column) if isinstance(data, (str, Path)) else data
         settings = settings_of_run(run, layout, curriculum) | settings_of_inputs(lm, examples, held_out, layout)
         taken = {lm.mask_id, lm.filler_id, *lm.eos_ids}
         cycle = tail_cycle(layout, lm.tokenizer, taken=taken, size=lm.facts.vocab_size)
-        _prepare(lm, run)
+        _prepare(lm, run, layout)
         arguments = _arguments(run, out / CHECKPOINTS, lm)  # starts the process group, if there is one
         stream = _stream(examples, run, curriculum, ranks=arguments.world_size)
         settings |= {"processes": arguments.world_size, "bf16": bool(arguments.bf16)}
-        on_rank_zero(lambda: [tell(line) for line in announced(run.objective, trained)])
+        on_rank_zero(lambda: [tell(line) for line in announced(run.objective, trained, (counted, grid))])
         on_rank_zero(lambda: remark(line) if (line := training_remark(lm)) else None)
         before = _record_of(out, run, curriculum, settings, resume=resume, restart=restart)
         start_from = on_rank_zero(lambda: _open(out, before, settings, recipe, tell, resume=resume))
@@ -128,8 +131,12 @@ def train(
             measured = _Measured(trainer, run, held_out, collator, evaluate)
             _fit(trainer, run, out, measured, start_from, show=show and arguments.should_save)
             lm.model.eval()
-            canvas = layout.canvas or fill_to_block(max(len(example.answer) for example in examples), size)
-            lm.facts = replace(lm.facts, block_size=run.objective.block_size or trained, canvas=canvas)
+            lm.facts = replace(
+                lm.facts, block_size=run.objective.block_size or lm.facts.block_size,
+                canvas=layout.canvas or max(
+                    fill_canvas(len(each.answer), size, prompt=len(each.prompt), grid=grid) for each in examples
+                ),
+            )  # fmt: skip
             _save_final(trainer, out)
         except BaseException:
             begun = any(line["step"] for line in MetricsFile.read(out / METRICS_FILE))
@@ -176,15 +183,19 @@ def _open(
     return last
 
 
-def _prepare(lm: LoadedModel, run: TrainRun) -> None:
-    """Set the attention and the heads that the objective trains; a ``UserError`` if the model cannot have them."""
+def _prepare(lm: LoadedModel, run: TrainRun, layout: Layout) -> None:
+    """Set the attention, grid and heads that are trained; a ``UserError`` if the model cannot have them."""
     objective = run.objective
     attention = objective.attention or lm.facts.attention
     if reason := objective.refuses(replace(lm.traits, attention=attention)):
         raise UserError(reason)
-    # An objective with blocks counts them from the answer, and so does what it has trained.
-    counted = {"grid": "answer", "last_block": None} if objective.block_size else {}
-    lm.facts = replace(lm.facts, attention=attention, **counted)  # type: ignore[arg-type]  # of these two fields
+    grid = layout.grid or lm.facts.grid
+    is_kept = grid == lm.facts.grid and (grid == "text" or not objective.block_size)
+    lm.facts = replace(
+        lm.facts, attention=attention, grid=grid, last_block=lm.facts.last_block if is_kept else None
+    )  # fmt: skip
+    if grid == "text":  # the attention of the prompt has blocks, too
+        lm.facts = replace(lm.facts, block_size=objective.block_size or lm.facts.block_size or layout.block_size)
     for name, settings in objective.heads.items():
         lm.attach(name, settings)
     lm.heads.requires_grad_(True)
@@ -195,7 +206,7 @@ def _prepare(lm: LoadedModel, run: TrainRun) -> None:
 def _read(path: str | Path, lm: LoadedModel, layout: Layout, difficulty: str | None) -> Sequence[Encoded]:
     return encode(
         read(str(path), difficulty=difficulty), lm.tokenizer, max_length=layout.max_length, canvas=layout.canvas,
-        block_size=layout.block_size, end_ids=lm.eos_ids, mask_id=lm.mask_id,
+        block_size=layout.block_size, grid=layout.grid or "answer", end_ids=lm.eos_ids, mask_id=lm.mask_id,
     )  # fmt: skip
 
 

@@ -2,11 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from unmask.config.components import component, resolver
+from unmask.core.attention import Grid
 from unmask.core.protocols import Objective
 from unmask.objectives import OBJECTIVES
+from unmask.train.exported import check_export
 
 Count = Annotated[int, Field(ge=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -39,6 +41,9 @@ class TrainRun:
         bf16: autocast; None: on CUDA devices that support it.
         gradient_checkpointing: recompute activations in the backward to save memory.
         report_to: experiment trackers of transformers (``wandb``, ``tensorboard`` …), if installed.
+        export: what the model is to be exported to after the run, a family of released checkpoints, ``gguf`` or
+            ``transformers``: where engines count blocks from the start of the text there, training does, too, and
+            blocks have the family's size where nothing else says one. None: nothing follows.
     """
 
     objective: Annotated[Objective, BeforeValidator(resolver(OBJECTIVES))] = Field(
@@ -63,19 +68,25 @@ class TrainRun:
     bf16: bool | None = None
     gradient_checkpointing: bool = False
     report_to: tuple[str, ...] = ()
+    export: Annotated[str | None, AfterValidator(check_export)] = None
 
 
-def announced(objective: Objective, trained: int | None) -> list[str]:
-    """Return a list with a line if training changes the block size of a model, else an empty list.
+def announced(
+    objective: Objective, trained: int | None, grids: tuple[Grid | None, Grid | None] = (None, None)
+) -> list[str]:
+    """Return a line if training changes the block size of a model, and one if it changes where blocks are counted from.
 
     Args:
         objective: with its block size resolved; without one, the model's size stays as it is.
         trained: the block size that the model was trained with, or None.
+        grids: where blocks were counted from when the model was trained, and where this run counts from.
 
     Returns:
-        One line or none.
+        Two lines, one or none.
     """
-    size = objective.block_size
-    if not trained or not size or size == trained:
-        return []
-    return [f"the model was trained with blocks of {trained}; this run makes it {size}"]
+    size, (before, now), lines = objective.block_size, grids, []
+    if trained and size and size != trained:
+        lines.append(f"the model was trained with blocks of {trained}; this run makes it {size}")
+    if trained and before and now and before != now:
+        lines.append(f"the model was trained with blocks counted from the {before}; this run counts from the {now}")
+    return lines

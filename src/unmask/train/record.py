@@ -18,7 +18,7 @@ from unmask.models.fingerprint import hash_of_model
 from unmask.objectives import OBJECTIVES
 from unmask.train.config import TrainRun
 
-IRRELEVANT = ("steps", "model", "keep", "save_every", "log_every", "report_to")
+IRRELEVANT = ("steps", "model", "keep", "save_every", "log_every", "report_to", "export")
 """Settings that may differ in a resumed run: ``refuse_extension`` checks the steps, and hashes identify the model."""
 
 _MEANING = {
@@ -34,7 +34,7 @@ def settings_of_run(run: TrainRun, layout: Layout, curriculum: Curriculum | None
 
     Args:
         run: how it trains.
-        layout: how rows are laid out; its block size is left out, as it depends on the model.
+        layout: how rows are laid out; its block size and grid are left out, as they depend on the model.
         curriculum: in which order examples are shown; None: shuffled.
 
     Returns:
@@ -43,7 +43,7 @@ def settings_of_run(run: TrainRun, layout: Layout, curriculum: Curriculum | None
     values = {f.name: getattr(run, f.name) for f in fields(run) if f.name != "bf16"}  # what came of it is added
     values["objective"] = _described(run.objective)
     values["curriculum"] = None if curriculum is None else _described(curriculum)
-    values |= {f.name: getattr(layout, f.name) for f in fields(layout) if f.name != "block_size"}
+    values |= {f.name: getattr(layout, f.name) for f in fields(layout) if f.name not in ("block_size", "grid")}
     return _as_json(values)
 
 
@@ -56,7 +56,7 @@ def settings_of_inputs(
         lm: before its first step.
         examples: that are trained on.
         held_out: of the held-out loss.
-        layout: with its block size.
+        layout: with its block size and grid.
 
     Returns:
         Settings by name, as JSON types.
@@ -74,6 +74,7 @@ def settings_of_inputs(
         "held_out": hash_of(held_out),
         "template": _short_hash(json.dumps(template)) if template else None,
         "block_size": layout.block_size,
+        "grid": None if layout.grid == "answer" else layout.grid,  # older records have none
     }
     return _as_json(values)
 
