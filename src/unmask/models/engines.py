@@ -104,6 +104,13 @@ ENGINES: Mapping[str, Engine] = {
 }
 
 
+def serving_engine(name: str) -> Engine:
+    """Return the engine of a name; a ``UserError`` if there is none."""
+    if name not in ENGINES:
+        raise UserError(f"unknown engine '{name}'; {did_you_mean(name, ENGINES)}")
+    return ENGINES[name]
+
+
 def serving(family: str, engine: str | None = None) -> dict[str, Served]:
     """Return the engines that serve a family.
 
@@ -117,8 +124,8 @@ def serving(family: str, engine: str | None = None) -> dict[str, Served]:
     Raises:
         UserError: there is no such engine, or it does not serve the family.
     """
-    if engine is not None and engine not in ENGINES:
-        raise UserError(f"unknown engine '{engine}'; {did_you_mean(engine, ENGINES)}")
+    if engine is not None:
+        serving_engine(engine)
     found = {name: each.serves[family] for name, each in ENGINES.items() if family in each.serves}
     if engine is None:
         return found

@@ -17,20 +17,20 @@ from unmask.errors import UserError, did_you_mean, shorten
 from unmask.models.card import export_card
 from unmask.models.checkpoints import ADAPTER_CONFIG, locate, parse_dtype, read_json, weight_files
 from unmask.models.config_file import read_config_file
-from unmask.models.engines import commands, obstacles, serving
+from unmask.models.engines import ENGINES, commands, obstacles, serving
 from unmask.models.export_weights import plan_weights
 from unmask.models.families import FAMILIES, Family
 from unmask.models.families.base import DTYPES, family_fields
 from unmask.models.families.match import find_family
+from unmask.models.gguf_write import family_for, write_gguf
 from unmask.models.load import load
 from unmask.models.loaded import LoadedModel
 from unmask.models.lora import merge
 from unmask.models.save import save
 from unmask.models.weights import Stored, read_headers
-from unmask.runtime.foreign import foreign
 
 LOG = logging.getLogger(__name__)
-PLAIN = "transformers"
+PLAIN, GGUF = "transformers", "gguf"
 _NOT_COPIED = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack", ".onnx", ".index.json")
 _MOST = 256 * 2**20  # bytes of a file that is copied
 
@@ -68,7 +68,7 @@ class _Source:
 
 def targets() -> list[str]:
     """Return the names of the layouts that can be written."""
-    return [*(name for name in FAMILIES if FAMILIES[name].restore), PLAIN]
+    return [*(name for name in FAMILIES if FAMILIES[name].restore), GGUF, PLAIN]
 
 
 def open_for_export(path: str | Path, **options: Any) -> LoadedModel:
@@ -128,8 +128,9 @@ def export(
 
     Args:
         lm: without adapters; see ``open_for_export``.
-        out: a new or empty folder.
-        to: name of a family, or ``transformers`` for a plain folder of the stock class.
+        out: a new or empty folder; for ``gguf`` a new file.
+        to: name of a family; ``gguf`` for a file that llama.cpp reads; ``transformers`` for a plain folder of the stock
+            class.
         like: released checkpoint whose other files are copied; default: the one that the model remembers.
         engine: check for this engine only; None for all that serve the family.
         dtype: of the weights; default: those of the source, else of the model.
@@ -148,6 +149,8 @@ def export(
         raise UserError(f"cannot write a model as '{to}'; {did_you_mean(to, targets())}")
     if to == PLAIN:
         return _for_transformers(lm, folder)
+    if to == GGUF:
+        return _for_llama_cpp(lm, folder, dtype)
     family = FAMILIES[to]
     source = _source(family, like or lm.facts.source, is_chosen=like is not None)
     config = _config(lm, family, source)
@@ -173,6 +176,15 @@ def export(
 def _for_transformers(lm: LoadedModel, folder: Path) -> Exported:
     save(lm, folder, tokenizer=lm.tokenizer, adapter=None, generation=lm.generation, is_guarded=False)
     return Exported(folder=folder, target=PLAIN, source=None, copied=(), missing="", commands={})
+
+
+def _for_llama_cpp(lm: LoadedModel, file: Path, dtype: torch.dtype | str | None) -> Exported:
+    if file.suffix != ".gguf":
+        raise UserError(f"expected the name of a new .gguf file, found '{file}'")
+    family, kind = family_for(lm), str(dtype or "f16").removeprefix("torch.")
+    write_gguf(lm, file, family=family, dtype=kind)
+    lines = {} if family not in ENGINES["llama.cpp"].serves else commands(family, lm.facts, "llama.cpp")
+    return Exported(folder=file, target=GGUF, source=None, copied=(), missing="", commands=lines)
 
 
 def _source(family: Family, path: str | Path | None, *, is_chosen: bool) -> _Source | None:
@@ -234,12 +246,7 @@ def _config(lm: LoadedModel, family: Family, source: _Source | None) -> dict[str
             LOG.warning("config.json: %s is now %s, as the model was trained", family.block_size_key, size)
             config[family.block_size_key] = size
         return config
-    if family.restore is None:
-        raise UserError(f"{family.title} models are written beside their source's files only; write like=…")
-    try:
-        config = family.restore(lm.stock.config.to_dict())
-    except KeyError as error:
-        raise UserError(_other_class(lm, family)) from error
+    config = restored(family, lm.stock.config)
     config |= {
         "model_type": family.model_types[0],
         "architectures": [family.architectures[0]],
@@ -250,16 +257,35 @@ def _config(lm: LoadedModel, family: Family, source: _Source | None) -> dict[str
     }
     if family.block_size is not None:
         config[family.block_size_key] = lm.facts.block_size
-    with foreign(f"no {family.title} model has this shape", "train a checkpoint of that family"):
-        model_type, _ = family_fields(family, config)
-    if model_type != lm.stock.config.model_type:
-        raise UserError(_other_class(lm, family))
     return config
 
 
-def _other_class(lm: LoadedModel, family: Family) -> str:
-    found = lm.stock.config.model_type
-    return f"{family.title} models are computed by another class than this {found} model; train a {family.title} model"
+def restored(family: Family, stock: Any) -> dict[str, Any]:
+    """Return the fields of a family's ``config.json`` for a stock configuration.
+
+    Args:
+        family: whose fields.
+        stock: transformers' configuration of the model.
+
+    Returns:
+        The fields, which the family's ``convert`` turns into these.
+
+    Raises:
+        UserError: the family is computed by another class, or one of its models cannot have this shape.
+    """
+    title = family.title
+    if family.restore is None:
+        raise UserError(f"{title} models are written beside their source's files only; write like=…")
+    try:
+        fields = family.restore(stock.to_dict())
+        model_type, _ = family_fields(family, fields)
+    except KeyError:
+        model_type = ""
+    if model_type != stock.model_type:
+        raise UserError(
+            f"{title} models are computed by another class than this {stock.model_type} model; train a {title} model"
+        )
+    return fields
 
 
 def _write_files(folder: Path, lm: LoadedModel, source: _Source | None, config: Mapping[str, Any]) -> tuple[str, ...]:

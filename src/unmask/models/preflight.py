@@ -40,6 +40,7 @@ class Preflight:
         grid: where its blocks are counted from; None where that is not known.
         traits: properties that objectives check; None where they are not known.
         model: on the meta device; None where it cannot be made.
+        family: name of the family of released checkpoints; None for others.
         trained: a line on what the adapters would be on; None without adapters.
     """
 
@@ -51,6 +52,7 @@ class Preflight:
     grid: Grid | None = None
     traits: Traits | None = None
     model: StockModel | None = None
+    family: str | None = None
     trained: str | None = None
 
     def ask(self, question: Callable[[], T]) -> T | None:
@@ -91,6 +93,7 @@ def preflight(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpe
     implied = family.facts(config, where.source) if family else {}
     found.block_size = written.get("block_size", implied.get("block_size"))
     found.grid = written.get("grid", implied.get("grid", "answer"))
+    found.family = written.get("family", implied.get("family"))
     found.tokenizer = found.ask(lambda: read_tokenizer(where.folder, family))
     stored = found.ask(lambda: read_headers(weight_files(where.folder, allow_pickle=False))) or {}
     model = found.ask(lambda: _empty(config, family, stored))

@@ -11,6 +11,10 @@ from unmask.data import Record, difficulties, encode
 from unmask.data.tails import tail_cycle
 from unmask.errors import UserError
 from unmask.models.checkpoints import locate, parse_dtype, pick_device
+from unmask.models.engines import obstacles, serving_engine
+from unmask.models.export import restored
+from unmask.models.facts import Facts
+from unmask.models.families import FAMILIES
 from unmask.models.preflight import Preflight, preflight
 from unmask.models.scratch import read_tokenizer
 from unmask.recipes.inputs import file_records, task_records
@@ -39,11 +43,12 @@ class Findings:
     remarks: list[str] = field(default_factory=list)
 
 
-def check(recipe: str | Path | Mapping[str, Any]) -> Findings:
+def check(recipe: str | Path | Mapping[str, Any], *, engine: str | None = None) -> Findings:
     """Check a recipe as far as possible without loading a model or using the network.
 
     Args:
         recipe: a YAML file, or the sections that such a file holds.
+        engine: that is to serve the trained model, such as ``sglang``; None: all that serve what ``run.export`` names.
 
     Returns:
         Problems and remarks; no problems if the recipe can be run.
@@ -61,6 +66,7 @@ def check(recipe: str | Path | Mapping[str, Any]) -> Findings:
             _look_at_memory(made, size, found)
     if not problems and (fitted := _ask(lambda: made.fitted(seen.block_size), found)):
         found.remarks += announced(fitted.run.objective, seen.block_size, (seen.grid, fitted.grid(seen.grid)))
+        _ask(partial(_look_at_export, fitted, seen, engine, found), found)
     if made.data is not None:
         _look_at_data(made, seen, found)
     return found
@@ -102,6 +108,35 @@ def _look_at_model(
         layers=config.num_hidden_layers, item=(parse_dtype(section.dtype) or first.dtype).itemsize,
     )  # fmt: skip
     return seen, replace(size, trained=0) if section.lora else size
+
+
+def _look_at_export(recipe: Recipe, seen: Preflight, engine: str | None, found: Findings) -> None:
+    """Add why engines would decode the trained model otherwise, as ``unmask export`` would refuse it."""
+    target = recipe.run.export or (seen.family if engine else None)
+    if engine is not None and target not in FAMILIES:
+        families = ", ".join(sorted(serving_engine(engine).serves))
+        raise UserError(f"--for {engine}: expected run.export, one of {families}, found {target or 'none'}")
+    if target is None or target not in FAMILIES or seen.traits is None or seen.model is None:
+        return
+    family, objective = FAMILIES[target], recipe.run.objective
+    _ask(partial(restored, family, seen.model.config), found, "run.export")
+    shift = recipe.model.shift if recipe.model.shift is not None else seen.traits.shift
+    facts = Facts(
+        mask_id=-1 if seen.mask_id is None else seen.mask_id,
+        eos_ids=(0,),
+        filler_id=0,
+        vocab_size=seen.model.get_input_embeddings().weight.shape[0],
+        shift=shift,
+        attention=objective.attention or seen.traits.attention,
+        block_size=recipe.block_size(seen.block_size),
+        grid=recipe.grid(seen.grid),
+    )
+    is_own = seen.family == family.name
+    faults = obstacles(
+        facts, family, engine=engine, heads=list(objective.heads), mask_id=seen.mask_id if is_own else None,
+        block_size=seen.block_size if is_own else None,
+    )  # fmt: skip
+    found.problems += [f"run.export: {fault}" for fault in faults]
 
 
 def _look_at_memory(recipe: Recipe, size: Size, found: Findings) -> None:

@@ -3,10 +3,8 @@
 from unmask.config.components import InvalidConfigError
 from unmask.core.attention import Grid
 from unmask.errors import did_you_mean
+from unmask.models.export import targets
 from unmask.models.families import FAMILIES
-
-FORMATS = ("gguf", "transformers")
-"""What can be exported to beside the families of released checkpoints."""
 
 
 def check_export(name: str | None) -> str | None:
@@ -21,9 +19,9 @@ def check_export(name: str | None) -> str | None:
     Raises:
         InvalidConfigError: nothing of that name can be exported to.
     """
-    if name is None or name in FORMATS or name in FAMILIES:
+    if name is None or name in targets():
         return name
-    hint = did_you_mean(name, (*FAMILIES, *FORMATS))
+    hint = did_you_mean(name, targets())
     raise InvalidConfigError(
         [f": expected the name of a family of checkpoints, gguf or transformers, found '{name}'; {hint}"]
     )
