@@ -88,3 +88,26 @@ def test_merge_writes_a_plain_folder(done, sdar, tmp_path):
     add_lora(load(sdar), LoraSpec(rank=2)).save(tmp_path / "adapter")
     done("merge", tmp_path / "adapter", tmp_path / "merged")
     assert json.loads((tmp_path / "merged/config.json").read_text())["model_type"] == "qwen3"
+
+
+def test_released_decodes_as_the_family_and_options_outrank_it(sdar):
+    from unmask.cli.decoding import decoder_of
+    from unmask.decoding import Decoder
+
+    wanted = {
+        "block_size": 4,
+        "temperature": 1.0,
+        "selection": {"name": "threshold", "threshold": 0.85, "strict": True},
+    }
+    assert decoder_of({"released": True}, model=str(sdar)) == Decoder(**wanted)
+    mine = decoder_of({"released": True, "threshold": 0.5, "temperature": 0.0}, model=str(sdar))
+    assert (mine.threshold, mine.temperature, mine.resolve().selection.threshold) == (0.5, 0.0, 0.5)
+
+
+def test_released_needs_a_family(refused):
+    refused("generate", "asset:quickstart/model", "--prompt", "sort 3 1", "--released", says="sampler is known")
+
+
+def test_inspect_shows_the_family_and_its_sampler(done, sdar):
+    shown = json.loads(done("inspect", sdar, "--json").stdout)
+    assert (shown["family"], shown["released_sampler"]["block_size"]) == ("SDAR", 4)

@@ -30,8 +30,8 @@ def chat(
     from unmask.generate import answer_text, resolve_decoder, stream
     from unmask.plots.terminal import watch
 
-    has_selection = any(chosen[name] is not None for name in ("threshold", "selection"))
-    decoder = decoder_of(chosen if has_selection else {**chosen, "threshold": 0.9})
+    has_selection = any(chosen[name] is not None for name in ("threshold", "selection", "released"))
+    decoder = decoder_of(chosen if has_selection else {**chosen, "threshold": 0.9}, model=model)
     lm = open_model(model, device=device)
     canvas = resolve_canvas(given=chosen["max_new_tokens"], model=lm.facts.canvas)
     check_decoder(decoder, lm, canvas)

@@ -21,6 +21,7 @@ def decoder_of(
     *,
     whole: bool = False,
     preset: Mapping[str, Any] | None = None,
+    model: str = "",
     regex: str | None = None,
     json_schema: str | None = None,
 ) -> Decoder:
@@ -30,6 +31,7 @@ def decoder_of(
         chosen: what ``unmask.cli.options.decodes`` gives a command; components are names or YAML.
         whole: decode without blocks.
         preset: fields of a decoder, which the options outrank.
+        model: the model that the user named, whose family ``--released`` means.
         regex: a pattern that the answer must match.
         json_schema: a schema that the answer must follow, or a file with one.
 
@@ -45,6 +47,8 @@ def decoder_of(
     from unmask.decoding import Decoder
 
     fields = {name: value for name, value in chosen.items() if value is not None}
+    if fields.pop("released", False):
+        preset = {**(preset or {}), **released_decoder(model)}
     canvas = fields.pop("max_new_tokens", 1)
     if canvas < 1:
         raise UserError(
@@ -63,6 +67,28 @@ def decoder_of(
         return fill(Decoder, {**kept, **fields, **({"blocks": "whole"} if whole else {})})
     except InvalidConfigError as error:
         raise InvalidConfigError([_as_option(problem) for problem in error.problems]) from None
+
+
+def released_decoder(model: str) -> Mapping[str, Any]:
+    """Return the fields of a decoder that decodes as the released sampler of a model's family does.
+
+    Args:
+        model: a folder, an adapter, a gguf file or a hub name; of a folder only the configuration is read.
+
+    Returns:
+        The fields by name.
+
+    Raises:
+        UserError: the model is of no family whose sampler is known.
+    """
+    from unmask.cli.opening import family_named
+    from unmask.models.families import FAMILIES
+
+    name = family_named(model)
+    if name is None or not FAMILIES[name].decoding:
+        known = ", ".join(sorted(each for each in FAMILIES if FAMILIES[each].decoding))
+        raise UserError(f"--released: expected a model of a family whose sampler is known ({known}), found {name}")
+    return FAMILIES[name].decoding
 
 
 def _constraint(regex: str | None, json_schema: str | None) -> object:

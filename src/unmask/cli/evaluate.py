@@ -72,7 +72,7 @@ def evaluate(
 
     given = {"task": task, "split": split, "problems": problems, "samples": samples, "batch_size": batch_size}
     judged, preset = _judged(recipe, {**given, "max_new_tokens": chosen["max_new_tokens"], "seed": seed})
-    decoder = decoder_of(chosen, whole=full_canvas, preset=preset)
+    decoder = decoder_of(chosen, whole=full_canvas, preset=preset, model=model)
     _run(_Plan(model=model, judged=judged, decoder=decoder), out=out, resume=resume, device=device, json=json)
 
 

@@ -59,7 +59,7 @@ def generate(
     if live and (json or len(texts) > 1 or n > 1):
         raise UserError("--live: expected one --prompt or --infill, --n 1 and no --json; leave one out")
     _check_new(save_trace)
-    decoder = decoder_of(chosen, regex=regex, json_schema=json_schema)
+    decoder = decoder_of(chosen, model=model, regex=regex, json_schema=json_schema)
     lm = open_model(model, device=device)
     canvas = resolve_canvas(given=chosen["max_new_tokens"], model=lm.facts.canvas)
     check_decoder(decoder, lm, None if infill else canvas)

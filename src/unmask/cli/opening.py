@@ -34,6 +34,19 @@ def open_model(name: str, **options: Any) -> LoadedModel:
     return load(name, **options)
 
 
+def family_named(model: str) -> str | None:
+    """Return the family of a model by name, if possible without reading its weights; None if it has none."""
+    from unmask.models.checkpoints import locate
+    from unmask.models.preflight import preflight
+    from unmask.runtime.paths import resolve_path
+
+    path = resolve_path(model)
+    where = locate(path) if path.exists() else None
+    if where is None or where.kind != "folder":
+        return open_model(model, device="cpu").facts.family
+    return preflight(where).family
+
+
 def open_for_export(name: str, **options: Any) -> LoadedModel:
     """Load the model that the user named without rounding its weights, adapters merged."""
     from unmask.models import export

@@ -39,6 +39,9 @@ def _decoder_options(
     max_new_tokens: Annotated[
         int | None, typer.Option(help="Columns of the canvas (default: what the model was trained with, else 256).")
     ] = None,
+    released: Annotated[
+        bool | None, typer.Option("--released", help="Decode as the released sampler of the model's family does.")
+    ] = None,
     block_size: BlockSize = None,
     steps: Annotated[
         int | None, typer.Option(help="Forwards for the whole canvas (default: one token a step).")

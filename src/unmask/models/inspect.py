@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from unmask.models.families import FAMILIES
 from unmask.models.loaded import LoadedModel
 from unmask.runtime.transformers_api import Tokenizer
 
@@ -38,6 +39,7 @@ def describe(lm: LoadedModel) -> dict[str, Any]:
         "attention": lm.facts.attention,
         "block_size": lm.facts.block_size,
         "canvas": lm.facts.canvas,
+        "released_sampler": dict(FAMILIES[lm.facts.family].decoding) or None if lm.facts.family else None,
         "native_bidirectional": lm.facts.native_bidirectional,
         "cache": cache,
         "cache_reason": reason,
