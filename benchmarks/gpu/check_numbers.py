@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import torch
 from findings import Finding, Setting, none_differs, told, within
-from small import apart, questions, released, scratch, twin
+from safetensors.torch import load_file
+from small import apart, mixtures, questions, released, scratch, twin
 
 from unmask.core.random import Draws
 from unmask.models import LoadedModel
+from unmask.models.export import export
 
 FLOAT32, BFLOAT16 = 10, 3  # times what the CPU itself is off
 LEAST32, LEAST16 = 1e-7, 2.0**-9  # half a unit in the last place of either, for a CPU that is right by luck
@@ -52,6 +54,21 @@ def logits(setting: Setting) -> Iterator[Finding]:
                 torch.backends.cuda.matmul.allow_tf32 = True
                 yield told(f"{title}, TF32 allowed", apart(there.logits(*far), wanted), "relative to float64")
                 torch.backends.cuda.matmul.allow_tf32 = False
+
+
+@torch.no_grad()
+def experts(setting: Setting) -> Iterator[Finding]:
+    """Mixtures of experts: logits against the CPU, both judged by float64; exported from the device bit for bit."""
+    for name, lm in mixtures(setting):
+        exact, there = twin(lm, "cpu", torch.float64), twin(lm, setting.device)
+        for (layout, *queried), (_, *far) in zip(questions(lm, setting), questions(there, setting), strict=True):
+            wanted = exact.logits(*queried)
+            bound = FLOAT32 * max(apart(lm.logits(*queried), wanted), LEAST32)
+            yield within(f"{name}, {layout}, float32", apart(there.logits(*far), wanted), bound, BECAUSE32)
+        folder = export(there, setting.folder / f"{name}-exported", to=name).folder
+        first, second = (load_file(each / "model.safetensors") for each in (setting.folder / name, folder))
+        differing = sum(not torch.equal(tensor, second[key]) for key, tensor in first.items())
+        yield none_differs(f"{name}, exported", differing, "a model that was not trained comes back bit for bit")
 
 
 @torch.no_grad()

@@ -18,7 +18,8 @@ from unmask.core.random import Draws
 from unmask.models import LoadedModel, ScratchSpec, from_scratch, load
 from unmask.objectives import BlockDiffusion
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "tests/unit/models"))
+TESTS = Path(__file__).resolve().parents[2] / "tests"
+sys.path += [str(TESTS / "unit/models"), str(TESTS / "contracts")]
 from small_checkpoints import llada_folder, plain_tokenizer, random_model  # noqa: E402  # folders as released
 
 BLOCK = 4
@@ -50,6 +51,21 @@ def released(setting: Setting) -> Iterator[tuple[str, LoadedModel]]:
         yield kind.lower(), load(folder, device="cpu")
 
 
+def mixtures(setting: Setting) -> Iterator[tuple[str, LoadedModel]]:
+    """Small mixtures of experts under released names."""
+    from safetensors.torch import save_file
+    from test_families import TINY
+
+    for name in ("llada_moe", "sdar_moe", "llada2"):
+        folder = setting.folder / name
+        config, weights = TINY[name]()
+        folder.mkdir(exist_ok=True)
+        (folder / "config.json").write_text(json.dumps({**config, "torch_dtype": "float32"}))
+        save_file({key: tensor.contiguous() for key, tensor in weights.items()}, folder / "model.safetensors")
+        plain_tokenizer("x1", "x2", "<|mask|>", "x3", "x4", "x5").save_pretrained(folder)
+        yield name, load(folder, device="cpu")
+
+
 def _qwen_folder(folder: Path, kind: str, stock: Any) -> None:
     from safetensors.torch import save_file
 
@@ -66,6 +82,8 @@ def twin(lm: LoadedModel, device: str, dtype: torch.dtype = torch.float32) -> Lo
     stock = copy.deepcopy(lm.model).to(device)
     for weight in stock.parameters():
         weight.data = weight.data.to(dtype)
+    if dtype == torch.float64 and any(".experts." in name for name, _ in stock.named_parameters()):
+        stock.set_experts_implementation("eager")  # the grouped product knows no float64
     return replace(lm, model=stock)
 
 

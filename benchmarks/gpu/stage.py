@@ -20,6 +20,7 @@ from findings import Finding, Setting
 CHECKS = {
     "draws": "check_numbers",
     "logits": "check_numbers",
+    "experts": "check_numbers",
     "masks": "check_numbers",
     "sampling": "check_decoding",
     "caches": "check_decoding",

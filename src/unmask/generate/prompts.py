@@ -46,16 +46,17 @@ def prepare(
     if lm.facts.shift and not all(rows):
         raise UserError("empty prompt: a model with shifted logits needs at least one token before the answer")
     particles = resolved.search.particles
-    repeated = [ids for ids in rows for _ in range(n * particles)]
-    surplus = [resolved.surplus(len(ids), max_new_tokens, lm.facts.grid, lm.facts.block_size) for ids in repeated]
-    examples = [
-        Example(prompt=ids, answer=(), order=key, canvas=max_new_tokens + more, surplus=more)
-        for ids, more, key in zip(repeated, surplus, row_keys(rows, seed, n, particles), strict=True)
-    ]
+    surplus = [resolved.surplus(len(ids), max_new_tokens, lm.facts.grid, lm.facts.block_size) for ids in rows]
     check_memory(
-        lm, rows=len(examples), particles=particles, columns=max(each.columns for each in examples),
+        lm, rows=len(rows) * n * particles, particles=particles,
+        columns=max(len(ids) + max_new_tokens + more for ids, more in zip(rows, surplus, strict=True)),
         queried=min(resolved.block_size, max_new_tokens),
     )  # fmt: skip
+    repeated = [one for one in zip(rows, surplus, strict=True) for _ in range(n * particles)]
+    examples = [
+        Example(prompt=ids, answer=(), order=key, canvas=max_new_tokens + more, surplus=more)
+        for (ids, more), key in zip(repeated, row_keys(rows, seed, n, particles), strict=True)
+    ]
     return lay_out(examples, block_size=resolved.block_size, filler_id=lm.filler_id).to(lm.device)
 
 
