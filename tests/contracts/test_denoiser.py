@@ -11,6 +11,7 @@ from unmask.core.attention_rules import Causal
 from unmask.core.batch import Example, lay_out
 from unmask.core.query import Query, SoftTokens
 from unmask.models import LoadedModel, LoraSpec, ScratchSpec, add_lora, from_scratch, load
+from unmask.models.export import export
 from unmask.models.tokenizers import char_tokenizer
 
 ALPHABET = "0123456789+=abcdefgh"
@@ -249,12 +250,12 @@ def test_saved_and_reloaded_it_answers_the_same(lm, tmp_path):
     assert again.tokenizer.decode(TEXT) == lm.tokenizer.decode(TEXT)
 
 
-def test_plain_transformers_reads_what_was_saved(lm, tmp_path):
+def test_plain_transformers_reads_what_was_exported(lm, tmp_path):
     if lm.adapter is not None:
         pytest.skip(
             "transformers reads whole models only; a merged adapter is compared in unit/models/test_models_lora.py"
         )
-    lm.save(tmp_path)
+    export(lm, tmp_path, to="transformers")
     masked = type(lm.model).__name__.endswith("MaskedLM")
     kind = AutoModelForMaskedLM if masked else AutoModelForCausalLM
     model, report = kind.from_pretrained(tmp_path, output_loading_info=True)

@@ -15,7 +15,10 @@ def export(
     out: New,
     to: Annotated[
         str,
-        typer.Option(help="Layout: sdar, sdar_moe, llada, llada_moe, dream, llada2, fast_dllm_v2, gguf, transformers."),
+        typer.Option(
+            help="Layout: sdar, sdar_moe, llada, llada_moe, llada2, dream, fast_dllm_v2, stable_diffcoder, rnd1, "
+            "a2d_llama, a2d_qwen2, a2d_qwen3, gguf, transformers."
+        ),
     ],
     like: Annotated[
         str | None,

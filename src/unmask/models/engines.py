@@ -23,6 +23,7 @@ class Served:
         block_flag: how the engine is told another block size; empty where it cannot be.
         needs_code: whether it needs the authors' ``.py`` files beside the weights.
         is_sparse: whether it takes every layer for a mixture of experts.
+        reads_gguf: whether it reads a gguf file only, no folder.
     """
 
     command: str
@@ -30,6 +31,7 @@ class Served:
     block_flag: str = ""
     needs_code: bool = False
     is_sparse: bool = False
+    reads_gguf: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,13 @@ ENGINES: Mapping[str, Engine] = {
         title="dInfer",
         serves={
             "llada": Served(command=_DINFER + " --block_length 32", mask_id=126336),
-            "llada_moe": Served(command=_DINFER + " --block_length 64", mask_id=156895, needs_code=True),
+            "llada_moe": Served(
+                command="python -m tools.transfer --input OUT --output OUT-fused && "
+                + _DINFER.replace("OUT", "OUT-fused")
+                + " --block_length 64",
+                mask_id=156895,
+                needs_code=True,
+            ),
             "llada2": Served(
                 command=_DINFER + " --block_length {block_size} --use_bd --cache prefix",
                 mask_id=156895,
@@ -92,9 +100,10 @@ ENGINES: Mapping[str, Engine] = {
     "llama.cpp": Engine(
         title="llama.cpp",
         serves={
-            "llada": Served(command=_LLAMA_CPP + "--diffusion-block-length 32"),
-            "llada_moe": Served(command=_LLAMA_CPP + "--diffusion-block-length 32", is_sparse=True),
-            "dream": Served(command=_LLAMA_CPP + "--diffusion-eps 0.001"),
+            "llada": Served(command=_LLAMA_CPP + "--diffusion-block-length 32", reads_gguf=True),
+            "llada_moe": Served(command=_LLAMA_CPP + "--diffusion-block-length 32", is_sparse=True, reads_gguf=True),
+            "dream": Served(command=_LLAMA_CPP + "--diffusion-eps 0.001", reads_gguf=True),
+            "rnd1": Served(command=_LLAMA_CPP + "--diffusion-eps 0.001", is_sparse=True, reads_gguf=True),
         },
     ),
     "authors": Engine(
@@ -135,13 +144,26 @@ def serving(family: str, engine: str | None = None) -> dict[str, Served]:
     return {engine: found[engine]}
 
 
-def commands(family: str, facts: Facts, engine: str | None = None) -> dict[str, str]:
-    """Return the line that serves a model in each engine that can, by the engine's title."""
+def commands(
+    family: str, facts: Facts, engine: str | None = None, *, is_gguf: bool = False, has_dense_layers: bool = False
+) -> dict[str, str]:
+    """Return the lines that serve a model.
+
+    Args:
+        family: its layout.
+        facts: of the model.
+        engine: only this one; None for all.
+        is_gguf: whether it is a gguf file, else a folder.
+        has_dense_layers: whether some layers of a mixture of experts have none.
+
+    Returns:
+        Title of each engine that can serve it -> a line of a shell; ``OUT`` stands for the folder or file.
+    """
     values = {"block_size": facts.block_size or 32, "family": family}
     return {
         ENGINES[name].title: served.command.format(**values)
         for name, served in serving(family, engine).items()
-        if served.command
+        if served.command and served.reads_gguf == is_gguf and not (served.is_sparse and has_dense_layers)
     }
 
 

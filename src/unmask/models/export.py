@@ -17,7 +17,7 @@ from unmask.errors import UserError, did_you_mean, shorten
 from unmask.models.card import export_card
 from unmask.models.checkpoints import ADAPTER_CONFIG, locate, parse_dtype, read_json, weight_files
 from unmask.models.config_file import read_config_file
-from unmask.models.engines import ENGINES, commands, obstacles, serving
+from unmask.models.engines import commands, obstacles, serving
 from unmask.models.export_weights import plan_weights
 from unmask.models.families import FAMILIES, Family
 from unmask.models.families.base import DTYPES, family_fields
@@ -161,7 +161,7 @@ def export(
     staging.mkdir(parents=True)
     layout.write(staging, lm.stock.state_dict())
     copied = _write_files(staging, lm, source, config)
-    lines = commands(family.name, lm.facts, engine)
+    lines = commands(family.name, lm.facts, engine, has_dense_layers=_has_dense_layers(lm))
     missing = _missing_code(family, engine, staging)
     text = export_card(lm.facts, title=family.title, name=folder.resolve().name, commands=lines, missing=missing)
     (staging / "README.md").write_text(text, encoding="utf-8")
@@ -183,7 +183,7 @@ def _for_llama_cpp(lm: LoadedModel, file: Path, dtype: torch.dtype | str | None)
         raise UserError(f"expected the name of a new .gguf file, found '{file}'")
     family, kind = family_for(lm), str(dtype or "f16").removeprefix("torch.")
     write_gguf(lm, file, family=family, dtype=kind)
-    lines = {} if family not in ENGINES["llama.cpp"].serves else commands(family, lm.facts, "llama.cpp")
+    lines = commands(family, lm.facts, "llama.cpp", is_gguf=True)
     return Exported(folder=file, target=GGUF, source=None, copied=(), missing="", commands=lines)
 
 
@@ -217,7 +217,6 @@ def _source(family: Family, path: str | Path | None, *, is_chosen: bool) -> _Sou
 
 def _check_fit(lm: LoadedModel, family: Family, source: _Source | None, engine: str | None) -> None:
     """Check that the family's stock class is the model's, and that engines decode it as it was trained."""
-    config = lm.stock.config
     mask_id = None if source is None else source.config.get("mask_token_id")
     faults = obstacles(
         lm.facts,
@@ -226,7 +225,7 @@ def _check_fit(lm: LoadedModel, family: Family, source: _Source | None, engine: 
         heads=list(lm.heads),
         mask_id=mask_id,
         block_size=None if source is None else family.trained_block_size(source.config),
-        has_dense_layers=bool(getattr(config, "mlp_only_layers", None)),
+        has_dense_layers=_has_dense_layers(lm),
     )
     if faults:
         raise UserError(f"this model cannot be served as {family.title}: {'; '.join(faults)}")
@@ -258,6 +257,10 @@ def _config(lm: LoadedModel, family: Family, source: _Source | None) -> dict[str
     if family.block_size is not None:
         config[family.block_size_key] = lm.facts.block_size
     return config
+
+
+def _has_dense_layers(lm: LoadedModel) -> bool:
+    return bool(getattr(lm.stock.config, "mlp_only_layers", None))
 
 
 def restored(family: Family, stock: Any) -> dict[str, Any]:

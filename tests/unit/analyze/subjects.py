@@ -10,6 +10,7 @@ from unmask.core.protocols import Scored
 from unmask.core.random import Draws
 from unmask.data import Collator, Encoded
 from unmask.models import LoadedModel
+from unmask.models.facts import Facts
 
 EOS = 9
 
@@ -23,6 +24,7 @@ class LoadedToy(Toy):
     tokenizer: object = None
     filler_id: int = EOS
     source: str = "toy"
+    facts: Facts = field(default_factory=lambda: Facts(mask_id=0, eos_ids=(EOS,), filler_id=EOS, vocab_size=EOS + 1))
 
     @property
     def __class__(self):
