@@ -86,10 +86,6 @@ def test_a_target_of_an_export_implies_the_grid(told):
         lines = told("check", "RECIPE", *more, code=0 if target == "gguf" else 2).stderr  # it is a shifted Llama
         assert (CHANGED in lines) == (grid == "text"), target
         assert ("computed by another class than this llama model" in lines) == (grid == "text"), target
-    (shown, *_) = json.loads(told("preview", "RECIPE", "--json", *unsaid, "--set", "run.export=sdar").stdout)[
-        "examples"
-    ]
-    assert shown["grid"] == "text"
     wrong = told("check", "RECIPE", "--set", "run.export=sdra", code=2).stderr
     assert "run.export: expected the name of a family of checkpoints, gguf or transformers, found 'sdra'" in wrong
     assert "did you mean 'sdar'?" in wrong

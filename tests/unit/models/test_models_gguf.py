@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 from unmask.core.attention_rules import Causal
 from unmask.errors import UserError
 from unmask.models import LoraSpec, add_lora, describe, load
+from unmask.models.export import export
 
 REAL = os.environ.get("UNMASK_SMOLLM2_GGUF")
 TOKENS = [*"0123456789abcdef", "<|endoftext|>", "<|im_start|>", "<|im_end|>", "Ċ", "01"]
@@ -90,11 +91,12 @@ def test_its_weights_tokens_and_ends(small):
 
 def test_saved_it_is_a_plain_folder(small, tmp_path):
     lm = load(small[0])
-    lm.save(tmp_path)
-    again = load(tmp_path)
+    lm.save(tmp_path / "native")
+    again = load(tmp_path / "native")
     assert again.facts == lm.facts
     assert torch.equal(answer(again), answer(lm))
-    assert not hasattr(AutoModelForCausalLM.from_pretrained(tmp_path).config, "quantization_config")
+    export(lm, tmp_path / "plain", to="transformers")
+    assert not hasattr(AutoModelForCausalLM.from_pretrained(tmp_path / "plain").config, "quantization_config")
 
 
 def test_adapters_find_their_gguf_base(small, tmp_path):

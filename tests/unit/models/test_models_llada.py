@@ -6,6 +6,7 @@ from transformers import AutoModelForCausalLM
 
 from unmask.errors import UserError
 from unmask.models import load
+from unmask.models.export import export
 from unmask.models.families.llama import RULES, convert
 
 SHAPES = {
@@ -83,9 +84,9 @@ def test_the_end_of_a_turn_is_not_the_filler(tmp_path):
     assert lm.filler_id == 17
 
 
-def test_saved_it_is_a_stock_llama(tmp_path):
+def test_exported_it_is_a_stock_llama(tmp_path):
     lm = load(llada_folder(tmp_path / "llada", weight_tying=True))
-    lm.save(tmp_path / "stock")
+    export(lm, tmp_path / "stock", to="transformers")
     model, report = AutoModelForCausalLM.from_pretrained(tmp_path / "stock", output_loading_info=True)
     assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     query, at = question(lm)
