@@ -69,6 +69,11 @@ def convert(
     out: New,
     shift: Annotated[bool | None, typer.Option(help="Logits are shifted (default: by the checkpoint).")] = None,
     mask_token: Annotated[str | None, typer.Option(help="Spelling of the mask token.")] = None,
+    mask_id: Annotated[int | None, typer.Option(help="Its id instead.")] = None,
+    attention: Annotated[
+        str | None, typer.Option(help="How it was trained to attend: bidirectional, block_causal, causal.")
+    ] = None,
+    block_size: Annotated[int | None, typer.Option(help="Block size that it was trained for, columns.")] = None,
     json: Json = False,
 ) -> None:
     """Turn a checkpoint into a plain transformers folder with its diffusion facts written down."""
@@ -78,7 +83,9 @@ def convert(
     from unmask.models import describe
     from unmask.models.export import export as write
 
-    lm = open_for_export(model, shift=shift, mask_token=mask_token)
+    lm = open_for_export(
+        model, shift=shift, mask_token=mask_token, mask_id=mask_id, attention=attention, block_size=block_size
+    )
     write(lm, out, to="transformers")
     facts = {**describe(lm), "folder": str(out)}
     emit(facts) if json else table(readable(facts))

@@ -10,7 +10,7 @@ from unmask.models.facts import Facts
 MARK = "<!-- written by unmask -->"
 
 
-def model_card(facts: Facts, *, stock: str, name: str, is_adapter: bool = False) -> str:
+def model_card(facts: Facts, *, stock: str, name: str, is_adapter: bool = False, is_guarded: bool = True) -> str:
     """Return the text of a ``README.md`` that tells people how to decode a model.
 
     Args:
@@ -18,6 +18,7 @@ def model_card(facts: Facts, *, stock: str, name: str, is_adapter: bool = False)
         stock: name of the transformers class that computes it.
         name: of the folder.
         is_adapter: whether the folder holds adapters only.
+        is_guarded: whether other programs refuse the folder.
 
     Returns:
         Markdown, with the front matter that model hubs read.
@@ -42,18 +43,22 @@ def model_card(facts: Facts, *, stock: str, name: str, is_adapter: bool = False)
     head = "\n".join(f"{key}: {json.dumps(value)}" for key, value in front.items())
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
     kind = "Adapters of a masked" if is_adapter else "A masked"
+    others = (
+        "Programs for ordinary\nlanguage models refuse this folder, for their answers would be wrong."
+        if is_guarded and not is_adapter
+        else "Programs for ordinary\nlanguage models load this folder, but what they write from left to right is wrong."
+    )
     return f"""---
 {head}
 ---
 {MARK}
 # {name}
 
-{kind} diffusion language model: it fills in hidden tokens, and does not write from left to right. Programs for ordinary
-language models refuse this folder, for their answers would be wrong.
+{kind} diffusion language model: it fills in hidden tokens, and does not write from left to right. {others}
 
 ```sh
 pip install unmask
-unmask generate {name} "…"
+unmask generate {name} --prompt "…"
 unmask export {name} OUT --to FAMILY
 ```
 

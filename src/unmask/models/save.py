@@ -58,18 +58,19 @@ def save(
         if generation:
             text = json.dumps(dict(generation), indent=2, ensure_ascii=False)
             (folder / "generation_config.json").write_text(text + "\n", encoding="utf-8")
-    _write_card(denoiser, folder, is_adapter=adapter is not None)
+    _write_card(denoiser, folder, is_adapter=adapter is not None, is_guarded=is_guarded)
     save_heads(denoiser, adapter, folder)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
     return folder
 
 
-def _write_card(denoiser: StockDenoiser, folder: Path, *, is_adapter: bool) -> None:
+def _write_card(denoiser: StockDenoiser, folder: Path, *, is_adapter: bool, is_guarded: bool) -> None:
     """Write ``README.md``, over PEFT's empty form and earlier cards, never over one that somebody wrote."""
     file = folder / "README.md"
     if file.exists() and not is_adapter and MARK not in file.read_text(encoding="utf-8", errors="replace"):
         return
     stock = type(denoiser.stock).__name__
-    text = model_card(denoiser.facts, stock=stock, name=folder.resolve().name, is_adapter=is_adapter)
+    name = folder.resolve().name
+    text = model_card(denoiser.facts, stock=stock, name=name, is_adapter=is_adapter, is_guarded=is_guarded)
     file.write_text(text, encoding="utf-8")

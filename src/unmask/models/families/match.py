@@ -15,7 +15,10 @@ LATER = {
     "sedd": "SEDD",
 }
 """Model types of diffusion language models that no stock class computes."""
-BY_HAND = "shift=…, attention=… and mask_token=… (or mask_id=…), with block_size=… if attention is not bidirectional"
+BY_HAND = (
+    "shift=…, attention=… and mask_token=… (or mask_id=…), with block_size=… if attention is not bidirectional; on the "
+    "command line, unmask convert takes them once for all"
+)
 
 
 def find_family(config: Mapping[str, Any], *, is_stated: bool = False) -> Family | None:
