@@ -53,8 +53,7 @@ def save(
         save_adapter(denoiser, adapter, folder, state_dict)
     else:
         denoiser.model.save_pretrained(folder, state_dict=state_dict)
-        if is_guarded:
-            guard(folder)
+        is_guarded = is_guarded and guard(folder)
         if generation:
             text = json.dumps(dict(generation), indent=2, ensure_ascii=False)
             (folder / "generation_config.json").write_text(text + "\n", encoding="utf-8")

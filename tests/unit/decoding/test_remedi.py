@@ -5,7 +5,7 @@ from places import places, state_of, trace
 from toys import Doubts, Hash
 from unmask.decoding import Decoder, RemediRevision
 from unmask.errors import UserError
-from unmask.generate import generate, prepare
+from unmask.generate import generate, prepare, resolve_decoder
 from unmask.models import ScratchSpec, from_scratch
 
 
@@ -99,7 +99,7 @@ def test_on_a_model_with_a_confidence_stream(shift):
     for row, prompt in enumerate(rows):
         alone = generate(lm, [prompt], **options)
         assert torch.equal(alone.sequences[0], together.sequences[row])
-        batch = prepare(lm, [prompt], length, 4)
+        batch = prepare(lm, [prompt], length, resolve_decoder(lm, Decoder(block_size=4)))
         ids = torch.where(batch.is_canvas, lm.mask_id, batch.ids)
         at = torch.tensor([[0, len(prompt) + offset] for offset in range(4)])
         with torch.inference_mode():

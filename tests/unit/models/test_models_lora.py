@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, GPT2Config
 
 from unmask.errors import UserError
 from unmask.models import LoraSpec, ScratchSpec, add_lora, describe, from_scratch, load, merge, tokens
+from unmask.models.export import export
 from unmask.models.lora import adapted_layers
 
 ALL = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
@@ -195,7 +196,8 @@ def test_merged_it_answers_the_same_and_is_plain(tmp_path, tie):
     torch.testing.assert_close(answer(merged), wanted, rtol=1e-4, atol=1e-5)
     merged.save(tmp_path / "merged")
     assert torch.equal(answer(load(tmp_path / "merged")), answer(merged))
-    _, report = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", output_loading_info=True)
+    export(merged, tmp_path / "plain", to="transformers")
+    _, report = AutoModelForCausalLM.from_pretrained(tmp_path / "plain", output_loading_info=True)
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
     assert all(w.requires_grad for w in merged.model.parameters())
