@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, distributed
 
 from unmask.heads import HEADS_ATTRIBUTE
 from unmask.models.adapter import save_adapter
@@ -52,16 +52,31 @@ def save(
     if adapter is not None:
         save_adapter(denoiser, adapter, folder, state_dict)
     else:
-        denoiser.model.save_pretrained(folder, state_dict=state_dict)
-        is_guarded = is_guarded and guard(folder)
-        if generation:
-            text = json.dumps(dict(generation), indent=2, ensure_ascii=False)
-            (folder / "generation_config.json").write_text(text + "\n", encoding="utf-8")
-    _write_card(denoiser, folder, is_adapter=adapter is not None, is_guarded=is_guarded)
+        # Sharded models are gathered by all processes; one of them writes.
+        denoiser.model.save_pretrained(folder, state_dict=state_dict, is_main_process=_writes())
+    if _writes():
+        _finish(denoiser, folder, generation, is_adapter=adapter is not None, is_guarded=is_guarded)
     save_heads(denoiser, adapter, folder)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
     return folder
+
+
+def _writes() -> bool:
+    """Return whether this process writes the files of a model; with several, the first does."""
+    return not distributed.is_available() or not distributed.is_initialized() or distributed.get_rank() == 0
+
+
+def _finish(
+    denoiser: StockDenoiser, folder: Path, generation: Mapping[str, Any], *, is_adapter: bool, is_guarded: bool
+) -> None:
+    """Write what transformers does not: the guard, the released ``generation_config.json``, the model card."""
+    if not is_adapter:
+        is_guarded = is_guarded and guard(folder)
+        if generation:
+            text = json.dumps(dict(generation), indent=2, ensure_ascii=False)
+            (folder / "generation_config.json").write_text(text + "\n", encoding="utf-8")
+    _write_card(denoiser, folder, is_adapter=is_adapter, is_guarded=is_guarded)
 
 
 def _write_card(denoiser: StockDenoiser, folder: Path, *, is_adapter: bool, is_guarded: bool) -> None:
