@@ -96,7 +96,7 @@ sys.exit(stage.main())
 def test_one_line_for_what_cannot_begin():
     done = stage("--own", "--only", "logit")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: --only: expected names among draws, logits, masks,")
+    assert done.stderr.startswith("error: --only: expected names among draws, logits, experts, masks,")
 
 
 def test_the_bundle_lacks_nothing_that_its_wheels_need(bundle):
