@@ -147,6 +147,7 @@ def export(
         raise UserError(f"{folder}: expected a new or empty folder, found something there; choose another")
     if to not in targets():
         raise UserError(f"cannot write a model as '{to}'; {did_you_mean(to, targets())}")
+    _check_options(to, like=like, engine=engine, dtype=dtype)
     if to == PLAIN:
         return _for_transformers(lm, folder)
     if to == GGUF:
@@ -173,6 +174,16 @@ def export(
     staging.rename(folder)
     shown = None if source is None else source.name
     return Exported(folder=folder, target=to, source=shown, copied=copied, missing=missing, commands=lines)
+
+
+def _check_options(to: str, *, like: object, engine: str | None, dtype: object) -> None:
+    """Check that nothing is asked of a layout that it would leave out."""
+    if to == GGUF and engine not in (None, "llama.cpp"):
+        raise UserError(f"llama.cpp is the engine that reads gguf files, found engine '{engine}'; leave it out")
+    given = {"like": like, "engine": engine, "dtype": dtype}
+    left_out = {PLAIN: ("like", "engine", "dtype"), GGUF: ("like",)}.get(to, ())
+    if wrong := [name for name in left_out if given[name] is not None]:
+        raise UserError(f"a {to} export has no use for {' and '.join(wrong)}; leave it out")
 
 
 def _for_transformers(lm: LoadedModel, folder: Path) -> Exported:

@@ -105,7 +105,9 @@ def folder_with_ids(folder: Path) -> Iterator[Path]:
         for entry in folder.iterdir():
             if entry.suffix in (".json", ".txt", ".model", ".jinja") and entry.name != "vocab.json":
                 (mended / entry.name).symlink_to(entry.absolute())
-        (mended / "vocab.json").write_text(json.dumps(vocabulary | _added_ids(folder), ensure_ascii=False), encoding="utf-8")
+        (mended / "vocab.json").write_text(
+            json.dumps(vocabulary | _added_ids(folder), ensure_ascii=False), encoding="utf-8"
+        )
         yield mended
 
 

@@ -156,6 +156,21 @@ def test_a_model_of_another_class_is_refused(tmp_path):
         export(lm, tmp_path / "out", to="sdarr")
 
 
+@pytest.mark.parametrize(
+    ("to", "given", "named"),
+    [
+        ("transformers", {"like": "x"}, "no use for like"),
+        ("transformers", {"engine": "sglang", "dtype": "float16"}, "no use for engine and dtype"),
+        ("gguf", {"like": "x"}, "no use for like"),
+        ("gguf", {"engine": "sglang"}, "llama.cpp is the engine"),
+    ],
+)
+def test_options_that_a_layout_would_leave_out_are_refused(to, given, named, tmp_path):
+    lm = load(released("dream", tmp_path / "released"))
+    with pytest.raises(UserError, match=named):
+        export(lm, tmp_path / "out.gguf", to=to, **given)
+
+
 def test_every_engine_names_families_that_can_be_written():
     assert {family for engine in ENGINES.values() for family in engine.serves} <= set(EXPORTED)
 
