@@ -95,8 +95,8 @@ def _written_mask(config: dict[str, Any], tokenizer: Tokenizer | None) -> int | 
         if written is not None:
             if type(written) is not int:
                 raise UserError(
-                    f"config.json: expected a whole number for mask_token_id, found {shorten(repr(written), 60)}; write "
-                    "the id of the mask token"
+                    f"config.json: expected a whole number for mask_token_id, found {shorten(repr(written), 60)}; "
+                    "write the id of the mask token"
                 )
             return written
     if tokenizer is None:

@@ -85,9 +85,8 @@ class Family:
         if size is None:
             return self.block_size
         if type(size) is not int or size < 1:
-            raise UserError(
-                f"config.json: expected a whole number from 1 for {self.block_size_key}, found {shorten(repr(size), 40)}"
-            )
+            key, found = self.block_size_key, shorten(repr(size), 40)
+            raise UserError(f"config.json: expected a whole number from 1 for {key}, found {found}")
         return size
 
     def facts(self, config: Mapping[str, Any], source: str) -> dict[str, Any]:
