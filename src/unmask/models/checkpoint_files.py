@@ -17,7 +17,7 @@ from unmask.models.families.base import Family, check_complete, family_fields, l
 from unmask.models.families.match import find_family
 from unmask.models.gguf_family import read_family
 from unmask.models.gguf_file import check_gguf
-from unmask.models.tokenizer_files import TOKENIZER_FILES, check_tokenizer, tokenizer_folder
+from unmask.models.tokenizer_files import TOKENIZER_FILES, check_tokenizer, folder_with_ids, moved_ids, tokenizer_folder
 from unmask.models.weights import Stored, read_headers
 from unmask.runtime import transformers_api
 from unmask.runtime.foreign import foreign
@@ -200,15 +200,24 @@ def read_tokenizer(folder: Path, family: Family | None = None) -> Tokenizer | No
     if not any(os.path.lexists(folder / name) for name in TOKENIZER_FILES):
         return None
     with tokenizer_folder(folder) as clean, foreign(f"the tokenizer of '{shorten(folder, 120)}' cannot be read"):
-        if (clean / "tokenizer.json").is_file() and family is not None:
-            found = transformers_api.read_tokenizer_file(clean)
-        elif family is not None and family.tokenizer_class and (clean / "vocab.json").is_file():
-            found = transformers_api.read_tokenizer_as(family.tokenizer_class, clean)
-        else:
-            found = _by_its_class(clean)
+        found = _tokenizer_in(clean, family)
+        if moved := moved_ids(clean, found):
+            with folder_with_ids(clean) as mended:
+                found = _tokenizer_in(mended, family)
+            if moved := moved_ids(clean, found):
+                token, id_ = next(iter(moved.items()))
+                raise ValueError(f"its files say {id_} for {token!r}, and it is read as {found.get_vocab()[token]}")
         check_tokenizer(found)
     found.name_or_path = str(folder)
     return found
+
+
+def _tokenizer_in(folder: Path, family: Family | None) -> Tokenizer:
+    if (folder / "tokenizer.json").is_file() and family is not None:
+        return transformers_api.read_tokenizer_file(folder)
+    if family is not None and family.tokenizer_class and (folder / "vocab.json").is_file():
+        return transformers_api.read_tokenizer_as(family.tokenizer_class, folder)
+    return _by_its_class(folder)
 
 
 def _by_its_class(folder: Path) -> Tokenizer:

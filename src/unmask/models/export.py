@@ -18,7 +18,7 @@ from unmask.models.card import export_card
 from unmask.models.checkpoints import ADAPTER_CONFIG, locate, parse_dtype, read_json, weight_files
 from unmask.models.config_file import read_config_file
 from unmask.models.engines import commands, obstacles, serving
-from unmask.models.export_weights import plan_weights
+from unmask.models.export_weights import INDEX, WeightLayout, plan_weights
 from unmask.models.families import FAMILIES, Family
 from unmask.models.families.base import DTYPES, family_fields
 from unmask.models.families.match import find_family
@@ -147,6 +147,7 @@ def export(
         raise UserError(f"{folder}: expected a new or empty folder, found something there; choose another")
     if to not in targets():
         raise UserError(f"cannot write a model as '{to}'; {did_you_mean(to, targets())}")
+    _check_options(to, like=like, engine=engine, dtype=dtype)
     if to == PLAIN:
         return _for_transformers(lm, folder)
     if to == GGUF:
@@ -161,6 +162,8 @@ def export(
     staging.mkdir(parents=True)
     layout.write(staging, lm.stock.state_dict())
     copied = _write_files(staging, lm, source, config)
+    if source is not None and dtype is None and _has_same_files(source, layout):
+        shutil.copyfile(source.folder / INDEX, staging / INDEX)
     lines = commands(family.name, lm.facts, engine, has_dense_layers=_has_dense_layers(lm))
     missing = _missing_code(family, engine, staging)
     text = export_card(lm.facts, title=family.title, name=folder.resolve().name, commands=lines, missing=missing)
@@ -171,6 +174,16 @@ def export(
     staging.rename(folder)
     shown = None if source is None else source.name
     return Exported(folder=folder, target=to, source=shown, copied=copied, missing=missing, commands=lines)
+
+
+def _check_options(to: str, *, like: object, engine: str | None, dtype: object) -> None:
+    """Check that nothing is asked of a layout that it would leave out."""
+    if to == GGUF and engine not in (None, "llama.cpp"):
+        raise UserError(f"llama.cpp is the engine that reads gguf files, found engine '{engine}'; leave it out")
+    given = {"like": like, "engine": engine, "dtype": dtype}
+    left_out = {PLAIN: ("like", "engine", "dtype"), GGUF: ("like",)}.get(to, ())
+    if wrong := [name for name in left_out if given[name] is not None]:
+        raise UserError(f"a {to} export has no use for {' and '.join(wrong)}; leave it out")
 
 
 def _for_transformers(lm: LoadedModel, folder: Path) -> Exported:
@@ -312,6 +325,11 @@ def _write_files(folder: Path, lm: LoadedModel, source: _Source | None, config: 
         text = json.dumps(generation, indent=2, ensure_ascii=False) + "\n"
         (folder / "generation_config.json").write_text(text, encoding="utf-8")
     return tuple(copied)
+
+
+def _has_same_files(source: _Source, layout: WeightLayout) -> bool:
+    """Return whether the source's index tells the files of all tensors as they were written."""
+    return read_json(source.folder / INDEX).get("weight_map") == dict(layout.files)
 
 
 def _missing_code(family: Family, engine: str | None, folder: Path) -> str:

@@ -60,6 +60,61 @@ def tokenizer_folder(folder: Path) -> Iterator[Path]:
         yield clean
 
 
+def moved_ids(folder: Path, tokenizer: Tokenizer) -> dict[str, int]:
+    """Return the added tokens that a tokenizer gives other ids than its files say.
+
+    transformers 5 numbers added tokens one after the other behind ``vocab.json``, where the files leave gaps.
+
+    Args:
+        folder: of its files.
+        tokenizer: as read from them.
+
+    Returns:
+        Token -> its id in ``tokenizer_config.json`` or, without a table there, in ``added_tokens.json``.
+    """
+    read = tokenizer.get_vocab()
+    return {token: id_ for token, id_ in _added_ids(folder).items() if read.get(token, id_) != id_}
+
+
+def _added_ids(folder: Path) -> dict[str, int]:
+    decoder = _object(folder / "tokenizer_config.json").get("added_tokens_decoder") or {}
+    return {
+        entry["content"]: int(id_)
+        for id_, entry in decoder.items()
+        if isinstance(entry, dict) and isinstance(entry.get("content"), str) and str(id_).isdecimal()
+    } or {token: id_ for token, id_ in _object(folder / "added_tokens.json").items() if type(id_) is int}
+
+
+@contextmanager
+def folder_with_ids(folder: Path) -> Iterator[Path]:
+    """Yield a folder whose vocabulary holds the added tokens at their ids, where transformers then leaves them.
+
+    Args:
+        folder: of a tokenizer.
+
+    Yields:
+        A temporary folder with links to the files, and a ``vocab.json`` that names the tokens; the folder itself where
+        there is no ``vocab.json`` that is read.
+    """
+    vocabulary = _object(folder / "vocab.json")
+    if not vocabulary or (folder / "tokenizer.json").is_file():
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="unmask-") as temporary:
+        mended = Path(temporary)
+        for entry in folder.iterdir():
+            if entry.suffix in (".json", ".txt", ".model", ".jinja") and entry.name != "vocab.json":
+                (mended / entry.name).symlink_to(entry.absolute())
+        (mended / "vocab.json").write_text(
+            json.dumps(vocabulary | _added_ids(folder), ensure_ascii=False), encoding="utf-8"
+        )
+        yield mended
+
+
+def _object(file: Path) -> dict[str, Any]:
+    return read_object(file, MOST) if file.exists() else {}
+
+
 def _is_unwanted(key: str, value: object) -> bool:
     return value is not None and (key in _LEFT_OUT or key.endswith("_file") or key.startswith("_"))
 
@@ -87,7 +142,7 @@ def check_tokenizer(tokenizer: Tokenizer) -> None:
     if not vocabulary:
         raise ValueError("it has no tokens")
     lowest, highest = min(vocabulary.values()), max(vocabulary.values())
-    if lowest < 0 or highest > 4 * len(vocabulary) + 2**16:
+    if lowest < 0 or highest > 4 * len(vocabulary) + 2**18:
         raise ValueError(f"its ids go from {lowest:,} to {highest:,} for {len(vocabulary):,} tokens")
     special = (tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id)
     if any(value is not None and type(value) is not int for value in special):

@@ -93,7 +93,12 @@ def _written_mask(config: dict[str, Any], tokenizer: Tokenizer | None) -> int | 
     in_config = (config.get("mask_token_id"), config.get("text_mask_token_id"))
     for written in ((config.get("unmask") or {}).get("mask_id"), *in_config):
         if written is not None:
-            return int(written)
+            if type(written) is not int:
+                raise UserError(
+                    f"config.json: expected a whole number for mask_token_id, found {shorten(repr(written), 60)}; "
+                    "write the id of the mask token"
+                )
+            return written
     if tokenizer is None:
         return None
     if tokenizer.mask_token_id is not None:

@@ -63,7 +63,7 @@ def test_a_released_checkpoint_comes_back_bit_for_bit(name, tmp_path):
     done = export(open_for_export(source), tmp_path / "out", to=name)
     same_bits(tensors(source), tensors(done.folder))
     for file in source.iterdir():
-        if file.suffix in (".json", ".py") and "index" not in file.name or file.name == "LICENSE":
+        if file.suffix in (".json", ".py") or file.name == "LICENSE":
             assert (done.folder / file.name).read_bytes() == file.read_bytes(), file.name
     assert {file.name for file in source.glob("*.safetensors")} == {f.name for f in done.folder.glob("*.safetensors")}
     assert done.missing == ""
@@ -154,6 +154,21 @@ def test_a_model_of_another_class_is_refused(tmp_path):
         export(lm, tmp_path / "out", to="sdar")
     with pytest.raises(UserError, match="did you mean|expected"):
         export(lm, tmp_path / "out", to="sdarr")
+
+
+@pytest.mark.parametrize(
+    ("to", "given", "named"),
+    [
+        ("transformers", {"like": "x"}, "no use for like"),
+        ("transformers", {"engine": "sglang", "dtype": "float16"}, "no use for engine and dtype"),
+        ("gguf", {"like": "x"}, "no use for like"),
+        ("gguf", {"engine": "sglang"}, "llama.cpp is the engine"),
+    ],
+)
+def test_options_that_a_layout_would_leave_out_are_refused(to, given, named, tmp_path):
+    lm = load(released("dream", tmp_path / "released"))
+    with pytest.raises(UserError, match=named):
+        export(lm, tmp_path / "out.gguf", to=to, **given)
 
 
 def test_every_engine_names_families_that_can_be_written():

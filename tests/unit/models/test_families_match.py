@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 
 import pytest
 import torch
@@ -135,6 +136,53 @@ def test_architectures_of_another_kind_are_refused(tmp_path, architectures):
     folder_of(tmp_path, "llama", "llama", "x", architectures=architectures)
     with pytest.raises(UserError, match="architectures"):
         load(tmp_path, mask_id=20)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"block_size": 0, "mask_token_id": 20}, "whole number from 1 for block_size, found 0"),
+        ({"block_size": "4", "mask_token_id": 20}, "whole number from 1 for block_size, found '4'"),
+        ({"mask_token_id": "<M>"}, "whole number for mask_token_id, found '<M>'"),
+        ({"mask_token_id": [20]}, "whole number for mask_token_id"),
+    ],
+)
+def test_a_block_size_or_mask_of_another_kind_is_refused(tmp_path, fields, named):
+    folder_of(tmp_path, "qwen3", "sdar", "SDARForCausalLM", **fields)
+    with pytest.raises(UserError, match=re.escape(named)):
+        load(tmp_path)
+
+
+def test_a_causal_dream_is_refused(tmp_path):
+    folder_of(tmp_path, "qwen2", "Dream", "DreamModel", mask_token_id=20, full_attn_mask=False)
+    with pytest.raises(UserError, match="full_attn_mask=False, expected true"):
+        load(tmp_path)
+
+
+def test_code_named_by_a_text_is_foreign_too(tmp_path):
+    folder_of(tmp_path, "llama", "llama", "LlamaForCausalLM", mask_token_id=20, auto_map="modeling_x.X")
+    with pytest.raises(UserError, match="auto_map is 'modeling_x.X'"):
+        load(tmp_path)
+
+
+def test_sdlm_is_known_by_its_mask_without_a_block_size(tmp_path):
+    folder_of(tmp_path, "qwen2", "qwen2", "Qwen2ForCausalLM", text_mask_token_id=20)
+    assert facts_of(tmp_path) == ("sdlm", True, "context_causal", 4, 20)
+
+
+def test_added_tokens_keep_the_ids_of_their_files_across_gaps(tmp_path):
+    folder_of(tmp_path, "qwen3", "sdar", "SDARForCausalLM", eos_token_id=18)
+    letters = [*"abcdefghijklmnop"]
+    (tmp_path / "vocab.json").write_text(json.dumps({letter: i for i, letter in enumerate(letters)}))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    decoder = {"18": {"content": "<|endoftext|>", "special": True}, "22": {"content": "<|MASK|>", "special": False}}
+    config = {"added_tokens_decoder": decoder, "tokenizer_class": "Qwen2Tokenizer", "eos_token": "<|endoftext|>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    lm = load(tmp_path)
+    assert lm.facts.mask_id == 22
+    assert lm.tokenizer("ab<|MASK|>c<|endoftext|>")["input_ids"] == [0, 1, 22, 2, 18]
+    lm.save(tmp_path / "saved")
+    assert load(tmp_path / "saved").tokenizer("ab<|MASK|>")["input_ids"] == [0, 1, 22]
 
 
 def test_a_fork_of_sdar_with_a_causal_prompt_is_refused(tmp_path):

@@ -68,10 +68,25 @@ class Family:
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def trained_block_size(self, config: Mapping[str, Any]) -> int | None:
-        """Return the block size of a checkpoint by its ``config.json``; None if the family has no blocks."""
+        """Return the block size of a checkpoint by its ``config.json``; None if the family has no blocks.
+
+        Args:
+            config: the checkpoint's ``config.json``.
+
+        Returns:
+            Columns of a block.
+
+        Raises:
+            UserError: the file states one that is no whole number from 1.
+        """
         if self.block_size is None:
             return None
-        size: int = config.get(self.block_size_key) or self.block_size
+        size = config.get(self.block_size_key)
+        if size is None:
+            return self.block_size
+        if type(size) is not int or size < 1:
+            key, found = self.block_size_key, shorten(repr(size), 40)
+            raise UserError(f"config.json: expected a whole number from 1 for {key}, found {found}")
         return size
 
     def facts(self, config: Mapping[str, Any], source: str) -> dict[str, Any]:

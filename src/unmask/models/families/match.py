@@ -61,10 +61,13 @@ def find_family(config: Mapping[str, Any], *, is_stated: bool = False) -> Family
 def _foreign(config: Mapping[str, Any], model_type: str) -> str | None:
     """Return what in a configuration is not of the stock class, or None."""
     named = config.get("architectures") or []
-    if isinstance(named, list) and named and named[0] not in architectures_of(model_type):
+    known = architectures_of(model_type)
+    if isinstance(named, list) and named and not (isinstance(named[0], str) and named[0] in known):
         return f"architectures[0] is {shorten(repr(named[0]), 60)}"
     code = config.get("auto_map") or {}
-    for key, value in code.items() if isinstance(code, Mapping) else ():
+    if not isinstance(code, Mapping):
+        return f"auto_map is {shorten(repr(code), 80)}"
+    for key, value in code.items():
         if str(key).startswith("AutoModel"):
             return f"auto_map has {shorten(key, 40)}: {shorten(repr(value), 80)}"
     return None

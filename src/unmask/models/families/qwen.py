@@ -52,12 +52,21 @@ def _sdar(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return "qwen3", taken("qwen3", config)
 
 
+def _dream(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    if config.get("full_attn_mask", True) is not True:
+        raise UserError(
+            f"config.json has full_attn_mask={config['full_attn_mask']!r}, expected true as every released Dream model "
+            "has: a causal one is no diffusion model; use a released Dream checkpoint"
+        )
+    return "qwen2", taken("qwen2", config)
+
+
 DREAM = Family(
     name="dream",
     title="Dream",
     model_types=("Dream",),
     architectures=("DreamModel",),
-    convert=as_stock("qwen2"),
+    convert=_dream,
     restore=as_released("layer_types", mask_token_id=None, full_attn_mask=True),
     rules=same_names(),
     shift=True,
@@ -96,7 +105,7 @@ SDLM = Family(
     title="SDLM",
     model_types=("qwen2",),
     architectures=("Qwen2ForCausalLM", "SDLMQwen2ForCausalLM", "SDLMForCausalLM"),
-    needs_keys=("text_mask_token_id", "block_size"),
+    needs_keys=("text_mask_token_id",),
     convert=as_stock("qwen2"),
     rules=same_names(),
     shift=True,
