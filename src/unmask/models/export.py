@@ -153,9 +153,11 @@ def export(
     if to == GGUF:
         return _for_llama_cpp(lm, folder, dtype)
     family = FAMILIES[to]
-    source = _source(family, like or lm.facts.source, is_chosen=like is not None)
-    config = _config(lm, family, source)
+    remembered = lm.facts.source if lm.facts.family == family.name else None
+    source = _source(family, like or remembered, is_chosen=like is not None)
+    _check_class(lm, family, source)
     _check_fit(lm, family, source, engine)
+    config = _config(lm, family, source)
     layout = plan_weights(lm, family, {} if source is None else source.headers, parse_dtype(dtype))
     staging = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(staging, ignore_errors=True)
@@ -228,6 +230,16 @@ def _source(family: Family, path: str | Path | None, *, is_chosen: bool) -> _Sou
     )
 
 
+def _check_class(lm: LoadedModel, family: Family, source: _Source | None) -> None:
+    """Check that the stock class of the model is the one that the family, or its source, is computed by."""
+    if source is None:
+        restored(family, lm.stock.config)
+        return
+    stock_type, _ = family_fields(family, source.config)
+    if stock_type != lm.stock.config.model_type:
+        raise UserError(f"'{source.name}' is computed by {stock_type}, the model by {lm.stock.config.model_type}")
+
+
 def _check_fit(lm: LoadedModel, family: Family, source: _Source | None, engine: str | None) -> None:
     """Check that the family's stock class is the model's, and that engines decode it as it was trained."""
     mask_id = None if source is None else source.config.get("mask_token_id")
@@ -250,9 +262,6 @@ def _config(lm: LoadedModel, family: Family, source: _Source | None) -> dict[str
     """Return the content of ``config.json``: the source's, or that of the family for this model."""
     if source is not None:
         config = read_json(source.folder / "config.json")
-        stock_type, _ = family_fields(family, source.config)
-        if stock_type != lm.stock.config.model_type:
-            raise UserError(f"'{source.name}' is computed by {stock_type}, the model by {lm.stock.config.model_type}")
         size = lm.facts.block_size
         if family.block_size is not None and size != family.trained_block_size(config):
             LOG.warning("config.json: %s is now %s, as the model was trained", family.block_size_key, size)

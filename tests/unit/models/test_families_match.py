@@ -328,7 +328,7 @@ def test_a_plain_model_saved_by_transformers_still_loads(tmp_path):
     assert (lm.facts.family, lm.facts.shift, lm.facts.mask_id) == (None, True, 18)
 
 
-def test_a_saved_model_is_known_by_its_facts_whatever_its_architecture(tmp_path):
+def test_a_saved_model_is_known_by_its_facts(tmp_path):
     source = folder_of(tmp_path / "released", "llama", "llama", "StableDiffcoderForCausalLM", auto_map=CAUSAL)
     lm = load(source)
     lm.save(tmp_path / "saved")
@@ -337,7 +337,14 @@ def test_a_saved_model_is_known_by_its_facts_whatever_its_architecture(tmp_path)
     assert again.family == "Stable-DiffCoder"
     assert (again.facts.family, again.facts.source) == ("stable_diffcoder", str(source))
     edit_json(tmp_path / "saved/config.json", architectures=["SomeOtherName"])
-    assert load(tmp_path / "saved").facts == lm.facts
+    with pytest.raises(UserError, match=r"expected a list of names for architectures, \['UnmaskDiffusionLM'\]"):
+        load(tmp_path / "saved")
+
+
+def test_a_few_facts_do_not_make_a_foreign_checkpoint_ours(tmp_path):
+    source = folder_of(tmp_path / "released", "llama", "llama", "FooDiffusion", unmask={"mask_id": 20})
+    with pytest.raises(UserError, match="architectures\\[0\\] is 'FooDiffusion'"):
+        load(source)
 
 
 def test_a_folder_of_an_older_version_has_no_family(tmp_path):

@@ -49,7 +49,8 @@ def find_family(config: Mapping[str, Any], *, is_stated: bool = False) -> Family
         return unnamed[0]
     if not knows(model_type):
         raise UserError(_unknown(config, model_type))
-    if not config.get("unmask") and not is_stated and (found := _foreign(config, model_type)):
+    is_ours = {"mask_id", "eos_ids", "filler_id", "vocab_size"} <= {*(config.get("unmask") or {})}
+    if not is_ours and not is_stated and (found := _foreign(config, model_type)):
         raise UserError(
             f"config.json says model_type={model_type}, but {found}: this is not the {model_type} model that "
             "transformers knows, and no family here has that architecture; if you know how it was trained, write "
