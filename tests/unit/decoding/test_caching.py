@@ -346,7 +346,7 @@ def test_the_default_is_the_fastest_exact_cache():
 
 
 def test_a_cache_that_a_model_cannot_have_is_refused():
-    with pytest.raises(UserError, match="cache 'block': expected a block-causal .* use 'dual' or 'prefix'"):
+    with pytest.raises(UserError, match="cache 'block': expected a block-causal, .* use 'dual' or 'prefix'"):
         trace(model("bidirectional"), {}, cache="block")
     lm = model()
     lm.attach("confidence", {"taps": 1})

@@ -69,6 +69,6 @@ def test_a_quota_can_be_shared_out_over_the_whole_block(opened, shared_out, expe
 
 
 def test_sequential_is_from_left_to_right():
-    offset = torch.tensor([3, 0, 7])
-    found = SCORES["sequential"](torch.zeros(3, 4), torch.zeros(3, dtype=torch.int64), Draws(seed=0), (0, 0, offset))
+    none, offset = torch.zeros(3, dtype=torch.int64), torch.tensor([3, 0, 7])
+    found = SCORES["sequential"](torch.zeros(3, 4), none, Draws(seed=0), (none, none, offset))
     assert found.tolist() == [-3, 0, -7]
