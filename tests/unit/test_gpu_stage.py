@@ -12,7 +12,10 @@ import pytest
 from packaging.requirements import Requirement
 
 GPU = Path(__file__).parents[2] / "benchmarks/gpu"
-CHECKS = ["draws", "logits", "masks", "sampling", "caches", "loss", "recomputing", "resume", "training", "waits"]
+CHECKS = [
+    "draws", "logits", "experts", "masks", "sampling", "caches", "loss", "recomputing", "resume", "training", "waits",
+    "speed", "pace",
+]  # fmt: skip
 LINUX = {
     "python_version": "3.12", "python_full_version": "3.12.3", "sys_platform": "linux", "platform_system": "Linux",
     "platform_machine": "x86_64", "os_name": "posix", "implementation_name": "cpython", "extra": "",
