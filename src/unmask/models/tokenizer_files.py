@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,14 +50,21 @@ def tokenizer_folder(folder: Path) -> Iterator[Path]:
     if not unwanted:
         yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="unmask-") as temporary:
-        clean = Path(temporary)
-        for entry in folder.iterdir():
-            if entry.suffix in (".json", ".txt", ".model", ".jinja") and entry.name != "tokenizer_config.json":
-                (clean / entry.name).symlink_to(entry.absolute())
-        kept = {key: value for key, value in config.items() if key not in unwanted}
-        (clean / "tokenizer_config.json").write_text(json.dumps(kept), encoding="utf-8")
+    kept = {key: value for key, value in config.items() if key not in unwanted}
+    with _with_another(folder, "tokenizer_config.json", kept) as clean:
         yield clean
+
+
+@contextmanager
+def _with_another(folder: Path, name: str, content: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield a temporary folder with links to the files of a tokenizer, and other JSON content in one of them."""
+    with tempfile.TemporaryDirectory(prefix="unmask-") as temporary:
+        other = Path(temporary)
+        for entry in folder.iterdir():
+            if entry.suffix in (".json", ".txt", ".model", ".jinja") and entry.name != name:
+                (other / entry.name).symlink_to(entry.absolute())
+        (other / name).write_text(json.dumps(content), encoding="utf-8")
+        yield other
 
 
 def moved_ids(folder: Path, tokenizer: Tokenizer) -> dict[str, int]:
@@ -100,14 +107,7 @@ def folder_with_ids(folder: Path) -> Iterator[Path]:
     if not vocabulary or (folder / "tokenizer.json").is_file():
         yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="unmask-") as temporary:
-        mended = Path(temporary)
-        for entry in folder.iterdir():
-            if entry.suffix in (".json", ".txt", ".model", ".jinja") and entry.name != "vocab.json":
-                (mended / entry.name).symlink_to(entry.absolute())
-        (mended / "vocab.json").write_text(
-            json.dumps(vocabulary | _added_ids(folder), ensure_ascii=False), encoding="utf-8"
-        )
+    with _with_another(folder, "vocab.json", vocabulary | _added_ids(folder)) as mended:
         yield mended
 
 

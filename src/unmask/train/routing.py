@@ -41,7 +41,7 @@ class RouterLoad:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove the hooks."""
+        """Remove the hooks from the routers; forwards are counted no longer."""
         for hook in self._hooks:
             hook.remove()
         if self._routers:

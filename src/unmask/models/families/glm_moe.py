@@ -6,6 +6,7 @@ dllm's copies of 2.0 and 2.1: tiny models in float32 differ by 1.4e-6. The relea
 mask token: its padding is its end of text, and the mask is the tokenizer's, 156895.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from unmask.models.families.base import FAMILIES, Family, require
@@ -142,20 +143,13 @@ LLADA2 = Family(
     eos_ids=(156892,),
     decoding=SAMPLER,
 )
-LLADA2_MERGED = Family(
+LLADA2_MERGED = replace(
+    LLADA2,
     name="llada2_merged",
     title="LLaDA2 with merged experts",
     model_types=("llada2_moe_veomni",),
-    architectures=("LLaDA2MoeModelLM",),
-    convert=convert,
+    restore=None,
     rules=MERGED_RULES,
-    shift=False,
-    attention="block_causal",
-    grid="text",
-    block_size=32,
-    mask_id=156895,
-    eos_ids=(156892,),
-    decoding=SAMPLER,
 )
 for _family in (LLADA2, LLADA2_MERGED):
     FAMILIES.add(_family.name, _family, __name__)
