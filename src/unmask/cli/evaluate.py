@@ -99,7 +99,7 @@ def _repeated(given: dict[str, Any], path: Path) -> _Plan:
     from unmask.config.plugins import load_recorded
     from unmask.decoding import Decoder
     from unmask.evaluate import check_record, read_run
-    from unmask.recipes.recipe import EvaluateSection
+    from unmask.recipes.sections import EvaluateSection
 
     for name, value in given.items():
         if name not in BESIDE_REPEAT and value is not None and value is not False:  # 0 is a setting, too

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from unmask.models import LoadedModel as LoadedModel
     from unmask.models.facts import Facts as Facts
     from unmask.models.tokens import Ends as Ends
-    from unmask.recipes.recipe import DataSection as DataSection
-    from unmask.recipes.recipe import EvaluateSection as EvaluateSection
     from unmask.recipes.recipe import Recipe as Recipe
+    from unmask.recipes.sections import DataSection as DataSection
+    from unmask.recipes.sections import EvaluateSection as EvaluateSection
     from unmask.runtime.transformers_api import Tokenizer as Tokenizer
 else:  # they load torch: at run time the names mean any object
     Findings = Study = Subject = Record = Decoder = Step = Likelihoods = Repetition = Generation = object

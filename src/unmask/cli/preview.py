@@ -56,7 +56,8 @@ def preview(
 def _section(data: str, **given: Any) -> tuple[DataSection, Recipe]:
     """Return the ``data`` section to read (of a recipe, its own), and the recipe as far as it can be built."""
     from unmask.config.components import fill
-    from unmask.recipes.recipe import DataSection, build_sections, read_recipe
+    from unmask.recipes.recipe import build_sections, read_recipe
+    from unmask.recipes.sections import DataSection
 
     given = {name: value for name, value in given.items() if value is not None}
     if Path(data).suffix.lower() not in (".yaml", ".yml"):

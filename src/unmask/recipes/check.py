@@ -18,7 +18,8 @@ from unmask.models.families import FAMILIES
 from unmask.models.preflight import Preflight, preflight
 from unmask.models.scratch import read_tokenizer
 from unmask.recipes.inputs import file_records, task_records
-from unmask.recipes.recipe import DataSection, ModelSection, Recipe, build_sections, read_recipe
+from unmask.recipes.recipe import Recipe, build_sections, read_recipe
+from unmask.recipes.sections import DataSection, ModelSection
 from unmask.runtime.paths import is_hub_name
 from unmask.runtime.third_party_logging import silence_libraries
 from unmask.runtime.transformers_api import check_tracker

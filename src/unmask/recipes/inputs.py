@@ -5,7 +5,7 @@ from unmask.data import EncodedData, Record, encode, read
 from unmask.errors import UserError
 from unmask.models import LoadedModel, add_lora, from_scratch, load
 from unmask.models.checkpoints import pick_device
-from unmask.recipes.recipe import DataSection, ModelSection
+from unmask.recipes.sections import DataSection, ModelSection
 
 
 def load_model(section: ModelSection) -> LoadedModel:

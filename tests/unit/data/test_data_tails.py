@@ -15,7 +15,7 @@ from unmask.data.tails import CYCLE, tail_cycle
 from unmask.errors import UserError
 from unmask.models.tokenizers import builtin_tokenizer
 from unmask.recipes.check import check
-from unmask.recipes.recipe import DataSection
+from unmask.recipes.sections import DataSection
 
 FILLER, TEXT = 0, 2
 FITTED = {"none": 0, "one": 1, "block": 3, "sampled": 3 + 2 * 4, "rainbow": 3 + 2 * 4}  # columns after 5 of 8

@@ -1,0 +1,84 @@
+"""What is wrong with sections of a recipe that are right each by itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from unmask.core.protocols import Objective
+from unmask.decoding import Decoder
+from unmask.errors import UserError
+from unmask.recipes.sections import DataSection, ModelSection
+
+
+def model_problems(model: ModelSection | None, values: Mapping[str, Any]) -> list[str]:
+    """Return a line for each setting of the model that does not go with another; None has none."""
+    if model is None:
+        return []
+    problems = []
+    if (model.path is None) == (model.from_scratch is None):
+        found = "neither" if model.path is None else "both"
+        problems.append(
+            f"model: expected either path or from_scratch, found {found}; "
+            "write for example model: {path: GSAI-ML/LLaDA-8B-Base}"
+        )
+    if model.path and "tokenizer" in values["model"]:
+        problems.append("model.tokenizer: is for from_scratch, and a checkpoint brings its own; leave it out")
+    if model.dtype and model.from_scratch is not None:
+        problems.append("model.dtype: random weights are float32; leave it out, or write run.bf16: true for autocast")
+    if model.lora and model.from_scratch:
+        problems.append("model.lora: adapters on random weights cannot learn; leave out lora or give model.path")
+    return problems
+
+
+def data_problems(data: DataSection | None, objective: Objective | None) -> list[str]:
+    """Return a line for each setting of the data that does not go with another, or with the objective's blocks."""
+    if data is None:
+        return []
+    problems = []
+    if (data.path is None) == (data.task is None):
+        found = "neither" if data.path is None else "both"
+        problems.append(
+            f"data: expected either path or task, found {found}; write for example data: {{path: my_chats.jsonl}}"
+        )
+    if data.task is not None and data.curriculum is not None and data.curriculum.column is not None:
+        problems.append(f"data.curriculum.by: a task has no columns, found '{data.curriculum.by}'; write by: length")
+    if data.task is not None and data.size and data.held_out >= data.size:
+        problems.append(
+            f"data.held_out: expected fewer than data.size={data.size}, found {data.held_out}; "
+            "what is held out is not trained on"
+        )
+    if data.canvas and data.canvas >= data.max_length:
+        problems.append(
+            f"data.canvas: expected less than data.max_length={data.max_length}, found {data.canvas}; write less"
+        )
+    if problem := canvas_problem(data, objective):
+        problems.append(problem)
+    return problems
+
+
+def canvas_problem(data: DataSection, objective: Objective | None) -> str | None:
+    """Return why a canvas cannot be cut into the objective's blocks, or None."""
+    size = getattr(objective, "block_size", None)
+    if not data.canvas or not size or data.canvas % size == 0:
+        return None
+    return (
+        f"data.canvas: expected a multiple of objective.block_size={size}, found {data.canvas}; "
+        f"write {-(-data.canvas // size) * size}"
+    )
+
+
+def decoder_problems(decoder: Decoder | None, objective: Objective | None) -> list[str]:
+    """Return a line for each setting of the decoder that does not go with another, or with the objective's blocks."""
+    if decoder is None:
+        return []
+    size = getattr(objective, "block_size", None)
+    problems = []
+    if size and decoder.block_size and decoder.block_size > size:
+        problems.append(
+            f"decoder.block_size: {decoder.block_size} is larger than the objective's {size}; a model decodes well "
+            f"with blocks up to the size that it was trained with; write {size}"
+        )
+    try:
+        decoder.resolve(trained_block_size=size)
+    except UserError as error:
+        problems.append(f"decoder: {error}")
+    return problems
