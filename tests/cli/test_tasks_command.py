@@ -58,3 +58,15 @@ def test_mistakes_are_one_line(rows, capsys):
     assert "did you mean 'sudoku'" in capsys.readouterr().err
     assert run("tasks", "check", rows("4"), "--split", "train") == 2
     assert "expected test, found 'train'" in capsys.readouterr().err
+
+
+def test_problems_are_written_as_rows_to_train_on_and_to_ask(tmp_path, capsys):
+    out = tmp_path / "rows.jsonl"
+    assert run("tasks", "write", "{name: sorting, shortest: 3, longest: 3}", "--problems", 4, "--out", out) == 0
+    assert capsys.readouterr().out == f"4 train problems of sorting in {out}\n"
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(rows) == 4
+    assert all(row["answer"] == row["completion"].split("|")[-1] for row in rows)
+    assert all(sorted(row["prompt"].strip("=")) == sorted(row["answer"]) for row in rows)
+    assert run("tasks", "write", "sorting", "--out", out) == 2
+    assert "expected a new file" in capsys.readouterr().err

@@ -1,17 +1,18 @@
 """The command ``unmask tasks``."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from unmask.cli.options import Json
+from unmask.cli.options import Json, Seed
 
-tasks = typer.Typer(help="List the tasks, or check that their own solutions are right.")
+tasks = typer.Typer(help="List the tasks, check that their own solutions are right, or write their problems to a file.")
 
 
 @tasks.callback(invoke_without_command=True)
 def listed(context: typer.Context, json: Json = False) -> None:
-    """List the tasks, or check that their own solutions are right."""
+    """List the tasks, check that their own solutions are right, or write their problems to a file."""
     if context.invoked_subcommand is not None:
         return
     from unmask.cli.present import emit, table
@@ -54,3 +55,27 @@ def check(
                 typer.echo(f"  not right: {source}")
     if any(one.failed for one in found):
         raise typer.Exit(1)
+
+
+@tasks.command()
+def write(
+    task: Annotated[str, typer.Argument(help="A task's name, or YAML: '{name: sorting, shortest: 8, longest: 8}'.")],
+    out: Annotated[Path, typer.Option(help="New .jsonl file.")],
+    split: Annotated[str, typer.Option(help="train or test.")] = "train",
+    problems: Annotated[int | None, typer.Option(min=1, help="How many (default: all, or the task's number).")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Write problems of a task as rows of prompt, completion and answer, to train on or to ask."""
+    import json
+
+    from unmask.cli.present import as_text, check_new_file
+    from unmask.tasks import choose_task
+
+    check_new_file(out, "--out")
+    chosen = choose_task(task)
+    rows = [
+        {"prompt": problem.prompt, "completion": problem.solution, "answer": problem.answer}
+        for problem in chosen.problems(split, problems or chosen.default_problems, seed)
+    ]
+    out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    typer.echo(f"{as_text(len(rows))} {split} problems of {chosen.name} in {out}")
