@@ -99,7 +99,7 @@ def check_config(config: dict[str, Any], family: Family | None, stored: Mapping[
         check_sizes(config, stored, reads=partial(is_known, config["model_type"]))
         return
     reading = _Reading(config)
-    with foreign(f"config.json does not fit a {family.title} model", "mend it"):
+    with foreign(f"config.json does not fit a model of {family.title}", "mend it"):
         _, fields = family_fields(family, reading)
     check_sizes({key: config[key] for key in config if key in reading.keys_read}, stored)
     check_sizes(fields, stored)

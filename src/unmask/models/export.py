@@ -185,7 +185,7 @@ def _check_options(to: str, *, like: object, engine: str | None, dtype: object) 
     given = {"like": like, "engine": engine, "dtype": dtype}
     left_out = {PLAIN: ("like", "engine", "dtype"), GGUF: ("like",)}.get(to, ())
     if wrong := [name for name in left_out if given[name] is not None]:
-        raise UserError(f"a {to} export has no use for {' and '.join(wrong)}; leave it out")
+        raise UserError(f"an export to {to} has no use for {' and '.join(wrong)}; leave it out")
 
 
 def _for_transformers(lm: LoadedModel, folder: Path) -> Exported:
@@ -213,8 +213,8 @@ def _source(family: Family, path: str | Path | None, *, is_chosen: bool) -> _Sou
         config = read_config_file(where.folder)
         found = find_family(config)
         if found is None or found.name != family.name:
-            shown = "a plain transformers model" if found is None else f"a {found.title} model"
-            raise UserError(f"expected a {family.title} checkpoint as source, found {shown} in '{shorten(path, 120)}'")
+            shown = "a plain transformers model" if found is None else f"one of {found.title}"
+            raise UserError(f"expected a source of the family {family.title}, found {shown} in '{shorten(path, 120)}'")
         files = weight_files(where.folder, allow_pickle=False)
         headers = {file.name: read_headers([file]) for file in files}
     except UserError as error:

@@ -97,7 +97,7 @@ def plan_weights(
     try:
         whole = family.rules.released(shapes)
     except KeyError as error:
-        raise UserError(f"a {family.title} model has no weight {error}; train a checkpoint of that family") from error
+        raise UserError(f"{family.title} has no weight {error}; train a checkpoint of that family") from error
     for name, one in stored.items():
         if family.rules.targets(name, shapes) is None or family.rules.read(name, state, shapes).shape != one.shape:
             raise UserError(

@@ -27,6 +27,7 @@ from unmask.plots.figures import plot_accuracies, plot_denoising, plot_losses
 from unmask.plots.terminal import spell
 from unmask.recipes.recipe import Recipe, build, read_recipe
 from unmask.recipes.run import run_recipe
+from unmask.runtime.children import end_with_parent
 from unmask.runtime.runlock import is_empty
 from unmask.runtime.third_party_logging import silence_libraries
 from unmask.study.bounds import BoundSection, bounds
@@ -121,7 +122,8 @@ def _run_arm(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _alone() -> None:
-    """Limit this process to one thread, and its output to what a user wants to read."""
+    """Limit this process to one thread, its output to what a user wants to read, and its life to the parent's."""
+    end_with_parent()
     silence_libraries()
     torch.set_num_threads(1)
 

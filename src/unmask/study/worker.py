@@ -3,12 +3,10 @@
 A job that died is started again in the same folder and continues from its newest checkpoint.
 """
 
-import multiprocessing
 import os
 import platform
 import shutil
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from unmask.errors import UserError
 from unmask.models import load
 from unmask.recipes.recipe import build
 from unmask.recipes.run import run_recipe
+from unmask.runtime.children import end_with_parent
 from unmask.runtime.environment import versions
 from unmask.runtime.runlock import owned
 from unmask.runtime.third_party_logging import silence_libraries
@@ -44,7 +43,7 @@ def do(folder: Path, plugins: Sequence[str]) -> None:
         plugins: modules and files that register components, imported first.
     """
     os.setsid()
-    threading.Thread(target=_end_with_the_study, daemon=True).start()
+    end_with_parent()
     log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream, target in ((0, os.open(os.devnull, os.O_RDONLY)), (1, log), (2, log)):
         os.dup2(target, stream)
@@ -55,12 +54,6 @@ def do(folder: Path, plugins: Sequence[str]) -> None:
         work(folder)
     except UserError as error:
         sys.exit(f"error: {error}")
-
-
-def _end_with_the_study() -> None:
-    if study := multiprocessing.parent_process():
-        study.join()
-        os._exit(1)
 
 
 def work(folder: Path) -> None:

@@ -113,7 +113,7 @@ def test_a_source_that_is_gone_is_said(tmp_path, caplog):
 def test_a_source_of_another_family_is_refused(tmp_path):
     lm = load(released("sdar", tmp_path / "released", dtype=torch.float32))
     other = released("dream", tmp_path / "other")
-    with pytest.raises(UserError, match="expected a SDAR checkpoint as source, found a Dream model"):
+    with pytest.raises(UserError, match="expected a source of the family SDAR, found one of Dream"):
         export(lm, tmp_path / "out", to="sdar", like=other)
     assert not (tmp_path / "out").exists()
 
