@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from unmask.decoding import Decoder
     from unmask.errors import UserError
     from unmask.evaluate import evaluate
-    from unmask.generate import generate, infill, stream
+    from unmask.generate import generate, generate_file, infill, stream
     from unmask.models import add_lora, from_scratch, load
     from unmask.recipes.check import check
     from unmask.recipes.run import sft
@@ -33,6 +33,7 @@ _HOMES = {
     "evaluate": "unmask.evaluate",
     "from_scratch": "unmask.models",
     "generate": "unmask.generate",
+    "generate_file": "unmask.generate",
     "infill": "unmask.generate",
     "load": "unmask.models",
     "sft": "unmask.recipes.run",
@@ -49,6 +50,7 @@ __all__ = [
     "evaluate",
     "from_scratch",
     "generate",
+    "generate_file",
     "infill",
     "load",
     "sft",

@@ -34,6 +34,24 @@ def generate(
         list[str] | None, typer.Option(help="A text with blanks to fill, 'a ___ b'; may be given several times.")
     ] = None,
     blank_tokens: BlankTokens = None,
+    in_: Annotated[
+        str | None,
+        typer.Option(
+            "--in",
+            metavar="FILE",
+            help="Answer the prompts of a file: .txt (one a line), .jsonl, .csv, .parquet; -: JSON Lines on stdin.",
+        ),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="With --in: new .jsonl file of answers (default: -, stdout).")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="With --in: answers side by side.")] = 16,
+    column: Annotated[
+        str | None, typer.Option(help="With --in: the column of prompts (default: messages, prompt, question …).")
+    ] = None,
+    answer_column: Annotated[str, typer.Option(help="With --in: what the column of answers is called.")] = "answer",
+    on_bad: Annotated[str, typer.Option(help="With --in: error, or skip rows that cannot be used.")] = "error",
+    resume: Annotated[bool, typer.Option("--resume", help="With --in: go on with the answers in --out.")] = False,
     *,
     chosen: Mapping[str, Any],
     n: Annotated[int, typer.Option("--n", help="Samples of each prompt; needs a temperature.")] = 1,
@@ -49,10 +67,24 @@ def generate(
     json: Json = False,
 ) -> None:
     """Answer prompts or fill blanks, block by block."""
+    from unmask.cli.answer_files import FileOptions, answer_file, decoder_fields
     from unmask.cli.decoding import check_decoder, decoder_of
     from unmask.cli.opening import open_model
     from unmask.config.defaults import resolve_canvas
 
+    files = FileOptions(
+        source=in_, out=out, batch_size=batch_size, column=column, answer_column=answer_column, on_bad=on_bad,
+        resume=resume,
+    )  # fmt: skip
+    files.check({
+        "--prompt": prompt, "--infill": infill, "--blank-tokens": blank_tokens, "--live": live,
+        "--save-trace": save_trace,
+    })  # fmt: skip
+    if in_ is not None:
+        decoder = decoder_of(chosen, model=model, regex=regex, json_schema=json_schema)
+        answering = decoder_fields(decoder, chosen, seed=seed, n=n, raw=raw, stop=stop or (), compiled=compile)
+        answer_file(model, files, answering, device=device, json=json)
+        return
     if infill:
         _check_infill({"--prompt": prompt, "--max-new-tokens": chosen["max_new_tokens"], "--stop": stop, "--raw": raw})
     texts = _texts(infill or prompt, blank_tokens=blank_tokens if not infill else None)
@@ -71,7 +103,9 @@ def generate(
         return
     _note_masks(lm, texts)
     options |= {"max_new_tokens": canvas, "chat": False if raw else None, "stop_strings": stop or ()}
-    _show(_answered(lm, texts, **options), json=json)
+    found = _answered(lm, texts, **options)
+    _show(found, json=json)
+    _note_empty(lm, found, chat=False if raw else None, canvas=canvas)
 
 
 def _check_infill(others: dict[str, Any]) -> None:
@@ -86,7 +120,7 @@ def _check_infill(others: dict[str, Any]) -> None:
 
 def _texts(found: Sequence[str] | None, *, blank_tokens: Sequence[int] | None) -> list[str]:
     if not found:
-        raise UserError("expected --prompt TEXT, or --infill 'a ___ b', found neither")
+        raise UserError("expected --prompt TEXT, --infill 'a ___ b' or --in FILE, found none")
     if blank_tokens:
         raise UserError("--blank-tokens: is for blanks, found no --infill; write --max-new-tokens")
     return [_stdin() if text == "-" else text for text in found]
@@ -134,6 +168,23 @@ def _note_masks(lm: LoadedModel, texts: Sequence[str]) -> None:
     name = lm.tokenizer.convert_ids_to_tokens(lm.mask_id) if lm.tokenizer else None
     if name and any(name in text for text in texts):
         say(f"note: a prompt holds the mask token '{name}', which stays as it is; --infill 'a ___ b' fills blanks")
+
+
+def _note_empty(lm: LoadedModel, out: Generation, *, chat: bool | None, canvas: int) -> None:
+    """Print why answers are empty, each reason once."""
+    from unmask.cli.present import say
+    from unmask.generate.empty import why_empty
+
+    rows = enumerate(zip(out.answers, out.texts, out.finish, strict=True), 1)
+    found = {
+        i: why_empty(lm, answer, text, finish=finish, chat=chat, canvas=canvas)
+        for i, (answer, text, finish) in rows
+    }  # fmt: skip
+    reasons = [reason for reason in found.values() if reason]
+    for reason in dict.fromkeys(reasons):
+        count = reasons.count(reason)
+        what = "the answer is" if len(found) == 1 else f"{count} of {len(found)} answers are"
+        say(f"note: {what} empty: {reason}")
 
 
 def _answered(lm: LoadedModel, texts: Sequence[str], **options: Any) -> Generation:

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from unmask.decoding import Step as Step
     from unmask.evaluate.likelihood import Likelihoods as Likelihoods
     from unmask.evaluate.repeat import Repetition as Repetition
+    from unmask.generate import Answering as Answering
+    from unmask.generate import FileReport as FileReport
     from unmask.generate import Generation as Generation
+    from unmask.generate.prompt_files import Prompts as Prompts
     from unmask.models import LoadedModel as LoadedModel
     from unmask.models.facts import Facts as Facts
     from unmask.models.tokens import Ends as Ends
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from unmask.runtime.transformers_api import Tokenizer as Tokenizer
 else:  # they load torch: at run time the names mean any object
     Findings = Study = Subject = Record = Decoder = Step = Likelihoods = Repetition = Generation = object
+    Answering = FileReport = Prompts = object
     LoadedModel = Facts = Ends = DataSection = EvaluateSection = Recipe = Tokenizer = Grid = object
 
 

@@ -20,7 +20,7 @@ from unmask.generate.prompts import Prompt, Seed, as_list, prepare
 from unmask.generate.sampling import NotedDraws, checked
 from unmask.generate.stop_strings import StopAtText, check_strings
 from unmask.generate.streaming import Streamer, feed
-from unmask.generate.text import Generation, read_answer
+from unmask.generate.text import Generation, finish_of, read_answer
 from unmask.models import LoadedModel
 
 Through = Callable[[Iterator[Step]], Iterable[Step]]
@@ -100,6 +100,10 @@ def generate(
         forwards=found.forwards,
         row_forwards=found.row_forwards,
         is_stuck=found.is_stuck,
+        finish=[
+            finish_of(lm, answer, strings, is_stuck=is_stuck)
+            for (answer, _), is_stuck in zip(read, found.is_stuck, strict=True)
+        ],
         steps=found.steps,
         n=n,
     )

@@ -36,6 +36,26 @@ def cut_at_strings(lm: LoadedModel, ids: Tensor, strings: Sequence[str]) -> tupl
     return ids[:kept], text[: min(begin for begin in begins if begin >= 0)]
 
 
+def finish_of(lm: LoadedModel, answer: Tensor, strings: Sequence[str] = (), *, is_stuck: bool = False) -> str:
+    """Return why an answer ends where it does.
+
+    Args:
+        lm: the model that wrote it.
+        answer: its tokens, as ``read_answer`` returns them.
+        strings: that end an answer.
+        is_stuck: whether a constraint allowed no further token.
+
+    Returns:
+        ``stop`` at a stop string, ``end`` at an end token, ``stuck`` under a constraint that allowed nothing more, and
+        ``length`` where the canvas was full.
+    """
+    if strings and holds(spelled(lm, answer.tolist()), strings):
+        return "stop"
+    if len(answer) and int(answer[-1]) in lm.eos_ids:
+        return "end"
+    return "stuck" if is_stuck else "length"
+
+
 def holds(text: str, strings: Sequence[str]) -> bool:
     """Return whether any of the strings stands in a text."""
     return any(string in text for string in strings)
@@ -53,6 +73,8 @@ class Generation:
         forwards: calls of the model for the whole batch.
         row_forwards: forwards that read each row.
         is_stuck: whether each row ended early because the constraint allowed no further token.
+        finish: why each answer ends where it does: ``end`` (an end token), ``stop`` (a stop string), ``length`` (the
+            canvas was full) or ``stuck`` (a constraint); empty for texts with blanks.
         steps: all steps, if ``keep_steps``.
         n: samples of each prompt.
     """
@@ -63,6 +85,7 @@ class Generation:
     forwards: int
     row_forwards: list[int]
     is_stuck: list[bool] = field(default_factory=list)
+    finish: list[str] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     n: int = 1
 
