@@ -39,8 +39,10 @@ def evaluate(
     ] = None,
     answer: Annotated[
         str | None,
-        typer.Option(help="When an answer is right: exact, number, math, contains, regex, python:FILE.py:FUNCTION, or "
-                     "YAML: '{name: exact, ignore_case: true}'."),
+        typer.Option(
+            help="When an answer is right: exact, number, math, contains, regex, python:FILE.py:FUNCTION, or "
+            "YAML: '{name: exact, ignore_case: true}'."
+        ),
     ] = None,
     recipe: Annotated[
         Path | None,
@@ -81,7 +83,14 @@ def evaluate(
         raise _mistake("expected a model, found none; write unmask eval MODEL --task gsm8k, or --repeat run.json")
     from unmask.cli.decoding import decoder_of
 
-    given = {"task": task, "questions": questions, "answer": answer, "split": split, "problems": problems, "samples": samples}
+    given = {
+        "task": task,
+        "questions": questions,
+        "answer": answer,
+        "split": split,
+        "problems": problems,
+        "samples": samples,
+    }
     given["batch_size"] = batch_size
     judged, preset = _judged(recipe, {**given, "max_new_tokens": chosen["max_new_tokens"], "seed": seed})
     decoder = decoder_of(chosen, whole=full_canvas, preset=preset, model=model)
@@ -158,9 +167,7 @@ def _run(plan: _Plan, *, out: Path | None, resume: bool, device: str | None, sho
         raise typer.Exit(1)
 
 
-def _answered(
-    plan: _Plan, *, out: Path | None, resume: bool, device: str | None, show: int | None, json: bool
-) -> bool:
+def _answered(plan: _Plan, *, out: Path | None, resume: bool, device: str | None, show: int | None, json: bool) -> bool:
     """Decode the answers and show how they were judged; False if a repeated run came out otherwise."""
     from unmask.cli.decoding import check_decoder
     from unmask.cli.opening import open_model

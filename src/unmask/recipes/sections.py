@@ -1,7 +1,7 @@
 """Sections of a recipe: which model, which data, and how the trained model is evaluated."""
 
 from dataclasses import fields
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BeforeValidator, Field, SkipValidation
 
@@ -104,7 +104,7 @@ class EvaluateSection:
         seed: of the problems and of the decoder.
     """
 
-    task: Annotated[Task, SkipValidation, BeforeValidator(resolver(TASKS))] = Field(default=None)
+    task: Annotated[Task, SkipValidation, BeforeValidator(resolver(TASKS))] = cast(Task, None)  # see below
     questions: str | None = None
     answer: SkipValidation[Any] = None
     split: Literal["train", "test"] = "test"
@@ -115,6 +115,7 @@ class EvaluateSection:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        # Whoever reads ``task`` finds one: it is never None here.
         object.__setattr__(self, "task", task_of(self.task, self.questions, self.answer))
 
 

@@ -8,6 +8,7 @@ from unmask.tasks.base import Graded as Graded
 from unmask.tasks.base import Problem as Problem
 from unmask.tasks.base import Task as Task
 from unmask.tasks.base import choose_task as choose_task
+from unmask.tasks.base import connect as connect
 from unmask.tasks.base import grades as grades
 from unmask.tasks.countdown import Countdown as Countdown
 from unmask.tasks.edits import Edits as Edits

@@ -1,7 +1,7 @@
 """Questions of one's own: a file of questions and expected answers, and the rule by which an answer is right."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import BeforeValidator, SkipValidation
 
@@ -98,12 +98,14 @@ class Questions:
         if not accepted and self.answer.needs_expected:
             found = names(row) or "no columns"
             raise UserError(
-                f"{source}: expected an answer under {_listed(EXPECTED)}, found {found}; write one, or name the column "
-                "by columns: {expected: …}"
+                f"{source}: expected an answer under {_listed(EXPECTED)}, found {found}; mend the row, or name "
+                "the column by columns: {expected: …}"
             )
         for answer in accepted:
-            if fault := self.answer.fault(answer):
-                raise UserError(f"{source}: {fault} for the rule {self.answer.name}, found '{answer[:60]}'; mend the row")
+            if wrong := self.answer.fault(answer):
+                raise UserError(
+                    f"{source}: {wrong} for the rule {self.answer.name}, found '{answer[:60]}'; mend the row"
+                )
         reference = _text(named["reference"], "reference") if named.get("reference") not in (None, "") else ""
         is_single = len(messages) == 1 and messages[0]["role"] == "user"
         return Problem(
@@ -131,7 +133,9 @@ class Questions:
             raise BadRow("tools", f"expected questions without tools, found some under '{tool_column(row)}'")
         column = next((name for name in (*CHATS, *QUESTIONS) if row.get(name) not in (None, "")), None)
         if column is None:
-            raise BadRow("no question", f"expected a question under {_listed((*QUESTIONS, *CHATS))}, found {names(row)}")
+            raise BadRow(
+                "no question", f"expected a question under {_listed((*QUESTIONS, *CHATS))}, found {names(row)}"
+            )
         value, said = row[column], None
         if column in CHATS or isinstance(value, list):
             messages = turns(value, column)
@@ -173,9 +177,11 @@ def task_of(task: Task | None, questions: str | None, answer: object) -> Task:
         ])  # fmt: skip
     if task is not None:
         if answer is not None:
-            raise InvalidConfigError(["answer: is the rule for a file of questions, and a task has its own; leave it out"])
+            raise InvalidConfigError(
+                ["answer: is the rule for a file of questions, and a task has its own; leave it out"]
+            )
         return task
-    return fill(Questions, {"path": questions, "answer": answer})
+    return cast("Task", fill(Questions, {"path": questions, "answer": answer}))
 
 
 def _whole(row: Row, column: str) -> str:
@@ -213,5 +219,3 @@ def _as_text(messages: Sequence[Mapping[str, Any]]) -> str:
 
 def _listed(columns: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in columns)
-
-
