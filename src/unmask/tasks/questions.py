@@ -31,8 +31,8 @@ class Questions:
 
     A row has a question (under ``question``, ``prompt``, ``problem``, ``instruction``, ``query`` or ``input``) and the
     expected answer, or a list of all that are right (under ``expected``, ``answer``, ``answers``, ``label``,
-    ``target``, ``completion``, ``response``, ``output`` or ``solution``). Or it is a chat under ``messages``, whose last
-    assistant turn is the expected answer unless a column has one; system prompts and earlier turns are put to the model.
+    ``target``, ``completion``, ``response``, ``output`` or ``solution``). Or it is a chat under ``messages``: its last
+    assistant turn is the expected answer unless a column has one, and the model gets all turns before.
 
     Args:
         path: JSON Lines, JSON, CSV or Parquet file, or the name of a hub data set (its split ``test``).
@@ -172,8 +172,8 @@ def task_of(task: Task | None, questions: str | None, answer: object) -> Task:
     if (task is None) == (questions is None):
         found = "neither" if task is None else "both"
         raise InvalidConfigError([
-            f": expected either task or questions, found {found}; write for example task: gsm8k, or questions: FILE and "
-            "answer: number"
+            f": expected either task or questions, found {found}; write for example task: gsm8k, or "
+            "questions: FILE and answer: number"
         ])  # fmt: skip
     if task is not None:
         if answer is not None:

@@ -34,10 +34,10 @@ class AnswerRule(ABC):
         """Python files that the rule runs, which a record may not run unasked."""
         return ()
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027  # most rules need nothing
         """Load what the rule needs, before any question is read; a ``UserError`` is raised where that fails."""
 
-    def connect(self) -> None:
+    def connect(self) -> None:  # noqa: B027  # most rules need nobody
         """Ask other programs for a sign of life, before anything is decoded; a ``UserError`` is raised without one."""
 
     def fault(self, expected: str) -> str | None:
