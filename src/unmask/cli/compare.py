@@ -30,6 +30,9 @@ def compare(
     general_answer: Annotated[
         str | None, typer.Option(help="The rule for a file of general questions (default: that of --answer).")
     ] = None,
+    general_problems: Annotated[
+        int | None, typer.Option(min=1, help="How many of them (default: all, or 400 made ones).")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each recipe, with the seeds 0, 1, 2 …")] = 3,
     rates: Annotated[
         str | None,
@@ -59,7 +62,7 @@ def compare(
               "max_new_tokens": max_new_tokens}  # fmt: skip
     made = comparison(
         recipes, judged={name: value for name, value in judged.items() if value is not None},
-        general=_general(general, general_answer or answer), seeds=seeds, rates=_rates(rates), equal=equal, every=every,
+        general=_general(general, general_answer or answer), general_problems=general_problems, seeds=seeds, rates=_rates(rates), equal=equal, every=every,
     )  # fmt: skip
     found: dict[str, Any] = {}
 
@@ -138,24 +141,19 @@ def _show(found: dict[str, Any], out: Path) -> None:
     from rich.table import Table
 
     from unmask.study.grid import folder_name
+    from unmask.study.headline import cells
 
     table = Table(box=box.SIMPLE_HEAD)
-    has_general = bool(found["general_problems"])
-    heads = ["", "right", "against base", "p"] + (["general", "against base", "p"] if has_general else [])
-    for head in heads:
+    for head in ("", "model", "right, %", "points against base", "p"):
         table.add_column(head)
-    for row in found["models"]:
-        cells = [text for prefix in ("", "general_")[: 1 + has_general] for text in _cells(row, prefix)]
-        table.add_row(row["model"], *cells)
+    for kind in found["models"][0]["judged"]:
+        for number, row in enumerate(found["models"]):
+            right, *others = cells(row["judged"][kind])
+            is_last = number == len(found["models"]) - 1
+            table.add_row("" if number else kind, row["model"], right.replace(" %", ""), *others, end_section=is_last)
     Console().print(table)
     for said in found["sentences"]:
         typer.echo(said.replace("**", ""))
     typer.echo(f"report in {out / 'report.md'} and {out / 'report.html'}")
     first = folder_name(found["models"][-1]["model"])
     typer.echo(f"models of seed 0 as in {out / 'runs' / 'all' / first / 'seed-0' / 'train' / 'model'}")
-
-
-def _cells(row: dict[str, Any], prefix: str) -> tuple[str, str, str]:
-    from unmask.study.headline import cells
-
-    return cells(row, prefix)

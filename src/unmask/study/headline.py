@@ -18,6 +18,7 @@ from unmask.tasks import Problem
 Row = dict[str, Any]
 BASE = "base"
 CELL = "all"
+GENERAL = "general problems"
 
 
 def headline(results: Results, summary: Row, problems: Sequence[Problem], found: Mapping[str, Overlap]) -> Row:
@@ -30,45 +31,46 @@ def headline(results: Results, summary: Row, problems: Sequence[Problem], found:
         found: for each recipe the overlap of the questions with its training data.
 
     Returns:
-        ``sentences``; ``models``: for the base and each recipe the accuracy under the first decoder with its interval,
-        the difference from the base with interval and p (Holm's, over the recipes), and the same of the general
-        problems; ``differences``: between each recipe and the first one; ``questions``, and ``overlap``.
+        ``sentences``; ``models``: for the base and each recipe, under each decoder and on the general problems
+        (``judged``), the accuracy with its interval, and the difference from the base with interval and p (Holm's, over
+        the recipes); ``differences``: between each recipe and the first one, under each decoder; ``questions``,
+        ``general_problems``, and ``overlap``.
     """
-    decoder = next(iter(results.bases[CELL]["decoders"]))
     base = results.bases[CELL]
     by_arm: dict[str, list[Mapping[str, Any]]] = {}
     for result in results.runs:
         by_arm.setdefault(result["arm"], []).append(result["points"][-1])
-    models = [{"model": BASE, **_judged([base["decoders"][decoder]["right"]], None, "")}]
-    general = base.get("general")
-    if general:
-        models[0] |= _judged([general["right"]], None, "general_")
+    theirs = _outcomes(base)
+    models: list[Row] = [
+        {"model": BASE, "runs": 1, "judged": {kind: _judged([right], None) for kind, right in theirs.items()}}
+    ]
     for arm, points in by_arm.items():
-        row = {"model": arm, "runs": len(points)}
-        row |= _judged([p["decoders"][decoder]["right"] for p in points], base["decoders"][decoder]["right"], "")
-        if general:
-            row |= _judged([p["general"]["right"] for p in points], general["right"], "general_")
-        models.append(row)
-    for name in ("p", "general_p"):
-        tested = [row for row in models if row.get(name) is not None]
-        for row, p in zip(tested, holm([row[name] for row in tested]), strict=True):
-            row[name] = p
+        mine = [_outcomes(point) for point in points]
+        judged = {kind: _judged([each[kind] for each in mine], right) for kind, right in theirs.items()}
+        models.append({"model": arm, "runs": len(points), "judged": judged})
+    for kind in theirs:
+        rows = [row["judged"][kind] for row in models[1:]]
+        for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+            row["p"] = p
     budget = summary["comparisons"][0]["budget"]
-    pairs = [
-        row for row in summary["comparisons"]
-        if row["difference"] is not None and (row["decoder"], row["budget"]) == (decoder, budget)
-    ]  # fmt: skip
-    names = ("arm", "difference", "difference_interval", "p_holm", "p_seeds", "above")
-    differences = [{name: row[name] for name in names} for row in pairs]
+    pairs = [row for row in summary["comparisons"] if row["difference"] is not None and row["budget"] == budget]
+    names = ("decoder", "arm", "difference", "difference_interval", "p_holm", "p_seeds", "above")
     made: Row = {
-        "decoder": decoder, "questions": len(problems), "models": models, "differences": differences,
-        "general_problems": len(general["right"]) if general else 0,
+        "decoders": list(base["decoders"]), "questions": len(problems), "models": models,
+        "differences": [{name: row[name] for name in names} for row in pairs],
+        "general_problems": len(theirs.get(GENERAL, ())),
         "overlap": {name: each.as_dict() for name, each in found.items()},
     }  # fmt: skip
     return {"sentences": _sentences(made, summary["reference"]), **made}
 
 
-def _judged(tables: Sequence[Sequence[int]], base: Sequence[int] | None, prefix: str) -> Row:
+def _outcomes(point: Mapping[str, Any]) -> dict[str, Sequence[int]]:
+    """Return the outcomes of a judged model by decoder, and those of the general problems if there are some."""
+    found = {decoder: row["right"] for decoder, row in point["decoders"].items()}
+    return found | ({GENERAL: point["general"]["right"]} if "general" in point else {})
+
+
+def _judged(tables: Sequence[Sequence[int]], base: Sequence[int] | None) -> Row:
     """Return accuracy and interval of outcomes (seeds x problems), and how they differ from the base's."""
     row: Row = {
         "accuracy": fmean(map(fmean, tables)), "interval": list(share_interval(tables, resamples=RESAMPLES)),
@@ -79,7 +81,7 @@ def _judged(tables: Sequence[Sequence[int]], base: Sequence[int] | None, prefix:
         row["difference"] = row["accuracy"] - fmean(base)
         row["difference_interval"] = list(difference_interval(tables, theirs, resamples=RESAMPLES))
         row["p"] = paired_permutation(tables, theirs, flips=FLIPS)
-    return {f"{prefix}{name}": value for name, value in row.items()}
+    return row
 
 
 def is_shown(interval: Sequence[float], p: float) -> bool:
@@ -88,13 +90,18 @@ def is_shown(interval: Sequence[float], p: float) -> bool:
 
 
 def _sentences(made: Row, reference: str) -> list[str]:
-    said = [_between(row, reference) for row in made["differences"]]
-    for row in made["models"][1:]:
-        more = _more(row["difference"], f"the **{BASE}**")
-        found = "" if is_shown(row["difference_interval"], row["p"]) else ": not shown at this size"
-        said.append(f"**{row['model']}** answers {more} ({_span(row['difference_interval'])}){found}.")
-    for row in made["models"][1:] if made["general_problems"] else ():
-        said.append(_forgetting(row))
+    first, *others = made["decoders"]
+    said = [_between(row, reference, "") for row in made["differences"] if row["decoder"] == first]
+    tuned = made["models"][1:]
+    for row in tuned:
+        judged = row["judged"][first]
+        end = "" if is_shown(judged["difference_interval"], judged["p"]) else ": not shown at this size"
+        more = _more(judged["difference"], f"the **{BASE}**")
+        said.append(f"**{row['model']}** answers {more} ({_span(judged['difference_interval'])}){end}.")
+    for decoder in others:
+        mine = [row for row in made["differences"] if row["decoder"] == decoder]
+        said += [_between(row, reference, f"Decoded by {decoder}, ") for row in mine]
+    said += [_forgetting(row["model"], row["judged"][GENERAL]) for row in tuned if made["general_problems"]]
     if not made["general_problems"]:
         said.append(
             "What tuning has made worse elsewhere was not measured; --general with a task or a file of other questions "
@@ -107,21 +114,20 @@ def _sentences(made: Row, reference: str) -> list[str]:
     return said
 
 
-def _between(row: Row, reference: str) -> str:
+def _between(row: Row, reference: str, start: str) -> str:
     more = _more(row["difference"], f"**{reference}**")
     end = "."
     if not is_shown(row["difference_interval"], row["p_holm"]):
         end = ": not shown at this size; more seeds or questions would tell."
-    return f"**{row['arm']}** answers {more} ({_span(row['difference_interval'])}){end}"
+    return f"{start}**{row['arm']}** answers {more} ({_span(row['difference_interval'])}){end}"
 
 
-def _forgetting(row: Row) -> str:
-    span, change = row["general_difference_interval"], row["general_difference"]
-    if is_shown(span, row["general_p"]):
-        verb = "has forgotten: it answers" if change < 0 else "has gained there, too: it answers"
-    else:
-        verb = "has forgotten nothing that can be shown: it answers"
-    return f"On the general problems **{row['model']}** {verb} {_more(change, f'the **{BASE}**')} ({_span(span)})."
+def _forgetting(model: str, row: Row) -> str:
+    span, change = row["difference_interval"], row["difference"]
+    verb = "has forgotten nothing that can be shown"
+    if is_shown(span, row["p"]):
+        verb = "has forgotten" if change < 0 else "has gained there, too"
+    return f"On the general problems **{model}** {verb}: it answers {_more(change, f'the **{BASE}**')} ({_span(span)})."
 
 
 def _more(share: float, other: str) -> str:
@@ -151,28 +157,21 @@ def sections_of(made: Row, found: Mapping[str, Overlap], remarks: Sequence[str],
         Sentences, picture, table, and the overlap.
     """
     models, general = made["models"], made["general_problems"]
-    kinds = {"questions": "", **({"general problems": "general_"} if general else {})}
-    table = {
-        row["model"]: {
-            kind: {"accuracy": row[f"{prefix}accuracy"], "interval": row[f"{prefix}interval"]}
-            for kind, prefix in kinds.items()
-        }
-        for row in models
-    }
+    kinds = list(models[0]["judged"])
     (out / "figures").mkdir(exist_ok=True)
-    plot_accuracies(table, out / "figures" / "models.png")
-    heads = ["", "right", f"against {BASE}", "p"] + (["general", f"against {BASE}", "p"] if general else [])
-    rows = [(row["model"], *(cell for prefix in kinds.values() for cell in cells(row, prefix))) for row in models]
+    plot_accuracies({row["model"]: row["judged"] for row in models}, out / "figures" / "models.png")
+    heads = ["", *(head for kind in kinds for head in (kind, f"against {BASE}", "p"))]
+    rows = [(row["model"], *(cell for kind in kinds for cell in cells(row["judged"][kind]))) for row in models]
     sections: list[Section] = [Text(said, number == 0) for number, said in enumerate(made["sentences"][:1])]
     sections += [
         Items(made["sentences"][1:]),
-        Figure("figures/models.png", f"Share of right answers, decoded by {made['decoder']}, with 95 % intervals"),
+        Figure("figures/models.png", "Share of right answers under each decoder, with 95 % intervals"),
         Table(heads, rows),
         Text(
-            f"Decoded by {made['decoder']}; {made['questions']} questions"
-            f"{f' and {general} general problems' if general else ''}. Differences are in points (of 100 questions), "
-            "with 95 % intervals over seeds and questions; p is of a paired permutation test over questions, after "
-            "Holm's correction over the recipes."
+            f"{made['questions']} questions, under each decoder"
+            f"{f', and {general} general problems under the first' if general else ''}. Differences are in points (of "
+            "100 questions), with 95 % intervals over seeds and questions; p is of a paired permutation test over "
+            "questions, after Holm's correction over the recipes."
         ),
         Heading("Are the questions in the training data?"),
         Items([f"**{name}**: {each.summary()}." for name, each in found.items()]),
@@ -180,12 +179,12 @@ def sections_of(made: Row, found: Mapping[str, Overlap], remarks: Sequence[str],
     return [*sections, Items(list(remarks))] if remarks else sections
 
 
-def cells(row: Row, prefix: str) -> tuple[str, str, str]:
-    """Return accuracy, difference from the base, and p of a model as texts; ``general_`` as prefix: of general ones."""
-    low, high = row[f"{prefix}interval"]
-    right = f"{row[f'{prefix}accuracy'] * 100:.1f} % ({low * 100:.0f} to {high * 100:.0f})"
-    if row[f"{prefix}difference"] is None:
+def cells(row: Row) -> tuple[str, str, str]:
+    """Return accuracy, difference from the base, and p of a judged model as texts; the last two empty for the base."""
+    low, high = (f"{value * 100:.0f}" for value in row["interval"])
+    right = f"{row['accuracy'] * 100:.1f} % ({low} to {high})"
+    if row["difference"] is None:
         return right, "", ""
-    least, most = (f"{value * 100:+.0f}" for value in row[f"{prefix}difference_interval"])
-    p = row[f"{prefix}p"]
-    return right, f"{row[f'{prefix}difference'] * 100:+.1f} ({least} to {most})", "< .001" if p < 0.001 else f"{p:.3f}"
+    least, most = (f"{value * 100:+.0f}" for value in row["difference_interval"])
+    difference = f"{row['difference'] * 100:+.1f} ({least} to {most})"
+    return right, difference, "< .001" if row["p"] < 0.001 else f"{row['p']:.3f}"

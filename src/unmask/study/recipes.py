@@ -59,6 +59,7 @@ def comparison(
     *,
     judged: Mapping[str, Any],
     general: object = None,
+    general_problems: int | None = None,
     seeds: int = 3,
     rates: Sequence[float] = (),
     equal: str = "run",
@@ -71,6 +72,7 @@ def comparison(
         judged: fields of ``evaluate`` from the command line, such as ``questions`` and ``answer``; they outrank the
             recipes' own.
         general: task of the general problems; None: none.
+        general_problems: how many of them; None: all, or the task's usual number.
         seeds: how many runs of each recipe, with the seeds 0, 1, 2 …
         rates: learning rates to try for every recipe; none: each keeps its own.
         equal: the budget to compare under; ``run``: each recipe's whole run.
@@ -99,7 +101,8 @@ def comparison(
     evaluate = {
         **task, "problems": len(asked) - (tuned := len(asked) // 3 if len(rates) > 1 else 0), "validation": tuned,
         "seed": section.seed, "batch_size": section.batch_size, "decoders": decoders, "by_arm": by_arm,
-        "max_new_tokens": canvas or None, "general": general, "every": every,
+        "max_new_tokens": canvas or None, "general": general,
+        "general_problems": general_problems, "every": every,
     }  # fmt: skip
     plugins = list(dict.fromkeys(name for one in values.values() for name in one.get("plugins") or ()))
     made = {

@@ -16,15 +16,8 @@ from unmask.study.grid import ALL, Cell
 from unmask.study.heat_maps import heat_maps
 from unmask.study.rates import best_rate, is_at_edge, trials_of
 from unmask.study.results import Results
-from unmask.study.spec import Study
+from unmask.study.spec import HEADS, NAMES, Study
 from unmask.study.verify import RESULT, SUMMARY
-
-NAMES = {
-    "steps": "steps", "examples": "examples", "supervised_tokens": "supervised tokens", "forward_tokens": "tokens read",
-    "flops": "FLOPs", "seconds": "seconds of training",
-}  # fmt: skip
-HEADS = {**{name: f"at equal {phrase}" for name, phrase in NAMES.items()}, "run": "after the whole run"}
-"""Budget -> the words for a comparison under it."""
 
 INTERVALS = "bootstrap over seeds and problems, at least Wilson's of the effective number of answers"
 Row = dict[str, Any]

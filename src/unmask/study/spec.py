@@ -22,6 +22,12 @@ BUILT_IN = ASSETS / "studies"
 SIZES = ("smoke", "cpu", "gpu")
 BUDGETS = ("steps", "examples", "supervised_tokens", "forward_tokens", "flops", "seconds", "run")
 """What arms may be compared at equal amounts of; ``run`` is the share of the whole run, however long each is."""
+NAMES = {
+    "steps": "steps", "examples": "examples", "supervised_tokens": "supervised tokens", "forward_tokens": "tokens read",
+    "flops": "FLOPs", "seconds": "seconds of training",
+}  # fmt: skip
+HEADS = {**{name: f"at equal {phrase}" for name, phrase in NAMES.items()}, "run": "after the whole run"}
+"""Budget -> the words for a comparison under it."""
 Count = Annotated[int, Field(ge=1)]
 _TASK = resolver(TASKS)
 
@@ -190,8 +196,8 @@ class Study:
                 raise UserError(f"{field}: expected different values, found {list(values)}")
         if len(self.rates) > 1 and self.evaluate.get("validation") == 0:
             raise UserError(
-                "evaluate.validation: expected problems by which one of the rates is chosen, found 0; write how many, or "
-                "one rate"
+                "evaluate.validation: expected problems by which one of the rates is chosen, found 0; write how "
+                "many, or one rate"
             )
         if self.tuning_seed in self.seeds:
             raise UserError(
