@@ -42,7 +42,7 @@ class Comparison:
 
     def overlap(self) -> dict[str, Overlap]:
         """Return, for each recipe, how much of the questions stands in its training data; equal data are read once."""
-        texts = [f"{problem.prompt}\n{problem.solution}" for problem in self.problems]
+        texts = [str(one.messages[-1]["content"]) if one.messages else one.prompt for one in self.problems]
         found: dict[str, Overlap] = {}
         known: list[tuple[object, Overlap]] = []
         for name, recipe in self.recipes.items():
