@@ -11,9 +11,10 @@ from unmask.testing import check_task
 from unmask.testing.tasks import one_off
 
 NUMBERS = {"train": range(1, 41), "test": range(101, 141)}
-TEST_ONLY = {"aime24", "aime25", "humaneval", "math500"}
+TEST_ONLY = {"aime24", "aime25", "humaneval", "math500", "questions"}
 FINAL = {"gsm8k": "#### {}", "math500": "\\boxed{{{}}}", "aime24": "\\boxed{{{}}}", "aime25": "\\boxed{{{}}}"}
 CODE = ("humaneval", "mbpp")
+NEEDS = {**dict.fromkeys(CODE, {"execute": "limits"}), "questions": {"answer": "exact"}}
 
 
 def gsm8k(n):
@@ -40,7 +41,19 @@ def mbpp(n):
     return {"text": f"Add {n}.", "code": code, "task_id": number, "test_list": [f"assert add_{n}(1) == {n + 1}"]}
 
 
-ROWS = {"gsm8k": gsm8k, "math500": math500, "aime24": aime, "aime25": aime, "humaneval": humaneval, "mbpp": mbpp}
+def questions(n):
+    return {"question": f"What is {n} and {n}?", "answer": str(2 * n)}
+
+
+ROWS = {
+    "questions": questions,
+    "gsm8k": gsm8k,
+    "math500": math500,
+    "aime24": aime,
+    "aime25": aime,
+    "humaneval": humaneval,
+    "mbpp": mbpp,
+}
 
 
 def reading(name, folder):
@@ -51,7 +64,7 @@ def reading(name, folder):
     for split, some in rows.items():
         (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, some)))
     path = folder / "test.jsonl" if name in TEST_ONLY else folder
-    return TASKS[name](path=str(path), **({"execute": "limits"} if name in CODE else {}))
+    return TASKS[name](path=str(path), **NEEDS.get(name, {}))
 
 
 @pytest.fixture(params=sorted(TASKS))

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from unmask.cli.opening import Decoder, EvaluateSection, Repetition
+from unmask.cli.opening import Answer, Decoder, EvaluateSection, Repetition
 from unmask.cli.options import Device, Json, decodes
 
-BESIDE_REPEAT = ("model", "repeat", "out", "device", "json")
+BESIDE_REPEAT = ("model", "repeat", "out", "device", "show", "json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,16 @@ def evaluate(
     task: Annotated[
         str | None, typer.Option(help="A task's name (unmask methods), or YAML: '{name: gsm8k, path: data}'.")
     ] = None,
+    questions: Annotated[
+        str | None, typer.Option(help="Your own questions: a file with questions and expected answers.")
+    ] = None,
+    answer: Annotated[
+        str | None,
+        typer.Option(
+            help="When an answer is right: exact, number, math, contains, regex, python:FILE.py:FUNCTION, or "
+            "YAML: '{name: exact, ignore_case: true}'."
+        ),
+    ] = None,
     recipe: Annotated[
         Path | None,
         typer.Option(help="Take what is not given from the evaluate and decoder sections of a recipe."),
@@ -54,6 +64,9 @@ def evaluate(
         typer.Option(help="Make the run of this run.json again (MODEL: if it has moved); exit code 1 if it differs."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers (default: 0).")] = None,
+    show: Annotated[
+        int | None, typer.Option(min=0, help="Wrong answers to print (default: 3 of your own questions, else none).")
+    ] = None,
     device: Device = None,
     json: Json = False,
 ) -> None:
@@ -64,16 +77,25 @@ def evaluate(
     if resume and not out:
         raise _mistake("--resume: goes on with the run in a folder; write --out FOLDER beside it")
     if repeat:
-        _run(_repeated(context.params, repeat), out=out, resume=False, device=device, json=json)
+        _run(_repeated(context.params, repeat), out=out, resume=False, device=device, show=show, json=json)
         return
     if model is None:
         raise _mistake("expected a model, found none; write unmask eval MODEL --task gsm8k, or --repeat run.json")
     from unmask.cli.decoding import decoder_of
 
-    given = {"task": task, "split": split, "problems": problems, "samples": samples, "batch_size": batch_size}
+    given = {
+        "task": task,
+        "questions": questions,
+        "answer": answer,
+        "split": split,
+        "problems": problems,
+        "samples": samples,
+    }
+    given["batch_size"] = batch_size
     judged, preset = _judged(recipe, {**given, "max_new_tokens": chosen["max_new_tokens"], "seed": seed})
     decoder = decoder_of(chosen, whole=full_canvas, preset=preset, model=model)
-    _run(_Plan(model=model, judged=judged, decoder=decoder), out=out, resume=resume, device=device, json=json)
+    plan = _Plan(model=model, judged=judged, decoder=decoder)
+    _run(plan, out=out, resume=resume, device=device, show=show, json=json)
 
 
 def _mistake(message: str) -> Exception:
@@ -84,12 +106,15 @@ def _mistake(message: str) -> Exception:
 
 def _judged(recipe: Path | None, given: dict[str, Any]) -> tuple[EvaluateSection, Mapping[str, Any]]:
     """Return how the model is judged, and the fields of the recipe's decoder."""
+    from unmask.config.yaml import read_value
     from unmask.recipes.recipe import judging
     from unmask.tasks import choose_task
 
     given = {name: value for name, value in given.items() if value is not None}
     if "task" in given:
         given["task"] = choose_task(given["task"])
+    if "answer" in given and given["answer"].startswith("{"):
+        given["answer"] = read_value(given["answer"], "--answer")
     return judging(recipe, given)
 
 
@@ -112,6 +137,7 @@ def _repeated(given: dict[str, Any], path: Path) -> _Plan:
     names = ("task", "split", "samples", "max_new_tokens", "batch_size", "seed")
     try:
         judged = fill(EvaluateSection, {**{name: settings[name] for name in names}, "problems": settings["size"]})
+        load_recorded(list(getattr(judged.task, "files", ())), str(path))  # what a rule would run
         decoder = fill(Decoder, settings["decoder"])
         return _Plan(model=given["model"] or settings["model"], judged=judged, decoder=decoder, repeat=path, kept=kept)
     except (InvalidConfigError, KeyError) as error:
@@ -120,7 +146,7 @@ def _repeated(given: dict[str, Any], path: Path) -> _Plan:
         raise _mistake(f"{path}: settings of unmask {version} that this one cannot read: {problem}") from None
 
 
-def _run(plan: _Plan, *, out: Path | None, resume: bool, device: str | None, json: bool) -> None:
+def _run(plan: _Plan, *, out: Path | None, resume: bool, device: str | None, show: int | None, json: bool) -> None:
     """Check all that can be checked, load the model, and show how its answers were judged."""
     from unmask.evaluate import check_folder, check_samples, processes
     from unmask.runtime.runlock import owned
@@ -136,12 +162,12 @@ def _run(plan: _Plan, *, out: Path | None, resume: bool, device: str | None, jso
                 check_folder(out, resume=resume)
 
         processes.in_the_first(claim)
-        is_same = _answered(plan, out=out, resume=resume, device=device or mine, json=json)
+        is_same = _answered(plan, out=out, resume=resume, device=device or mine, show=show, json=json)
     if not is_same:
         raise typer.Exit(1)
 
 
-def _answered(plan: _Plan, *, out: Path | None, resume: bool, device: str | None, json: bool) -> bool:
+def _answered(plan: _Plan, *, out: Path | None, resume: bool, device: str | None, show: int | None, json: bool) -> bool:
     """Decode the answers and show how they were judged; False if a repeated run came out otherwise."""
     from unmask.cli.decoding import check_decoder
     from unmask.cli.opening import open_model
@@ -151,9 +177,12 @@ def _answered(plan: _Plan, *, out: Path | None, resume: bool, device: str | None
     from unmask.evaluate import evaluate as run
     from unmask.evaluate.record import made_with
     from unmask.evaluate.repeat import check_repeatable
+    from unmask.tasks import connect
 
     judged, task = plan.judged, plan.judged.task
     queried = task.problems(judged.split, judged.problems or task.default_problems, judged.seed)
+    if not resume:  # a finished run needs nobody to judge it
+        connect(task)
     lm = open_model(plan.model, device=device)
     canvas = resolve_canvas(given=judged.max_new_tokens, model=lm.facts.canvas)
     check_decoder(plan.decoder, lm, canvas)
@@ -179,6 +208,8 @@ def _answered(plan: _Plan, *, out: Path | None, resume: bool, device: str | None
     again = compare(plan.repeat, plan.kept, found, made_with(lm.device)) if plan.repeat and plan.kept else None
     if processes.rank() == 0:
         _show(plan, summary, again, was_finished=bool(journal and journal.finished), json=json)
+        if not json:
+            _show_wrong(found.answers, 3 if show is None and task.name == "questions" else show or 0)
     return again is None or again.is_same
 
 
@@ -205,6 +236,20 @@ def _show(plan: _Plan, summary: dict[str, Any], again: Repetition | None, *, was
     rows |= {name: summary[name] for name in ("forwards", "tokens_per_forward", "seconds")}
     rows |= {"run": "was finished before; nothing is changed"} if was_finished else {}
     table(rows | (_comparison(again, answers) if again else {}))
+
+
+def _show_wrong(answers: Sequence[Answer], limit: int) -> None:
+    """Print the first answers that are wrong, each with its question and what was expected."""
+    from unmask.errors import printable, shorten
+
+    wrong = [answer for answer in answers if not answer.is_right]
+    if limit and wrong:
+        typer.echo(f"\nwrong answers ({min(limit, len(wrong)):,} of {len(wrong):,}):")
+    for answer in wrong[:limit]:
+        said = shorten(answer.text, 160) if answer.text.strip() else "nothing"
+        lines = (f"  {answer.source}: {shorten(answer.prompt, 160)}", f"    expected: {shorten(answer.expected, 160)}",
+                 f"    answered: {said}")  # fmt: skip
+        typer.echo(printable("\n".join(lines)))
 
 
 def _sure(share: float, interval: Sequence[float]) -> str:

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from unmask.errors import UserError, printable, shorten
 
 COMMANDS = (
-    "quickstart", "sft", "generate", "chat", "plot", "evaluate", "likelihood", "study", "analyze", "preview",
+    "quickstart", "sft", "generate", "chat", "plot", "evaluate", "likelihood", "study", "compare", "analyze", "preview",
     "check", "inspect", "methods", "tasks", "export", "merge", "convert",
 )  # fmt: skip
 IN_FILE = {"merge": "export", "convert": "export"}

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from unmask.data import Record as Record
     from unmask.decoding import Decoder as Decoder
     from unmask.decoding import Step as Step
+    from unmask.evaluate.answers import Answer as Answer
     from unmask.evaluate.likelihood import Likelihoods as Likelihoods
     from unmask.evaluate.repeat import Repetition as Repetition
     from unmask.generate import Answering as Answering
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from unmask.recipes.sections import EvaluateSection as EvaluateSection
     from unmask.runtime.transformers_api import Tokenizer as Tokenizer
 else:  # they load torch: at run time the names mean any object
-    Findings = Study = Subject = Record = Decoder = Step = Likelihoods = Repetition = Generation = object
+    Answer = Findings = Study = Subject = Record = Decoder = Step = Likelihoods = Repetition = Generation = object
     Answering = FileReport = Prompts = object
     LoadedModel = Facts = Ends = DataSection = EvaluateSection = Recipe = Tokenizer = Grid = object
 

@@ -54,9 +54,9 @@ def study(
         studies.check_common(before, [f"runs/{run.path}" for run in checked.reported])
     seen = studies.overview(checked)
     if dry_run:
-        emit(seen) if json else _show_plan(seen, jobs)
+        emit(seen) if json else show_plan(seen, jobs)
         return
-    summary = studies.report(checked) if report_only else _run(studies.run_study, checked, jobs)
+    summary = studies.report(checked) if report_only else run_with_progress(studies.run_study, checked, jobs)
     if publish_to:
         studies.publish(checked.out, publish_to)
     if before:
@@ -93,7 +93,7 @@ def _list(json: bool) -> None:
     emit(found) if json else table(found)
 
 
-def _run(run_study: Callable[..., dict[str, Any]], checked: object, jobs: int | None) -> dict[str, Any]:
+def run_with_progress(run_study: Callable[..., dict[str, Any]], checked: object, jobs: int | None) -> dict[str, Any]:
     """Run a study with a bar for its current phase; return its summary."""
     from rich.console import Console
     from rich.progress import (
@@ -122,7 +122,7 @@ def _run(run_study: Callable[..., dict[str, Any]], checked: object, jobs: int | 
         return run_study(checked, jobs=jobs, follow=follow)
 
 
-def _show_plan(seen: dict[str, Any], jobs: int | None) -> None:
+def show_plan(seen: dict[str, Any], jobs: int | None) -> None:
     """Print the grid and what it takes."""
     import os
 

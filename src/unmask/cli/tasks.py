@@ -34,23 +34,31 @@ def check(
 ) -> None:
     """Judge the reference solution of every problem; exit code 1 if one is not right."""
     from unmask.cli.present import as_text, emit, progress
-    from unmask.tasks import choose_task
+    from unmask.tasks import choose_task, connect
     from unmask.tasks.references import check_references, splits_of
 
     chosen = choose_task(task)
     size = problems or chosen.default_problems
     splits = {split: chosen.problems(split, size, 0)} if split else splits_of(chosen, size)
+    connect(chosen)
     found = []
     for name, wanted in splits.items():
         with progress(f"{chosen.name}, {name}", len(wanted)) as on_done:
             found.append(check_references(chosen, wanted, name, on_done))
     if json:
-        by_split = {one.split: {"problems": one.problems, "failed": one.failed} for one in found}
+        by_split = {
+            one.split: {
+                "problems": one.problems, "failed": one.failed, **({"without": one.without} if one.without else {})
+            }
+            for one in found
+        }  # fmt: skip
         emit({"task": chosen.name, "splits": by_split})
     else:
         for one in found:
             right = one.problems - len(one.failed)
             typer.echo(f"{chosen.name}, {one.split}: {as_text(right)} of {as_text(one.problems)} references are right")
+            if one.without:
+                typer.echo(f"  {as_text(one.without)} more have no reference to judge")
             for source in one.failed:
                 typer.echo(f"  not right: {source}")
     if any(one.failed for one in found):
@@ -74,7 +82,7 @@ def write(
     check_new_file(out, "--out")
     chosen = choose_task(task)
     rows = [
-        {"prompt": problem.prompt, "completion": problem.solution, "answer": problem.answer}
+        {"prompt": problem.query, "completion": problem.solution, "answer": problem.answer}
         for problem in chosen.problems(split, problems or chosen.default_problems, seed)
     ]
     out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")

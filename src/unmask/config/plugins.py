@@ -83,6 +83,11 @@ def load_plugins(names: Iterable[str]) -> None:
             _named[name] = _import(f"plugin '{name}'", functools.partial(read, name), name)
 
 
+def imported(name: str) -> ModuleType | None:
+    """Return the module of a plugin that somebody named and that is imported; None for another name."""
+    return _named.get(name)
+
+
 def load_recorded(names: object, record: str) -> None:
     """Import the plugins that a record names, unless they are files: a record may come from anybody.
 

@@ -12,7 +12,7 @@ from unmask.evaluate.answers import Answer, Evaluation, by_problem
 from unmask.evaluate.journal import Journal
 from unmask.generate import generate
 from unmask.models import LoadedModel
-from unmask.tasks import Problem, Task, grades, without_thinking
+from unmask.tasks import Problem, Task, connect, grades, without_thinking
 
 
 def evaluate(
@@ -57,6 +57,8 @@ def evaluate(
     units = [(index, sample) for index in by_length for sample in range(samples)]
     mine = [unit for unit in units[processes.rank() :: processes.world()] if unit not in done]
     found: list[Answer] = []
+    if mine:
+        connect(task)
     for begin in range(0, len(mine), batch_size):
         chosen = mine[begin : begin + batch_size]
         judged = _answer(lm, task, problems, chosen, decoder=decoder, max_new_tokens=canvas, seed=seed)
@@ -105,7 +107,7 @@ def _answer(
     began = time.perf_counter()
     out = generate(
         lm,
-        [problems[index].prompt for index, _ in chosen],
+        [problems[index].query for index, _ in chosen],
         decoder=decoder,
         max_new_tokens=max_new_tokens,
         seed=[sample_seed(seed, sample) for _, sample in chosen],

@@ -19,7 +19,7 @@ from unmask.models.preflight import Preflight, preflight
 from unmask.models.scratch import read_tokenizer
 from unmask.recipes.inputs import file_records, task_records
 from unmask.recipes.recipe import Recipe, build_sections, read_recipe
-from unmask.recipes.sections import DataSection, ModelSection
+from unmask.recipes.sections import DataSection, EvaluateSection, ModelSection
 from unmask.runtime.paths import is_hub_name
 from unmask.runtime.third_party_logging import silence_libraries
 from unmask.runtime.transformers_api import check_tracker
@@ -70,7 +70,17 @@ def check(recipe: str | Path | Mapping[str, Any], *, engine: str | None = None) 
         _ask(partial(_look_at_export, fitted, seen, engine, found), found)
     if made.data is not None:
         _look_at_data(made, seen, found)
+    if made.evaluate is not None and made.evaluate.task.name == "questions":
+        _look_at_questions(made.evaluate, found)
     return found
+
+
+def _look_at_questions(section: EvaluateSection, found: Findings) -> None:
+    """Read the questions that the trained model is to be judged on; add what is wrong with them."""
+    if getattr(section.task, "on_hub", False):
+        found.remarks.append("evaluate.questions: on the hub, not looked at")
+        return
+    _ask(lambda: section.task.problems(section.split, section.problems, section.seed), found, "evaluate")
 
 
 def _look_at_model(

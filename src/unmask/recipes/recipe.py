@@ -190,9 +190,15 @@ def judging(recipe: Path | None, given: Mapping[str, Any]) -> tuple[EvaluateSect
     """
     values = read_recipe(recipe) if recipe else {}
     import_plugins(values)
-    if recipe and not values.get("evaluate") and "task" not in given:
+    is_named = "task" in given or "questions" in given
+    if recipe and not values.get("evaluate") and not is_named:
         raise UserError(f"{recipe}: expected a section 'evaluate' with a task, found none; write --task beside it")
-    if not recipe and "task" not in given:
-        raise UserError("expected a task, found none; write --task gsm8k, or --recipe with a recipe that has one")
-    section = fill(EvaluateSection, {**(values.get("evaluate") or {}), **given}, "evaluate" if recipe else "")
+    if not recipe and not is_named:
+        raise UserError(
+            "expected a task, found none; write --task gsm8k, --questions FILE --answer number, or --recipe with a "
+            "recipe that has one"
+        )
+    outranked = ("task", "questions", "answer") if is_named else ()
+    kept = {name: value for name, value in (values.get("evaluate") or {}).items() if name not in outranked}
+    section = fill(EvaluateSection, {**kept, **given}, "evaluate" if recipe else "")
     return section, values.get("decoder") or {}

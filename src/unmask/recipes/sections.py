@@ -1,7 +1,7 @@
 """Sections of a recipe: which model, which data, and how the trained model is evaluated."""
 
 from dataclasses import fields
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BeforeValidator, Field, SkipValidation
 
@@ -11,6 +11,7 @@ from unmask.core.attention import Grid
 from unmask.data import CURRICULA, Curriculum
 from unmask.models import LoraSpec, ScratchSpec
 from unmask.tasks import TASKS, Task
+from unmask.tasks.questions import task_of
 
 T = TypeVar("T")
 
@@ -89,8 +90,12 @@ class DataSection(Rows):
 class EvaluateSection:
     """How the trained model is evaluated: ``unmask eval MODEL --recipe FILE`` reads it and the decoder section.
 
+    Either ``task``, or ``questions`` and ``answer``, from which the task ``questions`` is made.
+
     Args:
         task: problems: a name, or ``{name: …, fields}``.
+        questions: file of questions and expected answers of your own.
+        answer: rule by which they are judged, such as ``number``: a name, or ``{name: …, fields}``.
         split: ``train`` or ``test``.
         problems: how many; None: all.
         samples: answers to each problem; several need a temperature above 0.
@@ -99,13 +104,19 @@ class EvaluateSection:
         seed: of the problems and of the decoder.
     """
 
-    task: Annotated[Task, SkipValidation, BeforeValidator(resolver(TASKS))]
+    task: Annotated[Task, SkipValidation, BeforeValidator(resolver(TASKS))] = cast(Task, None)  # see below
+    questions: str | None = None
+    answer: SkipValidation[Any] = None
     split: Literal["train", "test"] = "test"
     problems: Annotated[int, Field(ge=1)] | None = None
     samples: Annotated[int, Field(ge=1)] = 1
     max_new_tokens: Annotated[int, Field(ge=1)] | None = None
     batch_size: Annotated[int, Field(ge=1)] = 16
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        # Whoever reads ``task`` finds one: it is never None here.
+        object.__setattr__(self, "task", task_of(self.task, self.questions, self.answer))
 
 
 def _maybe(cls: type[T], value: object) -> T | None:

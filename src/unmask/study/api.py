@@ -17,6 +17,7 @@ from unmask.study.grid import (
     expand,
     fingerprint,
     judged_bases,
+    own_rate,
     reported_runs,
     study_fingerprint,
     tuning_runs,
@@ -24,9 +25,10 @@ from unmask.study.grid import (
 from unmask.study.pool import Crew, Follow, Job
 from unmask.study.published import Rates
 from unmask.study.rates import best_rate, trials_of
-from unmask.study.report import write_report
+from unmask.study.report import Lead, write_report
 from unmask.study.results import Results, read_results
 from unmask.study.spec import Study, build_study
+from unmask.tasks import connect
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,7 @@ class Plan:
         only: arms to run; empty: all.
         only_cells: cells to run; empty: all.
         rates: of each cell and arm, where a study is repeated; None: chosen by trials.
+        lead: makes the sections that its report begins with, below the title; None: none.
     """
 
     study: Study
@@ -52,6 +55,7 @@ class Plan:
     only: tuple[str, ...] = ()
     only_cells: tuple[str, ...] = ()
     rates: Rates | None = None
+    lead: Lead | None = None
 
     @property
     def trials(self) -> list[Run]:
@@ -101,7 +105,7 @@ class Plan:
 
     def job(self, run: Run) -> Job:
         """Return the job of a run."""
-        evaluate, which = dict(run.cell.evaluate), "validation" if run.is_tuning else "test"
+        evaluate, which = _of_arm(run.cell.evaluate, run.arm), "validation" if run.is_tuning else "test"
         about: dict[str, Any] = {
             "cell": run.cell.name, "arm": run.arm, "rate": run.rate, "seed": run.seed, "path": f"runs/{run.path}",
             "base": self.base_key(run.cell),
@@ -128,6 +132,7 @@ def plan(
     only: Sequence[str] = (),
     only_cells: Sequence[str] = (),
     rates: Rates | None = None,
+    lead: Lead | None = None,
 ) -> Plan:
     """Check a study and expand it; nothing is written.
 
@@ -138,6 +143,7 @@ def plan(
         only: arms to run; none: all.
         only_cells: cells to run; none: all, or those that ``rates`` knows.
         rates: of each cell and arm, which are not tried then.
+        lead: makes the sections that its report begins with; None: those of every study.
 
     Returns:
         The study's cells and what of them is to be run.
@@ -158,7 +164,7 @@ def plan(
                 )
     made = Plan(
         study=study, cells=cells, values=dict(values), out=out, bases=bases or out / "bases", only=tuple(only),
-        only_cells=tuple(only_cells), rates=rates,
+        only_cells=tuple(only_cells), rates=rates, lead=lead,
     )  # fmt: skip
     check(out, made.fingerprint)
     return made
@@ -187,6 +193,8 @@ def run_study(plan: Plan, *, jobs: int | None = None, follow: Follow | None = No
     workers = jobs or len(os.sched_getaffinity(0))
     study, cells = plan.study, list(plan.cells)
 
+    for cell in cells:  # before hours of training
+        connect(cell.judge.task)
     with claimed(plan.out, plan.fingerprint, dict(plan.values)), Crew(workers) as crew:
         crew.run(plan.base_jobs(), "bases", follow)
         crew.run([plan.job(each) for each in plan.wanted(judged_bases(cells))], "judging bases", follow)
@@ -199,11 +207,20 @@ def run_study(plan: Plan, *, jobs: int | None = None, follow: Follow | None = No
         return report(plan, inside=True)
 
 
+def _of_arm(evaluate: Mapping[str, Any], arm: str | None) -> dict[str, Any]:
+    """Return how the models of an arm are judged, with the decoders that are its own."""
+    values = dict(evaluate)
+    own = (values.pop("by_arm", None) or {}).get(arm)
+    return values | ({"decoders": {**values["decoders"], **own}} if own else {})
+
+
 def with_rates(plan: Plan) -> list[Run]:
     """Return the runs that are compared, each at the best rate of its arm and cell."""
     study, runs = plan.study, plan.reported
     if plan.rates is not None:
         return [at_rate(run, plan.rates[run.cell.name, str(run.arm)]) for run in runs]
+    if not study.rates:
+        return [at_rate(run, own_rate(run)) for run in runs]
     if len(study.rates) == 1:
         return [at_rate(run, study.rates[0]) for run in runs]
     found = read_results(plan.out, [run.path for run in plan.trials])
@@ -238,9 +255,9 @@ def report(plan: Plan, *, inside: bool = False) -> dict[str, Any]:
     if not (plan.out / STUDY).exists():
         raise UserError(f"{plan.out}: no study here to report on; leave out --report-only to run it")
     if inside:
-        return write_report(plan.study, plan.cells, results(plan), plan.out)
+        return write_report(plan.study, plan.cells, results(plan), plan.out, lead=plan.lead)
     with claimed(plan.out, plan.fingerprint, dict(plan.values)):
-        return write_report(plan.study, plan.cells, results(plan), plan.out)
+        return write_report(plan.study, plan.cells, results(plan), plan.out, lead=plan.lead)
 
 
 def _check_budgets(plan: Plan) -> None:

@@ -74,6 +74,8 @@ def curves_of(result: Mapping[str, Any], base: Mapping[str, Any], budgets: Seque
             f"{result['path']}: judged on other problems than {base['path']}; delete the one that is out of date"
         )
     points = result["points"]
+    last = points[-1]["steps"]
+    points = [{**point, "run": point["steps"] / last} for point in points]
     spent = {budget: [0.0, *(float(point[budget]) for point in points)] for budget in budgets}
     return [
         Curve(

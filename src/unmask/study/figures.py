@@ -11,7 +11,7 @@ from unmask.study.curves import Curve
 from unmask.study.document import Figure, Heading, Section
 from unmask.study.grid import ALL, Cell
 from unmask.study.results import Results
-from unmask.study.spec import Study
+from unmask.study.spec import HEADS, Study
 
 Row = Mapping[str, Any]
 
@@ -41,9 +41,10 @@ def draw(study: Study, cells: Sequence[Cell], results: Results, rows: Sequence[R
         compared = [row for row in group if row["difference"] is not None]
         if compared and not many:
             plot_differences(compared, folder / f"differences-{budget}", reference=study.compared_with)
-            caption = f"Points above {study.compared_with} at equal {budget.replace('_', ' ')}, with 95 % intervals"
+            caption = f"Points above {study.compared_with} {HEADS[budget]}, with 95 % intervals"
             add(folder / f"differences-{budget}", f"{caption} over seeds and problems, of [all runs](runs)")
-    for cell in dict.fromkeys(curve.cell for curve in results.curves):
+    is_judged_on_the_way = any(len(curve.right) > 2 for curve in results.curves) or list(study.equal) != ["run"]
+    for cell in dict.fromkeys(curve.cell for curve in results.curves if is_judged_on_the_way):
         where = "" if cell == ALL else f", {cell}"
         for number, decoder in enumerate(list(cells[0].judge.decoders)[:2]):
             mine = [curve for curve in results.curves if (curve.cell, curve.decoder) == (cell, decoder)]

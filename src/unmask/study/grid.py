@@ -171,7 +171,7 @@ def _unreachable(cell: Cell, study: Study) -> list[str]:
 
 def tuning_runs(study: Study, cells: list[Cell]) -> list[Run]:
     """Return the trials of learning rates; none where there is one rate."""
-    if len(study.rates) == 1:
+    if len(study.rates) <= 1:
         return []
     return [
         Run(cell=cell, arm=arm, rate=rate, seed=study.tuning_seed, is_tuning=True)
@@ -189,6 +189,11 @@ def judged_bases(cells: list[Cell]) -> list[Run]:
 def reported_runs(study: Study, cells: list[Cell]) -> list[Run]:
     """Return the runs that are compared, without rates; first seeds first, so that a wrong arm shows early."""
     return [Run(cell=cell, arm=arm, seed=seed) for seed in study.seeds for cell in cells for arm in cell.arms]
+
+
+def own_rate(run: Run) -> float:
+    """Return the learning rate that the recipe of a run's arm states."""
+    return build(run.recipe("base")).run.lr
 
 
 def at_rate(run: Run, rate: float) -> Run:

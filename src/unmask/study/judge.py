@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unmask.decoding import Decoder
+from unmask.errors import UserError
 from unmask.evaluate import Answer, evaluate
 from unmask.evaluate.lines import as_row
 from unmask.models import LoadedModel
@@ -27,7 +28,13 @@ JUDGING = "judging_seconds"
 
 def problems_of(section: JudgeSection, which: Which) -> Sequence[Problem]:
     """Return the problems that rates are chosen by, or the ones that are reported; they never overlap."""
-    problems: Sequence[Problem] = section.task.problems("test", section.validation + section.problems, section.seed)
+    size = None if section.problems is None else section.validation + section.problems
+    problems: Sequence[Problem] = section.task.problems("test", size, section.seed)
+    if section.problems is None and len(problems) <= section.validation:
+        raise UserError(
+            f"evaluate.validation: expected fewer than the {len(problems)} problems there are, found "
+            f"{section.validation}; write 0, and one rate, to use them all for the comparison"
+        )
     return problems[: section.validation] if which == "validation" else problems[section.validation :]
 
 
@@ -64,11 +71,40 @@ def judge(
     return found
 
 
+def general_of(
+    lm: LoadedModel, section: JudgeSection, decoders: dict[str, Decoder], out: Path | None
+) -> dict[str, Any]:
+    """Decode the general problems with the first decoder; empty unless the study has some.
+
+    Args:
+        lm: the model.
+        section: which problems, canvas, batch and seed.
+        decoders: by name.
+        out: folder for the texts; None: they are not written.
+
+    Returns:
+        ``general``: ``right`` (1 or 0 for each problem), accuracy, the decoder's name, and a hash of the problems.
+    """
+    task, name = section.general, section.tuned_on[0]
+    if task is None:
+        return {}
+    problems = task.problems("test", section.general_problems or task.default_problems, section.seed)
+    done = evaluate(
+        lm, task, problems, decoder=decoders[name], max_new_tokens=section.max_new_tokens,
+        batch_size=section.batch_size, seed=section.seed,
+    )  # fmt: skip
+    if out is not None:
+        _write_answers(out / "general.jsonl", done.answers)
+    right = [int(answer.is_right) for answer in done.answers]
+    found = {"decoder": name, "accuracy": done.accuracy, "right": right, "problem_keys": problem_keys(problems)}
+    return {"general": found}
+
+
 def bounds_of(lm: LoadedModel, section: JudgeSection) -> dict[str, Any]:
     """Return the likelihood bounds of solutions beyond the validation problems; empty unless the study wants them."""
     if not section.bound:
         return {}
-    wanted = max(section.problems, CANDIDATES * section.bound.examples)  # some solutions are too long
+    wanted = max(section.problems or 0, CANDIDATES * section.bound.examples)  # some solutions are too long
     problems = section.task.problems("test", section.validation + wanted, section.seed)[section.validation :]
     shared = section.decoder.get("block_size")
     return {"bounds": bounds(lm, section.bound, section.task, problems, block_size=shared)}
@@ -112,7 +148,9 @@ class Judge:
         began = time.perf_counter()
         answers = self.out / "answers" if step == self.steps[-1] else None
         found = judge(lm, self.section, self.decoders, self.problems, answers)
-        extra = bounds_of(lm, self.section) if answers and self.which == "test" else {}
+        extra: dict[str, Any] = {}
+        if answers and self.which == "test":
+            extra = bounds_of(lm, self.section) | general_of(lm, self.section, self.decoders, answers)
         write_json(self.out / f"{step:07d}.json", {"step": step, "decoders": found, **extra})
         spent = max((line[JUDGING] for line in lines if JUDGING in line), default=0.0) + time.perf_counter() - began
         return {**{f"accuracy of {name}": row["accuracy"] for name, row in found.items()}, JUDGING: spent}
@@ -135,5 +173,5 @@ def read_points(metrics: Path, out: Path) -> dict[str, Any]:
             judged = read_json(out / f"{line['step']:07d}.json", "delete the run's folder and start the study again")
             point: dict[str, Any] = {name: line[name] for name in COSTS}
             point |= {"steps": line["step"], "seconds": line["seconds"] - spent}
-            points.append(point | {name: judged[name] for name in ("decoders", "bounds") if name in judged})
+            points.append(point | {name: judged[name] for name in ("decoders", "bounds", "general") if name in judged})
     return {"points": points, JUDGING: spent}

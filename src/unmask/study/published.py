@@ -83,6 +83,8 @@ def read_published(folder: Path, assignments: tuple[str, ...] = ()) -> Published
         load_recorded(names, str(folder / STUDY))
     study = build_study(values)
     cells = expand(study)
+    for cell in cells:
+        load_recorded(list(getattr(cell.judge.task, "files", ())), str(folder / STUDY))  # what a rule would run
     if kept.get("fingerprint") != study_fingerprint(study, cells):
         raise UserError(
             f"{folder / STUDY}: its recipe was changed after the study: expected fingerprint "

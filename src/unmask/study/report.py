@@ -1,6 +1,6 @@
 """A study's report: ``report.md``, ``report.html``, ``summary.json`` and figures, made of the raw results alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean
@@ -16,18 +16,16 @@ from unmask.study.grid import ALL, Cell
 from unmask.study.heat_maps import heat_maps
 from unmask.study.rates import best_rate, is_at_edge, trials_of
 from unmask.study.results import Results
-from unmask.study.spec import Study
+from unmask.study.spec import HEADS, NAMES, Study
 from unmask.study.verify import RESULT, SUMMARY
 
-NAMES = {
-    "steps": "steps", "examples": "examples", "supervised_tokens": "supervised tokens", "forward_tokens": "tokens read",
-    "flops": "FLOPs", "seconds": "seconds of training",
-}  # fmt: skip
 INTERVALS = "bootstrap over seeds and problems, at least Wilson's of the effective number of answers"
 Row = dict[str, Any]
+Lead = Callable[[Results, Row, Path], list[Section]]
+"""Makes the first sections of a report of the results, its summary and its folder; it may add to the summary."""
 
 
-def write_report(study: Study, cells: Sequence[Cell], results: Results, out: Path) -> Row:
+def write_report(study: Study, cells: Sequence[Cell], results: Results, out: Path, *, lead: Lead | None = None) -> Row:
     """Write the report, its figures and ``summary.json`` into the study's folder.
 
     Args:
@@ -35,6 +33,7 @@ def write_report(study: Study, cells: Sequence[Cell], results: Results, out: Pat
         cells: cells of the grid.
         results: the results that exist.
         out: folder of the study.
+        lead: makes the sections below the title; None: a sentence for each arm, and what room there is.
 
     Returns:
         The content of ``summary.json``.
@@ -52,8 +51,11 @@ def write_report(study: Study, cells: Sequence[Cell], results: Results, out: Pat
             for each in (*results.bases.values(), *results.trials, *results.runs)
         },
     }  # fmt: skip
+    title, *how = _head(study, cells, results, present)
+    usual = (*how, *_short(study, rows), *_headroom(study, made["room"]))
     sections = [
-        *_head(study, cells, results, present), *_short(study, rows), *_headroom(study, made["room"]), *figures,
+        title, *((*lead(results, summary, out), *figures, Heading("How it was compared"), *how) if lead else
+                 (*usual, *figures)),
         *_budgets(study, rows), *_bounds(results, bounds), *_costs_section(made["costs"]),
         *_rates(made["rates"], cells[0].judge.tuned_on), *maps, *_runs(results),
     ]  # fmt: skip
@@ -97,11 +99,14 @@ def _head(study: Study, cells: Sequence[Cell], results: Results, present: set[st
     versions, machine = results.runs[0]["versions"], results.runs[0]["machine"]
     shown = len({result["cell"] for result in results.runs})
     rates = ", ".join(f"{rate:g}" for rate in study.rates)
-    rates = f"the rate {rates}" if len(study.rates) == 1 else f"the best of the rates {rates}, on validation problems"
+    if len(study.rates) <= 1:
+        rates = f"the rate {rates}" if study.rates else "the rate of its own recipe"
+    else:
+        rates = f"the best of the rates {rates}, on validation problems"
     yield Text(
         f"{_count(len(results.runs), 'run')}: {_count(len(present), 'arm')}, {_count(len(study.seeds), 'seed')}, "
         f"{_count(shown, 'cell')}; every arm at {rates}. "
-        f"Judged on {judged.problems} test problems, the same for all runs, "
+        f"Judged on {results.runs[0]['problems']} test problems, the same for all runs, "
         f"by {len(judged.decoders)} decoders. Intervals are of 95 %, by the {INTERVALS}. Of the two p values, p is "
         "of a paired permutation test over problems, after Holm's correction over the tests of a budget: it speaks of "
         f"these seeds. {_seeds_say(len(study.seeds))}"
@@ -132,7 +137,7 @@ def _short(study: Study, rows: Sequence[Row]) -> Iterator[Section]:
     shown = list(dict.fromkeys(row["decoder"] for row in told))[:2]
     if not told:
         return
-    yield Heading(f"In short, at equal {NAMES[budget]}")
+    yield Heading(f"In short, {HEADS[budget]}")
     yield Items([_sentence(row, study.compared_with) for row in told if row["decoder"] in shown])
 
 
@@ -165,10 +170,13 @@ def _headroom(study: Study, rows: Sequence[Row]) -> Iterator[Section]:
 
 def _budgets(study: Study, rows: Sequence[Row]) -> Iterator[Section]:
     for budget, group in groupby(rows, key=lambda row: row["budget"]):
-        yield Heading(f"At equal {NAMES[budget]}")
+        yield Heading(HEADS[budget].capitalize() if budget == "run" else f"At equal {NAMES[budget]}")
         for cell, inside in groupby(group, key=lambda row: row["cell"]):
             mine = list(inside)
-            yield Text(f"{'' if cell == ALL else f'**{cell}**, '}at {_amount(mine[0]['amount'])} {NAMES[budget]}")
+            if budget != "run":
+                yield Text(f"{'' if cell == ALL else f'**{cell}**, '}at {_amount(mine[0]['amount'])} {NAMES[budget]}")
+            elif cell != ALL:
+                yield Text(f"**{cell}**")
             yield _table(study, mine)
 
 

@@ -1,8 +1,9 @@
 """A study's recipe: what is compared, from which base, under which budgets, judged how."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field, SkipValidation
 
@@ -15,11 +16,20 @@ from unmask.runtime.paths import ASSETS
 from unmask.study.bounds import BoundSection
 from unmask.study.merging import merge
 from unmask.tasks import TASKS, Task
+from unmask.tasks.questions import task_of
 
 BUILT_IN = ASSETS / "studies"
 SIZES = ("smoke", "cpu", "gpu")
-BUDGETS = ("steps", "examples", "supervised_tokens", "forward_tokens", "flops", "seconds")
+BUDGETS = ("steps", "examples", "supervised_tokens", "forward_tokens", "flops", "seconds", "run")
+"""What arms may be compared at equal amounts of; ``run`` is the share of the whole run, however long each is."""
+NAMES = {
+    "steps": "steps", "examples": "examples", "supervised_tokens": "supervised tokens", "forward_tokens": "tokens read",
+    "flops": "FLOPs", "seconds": "seconds of training",
+}  # fmt: skip
+HEADS = {**{name: f"at equal {phrase}" for name, phrase in NAMES.items()}, "run": "after the whole run"}
+"""Budget -> the words for a comparison under it."""
 Count = Annotated[int, Field(ge=1)]
+_TASK = resolver(TASKS)
 
 
 @component
@@ -28,22 +38,31 @@ class JudgeSection:
 
     Args:
         task: problems: a name, or ``{name: …, fields}``.
-        problems: of the test split, the same for every run.
-        validation: further problems of the test split, by which the learning rate is chosen; none of them is among
-            ``problems``.
+        questions: file of questions and expected answers of your own, in place of ``task``.
+        answer: rule by which they are judged: a name, or ``{name: …, fields}``.
+        problems: of the test split, the same for every run; None: all behind the validation problems.
+        validation: first problems of the test split, by which the learning rate is chosen; none of them is among
+            ``problems``. 0, where there is one rate only, so that nothing is chosen.
+        general: problems of another kind, kept apart, which show what tuning has made worse; None: none.
+        general_problems: how many of them; None: all, or the task's usual number.
         max_new_tokens: columns of the canvas, the same for every run; None: the base's, else 256.
         batch_size: problems decoded side by side.
         every: optimiser steps between judgements on the way; None: at the end only.
         decoder: fields that all decoders share.
         decoders: name -> fields.
+        by_arm: arm -> name of a decoder -> its fields for that arm alone, in place of those in ``decoders``.
         tune_on: decoders by whose mean accuracy rates are chosen; the first decoder unless given.
         bound: likelihood bounds of held-out solutions, after a whole run; None: not measured.
         seed: of the problems and of the samplers.
     """
 
-    task: Annotated[Task, SkipValidation, BeforeValidator(resolver(TASKS))]
-    problems: Annotated[int, Field(ge=2)] = 400
-    validation: Count = 200
+    task: Annotated[Task, SkipValidation, BeforeValidator(resolver(TASKS))] = cast(Task, None)  # see below
+    questions: str | None = None
+    answer: SkipValidation[Any] = None
+    problems: Count | None = 400
+    validation: Annotated[int, Field(ge=0)] = 200
+    general: Annotated[Task | None, SkipValidation, BeforeValidator(lambda v: v if v is None else _TASK(v))] = None
+    general_problems: Count | None = None
     max_new_tokens: Count | None = None
     batch_size: Count = 100
     every: Count | None = None
@@ -51,6 +70,7 @@ class JudgeSection:
     decoders: dict[str, dict[str, Any]] = Field(
         default_factory=lambda: {"blocks": {}, "full canvas": {"blocks": "whole"}}
     )
+    by_arm: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
     tune_on: tuple[str, ...] = ()
     bound: Annotated[
         BoundSection | None,
@@ -65,7 +85,19 @@ class JudgeSection:
         for name in self.tune_on:
             if name not in self.decoders:
                 raise UserError(f"tune_on: unknown decoder '{name}'; {did_you_mean(name, self.decoders)}")
+        # Whoever reads ``task`` finds one: it is never None here.
+        object.__setattr__(self, "task", task_of(self.task, self.questions, self.answer))
         self.made()
+        for arm in self.by_arm:
+            self.of(arm).made()
+
+    def of(self, arm: str | None) -> "JudgeSection":
+        """Return how the models of an arm are judged: with its own fields for the decoders that it has some for."""
+        own = self.by_arm.get(str(arm), {})
+        unknown = next((name for name in own if name not in self.decoders), None)
+        if unknown is not None:
+            raise UserError(f"by_arm.{arm}: unknown decoder '{unknown}'; {did_you_mean(unknown, self.decoders)}")
+        return replace(self, decoders={**self.decoders, **own}, by_arm={}, questions=None, answer=None)
 
     @property
     def tuned_on(self) -> tuple[str, ...]:
@@ -121,7 +153,8 @@ class Study:
         vary: axis -> value -> what it changes in ``base``, ``recipe``, ``evaluate`` and ``arms``. A cell is one value
             of each axis; comparisons stay inside a cell.
         seeds: of the runs; the same for all arms.
-        rates: learning rates that every arm tries in every cell; one: nothing is tried.
+        rates: learning rates that every arm tries in every cell; one: nothing is tried; none: each arm keeps the
+            one that its recipe states.
         tuning_seed: of the trials; not among ``seeds``.
         evaluate: how models are judged.
         equal: budgets to compare under: names, each at the largest that all arms reach, or name -> amount.
@@ -159,8 +192,13 @@ class Study:
             raise UserError(f"reference: unknown arm '{self.reference}'; {did_you_mean(self.reference, self.arms)}")
         for field in ("seeds", "rates"):
             values = getattr(self, field)
-            if not values or len(set(values)) < len(values):
+            if (not values and field == "seeds") or len(set(values)) < len(values):
                 raise UserError(f"{field}: expected different values, found {list(values)}")
+        if len(self.rates) > 1 and self.evaluate.get("validation") == 0:
+            raise UserError(
+                "evaluate.validation: expected problems by which one of the rates is chosen, found 0; write how "
+                "many, or one rate"
+            )
         if self.tuning_seed in self.seeds:
             raise UserError(
                 f"tuning_seed: {self.tuning_seed} is one of the seeds that are reported; write another, such as 1000"

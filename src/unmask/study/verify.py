@@ -83,6 +83,9 @@ def _judged(point: Row, problems: Any, where: str) -> Iterator[str]:
         for name in ("forwards", "tokens_per_forward", "seconds"):
             if not _is_number(row[name]) or row[name] < 0:
                 yield f"{where}, {decoder}: expected a number as {name}, found {row[name]!r:.80}"
+    general = point.get("general")
+    if general and not is_close(general["accuracy"], fmean(general["right"])):
+        yield f"{where}, general: its accuracy is {general['accuracy']!r:.80}, its outcomes' is another"
     bounds = point.get("bounds") or {"nats": {}}
     for order, nats in bounds["nats"].items():
         total = math.fsum(nats) / math.fsum(bounds["tokens_each"])

@@ -24,7 +24,7 @@ from unmask.runtime.environment import versions
 from unmask.runtime.runlock import owned
 from unmask.runtime.third_party_logging import silence_libraries
 from unmask.study.files import read_json, write_json
-from unmask.study.judge import Judge, bounds_of, judge, problem_keys, problems_of, read_points
+from unmask.study.judge import Judge, bounds_of, general_of, judge, problem_keys, problems_of, read_points
 from unmask.study.spec import JudgeSection
 from unmask.study.verify import RESULT
 from unmask.train.checkpoints import newest
@@ -91,9 +91,10 @@ def _judge(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     section = fill(JudgeSection, job["evaluate"], "evaluate")
     problems = problems_of(section, job["which"])
     lm = load(job["model"])
-    found = judge(lm, section, section.made(lm.facts.block_size), problems, folder / "points" / "answers")
+    decoders, answers = section.made(lm.facts.block_size), folder / "points" / "answers"
+    found = judge(lm, section, decoders, problems, answers)
     about = {"problems": len(problems), "problem_keys": problem_keys(problems)}
-    return {**about, "decoders": found, **bounds_of(lm, section)}
+    return {**about, "decoders": found, **bounds_of(lm, section), **general_of(lm, section, decoders, answers)}
 
 
 def _machine() -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from unmask.config.components import choose
 from unmask.config.registry import Registry
 from unmask.config.yaml import read_value
-from unmask.data import Record
+from unmask.data import Message, Record
 from unmask.errors import UserError
 from unmask.tasks.thinking import without_thinking
 
@@ -22,16 +22,27 @@ class Problem:
     """A problem, its solution and what a right answer is.
 
     Args:
-        prompt: what the model is asked.
-        solution: a full written-out solution that is judged right.
+        prompt: what the model is asked; of a conversation, its turns as text.
+        solution: a full written-out solution that is judged right; empty where none is known.
         answer: what an answer is compared with.
         source: where the problem came from, such as a file and line.
+        messages: the conversation that the model answers; empty: it is asked ``prompt`` alone.
+        accepted: all answers that are right, where a task knows several.
+        row: the values of the problem's row in its file, for tasks whose judgement reads them.
     """
 
     prompt: str
     solution: str
     answer: str
     source: str
+    messages: tuple[Message, ...] = field(default=(), hash=False)
+    accepted: tuple[str, ...] = ()
+    row: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def query(self) -> str | list[dict[str, Any]]:
+        """What is put to the model: the conversation, or the prompt where there is none."""
+        return [dict(message) for message in self.messages] or self.prompt
 
     @property
     def key(self) -> str:
@@ -41,6 +52,9 @@ class Problem:
     @property
     def record(self) -> Record:
         """The problem and its solution as a row to train on."""
+        if self.messages:
+            answer = {"role": "assistant", "content": self.solution}
+            return Record(messages=(*self.messages, answer), first_answer=len(self.messages), source=self.source)
         return Record(prompt=self.prompt, completion=self.solution, source=self.source)
 
 
@@ -126,6 +140,18 @@ def _outside_thinking(judge: Callable[[Any, str, Problem], Judgement]) -> Callab
 
 
 TASKS = _Tasks("task")
+
+
+def connect(task: Task) -> None:
+    """Ask the other programs that a task needs for a sign of life, before anything is decoded.
+
+    Args:
+        task: any; only one whose answers a model behind an address judges needs another program.
+
+    Raises:
+        UserError: one does not answer, or refuses the key.
+    """  # noqa: DOC502
+    getattr(task, "connect", lambda: None)()
 
 
 def choose_task(text: str) -> Task:

@@ -15,11 +15,13 @@ class References:
         split: ``train`` or ``test``.
         problems: how many were judged.
         failed: sources of the problems whose solution is not right.
+        without: how many problems more have no solution to judge, such as questions with a pattern as their answer.
     """
 
     split: str
     problems: int
     failed: Sequence[str]
+    without: int = 0
 
 
 def splits_of(task: Task, size: int | None) -> dict[str, Sequence[Problem]]:
@@ -58,10 +60,12 @@ def check_references(
     Returns:
         How many were judged, and which solutions are not right.
     """
-    failed = []
+    failed, without = [], 0
     for number, problem in enumerate(problems, 1):
-        if not task.is_right(problem.solution, problem):
+        if not problem.solution:
+            without += 1
+        elif not task.is_right(problem.solution, problem):
             failed.append(problem.source)
         if on_done:
             on_done(number)
-    return References(split=split, problems=len(problems), failed=failed)
+    return References(split=split, problems=len(problems) - without, failed=failed, without=without)
