@@ -1,7 +1,7 @@
 """The one style of all pictures: size, title, fonts, colours, and how a figure is saved.
 
-A picture's title is the question that it answers; the line below says of what. ``figure`` makes it, ``looks`` gives each
-arm or run its colour and mark, ``save`` writes it:
+A picture's title is the question that it answers; the line below says of what. ``figure`` makes it, ``looks`` gives
+each arm or run its colour and mark, ``save`` writes it:
 
     figure, (axes,) = figure(7, 4, title="How fast did the loss fall?", subtitle="runs/a")
     axes.plot([1, 2], [2.0, 1.5], **looks(["a"])["a"])
