@@ -11,12 +11,13 @@ each arm or run its colour and mark, ``save`` writes it:
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 from unmask.errors import shorten as cut_middle
 from unmask.plots.flow import MARKS
 from unmask.plots.fonts import give_fonts, legible, quiet_fonts, say_missing
-from unmask.plots.palette import EDGE, INK, QUIET
+from unmask.plots.palette import EDGE, INK, PAST, QUIET, shade
 from unmask.plots.panels import Axes, Figure
 
 # Told apart in grey and by eyes that see no red or no green, the marks as well.
@@ -25,6 +26,7 @@ KNOWN: Mapping[str, tuple[str, str]] = {
 }  # fmt: skip
 SPARE = ("#1b1b4f", "#d9b300", "#b66dff", "#6db6ff", "#661100", "#004949")
 SPARE_MARKS = ("D", "v", "X", "<", "p", "h", ">")
+PROBABILITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 DPI = 150
 LEFT = 0.12  # inches from the edge to the title
 TITLE, SUBTITLE, LABEL, SMALL = 12.0, 9.0, 9.5, 8.0  # points
@@ -48,14 +50,10 @@ def figure(
     Returns:
         The figure, and its panels from left to right. Write legends with ``legend`` of this module.
     """
-    from matplotlib.figure import Figure as NewFigure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    made = NewFigure(figsize=(width, height))
-    head = add_head(made, title, subtitle)
-    tall = height + head
-    made.set_size_inches(width, tall)
-    made.set_layout_engine(ConstrainedLayoutEngine(rect=(0, 0, 1, 1 - head / tall)))
+    made, head = blank(width, height, title, subtitle)
+    made.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.07, rect=(0, 0, 1, 1 - head / (height + head))))
     axes = list(made.subplots(1, panels, squeeze=False, sharey=share_y)[0])
     for axis in axes:
         dress(axis)
@@ -71,32 +69,37 @@ def dress(axis: Axes) -> None:
         label.set(size=LABEL, color=INK)
 
 
-def add_head(made: Figure, title: str, subtitle: str = "", *, left: float = LEFT) -> float:
-    """Write the title and the line below it at the top of a figure.
+def blank(width: float, height: float, title: str, subtitle: str = "", details: str = "") -> tuple[Figure, float]:
+    """Make a figure with a title and nothing else, for a picture with a layout of its own.
 
     Args:
-        made: the figure, of its final width; what is below moves with its height, the title stays at the top.
+        width: inches.
+        height: inches without the title.
         title: the question that the picture answers.
         subtitle: of what.
-        left: inches from the left edge.
+        details: one more line.
 
     Returns:
-        The height of both, in inches.
+        The figure, and the inches that its head takes.
     """
+    from matplotlib.figure import Figure as NewFigure
     from matplotlib.transforms import ScaledTranslation
 
-    width = made.get_size_inches()[0] - left - LEFT
+    made = NewFigure(figsize=(width, height))
     at = 0.10
     for text, size, most, look in (
-        (title, TITLE, 3, {"weight": "bold", "color": INK}), (subtitle, SUBTITLE, 2, {"color": QUIET}),
+        (title, TITLE, 3, {"weight": "bold", "color": INK}), (subtitle, SUBTITLE, 2, {"color": INK}),
+        (details, SUBTITLE, 1, {"color": QUIET}),
     ):  # fmt: skip
-        columns = max(int(width / (LETTER * size * (1.12 if "weight" in look else 1))), 8)
+        columns = max(int((width - 2 * LEFT) / (LETTER * size * (1.12 if "weight" in look else 1))), 8)
         for line in lines(text, columns, most) if text else ():
-            place = made.transFigure + ScaledTranslation(left, -at, made.dpi_scale_trans)
+            place = made.transFigure + ScaledTranslation(LEFT, -at, made.dpi_scale_trans)
             made.text(0, 1, line, transform=place, size=size, va="top", ha="left", **look)
             at += size * 1.35 / 72
         at += 0.03
-    return at + 0.06
+    head = at + 0.06
+    made.set_size_inches(width, height + head)
+    return made, head
 
 
 def lines(text: str, columns: int, most: int) -> list[str]:
@@ -133,6 +136,14 @@ def one_row(text: str) -> str:
     return text.translate(MARKS)
 
 
+def number_forwards(axis: Axes, count: int) -> None:
+    """Number the forwards of a decoding from 1, the first at the top: row n lies between n - 1 and n."""
+    every = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, count) if count / step <= 12)
+    shown = [number for number in range(1, count + 1) if number == 1 or number % every == 0]
+    axis.set(ylim=(count, 0), ylabel="forward")
+    axis.set_yticks([number - 0.5 for number in shown], [str(number) for number in shown])
+
+
 def legend(made: Figure, handles: Sequence[object], *, columns: int | None = None) -> None:
     """Draw a legend below all panels.
 
@@ -147,7 +158,34 @@ def legend(made: Figure, handles: Sequence[object], *, columns: int | None = Non
     entry = max(map(len, labels)) * LETTER * SMALL + 0.55
     fit = max(int(made.get_size_inches()[0] / entry), 1)
     made.legend(handles=handles, labels=labels, frameon=False, loc="outside lower left", fontsize=SMALL,
-                labelcolor=INK, ncols=min(columns or fit, fit, len(handles)))  # fmt: skip
+                labelcolor=INK, borderaxespad=0.6, ncols=min(columns or fit, fit, len(handles)))  # fmt: skip
+
+
+def probability_key(made: Figure, *, given: bool = False, past: bool = False, taken_back: bool = False) -> None:
+    """Draw at the bottom what the colours of tokens mean.
+
+    Args:
+        made: the figure.
+        given: whether the picture has tokens that were given.
+        past: whether it has tokens after the end.
+        taken_back: whether it has crosses where tokens were hidden again.
+    """
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Any] = [Line2D([], [], ls="", label="probability when written:")]
+    handles += [Patch(facecolor=shade(value), edgecolor=EDGE, lw=0.6, label=f"{value:g}") for value in PROBABILITIES]
+    if given:
+        handles.append(
+            Line2D([], [], ls="", marker=r"$\mathbf{a}$", mew=0, ms=7, color=INK, label="given: bold, no colour")
+        )
+    if past:
+        handles.append(Patch(facecolor=PAST, lw=0, label="after the end"))
+    if taken_back:
+        handles.append(Line2D([], [], ls="", marker="x", color=INK, label="hidden again"))
+    made.legend(handles=handles, frameon=False, fontsize=SMALL, labelcolor=QUIET, ncols=len(handles),
+                loc="outside lower left" if made.get_layout_engine() else "lower left",
+                handlelength=1.1, handletextpad=0.4, columnspacing=0.9, borderaxespad=0.6)  # fmt: skip
 
 
 def colour_of(name: str) -> str:
