@@ -22,6 +22,7 @@ FIRST = (
     "WenQuanYi Zen Hei", "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "Microsoft YaHei", "Yu Gothic",
     "Malgun Gothic", "Noto Sans", "Arial Unicode MS",
 )  # fmt: skip
+NUMBER = r"\mathdefault"  # in labels that matplotlib makes of powers of ten
 CODE = re.compile(r"⟨([0-9A-F]{4,6})⟩")
 NEVER = ("last resort", "lastresort", "cmr", "cmb", "cms", "cmt", "cmm", "cme", "stix", "dejavu s")
 WIDE = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "FULLWIDTH", "HALFWIDTH", "IDEOGRAPHIC")
@@ -53,7 +54,7 @@ def give_fonts(figure: "Figure") -> set[str]:
         missing |= lost | {
             each for code in CODE.findall(shown) if not _is_drawn(each := chr(int(code, 16)))
         }  # a title is wrapped with its codes
-        text.set_parse_math(False)
+        text.set_parse_math(NUMBER in text.get_text())
         if shown != text.get_text():
             text.set_text(shown)
         base = MONO if "monospace" in text.get_fontfamily() or MONO[0] in text.get_fontfamily() else SANS

@@ -37,7 +37,7 @@ def plot_heat_map(cells: Rows, path: Path, *, changes: Rows = ()) -> list[Path]:
     made, axes = figure(**size, title=question, subtitle="mean gold confidence: the probability of the right token",
                         panels=count, share_y=True)  # fmt: skip
     for axis, (name, rows) in zip(axes, models.items(), strict=False):
-        shown = _grid(axis, rows, bins, ratios, colours={"cmap": "cividis", "vmin": 0, "vmax": 1})
+        shown = _grid(axis, rows, bins, ratios, colours={"cmap": "viridis", "vmin": 0, "vmax": 1})
         axis.set_title(shorten(name))
     made.colorbar(shown, ax=axes[len(models) - 1], label="mean gold confidence", pad=0.02)
     if changes:
@@ -71,7 +71,7 @@ def plot_curves(cells: Rows, path: Path) -> list[Path]:
 
     bins, ratios = sorted({row["bin"] for row in cells}), sorted({row["ratio"] for row in cells})
     models = list(dict.fromkeys(row["model"] for row in cells))
-    colours = {place: colormaps["cividis"](0.9 * index / max(len(bins) - 1, 1)) for index, place in enumerate(bins)}
+    colours = {place: colormaps["viridis"](0.9 * index / max(len(bins) - 1, 1)) for index, place in enumerate(bins)}
     styles = dict(zip(models, ("-", "--"), strict=False))
     kinds = [kind for kind in CURVES if any(row[kind] is not None for row in cells)]
     question = "How much can tokens teach, at which noise level?"

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unmask.plots.palette import QUIET
+from unmask.plots.palette import EDGE, QUIET
 from unmask.plots.panels import Axes, shorten
-from unmask.plots.style import figure, legend, looks, save_both
+from unmask.plots.style import dress, figure, legend, looks, save_both
 
 Rows = Sequence[Mapping[str, Any]]
 LINEAR = 2.0  # distances beyond are drawn on a scale that is logarithmic above 1
@@ -29,14 +29,16 @@ def plot_mismatch(contexts: Rows, path: Path) -> list[Path]:
     """
     models = list(dict.fromkeys(row["model"] for row in contexts))
     question = "How far does another context turn the gradient?"
-    beside = "grey, scale on the right: the probability that bounds the distance, up to a constant"
+    beside = (
+        "distance from the aligned gradient g₀; grey, scale on the right: the probability that its bound grows with"
+    )
     made, axes = figure(10, 4.2, title=question, subtitle=beside, panels=2, share_y=True)
     chosen = looks(models)
     for axis, (context, (label, chance, chance_label)) in zip(axes, PANELS.items(), strict=True):
         for model in models:
             rows = [row for row in contexts if row["model"] == model]
             points = _points([row for row in rows if row["context"] == context], "distance")
-            axis.plot(*points, lw=1.8, ms=4, **chosen[model], label=f"{shorten(model)}: by the share below")
+            axis.plot(*points, lw=1.8, ms=4, **chosen[model], label=f"{shorten(model)}: by the share on the axis")
             for other, (style, text) in LEVELS.items():
                 level = next((row["distance"] for row in rows if row["context"] == other), None)
                 if level is not None:
@@ -49,7 +51,7 @@ def plot_mismatch(contexts: Rows, path: Path) -> list[Path]:
         axis.set_ylim(bottom=0)
         swept = [row for row in contexts if row["model"] == models[0] and row["context"] == context]
         _draw_chance(axis, _points(swept, chance), chance_label)
-    axes[0].set_ylabel("distance from the aligned gradient, |g − g₀| / |g₀|")
+    axes[0].set_ylabel("distance, |g − g₀| / |g₀|")
     legend(made, axes[0].get_legend_handles_labels()[0])
     return save_both(made, path)
 
@@ -59,9 +61,11 @@ def _draw_chance(axis: Axes, points: tuple[list[float], list[float]], label: str
     beside = axis.twinx()
     beside.plot(*points, color="0.7", lw=1.2, marker="s", ms=3, zorder=0)
     beside.set_ylim(0, 1.03)
-    beside.set_ylabel(label, color=QUIET)
-    beside.tick_params(colors=QUIET)
-    beside.spines[["top", "left"]].set_visible(False)
+    beside.set_ylabel(label)
+    dress(beside)
+    beside.spines["right"].set(visible=True, color=EDGE)
+    beside.spines["left"].set_visible(False)
+    beside.yaxis.label.set_color(QUIET)
 
 
 def _points(rows: Rows, kind: str) -> tuple[list[float], list[float]]:

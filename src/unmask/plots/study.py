@@ -3,14 +3,18 @@
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unmask.plots.palette import INK, QUIET
 from unmask.plots.panels import Figure
 from unmask.plots.style import SMALL, figure, legend, looks, save_both
 
 Rows = Sequence[Mapping[str, Any]]
+if TYPE_CHECKING:
+    from matplotlib.text import Annotation
+
 MANY = 10
+NEAR = ((4, 3), (4, -9), (4, 12), (4, -18), (4, 21), (4, -27))  # points from a point to its name, tried in turn
 NAMES = {
     "steps": "optimiser steps", "examples": "examples read", "forward_tokens": "tokens read", "flops": "FLOPs",
     "seconds": "seconds of training",
@@ -102,17 +106,17 @@ def plot_matrix(rows: Rows, path: Path, *, of: str = "") -> list[Path]:
     if len(decoders) > MANY:
         values, lines, columns, labels = values.T, decoders, arms, ("decoded with", "trained as")
     size = {"width": max(3.2 + 0.85 * len(columns), 5.5), "height": 1.2 + 0.36 * len(lines)}
-    made, (axis,) = figure(**size, title="Which arm is right how often, under which decoder?", subtitle=of)
-    shown = axis.imshow(values, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+    made, (axis,) = figure(**size, title="How often is each arm right, by decoder?", subtitle=of)
+    shown = axis.imshow(values, cmap="viridis", vmin=0, vmax=1, aspect="auto")
     for (line, column), value in np.ndenumerate(values):
-        ink = "white" if value < 0.55 else INK
+        ink = "white" if value < 0.6 else INK
         axis.text(column, line, f"{value:.2f}", ha="center", va="center", fontsize=SMALL, color=ink)
     axis.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
     axis.set_yticks(range(len(lines)), lines)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     axis.set(ylabel=labels[0], xlabel=labels[1])
-    made.colorbar(shown, ax=axis, label="accuracy", pad=0.02).outline.set_visible(False)  # type: ignore[operator]
+    made.colorbar(shown, ax=axis, label="accuracy", pad=0.02, fraction=0.06, aspect=30)
     return save_both(made, path)
 
 
@@ -129,9 +133,12 @@ def plot_tradeoff(rows: Rows, path: Path, *, of: str = "") -> list[Path]:
     Returns:
         The paths of the two files.
     """
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     shade = looks(list(dict.fromkeys(row["arm"] for row in rows)))
     question = "What does speed cost in accuracy?"
     made, axes = figure(11, 4.5, title=question, subtitle=of, panels=2, share_y=True)
+    names: list[Annotation] = []
     for axis, name in zip(axes, ("tokens_per_forward", "milliseconds"), strict=True):
         for arm, group in groupby(rows, key=lambda row: row["arm"]):
             mine = list(group)
@@ -140,12 +147,30 @@ def plot_tradeoff(rows: Rows, path: Path, *, of: str = "") -> list[Path]:
             axis.plot([r[name] for r in mine], [r["accuracy"] for r in mine], ls="", alpha=0.25, ms=4, **look)
             axis.plot([mine[i][name] for i in best], [mine[i]["accuracy"] for i in best], lw=1, ms=5, **look)
             for row in (mine[i] for i in best):
-                axis.annotate(row["decoder"], (row[name], row["accuracy"]), xytext=(4, 3), textcoords="offset points",
-                              fontsize=7, color=colour)  # fmt: skip
-    axes[0].set(ylabel="accuracy", xlabel="answer tokens per forward")
-    axes[1].set(xlabel="milliseconds a problem, as measured", xscale="log")
+                names.append(
+                    axis.annotate(row["decoder"], (row[name], row["accuracy"]), xytext=NEAR[0],
+                                  textcoords="offset points", fontsize=7, color=colour))  # fmt: skip
+    axes[0].set(ylabel="accuracy", xlabel="answer tokens per forward", xlim=(0, axes[0].get_xlim()[1] * 1.05))
+    axes[1].set(xlabel="milliseconds a problem, as measured; log scale", xscale="log")
+    axes[1].xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    axes[1].xaxis.set_major_formatter("{x:g}")
+    axes[1].xaxis.set_minor_formatter(NullFormatter())
     _legend(made, shade)
+    _move_apart(made, names)
     return save_both(made, path)
+
+
+def _move_apart(made: Figure, names: Sequence["Annotation"]) -> None:
+    """Move names above or below their points until none lies on another; the last choice stays where all do."""
+    made.draw_without_rendering()
+    placed: list[Any] = []
+    for name in names:
+        for offset in NEAR:
+            name.set_position(offset)
+            box = name.get_window_extent()
+            if not any(box.overlaps(other) for other in placed):
+                break
+        placed.append(box)
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:

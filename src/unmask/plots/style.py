@@ -91,7 +91,7 @@ def blank(width: float, height: float, title: str, subtitle: str = "", details: 
         (title, TITLE, 3, {"weight": "bold", "color": INK}), (subtitle, SUBTITLE, 2, {"color": INK}),
         (details, SUBTITLE, 1, {"color": QUIET}),
     ):  # fmt: skip
-        columns = max(int((width - 2 * LEFT) / (LETTER * size * (1.12 if "weight" in look else 1))), 8)
+        columns = max(int((width - 2 * LEFT) / (LETTER * size * (1.06 if "weight" in look else 1))), 8)
         for line in lines(text, columns, most) if text else ():
             place = made.transFigure + ScaledTranslation(LEFT, -at, made.dpi_scale_trans)
             made.text(0, 1, line, transform=place, size=size, va="top", ha="left", **look)
@@ -247,6 +247,11 @@ def save_both(made: Figure, path: Path) -> list[Path]:
 def _write(made: Figure, paths: Sequence[Path]) -> None:
     for axis in made.axes:
         axis.title.set(size=LABEL, color=INK)  # set_title has a size of its own
+        for side in (axis.xaxis, axis.yaxis):
+            side.offsetText.set(size=SMALL, color=QUIET)
+        if axis.get_label() == "<colorbar>":
+            dress(axis)
+            axis.spines[:].set_visible(False)
     say_missing(give_fonts(made))
     with quiet_fonts():
         for path in paths:
