@@ -1,11 +1,26 @@
 """A trace as an animated GIF."""
 
 from pathlib import Path
-from typing import Any
+
+from rich.cells import cell_len
 
 from unmask.plots.flow import flow
-from unmask.plots.palette import ACTIVE, INK, QUIET
-from unmask.plots.traces import COLUMNS, INCH, LINE, draw_text, spelled, title, written
+from unmask.plots.fonts import give_fonts, quiet_fonts, say_missing
+from unmask.plots.palette import ACTIVE, QUIET
+from unmask.plots.style import LEFT, SUBTITLE, blank, probability_key
+from unmask.plots.traces import (
+    COLUMNS,
+    INCH,
+    KEY,
+    LINE,
+    QUESTION,
+    draw_text,
+    end_of,
+    key_of,
+    spelled,
+    title,
+    written,
+)  # fmt: skip
 from unmask.tracing.record import Trace
 
 MOST_PICTURES = 80  # longer decodings show every second, third … forward
@@ -24,38 +39,42 @@ def animate_trace(trace: Trace, path: Path, *, row: int = 0) -> Path:
     Returns:
         ``path``.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
     from matplotlib.animation import PillowWriter
 
-    frames = trace.frames(row)
-    texts = [spelled(trace, frame, trace.canvas(row)) for frame in frames]
-    boxes = flow([max(column, key=len) for column in zip(*texts, strict=True)], COLUMNS)  # room for what is revised
-    size = (COLUMNS * INCH + 0.8, (boxes[-1].line + 1) * LINE + 0.95)
-    figure = pyplot.figure(figsize=size, facecolor="white")
-    axis = figure.add_axes((0.4 / size[0], 0.12 / size[1], COLUMNS * INCH / size[0], 1 - 0.85 / size[1]))
-    head: dict[str, Any] = {"fontsize": 11.5, "color": INK, "family": "monospace", "weight": "bold"}
-    figure.text(0.4 / size[0], 1 - 0.32 / size[1], title(trace, row), **head)
-    status = figure.text(0.4 / size[0], 1 - 0.55 / size[1], "", fontsize=8.5, color=QUIET)
-    bar = figure.add_axes((0.4 / size[0], 1 - 0.68 / size[1], COLUMNS * INCH / size[0], 0.025 / size[1]))
+    frames, canvas = trace.frames(row), trace.canvas(row)
+    texts = [spelled(trace, frame, canvas) for frame in frames]
+    boxes = flow(
+        [max(column, key=cell_len) for column in zip(*texts, strict=True)], COLUMNS
+    )  # room for what is revised
+    text_tall = (boxes[-1].line + 1) * LINE
+    figure, head = blank(COLUMNS * INCH + 2 * LEFT, text_tall + 0.42 + KEY, QUESTION, title(trace, row))
+    size = figure.get_size_inches()
+    left, wide = LEFT / size[0], COLUMNS * INCH / size[0]
+    axis = figure.add_axes((left, KEY / size[1], wide, text_tall / size[1]))
+    status = figure.text(left, 1 - (head + 0.12) / size[1], "", fontsize=SUBTITLE, color=QUIET)
+    bar = figure.add_axes((left, 1 - (head + 0.26) / size[1], wide, 0.03 / size[1]))
+    probability_key(figure, **key_of(frames, end_of(trace, frames[-1]), canvas))
     stride = -(-len(frames) // MOST_PICTURES)
     shown = [*range(0, len(frames) - 1, stride), len(frames) - 1]
     writer = PillowWriter(fps=FRAMES_A_SECOND)
-    with writer.saving(figure, str(path), dpi=100):
-        for number in shown:
-            axis.clear()
-            draw_text(axis, boxes, texts[number], frames[number], active=True)
-            bar.clear()
-            bar.axis("off")
-            bar.set(xlim=(0, 1), ylim=(0, 1))
-            bar.axvspan(0, (number + 1) / len(frames), color=ACTIVE, lw=0)
-            status.set_text(f"forward {number + 1} of {len(frames)} · {written(frames[number])} tokens")
-            writer.grab_frame()
+    missing: set[str] = set()
+
+    def show(number: int, *, active: bool) -> None:
         axis.clear()
-        draw_text(axis, boxes, texts[-1], frames[-1])
+        end = end_of(trace, frames[number])
+        draw_text(axis, boxes, texts[number], frames[number], end=end, active=active)
+        bar.clear()
+        bar.axis("off")
+        bar.set(xlim=(0, 1), ylim=(0, 1))
+        bar.axvspan(0, (number + 1) / len(frames), color=ACTIVE, lw=0)
+        status.set_text(f"forward {number + 1} of {len(frames)} · {written(frames[number])} tokens")
+        missing.update(give_fonts(figure))
+        writer.grab_frame(facecolor="white")
+
+    with quiet_fonts(), writer.saving(figure, str(path), dpi=100):
+        for number in shown:
+            show(number, active=True)
         for _ in range(LAST):
-            writer.grab_frame()
-    pyplot.close(figure)
+            show(len(frames) - 1, active=False)
+    say_missing(missing)
     return path

@@ -4,29 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
+
 from unmask.decoding import Step
-from unmask.plots.panels import Axes, Figure
+from unmask.plots.flow import END
+from unmask.plots.palette import EDGE, PAST, QUIET, shade
+from unmask.plots.panels import shorten
+from unmask.plots.style import INK, figure, legend, looks, number_forwards, one_row, probability_key, save
 
-COLOURS = {"before": "#9aa0a6", "vanilla": "#4c78a8", "blockwise": "#e4572e", "mixture": "#54a24b"}
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(width, height), layout="constrained")
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    from matplotlib import pyplot
-
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)
-    return path
+WIDEST = 3  # letters of a token that stands upright below its column; longer ones are turned
 
 
 def plot_losses(
@@ -45,9 +31,12 @@ def plot_losses(
     Returns:
         ``path``.
     """
-    figure, axes = _figure(7, 4)
+    many = len(runs) > 1
+    question = "How far did each run learn its own task?" if many else "How far did the loss fall?"
+    made, (axes,) = figure(7, 3.8, title=question, subtitle=beside_losses(bounds) if many else next(iter(runs), ""))
+    chosen = looks(list(runs))
     for name, lines in runs.items():
-        colour = COLOURS.get(name)
+        look = chosen[name]
         points = [(line["step"], line["loss"]) for line in lines if "loss" in line]
         window = max(1, len(points) // 20)
         smooth = [
@@ -55,64 +44,69 @@ def plot_losses(
             / len(points[max(0, i - window + 1) : i + 1])
             for i in range(len(points))
         ]
-        (drawn,) = axes.plot([step for step, _ in points], smooth, color=colour, label=f"{name}: training")
+        axes.plot([step for step, _ in points], smooth, color=look["color"], label=f"{name}: training")
         held = [(line["step"], line["held_out_loss"]) for line in lines if "held_out_loss" in line]
         if held:
-            axes.plot(*zip(*held, strict=True), "o--", color=drawn.get_color(), label=f"{name}: held out")
-    axes.set(xlabel="optimiser step", ylabel="loss, nats" + (", of each method's own task" if len(runs) > 1 else ""))
-    if len(runs) > 1:
-        axes.set_title(beside_losses(bounds), fontsize=9)
+            axes.plot(*zip(*held, strict=True), ls="--", ms=4, label=f"{name}: held out", **look)
+    axes.set(xlabel="optimiser step", ylabel="loss, nats; running mean over 5 %")
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False)
-    return _save(figure, path)
+    legend(made, axes.get_legend_handles_labels()[0])
+    return save(made, path)
 
 
 def beside_losses(bounds: Mapping[str, float] | None) -> str:
     """Return the note that belongs beside losses of several objectives."""
-    said = "Losses of different objectives do not compare"
+    said = "Losses of different objectives do not compare; likelihood bounds do"
     if not bounds:
-        return f"{said}; likelihood bounds do (not measured here)"
+        return f"{said} (not measured here)"
     values = ", ".join(f"{name} {value:.3f}" for name, value in bounds.items())
-    return f"{said}; bounds by block decoding do,\nnats a token on held-out answers: {values}"
+    return f"{said}. On held-out answers by block decoding, nats a token: {values}"
 
 
 def plot_denoising(steps: Sequence[Step], spelled: Sequence[str], path: Path, *, title: str = "") -> Path:
-    """Draw when each token of an answer was written (rows: forwards) and with what confidence (colour).
+    """Draw when each token of an answer was written (rows: forwards) and with what probability (colour).
 
     Args:
         steps: the trace of one row.
-        spelled: the final tokens of its canvas.
+        spelled: the final tokens of its canvas, as ``visible`` writes them; what follows the first end is grey.
         path: ``.png`` or ``.svg``.
         title: the prompt.
 
     Returns:
         ``path``.
     """
-    from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
-    block_size = steps[0].state.batch.block_size
-    figure, axes = _figure(max(6.0, 0.32 * len(spelled)), max(3.0, 0.2 * len(steps)))
-    colours = colormaps["viridis"]
-    written: dict[int, tuple[int, float]] = {}
+    size, count = steps[0].state.batch.block_size, len(spelled)
+    end = spelled.index(END) if END in spelled else count
+    names = [shorten(one_row(text), 14) for text in spelled]
+    is_long = max(map(cell_len, names)) > WIDEST
+    below = 0.09 * max(map(cell_len, names)) if is_long else 0.2  # inches that the tokens take
+    row = min(max(0.17, 2.2 / len(steps)), 0.4)
+    question = "In which order was the answer written?"
+    made, (axes,) = figure(max(6.0, 0.32 * count), row * len(steps) + below + 1.0, title=question, subtitle=title)
     for number, step in enumerate(steps):
-        for (row, offset), score in zip(step.at.tolist(), step.scores.tolist(), strict=True):
-            if row == 0:
-                written[offset] = (number, score)
-    least = min((score for _, score in written.values()), default=0.0)
-    for offset, (number, score) in written.items():
-        shade = colours((score - least) / max(1.0 - least, 1e-9))
-        axes.add_patch(Rectangle((offset, number), 1, len(steps) - number, color=shade, alpha=0.35, lw=0))
-        axes.add_patch(Rectangle((offset, number), 1, 1, color=shade, lw=0))
-        axes.text(offset + 0.5, len(steps) + 0.6, spelled[offset], ha="center", va="center", family="monospace")
-    for edge in range(0, len(spelled) + 1, block_size):
-        axes.axvline(edge, color="black", lw=0.6)
-    axes.set(xlim=(0, len(spelled)), ylim=(len(steps) + 1.2, 0), ylabel="forward", title=title)
-    axes.set_xticks(edges := range(0, len(spelled) + 1, block_size), list(map(str, edges)))
-    axes.set_xlabel(
-        f"position in the answer; lines: block borders; dark to bright: confidence {least:.2f} to 1.00 when written"
-    )
-    return _save(figure, path)
+        for (which, offset), probability in zip(step.at.tolist(), step.probabilities.tolist(), strict=True):
+            if which == 0:
+                colour = PAST if offset > end else shade(probability)
+                axes.add_patch(Rectangle((offset, number), 1, len(steps) - number, color=colour, alpha=0.4, lw=0))
+                axes.add_patch(Rectangle((offset, number), 1, 1, facecolor=colour, edgecolor=EDGE, lw=0.6))
+    look: dict[str, Any] = {"rotation": 90, "va": "top"} if is_long else {"va": "top"}
+    for offset, name in enumerate(names):
+        colour = QUIET if offset > end else INK
+        place = (offset + 0.5, len(steps))
+        axes.annotate(name, place, (0, -4), textcoords="offset points", ha="center", family="monospace", color=colour,
+                      annotation_clip=False, **look)  # fmt: skip
+    borders = range(0, count + 1, size)
+    for border in borders:
+        axes.axvline(border, color=QUIET, lw=0.8)
+    axes.set_xlim(0, count)
+    number_forwards(axes, len(steps))
+    axes.set_xticks(borders, list(map(str, borders)))
+    axes.tick_params(axis="x", pad=below * 72)
+    axes.set_xlabel("position on the canvas; lines are borders of blocks")
+    probability_key(made, past=end < count - 1)
+    return save(made, path)
 
 
 def plot_accuracies(table: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -> Path:
@@ -125,7 +119,8 @@ def plot_accuracies(table: Mapping[str, Mapping[str, Mapping[str, Any]]], path: 
     Returns:
         ``path``.
     """
-    figure, axes = _figure(6, 4)
+    made, (axes,) = figure(6, 3.6, title="How many held-out problems does each model solve?")
+    chosen = looks(list(table))
     decodings = list(next(iter(table.values())))
     width = 0.8 / len(table)
     for place, (name, results) in enumerate(table.items()):
@@ -133,9 +128,9 @@ def plot_accuracies(table: Mapping[str, Mapping[str, Mapping[str, Any]]], path: 
             value = results[decoding]["accuracy"]
             low, high = results[decoding]["interval"]
             at = group + (place - (len(table) - 1) / 2) * width
-            axes.bar(at, value, 0.92 * width, color=COLOURS.get(name), label=name if group == 0 else None)
-            axes.errorbar(at, value, [[value - low], [high - value]], color="black", capsize=3, lw=1)
+            axes.bar(at, value, 0.92 * width, color=chosen[name]["color"], label=name if group == 0 else None)
+            axes.errorbar(at, value, [[value - low], [high - value]], color=INK, capsize=3, lw=1)
     axes.set_xticks(range(len(decodings)), decodings)
-    axes.set(ylim=(0, 1), ylabel="accuracy on held-out problems, 95 % interval")
-    figure.legend(frameon=False, loc="outside upper center", ncols=len(table))
-    return _save(figure, path)
+    axes.set(ylim=(0, 1), ylabel="accuracy, with its 95 % interval")
+    legend(made, axes.get_legend_handles_labels()[0])
+    return save(made, path)

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len
+
 MARKS = {code: chr(0x2400 + code) for code in range(32)} | {9: "⇥", 10: "⏎", 127: "␡"}
+END = "∎"
 GAP = 0.4  # between tokens, in characters
 
 
@@ -31,7 +34,7 @@ def visible(text: str, *, is_end: bool = False) -> str:
     ('a⏎', '·', '∎')
     """
     if is_end:
-        return "∎"
+        return END
     return text.translate(MARKS) or "·"
 
 
@@ -47,7 +50,7 @@ def flow(texts: Sequence[str], columns: int) -> list[Box]:
     """
     boxes, line, left = [], 0, 0.0
     for offset, text in enumerate(texts):
-        width = float(max(len(text), 1))
+        width = float(max(cell_len(text), 1))  # a Chinese character is as wide as two letters
         if left and left + width > columns:
             line, left = line + 1, 0.0
         boxes.append(Box(offset=offset, line=line, left=left, width=width))

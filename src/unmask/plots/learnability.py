@@ -5,7 +5,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from unmask.plots.panels import Axes, AxesImage, brief, panels, ratio_label, save_both, shorten
+from unmask.plots.palette import INK, QUIET
+from unmask.plots.panels import Axes, AxesImage, brief, ratio_label, shorten
+from unmask.plots.style import figure, legend, save_both
 
 Rows = Sequence[Mapping[str, Any]]
 CURVES = {
@@ -30,23 +32,26 @@ def plot_heat_map(cells: Rows, path: Path, *, changes: Rows = ()) -> list[Path]:
     first = next(iter(models.values()))
     bins, ratios = sorted({row["bin"] for row in first}), sorted({row["ratio"] for row in first})
     count = len(models) + bool(changes)
-    size = {"width": 1.9 + count * (0.62 * len(ratios) + 1.0), "height": 1.5 + 0.52 * len(bins)}
-    figure, axes = panels(count, **size, share_y=True)
+    size = {"width": 1.9 + count * (0.62 * len(ratios) + 1.0), "height": 0.9 + 0.52 * len(bins)}
+    question = "Which tokens does the model get right, at which noise level?"
+    made, axes = figure(**size, title=question, subtitle="mean gold confidence: the probability of the right token",
+                        panels=count, share_y=True)  # fmt: skip
     for axis, (name, rows) in zip(axes, models.items(), strict=False):
         shown = _grid(axis, rows, bins, ratios, colours={"cmap": "viridis", "vmin": 0, "vmax": 1})
-        axis.set_title(shorten(name), fontsize=10)
-    figure.colorbar(shown, ax=axes[len(models) - 1], label="mean gold confidence", pad=0.02)
+        axis.set_title(shorten(name))
+    made.colorbar(shown, ax=axes[len(models) - 1], label="mean gold confidence", pad=0.02)
     if changes:
         limit = max((abs(row["gold"]) for row in changes if row["gold"] is not None), default=0) or 1.0
         shown = _grid(
             axes[-1], changes, bins, ratios, colours={"cmap": "RdBu", "vmin": -limit, "vmax": limit}, sign="+"
         )
-        axes[-1].set_title("change", fontsize=10)
-        figure.colorbar(shown, ax=axes[-1], label="change of gold confidence", pad=0.02)
-    axes[0].set_yticks(range(len(bins)), [_bin_label(row) for row in first if row["ratio"] == ratios[0]], fontsize=8)
+        axes[-1].set_title("change")
+        made.colorbar(shown, ax=axes[-1], label="change of gold confidence", pad=0.02)
+    axes[0].set_yticks(range(len(bins)), [_bin_label(row) for row in first if row["ratio"] == ratios[0]])
     axes[0].set_ylabel("tokens, most frequent first")
-    figure.supxlabel("share of the answer that is hidden, t", fontsize=10)
-    return save_both(figure, path)
+    for axis in axes:
+        axis.set_xlabel("share of the answer that is hidden, t")
+    return save_both(made, path)
 
 
 def plot_curves(cells: Rows, path: Path) -> list[Path]:
@@ -66,10 +71,12 @@ def plot_curves(cells: Rows, path: Path) -> list[Path]:
 
     bins, ratios = sorted({row["bin"] for row in cells}), sorted({row["ratio"] for row in cells})
     models = list(dict.fromkeys(row["model"] for row in cells))
-    colours = {place: colormaps["plasma"](0.85 * index / max(len(bins) - 1, 1)) for index, place in enumerate(bins)}
+    colours = {place: colormaps["viridis"](0.9 * index / max(len(bins) - 1, 1)) for index, place in enumerate(bins)}
     styles = dict(zip(models, ("-", "--"), strict=False))
     kinds = [kind for kind in CURVES if any(row[kind] is not None for row in cells)]
-    figure, axes = panels(len(kinds), width=4.1 * len(kinds), height=4.0)
+    question = "How much can tokens teach, at which noise level?"
+    made, axes = figure(4.1 * len(kinds), 3.6, title=question, subtitle="mean over the tokens of a bin, ± its standard "
+                        "error; bins by how often a token occurs", panels=len(kinds))  # fmt: skip
     for axis, kind in zip(axes, kinds, strict=True):
         for (model, place), rows in groupby(cells, key=lambda row: (row["model"], row["bin"])):
             points = [(row["ratio"], row[kind], row.get(f"{kind}_error") or 0.0) for row in rows
@@ -78,17 +85,16 @@ def plot_curves(cells: Rows, path: Path) -> list[Path]:
             look = {"color": colours[place], "ls": styles[model], "lw": 1.4, "marker": "o", "ms": 3}
             axis.errorbar(x, y, error, elinewidth=0.8, **look)
         axis.set_xscale("log", base=2)
-        axis.set_xticks(ratios, [ratio_label(ratio) for ratio in ratios], fontsize=8, rotation=45)
+        axis.set_xticks(ratios, [ratio_label(ratio) for ratio in ratios], rotation=45)
         axis.minorticks_off()
         axis.set(xlabel="share of the answer that is hidden, t", title=CURVES[kind])
-        axis.title.set_fontsize(10)
     names = {place: f"bin {place}" for place in bins}
     names |= {bins[0]: f"bin {bins[0]}, most frequent", bins[-1]: f"bin {bins[-1]}, rarest"} if len(bins) > 1 else {}
     lines = [Line2D([], [], color=colours[place], label=names[place]) for place in bins]
     if len(models) > 1:
-        lines += [Line2D([], [], color="black", ls=styles[model], label=shorten(model)) for model in models]
-    figure.legend(handles=lines, frameon=False, loc="outside lower center", ncols=min(len(lines), 8), fontsize=8)
-    return save_both(figure, path)
+        lines += [Line2D([], [], color=INK, ls=styles[model], label=shorten(model)) for model in models]
+    legend(made, lines)
+    return save_both(made, path)
 
 
 def _grid(
@@ -105,18 +111,18 @@ def _grid(
         for column, ratio in enumerate(ratios):
             row = by_place[place, ratio]
             if row["gold"] is None:
-                axis.text(column, line, "none", ha="center", va="center", fontsize=7, color="0.4")
+                axis.text(column, line, "none", ha="center", va="center", fontsize=7, color=QUIET)
                 continue
             # White on dark cells, black on bright ones, by the luminance of the cell's colour.
             red, green, blue, _ = shown.cmap(shown.norm(row["gold"]))
-            ink = "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.5 else "black"
+            ink = "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.5 else INK
             below = (
                 f"±{row['gold_error']:.3f}" if sign and row["gold_error"] is not None else f"n {brief(row['count'])}"
             )
             number = f"{row['gold']:{sign}.{3 if sign else 2}f}"
             axis.text(column, line - 0.14, number, ha="center", va="center", fontsize=9, color=ink)
             axis.text(column, line + 0.27, below, ha="center", va="center", fontsize=6.5, color=ink)
-    axis.set_xticks(range(len(ratios)), [ratio_label(ratio) for ratio in ratios], fontsize=8)
+    axis.set_xticks(range(len(ratios)), [ratio_label(ratio) for ratio in ratios])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     return shown

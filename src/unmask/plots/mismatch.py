@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unmask.plots.panels import Axes, panels, save_both, shorten
+from unmask.plots.palette import EDGE, QUIET
+from unmask.plots.panels import Axes, shorten
+from unmask.plots.style import dress, figure, legend, looks, save_both
 
 Rows = Sequence[Mapping[str, Any]]
-COLOURS = ("#e4572e", "#4c78a8")
 LINEAR = 2.0  # distances beyond are drawn on a scale that is logarithmic above 1
 LEVELS = {"vanilla_context": ("--", "in vanilla's context"), "other_draws": (":", "other draws, aligned context")}
 PANELS = {
@@ -27,16 +28,21 @@ def plot_mismatch(contexts: Rows, path: Path) -> list[Path]:
         The paths of the two files.
     """
     models = list(dict.fromkeys(row["model"] for row in contexts))
-    figure, axes = panels(2, width=10, height=4.6, share_y=True)
+    question = "How far does another context turn the gradient?"
+    beside = (
+        "distance from the aligned gradient g₀; grey, scale on the right: the probability that its bound grows with"
+    )
+    made, axes = figure(10, 4.2, title=question, subtitle=beside, panels=2, share_y=True)
+    chosen = looks(models)
     for axis, (context, (label, chance, chance_label)) in zip(axes, PANELS.items(), strict=True):
-        for model, colour in zip(models, COLOURS, strict=False):
+        for model in models:
             rows = [row for row in contexts if row["model"] == model]
             points = _points([row for row in rows if row["context"] == context], "distance")
-            axis.plot(*points, color=colour, lw=1.8, marker="o", ms=4, label=f"{shorten(model)}: by the share below")
+            axis.plot(*points, lw=1.8, ms=4, **chosen[model], label=f"{shorten(model)}: by the share on the axis")
             for other, (style, text) in LEVELS.items():
                 level = next((row["distance"] for row in rows if row["context"] == other), None)
                 if level is not None:
-                    axis.axhline(level, color=colour, ls=style, lw=1, label=text)
+                    axis.axhline(level, color=chosen[model]["color"], ls=style, lw=1, label=text)
         axis.set(xlabel=label, xlim=(-0.02, 1.02))
         if (most := max(row["distance"] or 0.0 for row in contexts)) > LINEAR:
             axis.set_yscale("symlog", linthresh=1.0)  # a model that has been trained may lie far above one that has not
@@ -45,20 +51,21 @@ def plot_mismatch(contexts: Rows, path: Path) -> list[Path]:
         axis.set_ylim(bottom=0)
         swept = [row for row in contexts if row["model"] == models[0] and row["context"] == context]
         _draw_chance(axis, _points(swept, chance), chance_label)
-    axes[0].set_ylabel("distance from the aligned gradient, |g − g₀| / |g₀|")
-    figure.legend(handles=axes[0].get_legend_handles_labels()[0], frameon=False, fontsize=8,
-                  loc="outside upper center", ncols=3 if len(models) == 1 else len(models))  # fmt: skip
-    return save_both(figure, path)
+    axes[0].set_ylabel("distance, |g − g₀| / |g₀|")
+    legend(made, axes[0].get_legend_handles_labels()[0])
+    return save_both(made, path)
 
 
 def _draw_chance(axis: Axes, points: tuple[list[float], list[float]], label: str) -> None:
     """Draw the probability on a scale of its own: the bound leaves its unit, the Lipschitz constant, open."""
     beside = axis.twinx()
-    beside.plot(*points, color="0.6", lw=1.2, marker="s", ms=3, zorder=0)
+    beside.plot(*points, color="0.7", lw=1.2, marker="s", ms=3, zorder=0)
     beside.set_ylim(0, 1.03)
-    beside.set_ylabel(label, color="0.45")
-    beside.tick_params(colors="0.45")
-    beside.spines[["top", "left"]].set_visible(False)
+    beside.set_ylabel(label)
+    dress(beside)
+    beside.spines["right"].set(visible=True, color=EDGE)
+    beside.spines["left"].set_visible(False)
+    beside.yaxis.label.set_color(QUIET)
 
 
 def _points(rows: Rows, kind: str) -> tuple[list[float], list[float]]:

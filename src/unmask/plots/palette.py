@@ -2,6 +2,7 @@
 
 SHADES = ((0.0, "#a63603"), (0.5, "#f0904a"), (0.8, "#f7d3ae"), (1.0, "#bfd9ee"))
 EDGE, BAND, INK, QUIET, ACTIVE = "#9fb3c6", "#f3f5f7", "#1f2933", "#6b7785", "#2f6db3"
+PAST = "#e3e6e9"  # what follows the end of an answer
 
 
 def shade(probability: float) -> str:

@@ -1,6 +1,5 @@
-"""Figures of several panels side by side, saved for reading and for papers."""
+"""Labels of pictures and tables, and the types of what they are drawn on."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,42 +8,6 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage as AxesImage
 else:  # an extra: at run time the names mean any object
     Axes = AxesImage = Figure = object
-
-
-def panels(count: int, *, width: float, height: float, share_y: bool = False) -> tuple[Figure, list[Axes]]:
-    """Make a figure of several panels side by side.
-
-    Args:
-        count: how many panels.
-        width: inches, of the whole figure.
-        height: inches.
-        share_y: whether the panels share their vertical axis.
-
-    Returns:
-        The figure, and its panels from left to right.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(
-        1, count, figsize=(width, height), layout="constrained", squeeze=False, sharey=share_y
-    )  # fmt: skip
-    for axis in axes[0]:
-        axis.spines[["top", "right"]].set_visible(False)
-    return figure, list(axes[0])
-
-
-def save_both(figure: Figure, path: Path) -> list[Path]:
-    """Write a figure as ``path`` with the endings .png and .svg, close it, and return both paths."""
-    from matplotlib import pyplot
-
-    paths = [path.with_name(f"{path.name}.{ending}") for ending in ("png", "svg")]
-    for written in paths:
-        figure.savefig(written, dpi=150)
-    pyplot.close(figure)
-    return paths
 
 
 def shorten(name: str, most: int = 36) -> str:

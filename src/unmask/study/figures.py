@@ -40,7 +40,10 @@ def draw(study: Study, cells: Sequence[Cell], results: Results, rows: Sequence[R
     for budget, group in groupby(rows, key=lambda row: row["budget"]):
         compared = [row for row in group if row["difference"] is not None]
         if compared and not many:
-            plot_differences(compared, folder / f"differences-{budget}", reference=study.compared_with)
+            plot_differences(
+                compared, folder / f"differences-{budget}", reference=study.compared_with,
+                of=f"{HEADS[budget]}, over seeds and problems",
+            )  # fmt: skip
             caption = f"Points above {study.compared_with} {HEADS[budget]}, with 95 % intervals"
             add(folder / f"differences-{budget}", f"{caption} over seeds and problems, of [all runs](runs)")
     is_judged_on_the_way = any(len(curve.right) > 2 for curve in results.curves) or list(study.equal) != ["run"]
@@ -49,18 +52,18 @@ def draw(study: Study, cells: Sequence[Cell], results: Results, rows: Sequence[R
         for number, decoder in enumerate(list(cells[0].judge.decoders)[:2]):
             mine = [curve for curve in results.curves if (curve.cell, curve.decoder) == (cell, decoder)]
             name = folder / f"curves-{cell}-{number}"
-            plot_curves(_lines(mine, list(study.equal)), name)
+            plot_curves(_lines(mine, list(study.equal)), name, of=f"decoded with {decoder}{where}")
             add(name, f"Accuracy along the runs{where}, under {decoder}: mean and range over seeds, of [these runs]"
                 f"(runs/{cell})")  # fmt: skip
         if many:
             first = next(iter(study.equal))
             shown = [row for row in rows if row["cell"] == cell and row["budget"] == first]
-            plot_matrix(shown, folder / f"matrix-{cell}")
+            plot_matrix(shown, folder / f"matrix-{cell}", of=f"at equal {first.replace('_', ' ')}{where}")
             add(
                 folder / f"matrix-{cell}",
                 f"Accuracy of each arm under each decoder{where}, of [these runs](runs/{cell})",
             )
-            plot_tradeoff(_decodings(results, cell), folder / f"tradeoff-{cell}")
+            plot_tradeoff(_decodings(results, cell), folder / f"tradeoff-{cell}", of=f"after the whole run{where}")
             add(folder / f"tradeoff-{cell}", f"Accuracy against speed{where}, of [these runs](runs/{cell})")
     return made
 
