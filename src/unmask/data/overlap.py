@@ -32,7 +32,7 @@ class Overlap:
         n: words of an n-gram.
         shares: for each question, the share of its different n-grams that some training text contains, in [0, 1]. A
             question of fewer than ``n`` words has 1 if a training text consists of just these words, else 0.
-        sources: for each question, the training row in which most of the found n-grams stand first; empty where none
+        rows: for each question, the training row in which most of the found n-grams stand first; empty where none
             was found.
         texts: training texts that were read: turns, prompts and completions.
         common: different n-grams that more than half of the questions share (at least ten): the wording of the task,
@@ -41,7 +41,7 @@ class Overlap:
 
     n: int
     shares: tuple[float, ...]
-    sources: tuple[str, ...]
+    rows: tuple[str, ...]
     texts: int
     common: int = 0
 
@@ -65,7 +65,7 @@ class Overlap:
             The largest share first; of equal ones the earlier question.
         """
         found = sorted((i for i, share in enumerate(self.shares) if share > 0), key=lambda i: -self.shares[i])
-        return [(i, self.shares[i], self.sources[i]) for i in found[:count]]
+        return [(i, self.shares[i], self.rows[i]) for i in found[:count]]
 
     def summary(self) -> str:
         """Return the counts in one line."""
@@ -80,7 +80,7 @@ class Overlap:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the counts, the shares and the worst questions as JSON types."""
-        worst = [{"question": i, "share": share, "source": source} for i, share, source in self.worst()]
+        worst = [{"question": i, "share": share, "row": row} for i, share, row in self.worst()]
         counts = {"n": self.n, "questions": len(self.shares), "texts": self.texts, "common": self.common}
         return {**counts, "any": self.any, "half": self.half, "shares": list(self.shares), "worst": worst}
 
@@ -123,9 +123,9 @@ def overlap(training: Iterable[Record | tuple[str, str]], questions: Sequence[st
     for text, source in _texts(training):
         ids = _ids(_words(text), number)
         if len(ids) < n:
-            _note(short, _hashes(ids, len(ids)), first_short, len(sources))
+            _enter_text(short, _hashes(ids, len(ids)), first_short, len(sources))
         else:
-            _note(wanted, _hashes(ids, n), first, len(sources))
+            _enter_text(wanted, _hashes(ids, n), first, len(sources))
         sources.append(source)
     shares, rows = [], []
     for hashes, few in zip(hashed, is_short, strict=True):
@@ -136,7 +136,7 @@ def overlap(training: Iterable[Record | tuple[str, str]], questions: Sequence[st
         shares.append(counts.total() / len(asked_for) if len(asked_for) else 0.0)
         most = min(counts, key=lambda text: (-counts[text], text), default=None)
         rows.append("" if most is None else sources[most])
-    return Overlap(n=n, shares=tuple(shares), sources=tuple(rows), texts=len(sources), common=len(common))
+    return Overlap(n=n, shares=tuple(shares), rows=tuple(rows), texts=len(sources), common=len(common))
 
 
 def _texts(training: Iterable[Record | tuple[str, str]]) -> Iterator[tuple[str, str]]:
@@ -173,7 +173,7 @@ def _hashes(ids: NDArray[np.int64], n: int) -> NDArray[np.uint64]:
     return state
 
 
-def _note(
+def _enter_text(
     wanted: NDArray[np.uint64], hashes: NDArray[np.uint64], first: NDArray[np.int64], text: int
 ) -> None:  # fmt: skip
     """Enter a text as the first that holds the wanted hashes which no earlier one held."""

@@ -23,7 +23,7 @@ def test_the_share_is_that_of_a_count_by_hand() -> None:
     texts = ["zero one two three four five six seven eight nine", "four five six seven eight nine ten eleven then"]
     found = overlap([(text, str(i)) for i, text in enumerate(texts)], [SENTENCE])
     assert found.shares == (by_hand(texts, SENTENCE, 8),) == (3 / 5,)
-    assert found.sources == ("0",), "the row that holds most of them"
+    assert found.rows == ("0",), "the row that holds most of them"
     assert overlap([(text, "") for text in texts], [SENTENCE], n=3).shares == (by_hand(texts, SENTENCE, 3),)
 
 
@@ -38,7 +38,7 @@ def test_a_text_with_a_word_between_does_not_match() -> None:
 def test_a_short_question_matches_a_whole_text_only() -> None:
     found = overlap([("2 + 2?", "a:1"), ("What is 3 + 3 today?", "a:2")], ["2+2", "3 + 3", "", "?"])
     assert found.shares == (1.0, 0.0, 0.0, 0.0)
-    assert found.sources == ("a:1", "", "", "")
+    assert found.rows == ("a:1", "", "", "")
 
 
 def test_texts_without_spaces_are_compared_by_character() -> None:
@@ -51,7 +51,7 @@ def test_records_are_read_turn_by_turn() -> None:
     records = [Record(messages=turns, source="a:1"), Record(prompt="x", completion=SENTENCE, source="a:2")]
     assert overlap(records[:1], [SENTENCE]).any == 0, "an n-gram does not reach from one turn into the next"
     found = overlap(records, [SENTENCE])
-    assert (found.half, found.sources, found.texts) == (1, ("a:2",), 4)
+    assert (found.half, found.rows, found.texts) == (1, ("a:2",), 4)
     assert overlap([Record(fault=BadRow("no prompt", "none"), prompt=SENTENCE)], [SENTENCE]).texts == 0
 
 
@@ -72,7 +72,7 @@ def test_the_worst_come_first_and_the_summary_names_them() -> None:
         "2 of 3 questions share 8 words in a row with the training data, 2 at least half of their text; "
         "most: question 2, 100%, in x.jsonl:7"
     )
-    assert found.as_dict()["worst"][0] == {"question": 1, "share": 1.0, "source": "x.jsonl:7"}
+    assert found.as_dict()["worst"][0] == {"question": 1, "share": 1.0, "row": "x.jsonl:7"}
     assert overlap([], [SENTENCE]).summary().startswith("0 of 1 questions")
 
 
