@@ -35,8 +35,8 @@ GIVEN_UP = {  # word -> what is written instead; see docs/glossary.md
     "provenance": "environment",
 }
 WHOLE = {"at", "place", "places", "even", "plain", "pieces", "ranking", "note", "sources"}  # fine inside longer names
-PUBLIC = {"decoding/state.py": {"at"}, "study/spec.py": {"room"}}
-"""Where a word is a public name: ``step.at``, and the key ``room`` of a study's recipe."""
+PUBLIC = {"decoding/state.py": {"at"}, "study/spec.py": {"room"}, "recipes/sections.py": {"sources"}}
+"""Where a word is a public name: ``step.at``, the key ``room`` of a study's recipe, ``data.sources`` of any recipe."""
 
 
 def names(tree: ast.Module) -> set[str]:

@@ -84,4 +84,4 @@ def test_check_refuses_what_a_run_would_stop_at_and_a_run_begins_with_it(refused
 def test_check_counts_a_file_to_hold_out_from(refused, recipe, models, rows):
     file = rows(*({"prompt": "12=", "completion": "12"} for _ in range(250)))
     made = recipe(model={"path": models.digits}, data={"path": str(file), "held_out": 250})
-    refused("check", made, says="data.held_out: expected fewer than the 250 examples there are, found 250")
+    refused("check", made, says="data.held_out: expected fewer than the 250 rows there are, found 250")

@@ -115,7 +115,8 @@ def test_resolve_path(tmp_path, monkeypatch):
 def test_load_examples_holds_out_the_first():
     section = build({**LEAST, "data": {"task": "sorting", "size": 10, "held_out": 4}})
     lm = load_model(section.model)
-    train, held_out = load_examples(section.data, lm, block_size=8)
+    found = load_examples(section.data, lm, block_size=8)
+    train, held_out = found.training, found.held_out
     assert (len(train), len(held_out)) == (6, 4)
     assert not {e.source for e in train} & {e.source for e in held_out}
     assert train.report.rows == 10
@@ -125,7 +126,7 @@ def test_held_out_must_leave_something(tmp_path):
     rows = tmp_path / "x.jsonl"
     rows.write_text('{"prompt": "1=", "completion": "1"}\n' * 3)
     section = build({**LEAST, "data": {"path": str(rows), "held_out": 3}})
-    with pytest.raises(UserError, match=r"data.held_out: expected fewer than the 3 examples there are, found 3"):
+    with pytest.raises(UserError, match=r"data.held_out: expected fewer than the 3 rows there are, found 3"):
         load_examples(section.data, load_model(section.model), block_size=8)
 
 

@@ -74,8 +74,9 @@ def _rows(section: DataSection, count: int) -> tuple[list[Record], bool | None]:
     from unmask.errors import UserError
     from unmask.recipes.inputs import file_records, task_records
 
-    if (section.path is None) == (section.task is None):
+    if (not section.files) == (section.task is None):
         raise UserError("data: expected either a path or a task, found both or none")
     if section.task is None:
-        return file_records(section, count), section.chat
-    return task_records(section, count), section.task.chat if section.chat is None else section.chat
+        rows = file_records(section, -(-count // len(section.files)))
+        return [record for of_file in rows for record in of_file][:count], section.uses_chat
+    return task_records(section, count), section.uses_chat

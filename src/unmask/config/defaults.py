@@ -83,7 +83,7 @@ class Rows:
         tail_tokens: texts of the cycle's tokens in their order; None: seven reserved tokens of the tokenizer.
         max_length: columns that prompt and canvas may take.
         pack: put several examples into a row of ``max_length`` instead of padding each; ``batch_size`` still counts
-            examples.
+            examples. None: only where all rows of the data are texts.
     """
 
     canvas: Count | None = None
@@ -91,7 +91,7 @@ class Rows:
     tail_blocks: Annotated[int, Field(ge=0)] | None = None
     tail_tokens: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
     max_length: Annotated[int, Field(ge=2)] = 1024
-    pack: bool = False
+    pack: bool | None = None
 
     def __post_init__(self) -> None:
         is_drawn = self.tail in (None, "sampled", "rainbow")
@@ -125,7 +125,7 @@ class Layout(Rows):
         tail_blocks: longest drawn tail, blocks; None: ``TAIL_BLOCKS``, or 0 where nothing is drawn.
         tail_tokens: texts of the tokens of a ``rainbow`` in their order; None: seven reserved ones of the tokenizer.
         max_length: columns that prompt and canvas may take.
-        pack: put several examples into a row of ``max_length`` instead of padding each.
+        pack: put several examples into a row of ``max_length`` instead of padding each; None: only texts.
         grid: where blocks are counted from, ``answer`` or ``text``; None: as the model was trained.
     """
 

@@ -1,5 +1,6 @@
 """Data: reads rows of many shapes, encodes prompts and answers as tokens, orders them, and lays them out."""
 
+from unmask.data.blend import Blend, BlendSampler
 from unmask.data.collate import Collator, OrderedExamples, Sampler, Shuffled
 from unmask.data.curriculum import CURRICULA, Curriculum, CurriculumSampler, difficulties, into_buckets
 from unmask.data.encode import EncodedData, encode
@@ -19,6 +20,8 @@ __all__ = [
     "Encoded",
     "EncodedData",
     "Message",
+    "Blend",
+    "BlendSampler",
     "OrderedExamples",
     "Record",
     "Report",

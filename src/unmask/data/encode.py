@@ -11,7 +11,7 @@ from unmask.core.batch import fill_canvas
 from unmask.data.columns import MATTER_IN_TURNS
 from unmask.data.records import BadRow, Difficulty, Encoded, Record
 from unmask.data.report import TOO_LONG, Report
-from unmask.data.templates import Text, TrainedTurn, text_of
+from unmask.data.templates import RawText, Text, TrainedTurn, text_of
 from unmask.data.tokens import tokenise
 from unmask.errors import UserError
 from unmask.runtime.transformers_api import Tokenizer
@@ -37,17 +37,36 @@ class EncodedData(Sequence[Encoded]):
         self._ends = array("q", [0])  # where each example ends, after a leading zero
         self._sources: list[str] = []
         self._difficulties: list[Difficulty | None] = []
-        self._view: range | None = None  # which examples a slice shows; all of them in the whole
+        self._rows = array("q")  # the number of each example's row, counted from 0
+        self._view: Sequence[int] | None = None  # which examples a slice shows; all of them in the whole
 
-    def append(self, example: Encoded) -> None:
-        """Add an example at the end."""
+    def append(self, example: Encoded, row: int = 0) -> None:
+        """Add an example of a row at the end."""
         self._tokens.extend(example.prompt)
         self._answers.append(len(self._tokens))
         self._tokens.extend(example.answer)
         self._ends.append(len(self._tokens))
         self._sources.append(example.source)
         self._difficulties.append(example.difficulty)
+        self._rows.append(row)
         self.report.examples += 1
+
+    @property
+    def is_text(self) -> bool:
+        """Whether all examples come from texts without prompts."""
+        return self.report.examples == self.report.chunks > 0
+
+    @property
+    def rows(self) -> list[int]:
+        """The number of each example's row among the records, counted from 0."""
+        return self._rows.tolist() if self._view is None else [self._rows[i] for i in self._view]
+
+    def pick(self, indices: Sequence[int]) -> "EncodedData":
+        """Return a view of the examples at ``indices``, in that order, that shares the tokens."""
+        view = range(len(self._sources)) if self._view is None else self._view
+        picked = copy(self)
+        picked._view = array("q", [view[i] for i in indices])
+        return picked
 
     def __len__(self) -> int:
         return len(self._sources) if self._view is None else len(self._view)
@@ -101,6 +120,26 @@ class Limits:
         raise BadRow(
             TOO_LONG[1], f"expected at most {room} tokens after a prompt of {len(prompt)}, found {len(answer)}"
         )
+
+    def cut(self, prompt: Sequence[int], text: Sequence[int]) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
+        """Yield a text with its end token, cut where no more fits, as prompts and answers; only the first has a prompt.
+
+        All but the last are as long as can be. An end token that would be left alone is left out: an example of its own
+        would teach that texts are empty.
+
+        Args:
+            prompt: the tokenizer's start tokens.
+            text: tokens.
+
+        Yields:
+            A prompt and an answer.
+        """
+        begin = 0
+        while begin < len(text) - (begin > 0):
+            space = self._space_left(len(prompt))
+            end = len(text) if space is None else begin + space
+            yield prompt, text[begin:end]
+            begin, prompt = end, []
 
     def _space_left(self, prompt: int) -> int | None:
         if self.max_length is None:
@@ -160,49 +199,77 @@ def encode(
         raise UserError("expected rows to train on, found none; check data.path and data.limit")
     if tokenizer is None:
         raise UserError("expected a model with a tokenizer, found none; use another model, or rows of token ids")
-    text = text_of(tokenizer, chat, end_ids)
-    if end_ids and text.end_id not in end_ids:
-        name, known = tokenizer.convert_ids_to_tokens(text.end_id), tokenizer.convert_ids_to_tokens(list(end_ids))
-        raise UserError(
-            f"expected answers that end with a token at which decoding stops ({', '.join(map(str, known))}), "
-            f"found that the tokenizer ends them with '{name}'; add {text.end_id} to the model's eos_ids"
-        )
+    text, raw = _frames(records, tokenizer, chat, end_ids)
+    _check_ends(tokenizer, dict.fromkeys((text.end_id, raw.end_id)), end_ids)
     limits = Limits(
         max_length=max_length, block_size=block_size or 1, canvas=canvas, truncate=too_long == "truncate", grid=grid
     )  # fmt: skip
     data = EncodedData(report=Report(rows=len(records)), end_id=text.end_id)
-    forbidden = {text.end_id, *end_ids, *(i for i in (tokenizer.eos_token_id,) if i is not None)}
-    trained_turns = list(_trained_turns(records, text, data.report))
+    forbidden = {text.end_id, raw.end_id, *end_ids, *(i for i in (tokenizer.eos_token_id,) if i is not None)}
+    trained_turns = list(_trained_turns(records, text, raw, data.report))
     for start in range(0, len(trained_turns), CHUNK):
         chunk = trained_turns[start : start + CHUNK]
-        for trained, (prompt, answer) in zip(chunk, tokenise(text, chunk), strict=True):
+        for trained, (prompt, answer) in zip(chunk, tokenise(text, raw, chunk), strict=True):
             try:
+                if trained.is_text:
+                    _check_control(trained)
                 _check(answer, forbidden, mask_id)
                 _check_control(trained)
-                fitted = limits.fit(prompt, answer)
+                if trained.is_text:
+                    fitted = list(limits.cut(prompt, answer))
+                    data.report.texts += 1
+                    data.report.chunks += len(fitted)
+                else:
+                    fitted = [(prompt, limits.fit(prompt, answer))]
+                    data.report.truncated += len(fitted[0][1]) < len(answer)
+                    data.report.thoughts += trained.is_thought
             except BadRow as fault:
                 data.report.skip(trained.source, fault)
                 continue
-            data.report.truncated += len(fitted) < len(answer)
-            data.report.thoughts += trained.is_thought
-            data.append(Encoded(prompt=prompt, answer=fitted, source=trained.source, difficulty=trained.difficulty))
+            for number, (before, tokens) in enumerate(fitted, 1):
+                source = trained.source if len(fitted) == 1 else f"{trained.source} chunk {number}"
+                example = Encoded(prompt=before, answer=tokens, source=source, difficulty=trained.difficulty)
+                data.append(example, trained.row)
     skip_long = too_long == "skip" or (too_long != "error" and on_bad == "skip")
     data.report.check({"": on_bad == "skip", **dict.fromkeys(TOO_LONG, skip_long)})
     return data
 
 
-def _trained_turns(records: Sequence[Record], text: Text, report: Report) -> Iterator[TrainedTurn]:
+def _frames(
+    records: Sequence[Record], tokenizer: Tokenizer, chat: bool | None, end_ids: Sequence[int]
+) -> tuple[Text, Text]:
+    """Return how answers become text, and whose start and end tokens stand around texts without prompts."""
+    are_texts = {record.is_text for record in records if record.fault is None}
+    if are_texts == {True}:
+        raw = RawText.of(tokenizer, end_ids)
+        return raw, raw
+    text = text_of(tokenizer, chat, end_ids)
+    return text, RawText.of(tokenizer, end_ids) if True in are_texts else text
+
+
+def _check_ends(tokenizer: Tokenizer, found: Iterable[int], end_ids: Sequence[int]) -> None:
+    """Raise a ``UserError`` if decoding does not stop at the tokens that end answers and texts."""
+    for end_id in found:
+        if end_ids and end_id not in end_ids:
+            name, known = tokenizer.convert_ids_to_tokens(end_id), tokenizer.convert_ids_to_tokens(list(end_ids))
+            raise UserError(
+                f"expected answers that end with a token at which decoding stops ({', '.join(map(str, known))}), "
+                f"found that the tokenizer ends them with '{name}'; add {end_id} to the model's eos_ids"
+            )
+
+
+def _trained_turns(records: Sequence[Record], text: Text, raw: Text, report: Report) -> Iterator[TrainedTurn]:
     """Yield the text of every example; rows that have none are counted in the report."""
-    for record in records:
+    for row, record in enumerate(records):
         try:
             if record.fault is not None:
                 raise record.fault
             keys = text.unread(record.messages)
             unused, unread = _of_turns(keys & MATTER_IN_TURNS), _of_turns(keys - MATTER_IN_TURNS)
             report.leave(unused=[*record.unused, *unused], unread=[*record.unread, *unread])
-            for found in text.trained_turns(record):
+            for found in (raw if record.is_text else text).trained_turns(record):
                 if isinstance(found, TrainedTurn):
-                    yield replace(found, difficulty=record.difficulty)
+                    yield replace(found, difficulty=record.difficulty, row=row)
                 else:
                     report.skip(record.source, found)
         except BadRow as fault:
@@ -228,6 +295,12 @@ def _check(answer: Sequence[int], forbidden: set[int], mask_id: int | None) -> N
 
 def _check_control(trained: TrainedTurn) -> None:
     """Raise a ``BadRow`` if the text of an answer spells a control token: it would be trained as one."""
+    if trained.control and trained.is_text:
+        raise BadRow(
+            "control token in a text",
+            f"expected text that spells no control token, found '{trained.control}'; write the turns of a rendered "
+            "chat as messages, and each document as a row",
+        )
     if trained.control:
         raise BadRow(
             "control token in an answer",

@@ -36,6 +36,7 @@ class Record:
         first_answer: assistant turns before this index are context only (a prompt given as messages).
         prompt: text before the completion.
         completion: text that the model learns to write.
+        is_text: whether ``completion`` is a text by itself, every token of which is trained, and not an answer.
         tools: what the model may call, for the chat template.
         source: where the row came from (``chats.jsonl:12``), for messages.
         difficulty: how hard the row is, where a column with difficulties was named.
@@ -48,6 +49,7 @@ class Record:
     first_answer: int = 0
     prompt: str = ""
     completion: str = ""
+    is_text: bool = False
     tools: tuple[Mapping[str, Any], ...] = ()
     source: str = ""
     difficulty: Difficulty | None = None

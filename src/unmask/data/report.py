@@ -39,6 +39,8 @@ class Report:
         unused: columns, and keys of turns, that matter in training and are not used here -> rows that hold something.
         unread: all other columns and keys of turns that are not read -> rows that hold something.
         thoughts: answers in a thinking section that their prompt opens and they do not close.
+        texts: rows that are a text without a prompt.
+        chunks: examples that these were cut into.
     """
 
     rows: int = 0
@@ -48,6 +50,8 @@ class Report:
     unused: dict[str, int] = field(default_factory=dict)
     unread: dict[str, int] = field(default_factory=dict)
     thoughts: int = 0
+    texts: int = 0
+    chunks: int = 0
 
     def leave(self, *, unused: Iterable[str], unread: Iterable[str]) -> None:
         """Count the columns of one row that are not read.
@@ -63,6 +67,11 @@ class Report:
     def remarks(self, *, unread: bool = False) -> list[str]:
         """Return a line each on rows left out or cut, unused columns, and, if ``unread``, the other unread columns."""
         lines = [self.summary()] if self.skipped or self.truncated else []
+        if self.texts:
+            lines.append(
+                f"{self.texts} row{'s'[: self.texts > 1]} of text: every token is trained, in {self.chunks} "
+                f"example{'s'[: self.chunks > 1]}"
+            )
         if self.thoughts:
             lines.append(
                 f"the template opens a thinking section that {self.thoughts} answer{'s'[: self.thoughts > 1]} without "
@@ -126,6 +135,7 @@ class Report:
             **({"unused": dict(self.unused)} if self.unused else {}),
             **({"unread": dict(self.unread)} if self.unread else {}),
             **({"thoughts": self.thoughts} if self.thoughts else {}),
+            **({"texts": self.texts, "chunks": self.chunks} if self.texts else {}),
         }
 
     def _why(self, skipped: Mapping[str, Skipped]) -> str:

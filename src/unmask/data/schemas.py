@@ -152,6 +152,19 @@ class ShareGPT(Chat):
     rank = 1
 
 
+@SHAPES.register("text")
+class PlainText(Shape):
+    """``{"text": "Once upon a time"}``: a document, of which every token is trained."""
+
+    needs = ("text",)
+    rank = 9  # beside a prompt and an answer it is their rendered form
+
+    def record(self, row: Row, roles: Roles = None) -> Record:
+        """Return the text as a completion without a prompt."""
+        del roles  # there are no turns
+        return Record(completion=text(row, "text", "text"), is_text=True)
+
+
 def shape_of(columns: Iterable[str]) -> Shape | None:
     """Return the shape of lowest rank whose columns are all there; None if there is none.
 

@@ -47,6 +47,8 @@ class TrainedTurn:
         difficulty: of the row.
         control: a control token that the data spell in an answer; None if there is none.
         is_thought: whether the prompt opens a thinking section that the answer does not close.
+        row: number of the row, counted from 0.
+        is_text: whether it is a text without a prompt, which is cut where it is too long.
     """
 
     prompt: str
@@ -55,6 +57,8 @@ class TrainedTurn:
     control: str | None = None
     is_thought: bool = False
     difficulty: Difficulty | None = None
+    row: int = 0
+    is_text: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +104,9 @@ class RawText:
             raise BadRow("tools not shown", "expected a chat template to show the tools of the row, found raw text")
         _require(record.completion)
         spelt = spelt_in([record.completion], self.controls)
-        yield TrainedTurn(prompt=record.prompt, answer=record.completion, source=record.source, control=spelt)
+        yield TrainedTurn(
+            prompt=record.prompt, answer=record.completion, source=record.source, control=spelt, is_text=record.is_text
+        )
 
     def unread(self, messages: Sequence[Message]) -> set[str]:
         """Return an empty set: there are no turns whose keys could be left unread."""

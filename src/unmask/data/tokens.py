@@ -47,11 +47,12 @@ def end_of_turn(tokenizer: Tokenizer, *, chat: bool | None = None) -> int:
     return text_of(tokenizer, chat).end_id
 
 
-def tokenise(text: Text, trained_turns: Sequence[TrainedTurn]) -> list[tuple[list[int], list[int]]]:
+def tokenise(text: Text, raw: Text, trained_turns: Sequence[TrainedTurn]) -> list[tuple[list[int], list[int]]]:
     """Return the prompt and answer tokens of each example, answers with their end token.
 
     Args:
         text: how prompts and answers become text.
+        raw: whose start and end tokens stand around texts that have no prompt.
         trained_turns: the text of each example.
 
     Returns:
@@ -63,7 +64,8 @@ def tokenise(text: Text, trained_turns: Sequence[TrainedTurn]) -> list[tuple[lis
     for trained, prompt, joint in zip(trained_turns, prompts, joints, strict=True):
         aligned = joint[: len(prompt)] == prompt
         answer = joint[len(prompt) :] if aligned else _tokens(text.tokenizer, [trained.answer])[0]
-        tokens.append(([*text.start, *prompt], [*answer, text.end_id]))
+        frame = raw if trained.is_text else text
+        tokens.append(([*frame.start, *prompt], [*answer, frame.end_id]))
     return tokens
 
 

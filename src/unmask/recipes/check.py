@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from unmask.core.protocols import Objective, Traits
-from unmask.data import Record, difficulties, encode
+from unmask.data import EncodedData, Record, difficulties, encode
+from unmask.data.split import hold_out
 from unmask.data.tails import tail_cycle
 from unmask.errors import UserError
 from unmask.models.checkpoints import locate, parse_dtype, pick_device
@@ -17,7 +18,7 @@ from unmask.models.facts import Facts
 from unmask.models.families import FAMILIES
 from unmask.models.preflight import Preflight, preflight
 from unmask.models.scratch import read_tokenizer
-from unmask.recipes.inputs import file_records, task_records
+from unmask.recipes.inputs import file_records, take_first, task_records, validation_records
 from unmask.recipes.recipe import Recipe, build_sections, read_recipe
 from unmask.recipes.sections import DataSection, EvaluateSection, ModelSection
 from unmask.runtime.paths import is_hub_name
@@ -177,20 +178,18 @@ def _ask_objective(objective: Objective | None, traits: Traits | None, section: 
 def _look_at_data(recipe: Recipe, seen: Preflight, found: Findings) -> None:
     """Read the first rows, and encode them if there is a tokenizer; add what is wrong with them."""
     data = recipe.data
+    if remote := _remote(data):
+        found.remarks.append(remote)
+        return
+    if (data.task is None) == (not data.files):
+        return
     # Only the whole file shows whether examples are left beside the held-out ones.
-    enough = max(LOOK, data.held_out + 1)
-    size = min(data.size or enough, enough)
-    if data.path and is_hub_name(data.path) and not Path(data.path).suffix:
-        found.remarks.append(f"data.path: no '{data.path}' here; as a name on the hub it is not looked at")
+    size = max(LOOK, int(data.held_out) + 1)
+    of_files = _ask(lambda: _first_rows(data, size), found)
+    validation = _ask(lambda: validation_records(data, size), found)
+    if of_files is None or validation is None or any(problem.startswith("data.") for problem in found.problems):
         return
-    if getattr(data.task, "on_hub", False):
-        found.remarks.append("data.task: on the hub, not looked at")
-        return
-    if (data.path is None) == (data.task is None):
-        return
-    records = _ask(lambda: _first_rows(data, size), found)
-    if records is None or any(problem.startswith("data.") for problem in found.problems):
-        return
+    records = [record for rows in of_files for record in rows]
     if seen.tokenizer is None:  # the model section is wrong; faults of the rows are reported all the same
         faults = [(record.source, record.fault) for record in records if record.fault is not None]
         if faults and data.on_bad == "error":
@@ -198,29 +197,47 @@ def _look_at_data(recipe: Recipe, seen: Preflight, found: Findings) -> None:
         return
     taken = {seen.mask_id, *(seen.ends.eos_ids if seen.ends else ())}
     _ask(lambda: tail_cycle(data, seen.tokenizer, taken=taken), found)
-    chat = data.task.chat if data.task is not None and data.chat is None else data.chat
-    encoded = _ask(
-        lambda: encode(
-            records, seen.tokenizer, mask_id=seen.mask_id, max_length=data.max_length, canvas=data.canvas,
-            block_size=recipe.block_size(seen.block_size), grid=recipe.grid(seen.grid), chat=chat, on_bad=data.on_bad,
-            too_long=data.too_long,
-        ),
-        found,
+    encode_rows = partial(
+        encode, tokenizer=seen.tokenizer, mask_id=seen.mask_id, max_length=data.max_length, canvas=data.canvas,
+        block_size=recipe.block_size(seen.block_size), grid=recipe.grid(seen.grid), chat=data.uses_chat,
+        on_bad=data.on_bad, too_long=data.too_long,
     )  # fmt: skip
-    if encoded is not None and data.held_out >= len(encoded):
-        found.problems.append(
-            f"data.held_out: expected fewer than the {len(encoded)} examples there are, found {data.held_out}; what is "
-            "held out is not trained on"
-        )
-    if encoded is not None:
-        found.remarks += [f"first rows of the data: {note}" for note in encoded.report.remarks()]
-    if encoded is not None and data.curriculum is not None:
+    encoded = _ask(partial(encode_rows, records), found)
+    if validation:
+        _ask(partial(encode_rows, validation), found, "data.validation")
+    if encoded is None:
+        return
+    is_whole = all(len(rows) < size or len(rows) == file.size for rows, file in zip(of_files, data.files, strict=False))
+    _ask(partial(_hold_out, encoded, records, data, is_whole=is_whole), found)
+    found.remarks += [f"first rows of the data: {note}" for note in encoded.report.remarks()]
+    if data.curriculum is not None:
         _ask(partial(difficulties, encoded, data.curriculum), found)
 
 
-def _first_rows(data: DataSection, size: int) -> list[Record]:
+def _remote(data: DataSection) -> str | None:
+    """Return which of the data cannot be looked at without the network, in a line; None if all can."""
+    if getattr(data.task, "on_hub", False):
+        return "data.task: on the hub, not looked at"
+    key = "path" if data.sources is None else "sources"
+    for name, files in ((key, data.files), ("validation", data.validation_files)):
+        for file in files:
+            if is_hub_name(file.path) and not Path(file.path).suffix:
+                return f"data.{name}: no '{file.path}' here; as a name on the hub it is not looked at"
+    return None
+
+
+def _hold_out(encoded: EncodedData, records: list[Record], data: DataSection, *, is_whole: bool) -> None:
+    """Hold rows out as the run will; of files that were not read to their ends, only the number of rows is checked."""
     if data.task is not None:
-        return task_records(data, size)
+        take_first(encoded, data.held_out)
+    elif is_whole or data.held_out >= len(set(encoded.rows)):
+        hold_out(encoded, records, data.held_out, data.seed)
+
+
+def _first_rows(data: DataSection, size: int) -> list[list[Record]]:
+    """Return at most ``size`` rows of each file, or as many problems of the task."""
+    if data.task is not None:
+        return [task_records(data, min(data.size or size, size))]
     return file_records(data, size)
 
 

@@ -1,11 +1,35 @@
 """Opens what a recipe names: its model, and its data as encoded examples."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
 from unmask.core.attention import Grid
-from unmask.data import EncodedData, Record, encode, read
+from unmask.data import Blend, EncodedData, Record, encode, read
+from unmask.data.split import hold_out, shared_prompts
 from unmask.errors import UserError
 from unmask.models import LoadedModel, add_lora, from_scratch, load
 from unmask.models.checkpoints import pick_device
-from unmask.recipes.sections import DataSection, ModelSection
+from unmask.recipes.sections import DataFile, DataSection, ModelSection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """The examples of a recipe.
+
+    Args:
+        training: that are trained on, with the report on all rows.
+        held_out: of the held-out loss; may be empty.
+        blend: which examples each file has, and how often they are drawn; None where no weights are written.
+        facts: what ``run.json`` says about the data: files, rows, examples, and how rows were held out.
+        remarks: a line each on what a user should know.
+    """
+
+    training: EncodedData
+    held_out: EncodedData
+    blend: Blend | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
 
 def load_model(section: ModelSection) -> LoadedModel:
@@ -24,26 +48,87 @@ def load_model(section: ModelSection) -> LoadedModel:
 
 
 def load_examples(
-    section: DataSection, lm: LoadedModel, *, block_size: int, grid: Grid = "answer"
-) -> tuple[EncodedData, EncodedData]:
-    """Return the encoded examples of a recipe as (training, held out), each with the report on all rows."""
+    section: DataSection, lm: LoadedModel, *, block_size: int, grid: Grid = "answer", first: bool = False
+) -> Examples:
+    """Return the encoded examples of a recipe, those that are held out apart.
+
+    Args:
+        section: ``data`` of the recipe.
+        lm: whose tokenizer and ends are used.
+        block_size: of the run.
+        grid: where blocks are counted from.
+        first: whether the first examples of a file are held out, as versions up to 0.4 did, to resume their runs.
+
+    Returns:
+        Examples to train on, held-out ones, and what is to be known about them.
+
+    Raises:
+        UserError: rows cannot be used, or nothing would be held out or left.
+    """  # noqa: DOC503
+
+    def encoded_of(records: list[Record]) -> EncodedData:
+        return encode(
+            records, lm.tokenizer, end_ids=lm.eos_ids, mask_id=lm.mask_id, max_length=section.max_length,
+            canvas=section.canvas, block_size=block_size, grid=grid, chat=section.uses_chat, on_bad=section.on_bad,
+            too_long=section.too_long,
+        )  # fmt: skip
+
     if section.task is not None:
-        records = task_records(section, section.size)
-        chat = section.task.chat if section.chat is None else section.chat
+        encoded = encoded_of(task_records(section, section.size))
+        training, held_out = take_first(encoded, section.held_out)
+        return Examples(training=training, held_out=held_out, remarks=encoded.report.remarks())
+    of_files = file_records(section, None)
+    records = [record for rows in of_files for record in rows]
+    encoded = encoded_of(records)
+    remarks = encoded.report.remarks()
+    if section.validation is not None:
+        rows = validation_records(section, None)
+        training, held_out = encoded, encoded_of(rows)
+        remarks += [f"data.validation: {line}" for line in held_out.report.remarks()]
+        if shared := shared_prompts(records, rows):
+            remarks.append(
+                f"data.validation: {shared} of {len(rows)} rows begin with a prompt that is trained on, too; the "
+                "held-out loss says less about new prompts"
+            )
+    elif first:
+        training, held_out = take_first(encoded, section.held_out)
     else:
-        records = file_records(section, section.size)
-        chat = section.chat
-    encoded = encode(
-        records, lm.tokenizer, end_ids=lm.eos_ids, mask_id=lm.mask_id, max_length=section.max_length,
-        canvas=section.canvas, block_size=block_size, grid=grid, chat=chat, on_bad=section.on_bad,
-        too_long=section.too_long,
-    )  # fmt: skip
-    if section.held_out >= len(encoded):
+        training, held_out = hold_out(encoded, records, section.held_out, section.seed)
+    blend, files = _blend(section.files, [len(rows) for rows in of_files], training)
+    remarks += [_described(file) for file in files] if len(files) > 1 else []
+    facts: dict[str, Any] = {"files": files, "held_out": None}
+    if held_out:
+        facts["held_out"] = {"drawn": "first", "rows": len(set(held_out.rows)), "examples": len(held_out)}
+        if section.validation is not None:
+            facts["held_out"]["drawn"] = [file.path for file in section.validation]
+        elif not first:
+            facts["held_out"]["drawn"] = "by prompt"
+            remarks.append(
+                f"held out: {len(set(held_out.rows))} rows, drawn by their prompts; {len(held_out)} examples"
+            )
+    return Examples(training=training, held_out=held_out, blend=blend, facts=facts, remarks=remarks)
+
+
+def take_first(encoded: EncodedData, amount: float) -> tuple[EncodedData, EncodedData]:
+    """Return the examples without the first ``amount`` (a number, or a share in (0, 1)), and these.
+
+    Args:
+        encoded: examples.
+        amount: of them, to be held out.
+
+    Returns:
+        (training, held out).
+
+    Raises:
+        UserError: there are not so many.
+    """
+    number = int(amount) if amount >= 1 or not amount else max(1, round(amount * len(encoded)))
+    if number >= len(encoded):
         raise UserError(
-            f"data.held_out: expected fewer than the {len(encoded)} examples there are, found {section.held_out}; "
+            f"data.held_out: expected fewer than the {len(encoded)} examples there are, found {amount}; "
             "what is held out is not trained on"
         )
-    return encoded[section.held_out :], encoded[: section.held_out]
+    return encoded[number:], encoded[:number]
 
 
 def task_records(section: DataSection, size: int | None) -> list[Record]:
@@ -52,10 +137,56 @@ def task_records(section: DataSection, size: int | None) -> list[Record]:
     return [problem.record for problem in section.task.problems(section.split, size, section.seed)]
 
 
-def file_records(section: DataSection, size: int | None) -> list[Record]:
-    """Return ``size`` rows of a file or hub data set (None: all), with the difficulty if a curriculum needs it."""
-    difficulty = section.curriculum.column if section.curriculum is not None else None
+def file_records(section: DataSection, size: int | None) -> list[list[Record]]:
+    """Return ``size`` rows of each file or hub data set (None: all), with the difficulty if a curriculum needs it."""
+    return [_records(file, section, size) for file in section.files]
+
+
+def validation_records(section: DataSection, size: int | None) -> list[Record]:
+    """Return ``size`` rows of each file of ``data.validation`` (None: all), one file after the other."""
+    return [r for file in section.validation_files for r in _records(file, section, size, difficulty=False)]
+
+
+def _records(file: DataFile, section: DataSection, size: int | None, *, difficulty: bool = True) -> list[Record]:
+    """Return at most ``size`` rows of a file."""
+    by = section.curriculum.column if section.curriculum is not None and difficulty else None
+    limit = min((n for n in (size, file.size) if n is not None), default=None)
     return read(
-        str(section.path), split=section.split, limit=size, columns=section.columns, difficulty=difficulty,
-        roles=section.roles,
-    )  # fmt: skip
+        file.path, split=file.split or "train", limit=limit, columns=file.columns, difficulty=by, roles=file.roles
+    )
+
+
+def _blend(
+    files: Sequence[DataFile], rows: Sequence[int], training: EncodedData
+) -> tuple[Blend | None, list[dict[str, Any]]]:
+    """Return how often the examples of each file are drawn, and a mapping of facts for each file."""
+    members: list[list[int]] = [[] for _ in files]
+    ends = [sum(rows[: i + 1]) for i in range(len(rows))]
+    number = 0
+    for index, row in enumerate(training.rows):  # rows come in order
+        while row >= ends[number]:
+            number += 1
+        members[number].append(index)
+    weights = [file.weight for file in files]
+    blend = None
+    if weights and all(weight is not None for weight in weights):
+        empty = [file.path for file, indices in zip(files, members, strict=True) if not indices]
+        if empty:
+            raise UserError(
+                f"data.sources: expected examples to train on in every file that has a weight, found none in "
+                f"{empty[0]}; leave it out"
+            )
+        blend = Blend(members=tuple(members), weights=tuple(weight for weight in weights if weight is not None))
+    shares = blend.shares if blend else [len(indices) / max(len(training), 1) for indices in members]
+    facts = [
+        {"path": file.path, "rows": count, "examples": len(indices), "share": share}
+        for file, count, indices, share in zip(files, rows, members, shares, strict=True)
+    ]
+    return blend, facts
+
+
+def _described(file: dict[str, Any]) -> str:
+    return (
+        f"{file['path']}: {file['rows']} rows, {file['examples']} examples to train on, "
+        f"{file['share']:.1%} of those that are drawn"
+    )

@@ -33,12 +33,7 @@ def data_problems(data: DataSection | None, objective: Objective | None) -> list
     """Return a line for each setting of the data that does not go with another, or with the objective's blocks."""
     if data is None:
         return []
-    problems = []
-    if (data.path is None) == (data.task is None):
-        found = "neither" if data.path is None else "both"
-        problems.append(
-            f"data: expected either path or task, found {found}; write for example data: {{path: my_chats.jsonl}}"
-        )
+    problems = _file_problems(data)
     if data.task is not None and data.curriculum is not None and data.curriculum.column is not None:
         problems.append(f"data.curriculum.by: a task has no columns, found '{data.curriculum.by}'; write by: length")
     if data.task is not None and data.size and data.held_out >= data.size:
@@ -52,6 +47,41 @@ def data_problems(data: DataSection | None, objective: Objective | None) -> list
         )
     if problem := canvas_problem(data, objective):
         problems.append(problem)
+    return problems
+
+
+def _file_problems(data: DataSection) -> list[str]:
+    """Return a line for each setting of the files that does not go with another."""
+    given = [name for name in ("path", "sources", "task") if getattr(data, name) is not None]
+    problems = []
+    if data.sources is not None and len(given) > 1:
+        problems.append(f"data: expected one of path, sources and task, found {' and '.join(given)}; keep one")
+    elif len(given) != 1:
+        found = "both" if given else "neither"
+        problems.append(
+            f"data: expected either path or task, found {found}; write for example data: {{path: my_chats.jsonl}}"
+        )
+    files = data.files
+    weighted = [file for file in files if file.weight is not None]
+    if weighted and len(weighted) < len(files):
+        bare = next(file for file in files if file.weight is None)
+        problems.append(
+            f"data.sources: expected a weight for every file or for none, found none for {bare.path}; write one"
+        )
+    if weighted and data.curriculum is not None:
+        problems.append(
+            "data.curriculum: goes by difficulty, and the weights of data.sources by file, so both would say which "
+            "example comes next; leave one of the two out"
+        )
+    if data.size is not None and (data.sources is not None or len(files) > 1):
+        problems.append("data.size: is for one file or a task; write a size with each of data.sources")
+    if data.validation is not None:
+        if data.held_out:
+            problems.append("data.validation: expected no data.held_out beside it, found both; leave one of them out")
+        if data.task is not None:
+            problems.append("data.validation: is for files; with a task, write data.held_out")
+        if any(file.weight is not None for file in data.validation):
+            problems.append("data.validation: a weight says how often an example is trained on; leave it out")
     return problems
 
 

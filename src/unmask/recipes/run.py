@@ -64,7 +64,8 @@ def run_recipe(
     out, data = Path(out), recipe.data
     with owned(out, "unmask sft"):
         # train() checks this again, but only after minutes of loading.
-        if record := check_folder(out, resume=resume, restart=restart):
+        record = check_folder(out, resume=resume, restart=restart)
+        if record:
             before = record["settings"]
             run = recipe.fitted(before.get("block_size")).run  # the model's size is not known yet
             layout = data.layout(recipe.block_size(before.get("block_size")))  # nor its grid
@@ -73,16 +74,18 @@ def run_recipe(
         lm = load_model(recipe.model)
         size = recipe.block_size(lm.facts.block_size)
         grid = recipe.grid(lm.facts.grid)
-        examples, held_out = load_examples(data, lm, block_size=size, grid=grid)
+        examples = load_examples(data, lm, block_size=size, grid=grid, first=_took_first(record))
         if tell is not None:
-            for note in examples.report.remarks():
-                tell(note)
+            for remark in examples.remarks:
+                tell(remark)
         return train(
             lm,
-            examples,
+            examples.training,
             recipe.fitted(lm.facts.block_size).run,
             out=out,
-            held_out=held_out,
+            held_out=examples.held_out,
+            blend=examples.blend,
+            facts=examples.facts,
             layout=data.layout(size, grid),
             curriculum=data.curriculum,
             recipe=recipe.values,
@@ -92,3 +95,10 @@ def run_recipe(
             show=show,
             tell=tell,
         )
+
+
+def _took_first(record: Mapping[str, Any] | None) -> bool:
+    """Return whether a run held the first examples of its file out: its record is older than facts of the data."""
+    if record is None or "data" not in record:
+        return record is not None
+    return ((record["data"] or {}).get("held_out") or {}).get("drawn") == "first"

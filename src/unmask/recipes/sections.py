@@ -1,9 +1,10 @@
 """Sections of a recipe: which model, which data, and how the trained model is evaluated."""
 
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import BeforeValidator, Field, SkipValidation
+from pydantic import AfterValidator, BeforeValidator, Field, SkipValidation
 
 from unmask.config.components import component, fill, resolver
 from unmask.config.defaults import Layout, Rows
@@ -14,6 +15,37 @@ from unmask.tasks import TASKS, Task
 from unmask.tasks.questions import task_of
 
 T = TypeVar("T")
+Text = Annotated[str, Field(min_length=1)]
+
+
+def _rows_or_share(value: float) -> float:
+    """Return a number of rows, or a share of them, after a check."""
+    if value < 0 or (value > 1 and value != int(value)) or (value == 1 and isinstance(value, float)):
+        raise ValueError(
+            f"expected a number of rows (0 or more), or a share of them between 0 and 1, found {value}; write for "
+            "example 100 or 0.05"
+        )
+    return int(value) if value == int(value) else value
+
+
+def _files(value: object) -> object:
+    """Return the files of ``sources`` or ``validation``: a name, a mapping, or a list of these, as a tuple."""
+    if value is None or isinstance(value, DataFile):
+        return value if value is None else (value,)
+    given = value if isinstance(value, (list, tuple)) else [value]
+    if not given:
+        raise ValueError("expected at least one file, found an empty list; write for example [chats.jsonl]")
+    return tuple(_file(each) for each in given)
+
+
+def _file(value: object) -> "DataFile":
+    if isinstance(value, DataFile):
+        return value
+    if isinstance(value, str):
+        value = {"path": value}
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected a file, or a mapping such as {{path: chats.jsonl, weight: 2}}, found {value!r}")
+    return fill(DataFile, value)
 
 
 @component
@@ -31,7 +63,7 @@ class ModelSection:
         device: None: a GPU if there is one.
     """
 
-    path: Annotated[str, Field(min_length=1)] | None = None
+    path: Text | None = None
     from_scratch: Annotated[ScratchSpec | None, SkipValidation, BeforeValidator(lambda v: _maybe(ScratchSpec, v))] = (
         None
     )
@@ -44,15 +76,39 @@ class ModelSection:
 
 
 @component
-class DataSection(Rows):
-    """Which examples. Either ``path`` or ``task``.
+class DataFile:
+    """One file, or one hub data set, of several.
 
     Args:
         path: JSON Lines, CSV or Parquet file, or the name of a hub data set.
+        weight: share of the examples that are drawn from it, relative to the other files' weights; None: there are no
+            weights, and all examples of all files are shown once an epoch.
+        split: of a hub data set; None: that of the section.
+        size: rows to take; None: all.
+        columns: as in the section, in its place.
+        roles: as in the section, in its place.
+    """
+
+    path: Text
+    weight: Annotated[float, Field(gt=0)] | None = None
+    split: str | None = None
+    size: Annotated[int, Field(ge=1)] | None = None
+    columns: dict[str, str] | None = None
+    roles: dict[str, str | list[str]] | None = None
+
+
+@component
+class DataSection(Rows):
+    """Which examples. Either ``path``, ``sources`` or ``task``.
+
+    Args:
+        path: JSON Lines, CSV or Parquet file, or the name of a hub data set; or a list of these, read one after the
+            other.
+        sources: several files, each with settings of its own: ``[{path: chats.jsonl, weight: 2}, {path: math.jsonl}]``.
         task: problems with solutions: a name, or ``{name: …, fields}``.
         split: of a hub data set or a task.
-        size: problems to make of a task; examples to take of a file (None: all).
-        seed: of a task's problems.
+        size: problems to make of a task; rows to take of a file (None: all).
+        seed: of a task's problems, and of the draw of held-out rows.
         columns: our name -> the file's, where they are not recognised: ``{prompt: question, completion: answer}``.
         roles: of speakers whose names are not known, ``{Arzt: assistant}``.
         chat: put prompt/completion rows into the chat template; None: if the tokenizer has one.
@@ -61,14 +117,18 @@ class DataSection(Rows):
         tail_blocks: most blocks of a drawn tail; None: 2, or 0 where nothing is drawn.
         tail_tokens: texts of the tokens of a rainbow; None: seven reserved ones of the tokenizer.
         max_length: columns of prompt and canvas together.
-        pack: whether several examples share a row.
+        pack: whether several examples share a row; None: where all rows of the data are texts.
         on_bad: ``error`` or ``skip`` rows that cannot be used.
         too_long: ``error``, ``skip`` or ``truncate`` rows beyond ``max_length``.
-        held_out: examples kept aside for the held-out loss.
+        held_out: rows kept aside for the held-out loss: how many, or a share of them (0.05). They are drawn by their
+            prompts; of a task, the first problems are taken.
+        validation: a file (or a list of files) for the held-out loss, instead of ``held_out``; read with the same
+            columns, roles and template.
         curriculum: in which order examples are shown: a name, or ``{name: …, fields}``; None: shuffled.
     """
 
-    path: Annotated[str, Field(min_length=1)] | None = None
+    path: Text | Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
+    sources: Annotated[tuple[DataFile, ...] | None, SkipValidation, BeforeValidator(_files)] = None
     task: Annotated[Task | None, SkipValidation, BeforeValidator(resolver(TASKS))] = None
     split: str = "train"
     size: Annotated[int, Field(ge=1)] | None = None
@@ -78,8 +138,31 @@ class DataSection(Rows):
     chat: bool | None = None
     on_bad: Literal["error", "skip"] = "error"
     too_long: Literal["error", "skip", "truncate"] | None = None
-    held_out: Annotated[int, Field(ge=0)] = 0
+    held_out: Annotated[int | float, AfterValidator(_rows_or_share)] = 0
+    validation: Annotated[tuple[DataFile, ...] | None, SkipValidation, BeforeValidator(_files)] = None
     curriculum: Annotated[Curriculum | None, SkipValidation, BeforeValidator(resolver(CURRICULA))] = None
+
+    @property
+    def files(self) -> tuple[DataFile, ...]:
+        """The files to train on, each with its split, columns and roles; none where a task makes the problems."""
+        paths = (self.path,) if isinstance(self.path, str) else self.path or ()
+        return self._completed(self.sources or tuple(DataFile(path=path, size=self.size) for path in paths))
+
+    @property
+    def validation_files(self) -> tuple[DataFile, ...]:
+        """The files of the held-out loss, each with its split, columns and roles."""
+        return self._completed(self.validation or ())
+
+    @property
+    def uses_chat(self) -> bool | None:
+        """Whether rows are put into the chat template, as ``chat`` or else the task says; None: if there is one."""
+        return self.task.chat if self.task is not None and self.chat is None else self.chat
+
+    def _completed(self, files: tuple[DataFile, ...]) -> tuple[DataFile, ...]:
+        return tuple(
+            replace(file, **{n: getattr(self, n) for n in ("split", "columns", "roles") if getattr(file, n) is None})
+            for file in files
+        )
 
     def layout(self, block_size: int, grid: Grid | None = None) -> Layout:
         """Return the layout of the rows in blocks of a size, which are counted by ``grid``."""

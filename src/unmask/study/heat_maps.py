@@ -62,7 +62,7 @@ def _draw(study: Study, cell: Cell, result: dict[str, Any], model: Path, path: P
         lm = load(source)
         size = size or recipe.block_size(lm.facts.block_size)  # as the run was trained, from the base
         grid = grid or recipe.grid(lm.facts.grid)
-        examples, _ = load_examples(recipe.data, lm, block_size=size, grid=grid)
+        examples = load_examples(recipe.data, lm, block_size=size, grid=grid).training
         subjects.append(Subject(name=name, lm=lm, examples=examples[: study.learnability]))
     found = analyze(subjects, Measured(passes=2), block_size=size, grid=grid, canvas=recipe.data.canvas)
     plot_heat_map(found.cells, path, changes=found.changes)

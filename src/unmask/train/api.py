@@ -12,7 +12,20 @@ import torch
 from unmask.config.defaults import Layout, resolve_block_size, resolve_grid
 from unmask.core.batch import fill_canvas
 from unmask.core.random import Draws
-from unmask.data import Collator, Curriculum, CurriculumSampler, Encoded, OrderedExamples, encode, into_buckets, read
+from unmask.data import (
+    Blend,
+    BlendSampler,
+    Collator,
+    Curriculum,
+    CurriculumSampler,
+    Encoded,
+    EncodedData,
+    OrderedExamples,
+    Sampler,
+    encode,
+    into_buckets,
+    read,
+)
 from unmask.data.tails import tail_cycle
 from unmask.errors import Interrupted, NonFiniteError, UserError
 from unmask.models import LoadedModel
@@ -27,7 +40,13 @@ from unmask.train.config import TrainRun, announced
 from unmask.train.exported import export_block_size, export_grid
 from unmask.train.held_out import held_out_loss
 from unmask.train.metrics import MetricsFile
-from unmask.train.record import refuse_changes, refuse_extension, settings_of_inputs, settings_of_run
+from unmask.train.record import (
+    refuse_changes,
+    refuse_extension,
+    settings_of_blend,
+    settings_of_inputs,
+    settings_of_run,
+)
 from unmask.train.routing import RouterLoad
 from unmask.train.run_folder import (
     CHECKPOINTS,
@@ -68,7 +87,9 @@ def train(
     out: str | Path,
     layout: Layout | None = None,
     curriculum: Curriculum | None = None,
+    blend: Blend | None = None,
     held_out: Sequence[Encoded] = (),
+    facts: Mapping[str, Any] | None = None,
     resume: bool = False,
     restart: bool = False,
     evaluate: Callable[[], dict[str, float]] | None = None,
@@ -87,7 +108,9 @@ def train(
         out: folder of the run; it must be new, or hold this very run if ``resume`` or ``restart``.
         layout: blocks, canvas and rows.
         curriculum: in which order examples are shown; None: shuffled.
+        blend: which examples belong to each of several files, and how often they are drawn; not with a curriculum.
         held_out: examples for the held-out loss.
+        facts: what the record of the run says about its data, such as files and rows.
         resume: continue from the newest whole checkpoint. With a constant learning rate ``run.steps`` may have grown.
         restart: begin again in the folder of a run that has no whole checkpoint.
         evaluate: further named values, computed when the held-out loss is.
@@ -110,19 +133,19 @@ def train(
         of_model = trained or export_block_size(run.export)
         size = resolve_block_size(objective=run.objective.block_size, layout=layout.block_size, model=of_model)
         run, layout = replace(run, objective=sized(run.objective, size)), replace(layout, block_size=size, grid=grid)
-        column = curriculum.column if curriculum else None
-        examples = _read(data, lm, layout, column) if isinstance(data, (str, Path)) else data
+        examples, layout = _inputs(data, lm, layout, curriculum)
         settings = settings_of_run(run, layout, curriculum) | settings_of_inputs(lm, examples, held_out, layout)
         taken = {lm.mask_id, lm.filler_id, *lm.eos_ids}
         cycle = tail_cycle(layout, lm.tokenizer, taken=taken, size=lm.facts.vocab_size)
         _prepare(lm, run, layout)
         arguments = _arguments(run, out / CHECKPOINTS, lm)  # starts the process group, if there is one
-        stream = _stream(examples, run, curriculum, ranks=arguments.world_size)
-        settings |= {"processes": arguments.world_size, "bf16": bool(arguments.bf16)}
+        stream = _stream(examples, run, curriculum, blend, ranks=arguments.world_size)
+        settings |= {"processes": arguments.world_size, "bf16": bool(arguments.bf16)} | settings_of_blend(blend)
         on_rank_zero(lambda: [tell(line) for line in announced(run.objective, trained, (counted, grid))])
         on_rank_zero(lambda: remark(line) if (line := training_remark(lm)) else None)
         before = _record_of(out, run, curriculum, settings, resume=resume, restart=restart)
-        start_from = on_rank_zero(lambda: _open(out, before, settings, recipe, tell, resume=resume))
+        made = {"recipe": recipe, "data": dict(facts or {})}
+        start_from = on_rank_zero(lambda: _open(out, before, settings, made, tell, resume=resume))
         arguments.warmup_steps = round(run.warmup * (before or {}).get("first_steps", run.steps))
         draws = Draws(seed=run.seed)
         collator = Collator(layout=layout, filler_id=lm.filler_id, draws=draws, cycle=cycle)
@@ -159,12 +182,12 @@ def _record_of(
 
 
 def _open(
-    out: Path, record: dict[str, Any] | None, settings: dict[str, Any], recipe: Any, tell: Callable[[str], None], *,
-    resume: bool,
+    out: Path, record: dict[str, Any] | None, settings: dict[str, Any], about: dict[str, Any],
+    tell: Callable[[str], None], *, resume: bool,
 ) -> Path | None:  # fmt: skip
     """Return the checkpoint to continue from; None for a new run, whose folder is claimed."""
     if record is None or not resume:
-        claim(out, settings, recipe)
+        claim(out, settings, about)
         return None
     for phrase in other_versions(record):
         tell(f"{out}: begun with other versions, which may change the result: {phrase}")
@@ -203,19 +226,30 @@ def _prepare(lm: LoadedModel, run: TrainRun, layout: Layout) -> None:
         lm.checkpoint_gradients()
 
 
-def _read(path: str | Path, lm: LoadedModel, layout: Layout, difficulty: str | None) -> Sequence[Encoded]:
-    return encode(
-        read(str(path), difficulty=difficulty), lm.tokenizer, max_length=layout.max_length, canvas=layout.canvas,
-        block_size=layout.block_size, grid=layout.grid or "answer", end_ids=lm.eos_ids, mask_id=lm.mask_id,
-    )  # fmt: skip
+def _inputs(
+    data: str | Path | Sequence[Encoded], lm: LoadedModel, layout: Layout, curriculum: Curriculum | None
+) -> tuple[Sequence[Encoded], Layout]:
+    """Return the examples, and the layout with its ``pack``: where that is open, examples of text are packed."""
+    if isinstance(data, (str, Path)):
+        records = read(str(data), difficulty=curriculum.column if curriculum else None)
+        data = encode(
+            records, lm.tokenizer, max_length=layout.max_length, canvas=layout.canvas, block_size=layout.block_size,
+            grid=layout.grid or "answer", end_ids=lm.eos_ids, mask_id=lm.mask_id,
+        )  # fmt: skip
+    is_text = isinstance(data, EncodedData) and data.is_text
+    return data, replace(layout, pack=is_text if layout.pack is None else layout.pack)
 
 
 def _stream(
-    examples: Sequence[Encoded], run: TrainRun, curriculum: Curriculum | None, *, ranks: int
+    examples: Sequence[Encoded], run: TrainRun, curriculum: Curriculum | None, blend: Blend | None, *, ranks: int
 ) -> OrderedExamples:
     """Return the examples of the whole run in their order."""
     length = run.steps * run.batch_size * run.accumulate * ranks
-    sampler = None
+    if curriculum is not None and blend is not None:
+        raise UserError("expected a curriculum or a blend, which both say what comes next, found both; leave one out")
+    sampler: Sampler | None = None
+    if blend is not None:
+        sampler = BlendSampler(blend, length=length, seed=run.seed)
     if curriculum is not None and len(examples):
         sampler = CurriculumSampler(curriculum, into_buckets(examples, curriculum), length=length, seed=run.seed)
     return OrderedExamples(examples, seed=run.seed, length=length, sampler=sampler)

@@ -10,7 +10,7 @@ import numpy as np
 
 from unmask.config.components import choose
 from unmask.config.defaults import Layout
-from unmask.data import Curriculum, Encoded
+from unmask.data import Blend, Curriculum, Encoded
 from unmask.errors import UserError, shorten
 from unmask.heads import Head
 from unmask.models import LoadedModel
@@ -24,6 +24,7 @@ IRRELEVANT = ("steps", "model", "keep", "save_every", "log_every", "report_to", 
 _MEANING = {
     "data": "the training examples (their tokens or their order)",
     "held_out": "the held-out examples",
+    "blend": "how many examples the files of data.sources have, and their weights",
     "template": "the chat template",
     "weights": "the weights or the config of the model that it starts from",
 }
@@ -44,6 +45,8 @@ def settings_of_run(run: TrainRun, layout: Layout, curriculum: Curriculum | None
     values["objective"] = _described(run.objective)
     values["curriculum"] = None if curriculum is None else _described(curriculum)
     values |= {f.name: getattr(layout, f.name) for f in fields(layout) if f.name not in ("block_size", "grid")}
+    if layout.pack is None:  # decided when the data are read
+        del values["pack"]
     return _as_json(values)
 
 
@@ -77,6 +80,13 @@ def settings_of_inputs(
         "grid": None if layout.grid == "answer" else layout.grid,  # older records have none
     }
     return _as_json(values)
+
+
+def settings_of_blend(blend: Blend | None) -> dict[str, Any]:
+    """Return the number of examples and the weight of each file, as JSON types; None where there are no weights."""
+    if blend is None:
+        return {"blend": None}
+    return {"blend": [[len(m), weight] for m, weight in zip(blend.members, blend.weights, strict=True)]}
 
 
 def hash_of(examples: Sequence[Encoded]) -> str | None:

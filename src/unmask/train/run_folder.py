@@ -112,13 +112,13 @@ def read_record(out: Path) -> dict[str, Any]:
     )
 
 
-def claim(out: Path, settings: Mapping[str, Any], recipe: Mapping[str, Any] | None) -> None:
+def claim(out: Path, settings: Mapping[str, Any], about: Mapping[str, Any]) -> None:
     """Make the folder of a run and write its record; files of an earlier start without a checkpoint are removed.
 
     Args:
         out: the folder.
         settings: that the run's result depends on.
-        recipe: that the run was read from, or None.
+        about: what the record holds besides: the recipe that the run was read from, or None, and facts of the data.
 
     Raises:
         UserError: it cannot be made.
@@ -127,7 +127,7 @@ def claim(out: Path, settings: Mapping[str, Any], recipe: Mapping[str, Any] | No
         give_back(out)
         (out / CHECKPOINTS).mkdir(parents=True)
         made_with = {"plugins": named_plugins(), "versions": versions(), "command": sys.argv}
-        write_record(out, {"settings": settings, "recipe": recipe, **made_with})
+        write_record(out, {"settings": settings, **about, **made_with})
     except OSError as error:
         give_back(out)
         raise UserError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error

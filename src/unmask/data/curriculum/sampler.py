@@ -1,7 +1,6 @@
 """A curriculum as a sampler: a function from the position in the global order to the example."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -9,13 +8,14 @@ from jaxtyping import Int
 from torch import Tensor
 
 from unmask.core.random import Draws
+from unmask.data.buckets import BucketSampler
 from unmask.data.curriculum.base import Curriculum
 from unmask.errors import UserError
 
 CHUNK = 1 << 16  # positions whose weights are held at once
 
 
-class CurriculumSampler:
+class CurriculumSampler(BucketSampler):
     """Draws a bucket for every position, and shows the examples of each bucket in turn.
 
     At position ``order`` of ``length`` the law stands at progress = order / length. Within an optimiser step that moves
@@ -48,46 +48,22 @@ class CurriculumSampler:
             sizes = [len(bucket) for bucket in buckets]
             raise UserError(f"expected examples in every bucket, found buckets of {sizes}; leave out the empty ones")
         self._made_of = {"curriculum": curriculum, "buckets": buckets, "length": length, "seed": seed}
-        self._draws = Draws(seed=seed)
-        self._members = [torch.as_tensor(bucket) for bucket in buckets]
-        self._bucket = self._draw(curriculum, length)
-        self._visit = self._count(self._bucket)
-        # Two passes of each bucket: loading ahead crosses from one to the next.
-        self._permutation = lru_cache(maxsize=2 * len(buckets))(self._permute)
-
-    def __call__(self, order: int) -> int:
-        """Return the index of the example at this position of the global order."""
-        bucket = int(self._bucket[order])
-        visits, source = divmod(int(self._visit[order]), len(self._members[bucket]))
-        return self._permutation(bucket, visits)[source]
-
-    def _draw(self, curriculum: Curriculum, length: int) -> Int[Tensor, " P"]:
-        """Return the bucket of every position, drawn by inverting the cumulative weights."""
-        drawn = []
-        for start in range(0, length, CHUNK):
-            order = torch.arange(start, min(start + CHUNK, length))
-            reached = curriculum.weights(order.double() / length, len(self._members)).cumsum(1)
-            reached = reached / reached[:, -1:]  # exactly 1 at the end, which no draw reaches
-            uniform = self._draws.uniform("bucket", order)
-            drawn.append((reached <= uniform[:, None]).sum(1, dtype=torch.int32))
-        return torch.cat(drawn)
-
-    def _count(self, bucket: Int[Tensor, " P"]) -> Int[Tensor, " P"]:
-        """Return, for every position, how many earlier ones have the same bucket."""
-        visit = torch.empty_like(bucket)
-        for index in range(len(self._members)):
-            is_here = bucket == index
-            visit[is_here] = torch.arange(int(is_here.sum()), dtype=visit.dtype)
-        return visit
-
-    def _permute(self, bucket: int, visits: int) -> list[int]:
-        """Return a bucket in the order of one pass. The keys are ``Shuffled``'s: one bucket is a plain shuffle."""
-        members = self._members[bucket]
-        keys = self._draws.uniform("shuffle", torch.tensor(visits), members)
-        return members[keys.argsort(stable=True)].tolist()
+        super().__init__(buckets, _drawn(curriculum, len(buckets), length, Draws(seed=seed)), seed=seed)
 
     def __getstate__(self) -> dict[str, Any]:
         return self._made_of
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]  # workers that are spawned draw the same again
+
+
+def _drawn(curriculum: Curriculum, buckets: int, length: int, draws: Draws) -> Int[Tensor, " P"]:
+    """Return the bucket of every position, drawn by inverting the cumulative weights."""
+    drawn = []
+    for start in range(0, length, CHUNK):
+        order = torch.arange(start, min(start + CHUNK, length))
+        reached = curriculum.weights(order.double() / length, buckets).cumsum(1)
+        reached = reached / reached[:, -1:]  # exactly 1 at the end, which no draw reaches
+        uniform = draws.uniform("bucket", order)
+        drawn.append((reached <= uniform[:, None]).sum(1, dtype=torch.int32))
+    return torch.cat(drawn)
