@@ -68,6 +68,7 @@ class Reporter(TrainerCallback):
             "lr": trainer.lr_scheduler.get_last_lr()[0],
             "grad_norm": float(trainer.grad_norm or 0.0),
             **self.run.objective.scheduled((step - 1) / max(self.run.steps, 1)),
+            **trainer.shown,
             **self._rates(),
             **(self.load.values(trainer.total) if self.load else {}),
         }

@@ -23,6 +23,7 @@ from unmask.runtime.durable import space_for
 from unmask.train import checkpoints
 from unmask.train.checkpoints import StopSignals
 from unmask.train.metrics import Totals
+from unmask.train.tally import SIZE, shown, tally
 
 __all__ = [
     "DiffusionTrainer",
@@ -90,6 +91,8 @@ class DiffusionTrainer(Trainer):
         self.saver: Saves | None = None
         self.must_save = self._must_stop = False
         self._window = torch.zeros(8, dtype=torch.float64)
+        self._tally = torch.zeros(SIZE, device=arguments.device)
+        self.shown: dict[str, object] = {}
         self._sources: list[str] = []  # of the window that is open
         self._updated_on: list[str] = []
         if self.is_deepspeed_enabled:
@@ -112,6 +115,7 @@ class DiffusionTrainer(Trainer):
             scored = self.lm.score(noised.query, noised.query_positions, noised.targets, want=self.objective.want)
             loss = self.objective.loss(scored, noised)
         self._refuse_non_finite(loss, scored, noised, inputs["sources"])
+        self._tally += tally(batch, noised, scored, mask_id=self.lm.mask_id)
         self.accelerator.backward(loss)
         read = self.lm.flops.tokens - before[0], self.lm.flops.flops - before[1]
         self._window[:6] += torch.tensor(
@@ -142,9 +146,12 @@ class DiffusionTrainer(Trainer):
         """
         self._window[6] = self.signals.number is not None
         self._window[7] = self.saver is not None and self.saver.is_due
-        total = self.accelerator.reduce(self._window.to(self.args.device, torch.float32), "sum").double().cpu()
-        loss, count, examples, supervised, tokens, flops, stop, save = total.tolist()
+        window = torch.cat([self._window.to(self.args.device, torch.float32), self._tally])
+        total = self.accelerator.reduce(window, "sum").double().cpu()
+        loss, count, examples, supervised, tokens, flops, stop, save = total[:8].tolist()
+        self.shown = shown(total[8:])
         self._window.zero_()
+        self._tally.zero_()
         self._must_stop, self.must_save = stop > 0, save > 0
         scale = self.accelerator.num_processes / max(count, 1.0)
         for parameter in model.parameters():
