@@ -1,5 +1,8 @@
 """What a training step has seen, by noise level and by block: sums on the device, which are read once a step."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -69,6 +72,27 @@ def shown(total: Float[Tensor, " SIZE"]) -> dict[str, object]:
             found[name] = [round(x / n, 6) if n else None for x, n in zip(sums, counts, strict=True)]
     if columns:
         found["masked_share"] = round(masked / columns, 6)
+    return found
+
+
+def as_scalars(line: Mapping[str, Any]) -> dict[str, float]:
+    """Return a line of metrics for experiment trackers, which take numbers only.
+
+    Args:
+        line: of ``metrics.jsonl``.
+
+    Returns:
+        The numbers under transformers' names; a list as one number for each entry that is not None, such as
+        ``nll/noise_0.125`` (the bin that ends there) and ``nll/block_0``.
+    """
+    found: dict[str, float] = {}
+    for name, value in line.items():
+        if name == "nll_by_noise_level":
+            found |= {f"nll/noise_{(i + 1) / BINS:g}": x for i, x in enumerate(value) if x is not None}
+        elif name == "nll_by_block":
+            found |= {f"nll/block_{i}": x for i, x in enumerate(value) if x is not None}
+        elif isinstance(value, (int, float)) and name != "step":
+            found["learning_rate" if name == "lr" else name] = value
     return found
 
 
