@@ -18,8 +18,9 @@ from unmask.models import LoadedModel
 from unmask.models.lora import training_remark
 from unmask.objectives import sized
 from unmask.runtime.runlock import owned
+from unmask.runtime.transformers_api import check_tracker, tensorboard
 from unmask.train import checkpoints
-from unmask.train.arguments import arguments_of
+from unmask.train.arguments import TENSORBOARD, arguments_of
 from unmask.train.average import Average
 from unmask.train.best import METRIC, Best
 from unmask.train.callbacks import Averager, Reporter, Saver
@@ -114,6 +115,8 @@ def train(
         Interrupted: a signal ended the run; its message tells how to continue.
     """  # noqa: DOC503
     remark, out, layout, tell = tell or LOG.info, Path(out), layout or Layout(), tell or LOG.warning
+    for tracker in run.report_to:
+        check_tracker(tracker)
     with owned(out, "unmask sft"):
         trained, counted = lm.facts.block_size, lm.facts.grid
         grid = resolve_grid(layout=layout.grid, export=export_grid(run.export), model=counted)
@@ -297,6 +300,8 @@ def _fit(
     view = Bar(show=bool(show)) if isinstance(show, bool) or not writes else show
     reporter = Reporter(run, trainer.totals, metrics, measured, view=view, load=load, samples=samples)
     reporter.trainer = trainer
+    if writes and TENSORBOARD in run.report_to:
+        trainer.add_callback(tensorboard(out / TENSORBOARD, first + bool(start_from)))
     if trainer.average is not None:
         trainer.add_callback(Averager(trainer.average))
     trainer.add_callback(reporter)

@@ -8,6 +8,8 @@ from unmask.models import LoadedModel
 from unmask.train.config import TrainRun
 from unmask.train.trainer import TrainingArguments
 
+TENSORBOARD = "tensorboard"
+
 
 def arguments_of(run: TrainRun, folder: Path, lm: LoadedModel) -> TrainingArguments:
     """Return the settings of a run as transformers' own; making them starts the process group, if there is one.
@@ -49,6 +51,6 @@ def arguments_of(run: TrainRun, folder: Path, lm: LoadedModel) -> TrainingArgume
         logging_nan_inf_filter=False,
         remove_unused_columns=False,
         disable_tqdm=True,
-        report_to=list(run.report_to),
+        report_to=[name for name in run.report_to if name != TENSORBOARD],  # whose callback gets a folder of its own
         dataloader_pin_memory=on_cuda,
     )

@@ -149,7 +149,8 @@ def give_back(out: Path) -> None:
     """Remove the files that a run without a checkpoint has written."""
     for name in (RUN_FILE, METRICS_FILE, SAMPLES_FILE):
         (out / name).unlink(missing_ok=True)
-    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+    for name in (CHECKPOINTS, "tensorboard"):
+        shutil.rmtree(out / name, ignore_errors=True)
 
 
 def other_versions(record: Mapping[str, Any]) -> list[str]:
