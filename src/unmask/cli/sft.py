@@ -39,10 +39,30 @@ def sft(
     result = run(values, out, resume=resume, restart=restart, tell=say)
     lines = MetricsFile.read(out / "metrics.jsonl") or [{"step": 0}]
     if json:
-        last = {name: lines[-1][name] for name in ("loss", "held_out_loss") if name in lines[-1]}
-        emit({"folder": str(result.folder), "model": str(result.model), **last, **result.totals})
+        last = {name: lines[-1][name] for name in ("loss", *MEASURED) if name in lines[-1]}
+        emit({"folder": str(result.folder), "model": str(result.model), **last, **result.saved, **result.totals})
         return
     _summarise(lines, result)
+
+
+MEASURED = {"held_out_loss": "held-out loss", "held_out_bound": "held-out bound", "accuracy": "accuracy"}
+
+
+def _which(saved: dict[str, Any]) -> str:
+    """Return of which step a run's model is, and where the best one is."""
+    average = f", average of weights with decay {saved['ema']:g}" if "ema" in saved else ""
+    if "best_step" not in saved:
+        return f"of the last step, {saved['step']:,}{average}"
+    best = f"lowest {MEASURED[saved['metric']]}" if saved["metric"] != "accuracy" else "highest accuracy"
+    value = f"{best} {saved['value']:.4g}"
+    if saved["step"] == saved["best_step"] == saved["last_step"]:
+        return f"of the last step, {saved['step']:,}, with the {value}{average}"
+    if saved["step"] == saved["best_step"]:
+        return f"of step {saved['step']:,}, with the {value}; the last step was {saved['last_step']:,}{average}"
+    return (
+        f"of the last step, {saved['step']:,}{average}; the {value} is in checkpoints/checkpoint-{saved['best_step']}, "
+        "and run.save_best: true saves that one"
+    )
 
 
 def _summarise(lines: list[dict[str, Any]], result: Any) -> None:
@@ -55,7 +75,9 @@ def _summarise(lines: list[dict[str, Any]], result: Any) -> None:
 
     totals = result.totals
     typer.echo(f"{lines[-1]['step']:,} steps in {totals['seconds']:.1f} s")
-    rows = {"loss": course("loss"), "held-out loss": course("held_out_loss"), "examples": totals["examples"]}
+    rows: dict[str, Any] = {"loss": course("loss"), "held-out loss": course("held_out_loss")}
+    rows |= {MEASURED[name]: course(name) for name in ("held_out_bound", "accuracy") if any(name in x for x in lines)}
+    rows["examples"] = totals["examples"]
     rows["tokens"] = f"{as_text(totals['supervised_tokens'])} supervised of {as_text(totals['forward_tokens'])} read"
-    table({**rows, "model": str(result.model)})
+    table({**rows, "model": str(result.model), "its weights": _which(result.saved)})
     typer.echo(f"next: unmask generate {result.folder} --prompt '…'")

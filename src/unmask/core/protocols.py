@@ -53,6 +53,8 @@ class Noised:
         group: what shares a noise level and a view: an example, or one block or one view of it.
         member: which method of a composite one each position is of; ``loss`` hands each method its own.
         extra: values that the method's own ``loss`` needs at each queried position.
+        offset: column of the canvas that each queried position predicts, counted from the first answer token; -1 where
+            it is no hidden token. None: not told, and then the loss is not logged by block.
     """
 
     query: Query
@@ -65,12 +67,13 @@ class Noised:
     group: Int[Tensor, " K"]
     member: Int[Tensor, " K"] | None = None
     extra: Float[Tensor, "K F"] | None = None
+    offset: Int[Tensor, " K"] | None = None
 
     def only(self, index: Bool[Tensor, " K"]) -> "Noised":
         """Return the noised batch with the queried positions where ``index`` is True."""
         by_position = ("query_positions", "targets", "weight", "example", "noise_level", "group")
         kept: dict[str, Any] = {name: getattr(self, name)[index] for name in by_position}
-        for name in ("member", "extra"):
+        for name in ("member", "extra", "offset"):
             value = getattr(self, name)
             kept[name] = None if value is None else value[index]
         return replace(self, **kept)

@@ -314,6 +314,7 @@ class Composition:
             noise_level=hidden.level[is_queried].float(),
             group=group,
             extra=hidden.extra,
+            offset=batch.offset[is_queried],
         )
 
 

@@ -58,6 +58,7 @@ class NextTokens:
             example=join(noised.example, example),
             noise_level=join(noised.noise_level, torch.zeros_like(weight)),
             group=join(noised.group, region.group[is_next]),
+            offset=None if noised.offset is None else join(noised.offset, torch.full_like(example, -1)),
         )
 
 

@@ -48,6 +48,7 @@ class WithMistakes:
             noise_level=hidden.level[is_response].float(),
             group=region.group[is_response],
             member=kind,
+            offset=batch.offset[is_response],
         )
 
     def _spoil(self, region: Region, hidden: Hidden, draws: Draws) -> Bool[Tensor, "B L"]:

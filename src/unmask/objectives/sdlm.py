@@ -92,6 +92,7 @@ class Sdlm(WeightedLikelihood):
             example=example,
             noise_level=torch.ones_like(weight),
             group=example,
+            offset=batch.offset[row, inside][is_queried],
         )
 
     def _anchors(self, batch: Batch, draws: Draws) -> Bool[Tensor, "B L"]:

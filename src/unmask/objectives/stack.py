@@ -20,6 +20,7 @@ def stack(questions: Sequence[Noised]) -> Noised:
     first_row = _starts([q.query.ids.shape[0] for q in questions])
     first_group = _starts([int(q.group.max()) + 1 if len(q.group) else 0 for q in questions])
     has_members = all(q.member is not None for q in questions)
+    has_offsets = all(q.offset is not None for q in questions)
     return Noised(
         query=_stack_queries([q.query for q in questions], first_row),
         query_positions=torch.cat([_down(q.query_positions, row) for q, row in zip(questions, first_row, strict=True)]),
@@ -31,6 +32,7 @@ def stack(questions: Sequence[Noised]) -> Noised:
         group=torch.cat([q.group + start for q, start in zip(questions, first_group, strict=True)]),
         member=torch.cat([q.member for q in questions if q.member is not None]) if has_members else None,
         extra=_stack_extra(questions),
+        offset=torch.cat([q.offset for q in questions if q.offset is not None]) if has_offsets else None,
     )
 
 

@@ -159,7 +159,12 @@ def _look_at_memory(recipe: Recipe, size: Size, found: Findings) -> None:
     columns = run.batch_size * (recipe.data.canvas or 1)
     _ask(
         lambda: check_training_memory(
-            size, pick_device(section.device), columns=columns, recomputed=run.gradient_checkpointing
+            size,
+            pick_device(section.device),
+            columns=columns,
+            recomputed=run.gradient_checkpointing,
+            averaged=run.ema is not None,
+            copied=run.master_weights,
         ),
         found,
     )

@@ -6,7 +6,9 @@ from typing import Any
 from unmask.core.protocols import Objective
 from unmask.decoding import Decoder
 from unmask.errors import UserError
-from unmask.recipes.sections import DataSection, ModelSection
+from unmask.recipes.sections import DataSection, EvaluateSection, ModelSection
+from unmask.train.best import METRIC, REMEDY
+from unmask.train.config import TrainRun
 
 
 def model_problems(model: ModelSection | None, values: Mapping[str, Any]) -> list[str]:
@@ -94,6 +96,32 @@ def canvas_problem(data: DataSection, objective: Objective | None) -> str | None
         f"data.canvas: expected a multiple of objective.block_size={size}, found {data.canvas}; "
         f"write {-(-data.canvas // size) * size}"
     )
+
+
+def run_problems(
+    run: TrainRun | None, data: DataSection | None, judged: EvaluateSection | None, values: Mapping[str, Any]
+) -> list[str]:
+    """Return a line for each setting of the run that does not go with another, or with data and evaluation."""
+    written = values.get("run")
+    problems = []
+    has_both = isinstance(written, Mapping) and "steps" in written and written.get("epochs") is not None
+    if has_both and run is not None:  # otherwise that is said already
+        problems.append("run.epochs: expected either epochs or steps, found both; leave one out")
+    if run is None or data is None:
+        return problems
+    holds_out = data.held_out > 0
+    if run.samples and not holds_out:
+        problems.append("run.samples: expected held-out prompts to answer, found none; write data.held_out: 50")
+    metric = run.best_metric or METRIC
+    is_measured = {
+        "held_out_loss": holds_out,
+        "held_out_bound": holds_out and run.eval_bound != 0,
+        "accuracy": judged is not None and judged.while_training is not None,
+    }
+    if not is_measured[metric] and (run.best_metric or run.save_best or run.patience):
+        name = next(name for name in ("best_metric", "save_best", "patience") if getattr(run, name))
+        problems.append(f"run.{name}: expected a run that measures {metric}, found none; write {REMEDY[metric]}")
+    return problems
 
 
 def decoder_problems(decoder: Decoder | None, objective: Objective | None) -> list[str]:

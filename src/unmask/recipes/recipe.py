@@ -15,7 +15,7 @@ from unmask.core.attention import Grid
 from unmask.decoding import Decoder
 from unmask.errors import UserError, did_you_mean, shorten
 from unmask.objectives import OBJECTIVES, sized
-from unmask.recipes.problems import canvas_problem, data_problems, decoder_problems, model_problems
+from unmask.recipes.problems import canvas_problem, data_problems, decoder_problems, model_problems, run_problems
 from unmask.recipes.sections import DataSection, EvaluateSection, ModelSection
 from unmask.runtime.foreign import check_file
 from unmask.runtime.paths import resolve_path
@@ -153,6 +153,7 @@ def build_sections(values: Mapping[str, Any]) -> tuple[Recipe, list[str]]:
     judged = values.get("evaluate")
     evaluate = section(lambda: None if judged is None else fill(EvaluateSection, judged, "evaluate"))
     problems += model_problems(model, values) + data_problems(data, objective) + decoder_problems(decoder, objective)
+    problems += run_problems(run, data, evaluate, values)
     made = Recipe(model=model, data=data, decoder=decoder, run=run, evaluate=evaluate, values=dict(values))
     return made, problems
 

@@ -1,18 +1,22 @@
 """Runs a recipe: from its settings to a trained model."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from unmask.config.components import InvalidConfigError
 from unmask.models import LoadedModel
+from unmask.recipes.along import Along
 from unmask.recipes.check import check
 from unmask.recipes.inputs import load_examples, load_model
 from unmask.recipes.recipe import Recipe, build, read_recipe
 from unmask.runtime.runlock import owned
 from unmask.train import TrainResult, train
+from unmask.train.final import trained_canvas
 from unmask.train.record import refuse_changes, refuse_extension, settings_of_run
 from unmask.train.run_folder import check_folder
+from unmask.train.view import View
 
 
 def sft(recipe: str | Path | Mapping[str, Any], out: str | Path, **options: Any) -> TrainResult:
@@ -42,7 +46,7 @@ def run_recipe(
     *,
     resume: bool = False,
     restart: bool = False,
-    show: bool = True,
+    show: bool | View = True,
     tell: Callable[[str], None] | None = None,
     evaluate: Callable[[LoadedModel], dict[str, float]] | None = None,
 ) -> TrainResult:
@@ -53,10 +57,11 @@ def run_recipe(
         out: folder of the run.
         resume: continue from its newest whole checkpoint.
         restart: begin again in the folder of a run that has none.
-        show: draw a progress bar.
+        show: draw a progress bar; or what draws instead.
         tell: called with a line on what a user should know: rows of the data that are left out or cut short, columns
             that matter and are not used, a block size that is not the model's, damaged checkpoints.
-        evaluate: returns further named values of the current model, called when the held-out loss is computed.
+        evaluate: returns further named values of the current model, called when the held-out loss is computed; then
+            the held-out bound is measured only if ``run.eval_bound`` is set.
 
     Returns:
         The folders of the run and the model, and what was spent.
@@ -68,6 +73,8 @@ def run_recipe(
         if record:
             before = record["settings"]
             run = recipe.fitted(before.get("block_size")).run  # the model's size is not known yet
+            if run.epochs is not None:  # nor how many examples there are
+                run = replace(run, steps=before["steps"], epochs=None)
             layout = data.layout(recipe.block_size(before.get("block_size")))  # nor its grid
             refuse_changes(str(out), before, settings_of_run(run, layout, data.curriculum))
             refuse_extension(str(out), before, run, data.curriculum)
@@ -78,20 +85,25 @@ def run_recipe(
         if tell is not None:
             for remark in examples.remarks:
                 tell(remark)
+        recipe, layout = recipe.fitted(lm.facts.block_size), data.layout(size, grid)
+        lengths = [(len(each.prompt), len(each.answer)) for each in examples.training]
+        canvas = trained_canvas(layout, lengths, size, grid) if lengths else 0  # train() says that there are none
+        along = Along(recipe, lm, examples.held_out, canvas=canvas, is_alone=evaluate is None)
         return train(
             lm,
             examples.training,
-            recipe.fitted(lm.facts.block_size).run,
+            recipe.run,
             out=out,
             held_out=examples.held_out,
             blend=examples.blend,
             facts=examples.facts,
-            layout=data.layout(size, grid),
+            layout=layout,
             curriculum=data.curriculum,
             recipe=recipe.values,
             resume=resume,
             restart=restart,
-            evaluate=(lambda: evaluate(lm)) if evaluate else None,
+            evaluate=lambda: along.evaluate() | (dict(evaluate(lm)) if evaluate else {}),
+            sample=along.sample if along.prompts else None,
             show=show,
             tell=tell,
         )

@@ -185,6 +185,8 @@ class EvaluateSection:
         max_new_tokens: columns of the canvas; None: the model's, else 256.
         batch_size: answers side by side.
         seed: of the problems and of the decoder.
+        while_training: the first so many problems are also answered and judged at each evaluation of a run
+            (``run.eval_every``); None: none.
     """
 
     task: Annotated[Task, SkipValidation, BeforeValidator(resolver(TASKS))] = cast(Task, None)  # see below
@@ -196,6 +198,7 @@ class EvaluateSection:
     max_new_tokens: Annotated[int, Field(ge=1)] | None = None
     batch_size: Annotated[int, Field(ge=1)] = 16
     seed: int = 0
+    while_training: Annotated[int, Field(ge=1)] | None = None
 
     def __post_init__(self) -> None:
         # Whoever reads ``task`` finds one: it is never None here.

@@ -379,4 +379,21 @@ def check_tracker(name: str) -> None:
         known[name]()
     except Exception as error:  # each tracker fails in its own way
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"the tracker '{name}' cannot be used here ({reason}); install it, or leave it out") from error
+        remedy = "pip install 'unmask[tensorboard]'" if name == "tensorboard" else "install it"
+        raise UserError(f"the tracker '{name}' cannot be used here ({reason}); {remedy}, or leave it out") from error
+
+
+def tensorboard(folder: Path, step: int) -> Any:
+    """Return transformers' callback for TensorBoard with a folder of our choice, where a resumed run goes on.
+
+    Args:
+        folder: for the files of events; what it tells of this and later steps counts as undone.
+        step: the next one.
+
+    Returns:
+        The callback.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations import TensorBoardCallback
+
+    return TensorBoardCallback(SummaryWriter(str(folder), purge_step=step))

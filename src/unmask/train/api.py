@@ -3,14 +3,13 @@
 import logging
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from unmask.config.defaults import Layout, resolve_block_size, resolve_grid
-from unmask.core.batch import fill_canvas
 from unmask.core.random import Draws
 from unmask.data import (
     Blend,
@@ -27,19 +26,24 @@ from unmask.data import (
     read,
 )
 from unmask.data.tails import tail_cycle
-from unmask.errors import Interrupted, NonFiniteError, UserError
+from unmask.errors import Interrupted, UserError
 from unmask.models import LoadedModel
 from unmask.models.lora import training_remark
 from unmask.objectives import sized
-from unmask.runtime.durable import space_for
 from unmask.runtime.runlock import owned
+from unmask.runtime.transformers_api import check_tracker, tensorboard
 from unmask.train import checkpoints
-from unmask.train.callbacks import Reporter, Saver
+from unmask.train.arguments import TENSORBOARD, arguments_of
+from unmask.train.average import Average
+from unmask.train.best import METRIC, Best
+from unmask.train.callbacks import Averager, Reporter, Saver
 from unmask.train.checkpoints import StopSignals
 from unmask.train.config import TrainRun, announced
 from unmask.train.exported import export_block_size, export_grid
-from unmask.train.held_out import held_out_loss
+from unmask.train.final import save_final, trained_canvas
+from unmask.train.measured import Measured, Rows
 from unmask.train.metrics import MetricsFile
+from unmask.train.precision import MasterWeights, warning_of
 from unmask.train.record import (
     refuse_changes,
     refuse_extension,
@@ -52,6 +56,7 @@ from unmask.train.run_folder import (
     CHECKPOINTS,
     METRICS_FILE,
     MODEL,
+    SAMPLES_FILE,
     check_folder,
     claim,
     give_back,
@@ -59,7 +64,8 @@ from unmask.train.run_folder import (
     other_versions,
     write_record,
 )
-from unmask.train.trainer import DiffusionTrainer, PrinterCallback, TrainingArguments
+from unmask.train.trainer import DiffusionTrainer, PrinterCallback, TrainerState, TrainingArguments
+from unmask.train.view import Bar, View
 
 LOG = logging.getLogger(__name__)
 
@@ -72,11 +78,14 @@ class TrainResult:
         folder: with ``run.json``, ``metrics.jsonl``, ``checkpoints/`` and ``model/``.
         model: the trained model's folder, for ``unmask.load``.
         totals: examples, tokens, FLOPs and seconds, by name.
+        saved: ``step`` that the model is of and ``last_step`` of the run; where a metric was measured, its
+            ``best_step`` with ``metric`` and ``value``; ``ema`` if the model is an average of weights.
     """
 
     folder: Path
     model: Path
     totals: dict[str, float]
+    saved: dict[str, Any] = field(default_factory=dict)
 
 
 def train(
@@ -93,7 +102,8 @@ def train(
     resume: bool = False,
     restart: bool = False,
     evaluate: Callable[[], dict[str, float]] | None = None,
-    show: bool = True,
+    sample: Callable[[], Rows] | None = None,
+    show: bool | View = True,
     recipe: Mapping[str, Any] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> TrainResult:
@@ -114,7 +124,8 @@ def train(
         resume: continue from the newest whole checkpoint. With a constant learning rate ``run.steps`` may have grown.
         restart: begin again in the folder of a run that has no whole checkpoint.
         evaluate: further named values, computed when the held-out loss is.
-        show: draw a progress bar on stderr.
+        sample: answers to some prompts, computed then, too, and written to ``samples.jsonl``.
+        show: draw a progress bar on stderr; or what draws instead.
         recipe: that the run was read from, to be saved with it.
         tell: called with a line on what a user should know, such as a damaged checkpoint; None: logged as warnings.
 
@@ -127,6 +138,8 @@ def train(
         Interrupted: a signal ended the run; its message tells how to continue.
     """  # noqa: DOC503
     remark, out, layout, tell = tell or LOG.info, Path(out), layout or Layout(), tell or LOG.warning
+    for tracker in run.report_to:
+        check_tracker(tracker)
     with owned(out, "unmask sft"):
         trained, counted = lm.facts.block_size, lm.facts.grid
         grid = resolve_grid(layout=layout.grid, export=export_grid(run.export), model=counted)
@@ -134,15 +147,18 @@ def train(
         size = resolve_block_size(objective=run.objective.block_size, layout=layout.block_size, model=of_model)
         run, layout = replace(run, objective=sized(run.objective, size)), replace(layout, block_size=size, grid=grid)
         examples, layout = _inputs(data, lm, layout, curriculum)
-        settings = settings_of_run(run, layout, curriculum) | settings_of_inputs(lm, examples, held_out, layout)
+        inputs = settings_of_inputs(lm, examples, held_out, layout)
         taken = {lm.mask_id, lm.filler_id, *lm.eos_ids}
         cycle = tail_cycle(layout, lm.tokenizer, taken=taken, size=lm.facts.vocab_size)
         _prepare(lm, run, layout)
-        arguments = _arguments(run, out / CHECKPOINTS, lm)  # starts the process group, if there is one
+        arguments = arguments_of(run, out / CHECKPOINTS, lm)  # starts the process group, if there is one
+        epochs, run = run.epochs, run.in_steps(len(examples), ranks=arguments.world_size)
+        arguments.max_steps = run.steps
         stream = _stream(examples, run, curriculum, blend, ranks=arguments.world_size)
+        settings = settings_of_run(run, layout, curriculum) | inputs
         settings |= {"processes": arguments.world_size, "bf16": bool(arguments.bf16)} | settings_of_blend(blend)
         on_rank_zero(lambda: [tell(line) for line in announced(run.objective, trained, (counted, grid))])
-        on_rank_zero(lambda: remark(line) if (line := training_remark(lm)) else None)
+        on_rank_zero(lambda: [remark(line) for line in _remarks(lm, run, epochs, len(examples))])
         before = _record_of(out, run, curriculum, settings, resume=resume, restart=restart)
         made = {"recipe": recipe, "data": dict(facts or {})}
         start_from = on_rank_zero(lambda: _open(out, before, settings, made, tell, resume=resume))
@@ -151,23 +167,40 @@ def train(
         collator = Collator(layout=layout, filler_id=lm.filler_id, draws=draws, cycle=cycle)
         try:
             trainer = _trainer(lm, run, stream, collator=collator, draws=draws, arguments=arguments)
-            measured = _Measured(trainer, run, held_out, collator, evaluate)
-            _fit(trainer, run, out, measured, start_from, show=show and arguments.should_save)
-            lm.model.eval()
-            lm.facts = replace(
+            lengths = [(len(each.prompt), len(each.answer)) for each in examples]
+            trainer.facts = replace(
                 lm.facts, block_size=run.objective.block_size or lm.facts.block_size,
-                canvas=layout.canvas or max(
-                    fill_canvas(len(each.answer), size, prompt=len(each.prompt), grid=grid) for each in examples
-                ),
+                canvas=trained_canvas(layout, lengths, size, grid),
             )  # fmt: skip
-            _save_final(trainer, out)
+            measured = Measured(
+                trainer, run, held_out, collator, average=trainer.average, evaluate=evaluate, sample=sample
+            )
+            _fit(trainer, run, out, measured, start_from, show=show)
+            lm.model.eval()
+            lm.facts = trainer.facts
+            saved = save_final(trainer, run, out)
         except BaseException:
             begun = any(line["step"] for line in MetricsFile.read(out / METRICS_FILE))
             if arguments.should_save and not begun and not any((out / CHECKPOINTS).glob(f"{checkpoints.PREFIX}*")):
                 give_back(out)
             raise
         trainer.accelerator.wait_for_everyone()
-    return TrainResult(folder=out, model=out / MODEL, totals=trainer.totals.values())
+    return TrainResult(folder=out, model=out / MODEL, totals=trainer.totals.values(), saved=saved)
+
+
+def _remarks(lm: LoadedModel, run: TrainRun, epochs: float | None, examples: int) -> list[str]:
+    """Return lines on what is trained, how long, and what may be lost in the precision of the weights."""
+    lines = [line] if (line := training_remark(lm)) else []
+    if epochs is not None:
+        lines.append(f"{epochs:g} epoch{'s'[: epochs != 1]} of {examples:,} examples: {run.steps:,} steps")
+    if run.ema is not None and run.steps * (1 - run.ema) < 1:
+        lines.append(
+            f"run.ema={run.ema:g} averages over about {1 / (1 - run.ema):,.0f} steps, and the run has {run.steps:,}: "
+            "the saved model will mostly be the one it begins with; write less"
+        )
+    if not run.master_weights and (line := warning_of(lm.model, run.lr)):
+        lines.append(line)
+    return lines
 
 
 def _record_of(
@@ -274,106 +307,53 @@ def _trainer(
         data_collator=lambda items: {"batch": collator(items), "sources": [item["source"] for item in items]},
     )
     trainer.remove_callback(PrinterCallback)
+    names = [name for name in ("ema", "master_weights", "save_best") if getattr(run, name)]
+    if names and trainer.is_fsdp_enabled:
+        raise UserError(f"run.{names[0]}: not with sharded weights (FSDP); leave it out, or train with DDP")
+    trainer.master = MasterWeights(lm.model) if run.master_weights else None
+    if run.ema is not None:
+        precise = trainer.master.values if trainer.master else dict[str, Tensor]
+        trainer.average = Average(lm.model, run.ema, precise)
     return trainer
 
 
-class _Measured:
-    """Evaluates the model during the run: the held-out loss, and the caller's ``evaluate``."""
-
-    def __init__(
-        self,
-        trainer: DiffusionTrainer,
-        run: TrainRun,
-        held_out: Sequence[Encoded],
-        collator: Collator,
-        evaluate: Callable[[], dict[str, float]] | None,
-    ) -> None:
-        self.trainer, self.run, self.held_out, self.collator = trainer, run, held_out, collator
-        self.evaluate = evaluate
-
-    def __call__(self) -> dict[str, float]:
-        """Return the values of the current model by name; a ``NonFiniteError`` if the held-out loss is not finite."""
-        values, run = dict(self.evaluate()) if self.evaluate else {}, self.run
-        if self.held_out:
-            try:
-                values["held_out_loss"] = held_out_loss(
-                    self.trainer.lm, run.objective, self.held_out, self.collator, batch_size=run.batch_size,
-                    passes=run.eval_passes,
-                )  # fmt: skip
-            except NonFiniteError as error:
-                raise self.trainer.non_finite("the held-out loss is not finite", error.places, is_done=True) from error
-        return values
-
-
 def _fit(
-    trainer: DiffusionTrainer, run: TrainRun, out: Path, measured: Callable[[], dict[str, float]],
-    start_from: Path | None, *, show: bool,
+    trainer: DiffusionTrainer, run: TrainRun, out: Path, measured: Measured, start_from: Path | None, *,
+    show: bool | View,
 ) -> None:  # fmt: skip
     """Run the remaining steps, with records and the progress bar; ``Interrupted`` if a signal ended them."""
+    best = Best(metric=run.best_metric or METRIC, min_delta=run.min_delta, patience=run.patience)
     if start_from:
-        trainer.totals.restore(start_from)
-    first = checkpoints.step_of(start_from) if start_from else 0
-    metrics = MetricsFile(out / METRICS_FILE, first) if trainer.args.should_save else None
+        for kept in (trainer.totals, best, trainer.average):
+            if kept is not None:
+                kept.restore(start_from)
+    first, writes = checkpoints.step_of(start_from) if start_from else 0, trainer.args.should_save
+    metrics = MetricsFile(out / METRICS_FILE, first) if writes else None
+    samples = MetricsFile(out / SAMPLES_FILE, first) if writes and measured.sample else None
     load = RouterLoad(trainer.lm)
-    reporter = Reporter(run, trainer.totals, metrics, measured, show=show, load=load)
+    view = Bar(show=bool(show)) if isinstance(show, bool) or not writes else show
+    reporter = Reporter(run, trainer.totals, metrics, measured, view=view, load=load, samples=samples)
     reporter.trainer = trainer
+    if writes and TENSORBOARD in run.report_to:
+        trainer.add_callback(tensorboard(out / TENSORBOARD, first + bool(start_from)))
+    if trainer.average is not None:
+        trainer.add_callback(Averager(trainer.average))
     trainer.add_callback(reporter)
-    trainer.add_callback(Saver(run, trainer, reporter, start_from))
+    trainer.add_callback(Saver(run, trainer, reporter, best))
+    if start_from and best.is_over:  # it has ended already
+        trainer.state = TrainerState.load_from_json(str(start_from / checkpoints.STATE))
+        trainer.restore(start_from)
+        return
     with StopSignals() as trainer.signals, load:
         try:
             trainer.train(resume_from_checkpoint=str(start_from) if start_from else None)
         finally:
             reporter.stop()
     step = trainer.state.global_step
-    if trainer.must_stop and step < run.steps:
+    if trainer.must_stop and step < run.steps and not best.is_over:
         number = trainer.signals.number or signal.SIGTERM  # of another rank
         raise Interrupted(
             f"{signal.Signals(number).name}: stopped after step {step} of {run.steps}, saved in "
             f"{out / CHECKPOINTS / f'{checkpoints.PREFIX}{step}'}; go on with the same command and --resume",
             number,
         )
-
-
-def _save_final(trainer: DiffusionTrainer, out: Path) -> None:
-    """Write ``model/`` under another name and rename it. Sharded weights need all ranks."""
-    trainer.refuse_non_finite_weights()
-    with space_for(str(out / MODEL), lambda: "make room and go on by --resume: the last checkpoint is whole"):
-        trainer.save_model(str(out / f".{MODEL}"), _internal_call=True)
-        if trainer.args.should_save:
-            checkpoints.publish(out / f".{MODEL}", out / MODEL)
-
-
-def _arguments(run: TrainRun, folder: Path, lm: LoadedModel) -> TrainingArguments:
-    schedules = {"cosine": "cosine_with_min_lr", "linear": "polynomial", "constant": "constant_with_warmup"}
-    options = {
-        "cosine": {"min_lr_rate": run.final_lr},
-        "linear": {"lr_end": run.lr * run.final_lr, "power": 1.0},
-        "constant": {},
-    }
-    on_cuda = lm.device.type == "cuda"
-    return TrainingArguments(
-        output_dir=str(folder),
-        max_steps=run.steps,
-        per_device_train_batch_size=run.batch_size,
-        gradient_accumulation_steps=run.accumulate,
-        learning_rate=run.lr,
-        lr_scheduler_type=schedules[run.schedule],
-        lr_scheduler_kwargs=options[run.schedule],
-        warmup_steps=round(run.warmup * run.steps),
-        weight_decay=run.weight_decay,
-        adam_beta1=run.betas[0],
-        adam_beta2=run.betas[1],
-        max_grad_norm=run.max_grad_norm,
-        seed=run.seed,
-        bf16=run.bf16 if run.bf16 is not None else on_cuda and torch.cuda.is_bf16_supported(),
-        use_cpu=lm.device.type == "cpu",
-        save_strategy="no",  # the Saver requests checkpoints
-        eval_strategy="no",
-        logging_strategy="steps" if run.report_to else "no",
-        logging_steps=run.log_every,
-        logging_nan_inf_filter=False,
-        remove_unused_columns=False,
-        disable_tqdm=True,
-        report_to=list(run.report_to),
-        dataloader_pin_memory=on_cuda,
-    )

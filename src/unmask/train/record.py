@@ -18,7 +18,10 @@ from unmask.models.fingerprint import hash_of_model
 from unmask.objectives import OBJECTIVES
 from unmask.train.config import TrainRun
 
-IRRELEVANT = ("steps", "model", "keep", "save_every", "log_every", "report_to", "export")
+IRRELEVANT = (
+    "steps", "epochs", "model", "keep", "save_every", "log_every", "report_to", "export", "eval_bound", "samples",
+    "save_best", "patience", "min_delta",
+)  # fmt: skip
 """Settings that may differ in a resumed run: ``refuse_extension`` checks the steps, and hashes identify the model."""
 
 _MEANING = {
@@ -42,6 +45,7 @@ def settings_of_run(run: TrainRun, layout: Layout, curriculum: Curriculum | None
         Settings by name, as JSON types.
     """
     values = {f.name: getattr(run, f.name) for f in fields(run) if f.name != "bf16"}  # what came of it is added
+    values["master_weights"] = run.master_weights or None  # older records have none
     values["objective"] = _described(run.objective)
     values["curriculum"] = None if curriculum is None else _described(curriculum)
     values |= {f.name: getattr(layout, f.name) for f in fields(layout) if f.name not in ("block_size", "grid")}

@@ -20,6 +20,7 @@ from unmask.train import checkpoints
 from unmask.train.record import settings_today
 
 RUN_FILE, METRICS_FILE, CHECKPOINTS, MODEL = "run.json", "metrics.jsonl", "checkpoints", "model"
+SAMPLES_FILE = "samples.jsonl"
 T = TypeVar("T")
 
 
@@ -146,9 +147,10 @@ def fingerprint_of(settings: Mapping[str, Any]) -> str:
 
 def give_back(out: Path) -> None:
     """Remove the files that a run without a checkpoint has written."""
-    for name in (RUN_FILE, METRICS_FILE):
+    for name in (RUN_FILE, METRICS_FILE, SAMPLES_FILE):
         (out / name).unlink(missing_ok=True)
-    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+    for name in (CHECKPOINTS, "tensorboard"):
+        shutil.rmtree(out / name, ignore_errors=True)
 
 
 def other_versions(record: Mapping[str, Any]) -> list[str]:

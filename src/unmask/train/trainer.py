@@ -18,11 +18,16 @@ from unmask.core.protocols import Noised, Objective, Scored
 from unmask.core.random import Draws
 from unmask.errors import NonFiniteError, UserError
 from unmask.models import LoadedModel
+from unmask.models.facts import Facts
 from unmask.models.heads import restore_heads
 from unmask.runtime.durable import space_for
 from unmask.train import checkpoints
+from unmask.train.average import Average
+from unmask.train.best import Best
 from unmask.train.checkpoints import StopSignals
 from unmask.train.metrics import Totals
+from unmask.train.precision import MasterWeights
+from unmask.train.tally import SIZE, shown, tally
 
 __all__ = [
     "DiffusionTrainer",
@@ -37,15 +42,11 @@ __all__ = [
 class Saves(Protocol):
     """What the trainer asks of the callback that saves."""
 
-    best: dict[str, Any]
+    best: Best
 
     @property
     def is_due(self) -> bool:
         """Whether the last checkpoint is too old."""
-        ...
-
-    def save(self, folder: Path) -> None:
-        """Write the best step so far into a checkpoint."""
         ...
 
 
@@ -88,8 +89,13 @@ class DiffusionTrainer(Trainer):
         self.grad_norm: float | None = None
         self.signals = StopSignals()
         self.saver: Saves | None = None
+        self.average: Average | None = None
+        self.master: MasterWeights | None = None
+        self.facts: Facts | None = None
         self.must_save = self._must_stop = False
         self._window = torch.zeros(8, dtype=torch.float64)
+        self._tally = torch.zeros(SIZE, device=arguments.device)
+        self.shown: dict[str, object] = {}
         self._sources: list[str] = []  # of the window that is open
         self._updated_on: list[str] = []
         if self.is_deepspeed_enabled:
@@ -112,6 +118,7 @@ class DiffusionTrainer(Trainer):
             scored = self.lm.score(noised.query, noised.query_positions, noised.targets, want=self.objective.want)
             loss = self.objective.loss(scored, noised)
         self._refuse_non_finite(loss, scored, noised, inputs["sources"])
+        self._tally += tally(batch, noised, scored, mask_id=self.lm.mask_id)
         self.accelerator.backward(loss)
         read = self.lm.flops.tokens - before[0], self.lm.flops.flops - before[1]
         self._window[:6] += torch.tensor(
@@ -142,9 +149,12 @@ class DiffusionTrainer(Trainer):
         """
         self._window[6] = self.signals.number is not None
         self._window[7] = self.saver is not None and self.saver.is_due
-        total = self.accelerator.reduce(self._window.to(self.args.device, torch.float32), "sum").double().cpu()
-        loss, count, examples, supervised, tokens, flops, stop, save = total.tolist()
+        window = torch.cat([self._window.to(self.args.device, torch.float32), self._tally])
+        total = self.accelerator.reduce(window, "sum").double().cpu()
+        loss, count, examples, supervised, tokens, flops, stop, save = total[:8].tolist()
+        self.shown = shown(total[8:])
         self._window.zero_()
+        self._tally.zero_()
         self._must_stop, self.must_save = stop > 0, save > 0
         scale = self.accelerator.num_processes / max(count, 1.0)
         for parameter in model.parameters():
@@ -213,7 +223,15 @@ class DiffusionTrainer(Trainer):
             for group in optimizer.param_groups:
                 group["params"] = [p for p in group["params"] if id(p) not in mine]
             optimizer.add_param_group({"params": list(head.parameters()), "lr": head.lr, "weight_decay": 0.0})
+        if self.master is not None:
+            self.master.attach(optimizer)
         return optimizer
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Load the state of the optimizer, and the float32 copies that it updates."""
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None and self.master is not None:
+            self.master.restore(Path(checkpoint))
 
     def _get_train_sampler(self, *_: object) -> SequentialSampler:
         """Return a sampler that reads in sequence: the data set holds the order of the run."""
@@ -226,7 +244,18 @@ class DiffusionTrainer(Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: Mapping[str, Tensor] | None = None) -> None:
         """Save through the loaded model, so that a checkpoint carries its facts and loads like any saved model."""
-        self.lm.save(output_dir or str(self.args.output_dir), state_dict=state_dict)
+        before = self.lm.facts
+        self.lm.facts = self.facts or before  # while it trains, the model is read as its text is laid out
+        try:
+            self.lm.save(output_dir or str(self.args.output_dir), state_dict=state_dict)
+        finally:
+            self.lm.facts = before
+
+    def restore(self, folder: Path) -> None:
+        """Load the weights of a checkpoint, and their average if there is one, without training on."""
+        self._load_from_checkpoint(str(folder))
+        if self.average is not None:
+            self.average.restore(folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         """Load the weights of a checkpoint, and those of the heads, which have a file of their own."""
@@ -249,10 +278,13 @@ class DiffusionTrainer(Trainer):
                 self.totals.tick()
                 self.totals.save(staging / name)
                 assert self.saver is not None  # without it no checkpoint is asked for
-                self.saver.save(staging / name)
+                best = self.saver.best
+                best.save(staging / name)
+                for state in (self.average, self.master):
+                    if state is not None:
+                        state.save(staging / name)
                 checkpoints.publish(staging / name, root / name)
-                best = [self.saver.best["step"]] if self.saver.best else []
-                checkpoints.rotate(root, self.keep, self.state.global_step, best)
+                checkpoints.rotate(root, self.keep, self.state.global_step, () if best.step is None else (best.step,))
         self.accelerator.wait_for_everyone()
 
     @contextlib.contextmanager

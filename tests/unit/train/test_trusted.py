@@ -60,10 +60,10 @@ def test_ten_minutes_are_saved_unasked(tiny, sorting, tmp_path, monkeypatch):
 
 
 def test_the_best_checkpoint_is_kept(tiny, sorting, tmp_path, monkeypatch):
-    from unmask.train import api
+    from unmask.train import measured
 
     losses = iter([9.0, 5.0, 3.0, 4.0, 6.0, 7.0, 8.0])
-    monkeypatch.setattr(api, "held_out_loss", lambda *_, **__: next(losses))
+    monkeypatch.setattr(measured, "held_out_loss", lambda *_, **__: next(losses))
     run = replace(RUN, steps=6, eval_every=1, save_every=3, keep=1)
     train(tiny(), sorting, run, out=tmp_path / "a", held_out=sorting[:2], show=False)
     assert steps_kept(tmp_path / "a") == [2, 6]
