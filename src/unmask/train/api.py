@@ -22,6 +22,7 @@ from unmask.runtime.durable import space_for
 from unmask.runtime.runlock import owned
 from unmask.train import checkpoints
 from unmask.train.callbacks import Reporter, Saver
+from unmask.train.card import write_run_card
 from unmask.train.checkpoints import StopSignals
 from unmask.train.config import TrainRun, announced
 from unmask.train.exported import export_block_size, export_grid
@@ -306,6 +307,7 @@ def _save_final(trainer: DiffusionTrainer, out: Path) -> None:
     with space_for(str(out / MODEL), lambda: "make room and go on by --resume: the last checkpoint is whole"):
         trainer.save_model(str(out / f".{MODEL}"), _internal_call=True)
         if trainer.args.should_save:
+            write_run_card(out / f".{MODEL}", out)
             checkpoints.publish(out / f".{MODEL}", out / MODEL)
 
 
