@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from unmask.errors import UserError, shorten
@@ -50,17 +51,29 @@ def seal(folder: Path) -> None:
     write_whole(folder / MANIFEST, json.dumps(entries, indent=1))
 
 
-def fault_of(folder: Path) -> str | None:
-    """Return the first difference between a sealed folder and its manifest; None if there is none."""
+def reseal(folder: Path, name: str) -> None:
+    """Write size and hash of a file that was changed on purpose into the manifest of its folder, if there is one."""
+    if expected := _read(folder):
+        entries = {file: {"bytes": size, "sha256": digest} for file, (size, digest) in expected.items()}
+        entries[name] = {"bytes": (folder / name).stat().st_size, "sha256": _digest(folder / name)}
+        write_whole(folder / MANIFEST, json.dumps(entries, indent=1))
+
+
+def fault_of(folder: Path, *, but_for: Sequence[str] = ()) -> str | None:
+    """Return the first difference between a sealed folder and its manifest; None if there is none.
+
+    ``but_for`` are names of files that may differ.
+    """
     expected = _read(folder)
     if expected is None:
         return f"{MANIFEST} cannot be read"
     if not expected:
         return f"{MANIFEST} lists nothing"
     present = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()} - {MANIFEST}
-    if unlisted := sorted(present - expected.keys()):
+    if unlisted := sorted(present - expected.keys() - set(but_for)):
         return f"{MANIFEST} does not list {unlisted[0]}"
-    return next((fault for name, entry in expected.items() if (fault := _fault(folder / name, *entry))), None)
+    listed = {name: entry for name, entry in expected.items() if name not in but_for}
+    return next((fault for name, entry in listed.items() if (fault := _fault(folder / name, *entry))), None)
 
 
 def edited(folder: Path) -> list[str]:

@@ -9,6 +9,7 @@ from unmask.core.batch import fill_canvas
 from unmask.errors import UserError
 from unmask.runtime.durable import space_for
 from unmask.train import checkpoints
+from unmask.train.card import write_run_card
 from unmask.train.config import TrainRun
 from unmask.train.run_folder import CHECKPOINTS, MODEL, on_rank_zero, read_record, write_record
 from unmask.train.trainer import DiffusionTrainer
@@ -59,7 +60,7 @@ def save_final(trainer: DiffusionTrainer, run: TrainRun, out: Path) -> dict[str,
     if trainer.average is not None:
         trainer.average.apply()
         told["ema"] = trainer.average.decay
-    _write(trainer, out)
+    _write(trainer, out, told["step"])
     on_rank_zero(lambda: write_record(out, read_record(out) | {"result": told}))
     return told
 
@@ -74,10 +75,11 @@ def _load_best(trainer: DiffusionTrainer, root: Path, step: int) -> None:
     trainer.restore(folder)
 
 
-def _write(trainer: DiffusionTrainer, out: Path) -> None:
+def _write(trainer: DiffusionTrainer, out: Path, step: int) -> None:
     """Write ``model/`` under another name and rename it."""
     trainer.refuse_non_finite_weights()
     with space_for(str(out / MODEL), lambda: "make room and go on by --resume: the last checkpoint is whole"):
         trainer.save_model(str(out / f".{MODEL}"), _internal_call=True)
         if trainer.args.should_save:
+            write_run_card(out / f".{MODEL}", out, step=step)
             checkpoints.publish(out / f".{MODEL}", out / MODEL)
