@@ -17,7 +17,7 @@ from unmask.errors import UserError, printable, shorten
 
 COMMANDS = (
     "quickstart", "sft", "generate", "chat", "plot", "evaluate", "likelihood", "study", "analyze", "preview",
-    "check", "inspect", "methods", "tasks", "export", "merge", "convert",
+    "init", "check", "docs", "inspect", "methods", "tasks", "export", "merge", "convert",
 )  # fmt: skip
 IN_FILE = {"merge": "export", "convert": "export"}
 _INTERRUPTED = 130

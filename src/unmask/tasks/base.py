@@ -4,7 +4,9 @@ import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar, runtime_checkable
+
+from pydantic import Field
 
 from unmask.config.components import choose
 from unmask.config.registry import Registry
@@ -42,6 +44,13 @@ class Problem:
     def record(self) -> Record:
         """The problem and its solution as a row to train on."""
         return Record(prompt=self.prompt, completion=self.solution, source=self.source)
+
+
+Chat = Annotated[
+    bool | None,
+    Field(description="whether prompts are put into the chat template; null: where the tokenizer has one"),
+]
+"""The field ``chat`` of a task."""
 
 
 @runtime_checkable

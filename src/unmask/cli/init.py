@@ -1,0 +1,5 @@
+"""The command ``unmask init``."""
+
+
+def init() -> None:
+    """Write."""
