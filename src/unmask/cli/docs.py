@@ -29,7 +29,7 @@ def docs(
 
     if schema and (topic != "recipe" or name is not None):
         raise UserError("--schema: expected 'unmask docs recipe --schema', found another topic; write recipe alone")
-    made = _schema()
+    made = schema_of_recipes()
     if schema:
         typer.echo(printable(dumps(made, indent=1, ensure_ascii=False)))
     elif topic is None:
@@ -48,7 +48,7 @@ def docs(
             _show_keys(component_keys(made, topic, name), json)
 
 
-def _schema() -> dict[str, Any]:
+def schema_of_recipes() -> dict[str, Any]:
     """Return the schema of recipes: the one that ships, or one with the components of plugins."""
     from unmask.config.registry import has_plugins
     from unmask.recipes.reference import read_schema

@@ -117,6 +117,31 @@ def component_keys(schema: Schema, kind: str, name: str) -> list[Key]:
     return list(_keys(own, f"{kind}.{name}", schema))
 
 
+def in_schema(schema: Schema, path: str, value: object = None) -> str:
+    """Return the meaning of a key, or, where its value is a component, what that component does.
+
+    Args:
+        schema: from ``recipe_schema``.
+        path: of the key: ``run.lr``; a field of a component has its section's path before it, ``objective.members``.
+        value: what is written there; a mapping with ``name`` is a component.
+
+    Returns:
+        Text for people, empty where the key is not known.
+    """
+    made: Schema = {"properties": schema["properties"]}
+    kind = ""
+    for name in path.split("."):
+        options = [_resolved(each, schema) for each in _alternatives(made)]
+        choices = [_resolved(each, schema) for option in options for each in option.get("anyOf", [option])]
+        made = next((each["properties"][name] for each in choices if name in each.get("properties", {})), {})
+        refs = [_ref(each) or _ref(each.get("items", {}) or {}) for each in _alternatives(made)]
+        kind = next((ref for ref in refs if "anyOf" in schema["$defs"].get(ref, {})), "")
+    if kind and isinstance(value, Mapping) and "name" in value:
+        component = schema["$defs"].get(f"{kind}.{value['name']}", {})
+        return str(component.get("description", ""))
+    return str(made.get("description", ""))
+
+
 def find_keys(schema: Schema, wanted: str) -> list[Key]:
     """Return the keys of a section, or one key with what is nested in it.
 
