@@ -52,9 +52,11 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The index of components, and the stubs of the packages that import them when they are named.
+# All that is generated: the index of components, the stubs of the packages that import them when they are named, the JSON
+# schema of recipes, and docs/recipe.md.
 index: $(READY)
 	$(BIN)/python scripts/index.py
+	$(BIN)/python scripts/recipe_reference.py
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

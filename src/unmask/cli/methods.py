@@ -9,13 +9,9 @@ def methods(json: Json = False) -> None:
     from rich.console import Console
 
     from unmask.cli.present import emit
-    from unmask.config.plugins import load_installed
-    from unmask.config.registry import REGISTRIES, read_index
+    from unmask.config.registry import listings
 
-    load_installed()
-    listing = {kind: dict(entries) for kind, entries in read_index().items()}
-    for kind, names in REGISTRIES.items():  # none is imported yet, but by plugins
-        listing[kind] = listing.get(kind, {}) | names.entries()
+    listing = listings()
     emit(listing) if json else Console().print(_table(listing))
 
 

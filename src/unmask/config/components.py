@@ -13,6 +13,7 @@ from unmask.config.registry import Registry
 from unmask.errors import UserError, did_you_mean, shorten
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -119,10 +120,28 @@ def _known(registry: Registry[Any]) -> str:
 def resolver(registry: Registry[T]) -> Callable[[object], T]:
     """Return a pydantic validator that lets a field be a component, a name, or a mapping with ``name`` and fields."""
 
+    @chooses(registry)
     def resolve(spec: object) -> T:
         return choose(registry, spec)
 
     return resolve
+
+
+def chooses(registry: Registry[Any]) -> Callable[[F], F]:
+    """Return a decorator that writes on a validator from which registry it chooses, for the reference and the schema.
+
+    Args:
+        registry: of the components that the validator takes by name.
+
+    Returns:
+        A decorator that sets the attribute ``registry`` and returns the function itself.
+    """
+
+    def mark(validator: F) -> F:
+        validator.registry = registry  # type: ignore[attr-defined]  # read by unmask.recipes.schema
+        return validator
+
+    return mark
 
 
 def field_names(cls: type[object]) -> list[str]:
@@ -207,4 +226,4 @@ def _default(cls: type[object], loc: tuple[int | str, ...]) -> object:
     return default if isinstance(default, (int, float, str)) else None
 
 
-__all__ = ["InvalidConfigError", "choose", "field_names", "fill", "component", "resolver"]
+__all__ = ["InvalidConfigError", "choose", "chooses", "field_names", "fill", "component", "resolver"]

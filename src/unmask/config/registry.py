@@ -136,6 +136,21 @@ class Registry(Names[type[T]]):
         return enter
 
 
+def listings() -> dict[str, dict[str, Entry]]:
+    """Return kind -> name -> entry of all components: what ships with unmask, and what plugins registered."""
+    load_installed()
+    listing = {kind: dict(entries) for kind, entries in read_index().items()}
+    for kind, names in REGISTRIES.items():
+        listing[kind] = listing.get(kind, {}) | names.entries()
+    return listing
+
+
+def has_plugins() -> bool:
+    """Return whether something is registered that does not ship with unmask."""
+    index = read_index()
+    return any(entries.keys() - index.get(kind, {}).keys() for kind, entries in listings().items())
+
+
 def describe(entry: Any, module: str) -> Entry:
     """Return the index entry of a registered class or value.
 

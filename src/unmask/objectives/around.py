@@ -7,7 +7,7 @@ from jaxtyping import Float
 from pydantic import BeforeValidator, Field, SkipValidation
 from torch import Tensor
 
-from unmask.config.components import InvalidConfigError, choose, component
+from unmask.config.components import InvalidConfigError, choose, chooses, component
 from unmask.core.attention import Attention
 from unmask.core.protocols import HeadSettings, Noised, Scored, Traits, Want
 from unmask.core.reduction import Normaliser
@@ -15,6 +15,7 @@ from unmask.objectives.base import OBJECTIVES, WeightedLikelihood
 from unmask.objectives.masking import Masking
 
 
+@chooses(OBJECTIVES)
 def _resolve(spec: object) -> Masking:
     """Return the inner method; one that does not hide tokens is refused."""
     method = choose(OBJECTIVES, spec)

@@ -9,7 +9,7 @@ from jaxtyping import Float, Float64, Int
 from pydantic import BeforeValidator, Field, SkipValidation
 from torch import Tensor
 
-from unmask.config.components import InvalidConfigError, choose, component
+from unmask.config.components import InvalidConfigError, choose, chooses, component
 from unmask.core.batch import Batch
 from unmask.core.random import Draws
 from unmask.errors import UserError
@@ -122,6 +122,7 @@ class ActiveBlocks(Scope):
         return active, length / (end - start).clamp(min=1)
 
 
+@chooses(OBJECTIVES)
 def _resolve(spec: object) -> Masking | None:
     """Return the inner method; one that does more than choose and weigh tokens is refused."""
     method = None if spec is None else choose(OBJECTIVES, spec)

@@ -22,7 +22,23 @@ EASY, RANDOM, HARD = 1.0, -1.0, 0.0
 
 @component
 class LiftSettings:
-    """The settings of LIFT, which its method and its ``hide`` share; ``Lift`` has the descriptions."""
+    """The settings of LIFT, which its method and its ``hide`` share; t, rho, k and H are those of ``Lift``.
+
+    Args:
+        components: H, bins of t. 2: hard below 1/2, easy from there. 3: hard below 1/3, easy above 2/3, random
+            between (see ``middle``). H: hard below 1/H, easy from 1 - 1/H.
+        middle: what the bins between select: a ``random`` subset, or a ``window`` of k tokens that slides over the
+            ranking from hard to easy as t grows.
+        policy: the bin by ``time``, or drawn at ``random``.
+        mode_per: one bin for each ``example``, or one for the ``batch``, by the mean of t (as released).
+        rho_min: lower bound of rho, where 1 - t leaves room for it (0.1 in the released code, 0 in the paper).
+        rho_max: upper bound of rho; 0 gives vanilla training.
+        approximate: one forward: the whole superset is hidden, and the loss keeps the tokens that the same forward
+            selects.
+        order: ``informed``; or, as controls under the same budget, ``reversed`` (hard tokens at high t) or ``random``
+            (k random tokens at every t).
+        time_weight: divide by t, as the released launchers do.
+    """
 
     components: Annotated[int, Field(ge=2)] = 3
     middle: Literal["random", "window"] = "random"
@@ -179,22 +195,10 @@ class Lift(LiftSettings, Masking):
     without gradient, each example keeps k = round(t / (t + rho) * |superset|) tokens: the k largest c_i (easy) at high
     t, the k smallest (hard) at low t, a random k between. What is rejected is filled in with the gold tokens. A second
     forward gives the loss, sum of CE_i / t over the kept tokens, divided as ``normaliser`` says. About n t of the n
-    response tokens are kept, as in vanilla training at t; only which ones differs.
+    response tokens are kept, as in vanilla training at t; only which ones differs. The settings of the bins and of rho
+    are those of ``LiftSettings``.
 
     Args:
-        components: H, bins of t. 2: hard below 1/2, easy from there. 3: hard below 1/3, easy above 2/3, random between
-            (``window``: see below). H: hard below 1/H, easy from 1 - 1/H.
-        middle: what the bins between select: a ``random`` subset, or a ``window`` of k tokens that slides over the
-            ranking from hard to easy as t grows.
-        policy: the bin by ``time``, or drawn at ``random``.
-        mode_per: one bin for each ``example``, or one for the ``batch``, by the mean of t (as released).
-        rho_min: lower bound of rho, where 1 - t leaves room for it (0.1 in the released code, 0 in the paper).
-        rho_max: upper bound of rho; 0 gives vanilla training.
-        approximate: one forward: the whole superset is hidden, and the loss keeps the tokens that the same forward
-            selects.
-        order: ``informed``; or, as controls under the same budget, ``reversed`` (hard tokens at high t) or ``random``
-            (k random tokens at every t).
-        time_weight: divide by t, as the released launchers do.
         normaliser: the denominator, by the names of ``unmask.core.reduction``; ``per_token`` as released.
         eps: smallest noise level.
         stratified: spread t evenly over neighbouring examples.

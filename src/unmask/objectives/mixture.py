@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from unmask.config.components import InvalidConfigError, choose, component
+from unmask.config.components import InvalidConfigError, choose, chooses, component
 from unmask.core.attention import PAD, Attention
 from unmask.core.batch import Batch
 from unmask.core.protocols import Denoiser, HeadSettings, Noised, Objective, Scored, Traits, Want
@@ -20,6 +20,7 @@ from unmask.objectives.base import OBJECTIVES, WeightedLikelihood
 from unmask.objectives.stack import stack
 
 
+@chooses(OBJECTIVES)
 def _resolve(values: object) -> tuple[Objective, ...]:
     """Return the members; each is a method, its name, or a mapping with its name and settings."""
     if isinstance(values, str) or not isinstance(values, Sequence):

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from unmask.config.components import component
 from unmask.errors import UserError
-from unmask.tasks.base import TASKS, Problem, check_split
+from unmask.tasks.base import TASKS, Chat, Problem, check_split
 from unmask.tasks.extract import boxed
 from unmask.tasks.math500 import BOXED, final_answer, instructed
 from unmask.tasks.numbers import number_of, without_unit
@@ -73,7 +73,7 @@ class AIME24(_AIME):
     hub: ClassVar[tuple[str, str]] = ("HuggingFaceH4/aime_2024", "train")
     path: str | None = None
     instruction: str = BOXED
-    chat: bool | None = None
+    chat: Chat = None
 
 
 @TASKS.register("aime25")
@@ -90,7 +90,7 @@ class AIME25(_AIME):
     hub: ClassVar[tuple[str, str]] = ("math-ai/aime25", "test")
     path: str | None = None
     instruction: str = BOXED
-    chat: bool | None = None
+    chat: Chat = None
 
 
 def _value(answer: str | None) -> Fraction | None:

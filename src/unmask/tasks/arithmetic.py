@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, model_validator
 
 from unmask.config.components import component
-from unmask.tasks.base import TASKS, Problem, draw
+from unmask.tasks.base import TASKS, Chat, Problem, draw
 
 
 @TASKS.register("arithmetic")
@@ -23,7 +23,7 @@ class Arithmetic:
 
     terms: Annotated[int, Field(ge=2)] = 3
     largest: Annotated[int, Field(ge=9)] = 99
-    chat: bool | None = False
+    chat: Chat = False
     default_problems: ClassVar[int | None] = 400
 
     @model_validator(mode="after")

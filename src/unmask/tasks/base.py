@@ -4,7 +4,9 @@ import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar, runtime_checkable
+
+from pydantic import Field
 
 from unmask.config.components import choose
 from unmask.config.registry import Registry
@@ -56,6 +58,13 @@ class Problem:
             answer = {"role": "assistant", "content": self.solution}
             return Record(messages=(*self.messages, answer), first_answer=len(self.messages), source=self.source)
         return Record(prompt=self.prompt, completion=self.solution, source=self.source)
+
+
+Chat = Annotated[
+    bool | None,
+    Field(description="whether prompts are put into the chat template; null: where the tokenizer has one"),
+]
+"""The field ``chat`` of a task."""
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from unmask.config.components import component
 from unmask.errors import UserError
-from unmask.tasks.base import TASKS, Problem, check_split, draw
+from unmask.tasks.base import TASKS, Chat, Problem, check_split, draw
 from unmask.tasks.expressions import evaluate
 from unmask.tasks.extract import fences, last_box, last_phrase, last_tag
 from unmask.tasks.published import Row, problems_of, source_of, text_of
@@ -50,7 +50,7 @@ class Countdown:
     numbers: Annotated[int, Field(ge=3, le=5)] = 3
     largest: Annotated[int, Field(ge=20)] = 99
     words: bool = True
-    chat: bool | None = None
+    chat: Chat = None
     default_problems: ClassVar[int | None] = 256
 
     def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:

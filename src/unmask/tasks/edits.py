@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, model_validator
 
 from unmask.config.components import component
-from unmask.tasks.base import TASKS, Problem, draw
+from unmask.tasks.base import TASKS, Chat, Problem, draw
 
 
 @TASKS.register("edits")
@@ -26,7 +26,7 @@ class Edits:
     length: Annotated[int, Field(ge=4, le=8)] = 6
     commands: Annotated[int, Field(ge=1, le=6)] = 4
     letters: Annotated[int, Field(ge=2, le=26)] = 10
-    chat: bool | None = False
+    chat: Chat = False
     default_problems: ClassVar[int | None] = 400
 
     @model_validator(mode="after")

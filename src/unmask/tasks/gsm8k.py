@@ -9,7 +9,7 @@ from typing import ClassVar
 from unmask.config.components import component
 from unmask.data import Record, read
 from unmask.errors import UserError
-from unmask.tasks.base import TASKS, Problem, check_split
+from unmask.tasks.base import TASKS, Chat, Problem, check_split
 from unmask.tasks.extract import last_box, last_phrase, last_tag
 from unmask.tasks.thinking import without_thinking
 
@@ -63,7 +63,7 @@ class GSM8K:
     """
 
     path: str | None = None
-    chat: bool | None = None
+    chat: Chat = None
     default_problems: ClassVar[int | None] = None
 
     @property

@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from unmask.config.components import component
-from unmask.tasks.base import TASKS, Problem, check_split
+from unmask.tasks.base import TASKS, Chat, Problem, check_split
 from unmask.tasks.code import Code, Execute, check_execution, judge
 from unmask.tasks.published import Row, problems_of, source_of, text_of
 from unmask.tasks.sandbox import Checks, Limits
@@ -33,7 +33,7 @@ class HumanEval:
     execute: Execute = "no"
     words: bool = True
     limits: Limits = Field(default_factory=Limits)
-    chat: bool | None = None
+    chat: Chat = None
     default_problems: ClassVar[int | None] = None
 
     @property

@@ -3,7 +3,7 @@ r"""MATH500: competition mathematics (arXiv 2103.03874; the 500 problems of arXi
 from typing import ClassVar
 
 from unmask.config.components import component
-from unmask.tasks.base import TASKS, Problem, check_split
+from unmask.tasks.base import TASKS, Chat, Problem, check_split
 from unmask.tasks.equal import is_equal
 from unmask.tasks.extract import boxed, last_phrase, last_tag
 from unmask.tasks.published import Row, problems_of, source_of, text_of
@@ -29,7 +29,7 @@ class Math500:
 
     path: str | None = None
     instruction: str = BOXED
-    chat: bool | None = None
+    chat: Chat = None
     default_problems: ClassVar[int | None] = None
 
     @property

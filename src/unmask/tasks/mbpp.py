@@ -7,7 +7,7 @@ from pydantic import Field
 
 from unmask.config.components import component
 from unmask.errors import UserError
-from unmask.tasks.base import TASKS, Problem, check_split
+from unmask.tasks.base import TASKS, Chat, Problem, check_split
 from unmask.tasks.code import Code, Execute, check_execution, judge
 from unmask.tasks.published import Row, problems_of, source_of, text_of, texts_of
 from unmask.tasks.sandbox import Checks, Limits
@@ -36,7 +36,7 @@ class MBPP:
     path: str | None = None
     execute: Execute = "no"
     limits: Limits = Field(default_factory=Limits)
-    chat: bool | None = None
+    chat: Chat = None
     default_problems: ClassVar[int | None] = None
 
     @property

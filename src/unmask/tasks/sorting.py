@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, model_validator
 
 from unmask.config.components import component
-from unmask.tasks.base import TASKS, Problem, draw
+from unmask.tasks.base import TASKS, Chat, Problem, draw
 
 
 @TASKS.register("sorting")
@@ -24,7 +24,7 @@ class Sorting:
 
     shortest: Annotated[int, Field(ge=2)] = 8
     longest: Annotated[int, Field(ge=2)] = 8
-    chat: bool | None = False
+    chat: Chat = False
     default_problems: ClassVar[int | None] = 400
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from unmask.config.components import component
 from unmask.errors import UserError
-from unmask.tasks.base import TASKS, Problem, check_split, draw
+from unmask.tasks.base import TASKS, Chat, Problem, check_split, draw
 from unmask.tasks.extract import fences, last_box, last_tag
 from unmask.tasks.published import Row, problems_of, source_of, text_of
 
@@ -58,7 +58,7 @@ class Sudoku:
     fewest: Annotated[int, Field(ge=1, le=12)] = 6
     most: Annotated[int, Field(ge=1, le=12)] = 10
     words: bool = False
-    chat: bool | None = None
+    chat: Chat = None
     default_problems: ClassVar[int | None] = 256
 
     @model_validator(mode="after")
