@@ -243,4 +243,6 @@ def _question(arms: Sequence[str], task: Mapping[str, Any]) -> str:
 
 def _training(recipe: Recipe) -> list[Record]:
     data = recipe.data
-    return task_records(data, data.size) if data.task is not None else file_records(data, data.size)
+    if data.task is not None:
+        return task_records(data, data.size)
+    return [record for records in file_records(data, data.size) for record in records]
