@@ -55,7 +55,7 @@ def draft(model: str, data: str, *, objective: object = None, given: Mapping[str
         InvalidConfigError: the model cannot be loaded, with all reasons.
     """  # noqa: DOC502
     given = given or {}
-    seen = look_at_model(model)
+    seen = look_at_model(model, mask_token=(given.get("model") or {}).get("mask_token"))
     made = Draft(values={})
     made.values["model"] = {"path": model}
     chosen, size = _objective(objective, seen, made)
@@ -65,7 +65,6 @@ def draft(model: str, data: str, *, objective: object = None, given: Mapping[str
     made.values["data"] = rows | _of_data(looked, seen, made, rows)
     made.values["objective"] = chosen
     made.values["decoder"] = {"block_size": size, "threshold": 0.9}
-    made.why["decoder.block_size"] = made.why.get("decoder.block_size", "as the objective")
     made.why["decoder.threshold"] = "higher is slower and more careful"
     made.values["run"] = _of_run(looked, seen, made)
     for section, values in given.items():
@@ -80,6 +79,8 @@ def _objective(wanted: object, seen: SeenModel, made: Draft) -> tuple[object, in
     made.why["decoder.block_size"] = "that of the model" if seen.block_size else "a usual size"
     if wanted is not None:
         method = choose(OBJECTIVES, wanted, "objective")
+        if method.block_size:
+            made.why["decoder.block_size"] = "as the objective"
         return wanted, method.block_size or size
     if seen.is_causal:
         made.why["objective"] = "it makes a diffusion model of one that writes from left to right"

@@ -24,6 +24,7 @@ EXAMPLES: Mapping[str, Any] = {
     "data.columns": {"prompt": "question", "completion": "answer"},
     "data.roles": {"Arzt": "assistant"},
     "data.canvas": 256,
+    "data.tail": "rainbow",
     "data.tail_tokens": ["<|box_start|>", "<|box_end|>"],
     "data.held_out": 100,
     "data.curriculum": {"name": "classic", "by": "length"},

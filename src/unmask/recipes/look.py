@@ -11,6 +11,7 @@ from unmask.core.attention import Attention, Grid
 from unmask.data import encode
 from unmask.data.read import read
 from unmask.models.checkpoints import Checkpoint, locate
+from unmask.models.config_file import read_config_file
 from unmask.models.gguf_file import check_gguf
 from unmask.models.gguf_layout import BY_ARCHITECTURE, MASK_KEY
 from unmask.models.gguf_tokenizer import read_tokenizer
@@ -71,11 +72,12 @@ class SeenData:
     faults: list[str] = field(default_factory=list)
 
 
-def look_at_model(path: str) -> SeenModel:
+def look_at_model(path: str, *, mask_token: str | None = None) -> SeenModel:
     """Return what is known of a model: a folder, an adapter, a gguf file, or an asset.
 
     Args:
         path: as ``model.path``; a name on the hub that is not here is not looked at.
+        mask_token: as ``model.mask_token``.
 
     Returns:
         What was found.
@@ -90,7 +92,7 @@ def look_at_model(path: str) -> SeenModel:
     where = locate(path)
     if where.kind == "gguf":
         return _of_gguf(where)
-    seen = preflight(where)
+    seen = preflight(where, mask_token=mask_token)
     if seen.problems:
         raise InvalidConfigError([f"{path}: {problem}" for problem in seen.problems])
     if seen.model is None:
@@ -112,8 +114,6 @@ def look_at_model(path: str) -> SeenModel:
 
 def _says_unmask(where: Checkpoint) -> bool:
     """Return whether unmask saved the model: its config has facts of a diffusion model."""
-    from unmask.models.config_file import read_config_file
-
     return bool(read_config_file(where.folder).get("unmask"))
 
 
@@ -135,7 +135,7 @@ def _of_gguf(where: Checkpoint) -> SeenModel:
 
 def _in_words(kind: str, weights: int, is_causal: bool, block_size: int | None, tokenizer: Tokenizer | None) -> str:
     words = [kind, f"{amount(weights)} weights"]
-    words += ["writes from left to right"] if is_causal else []
+    words.append("writes from left to right" if is_causal else "a diffusion model")
     words += [f"trained in blocks of {block_size}"] if block_size else []
     template = getattr(tokenizer, "chat_template", None)
     return ", ".join([*words, "no tokenizer" if tokenizer is None else "a chat template" if template else "no template"])

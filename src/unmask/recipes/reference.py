@@ -220,7 +220,7 @@ def in_words(made: Mapping[str, Any], schema: Schema) -> str:
     Returns:
         Words without a full stop.
     """
-    return " or ".join(dict.fromkeys(_words(each, schema) for each in _alternatives(made)))
+    return _words({"anyOf": _alternatives(made)}, schema)
 
 
 def _words(made: Mapping[str, Any], schema: Schema, *, many: bool = False) -> str:
@@ -229,6 +229,8 @@ def _words(made: Mapping[str, Any], schema: Schema, *, many: bool = False) -> st
             kind = ref.replace("_", " ")
             return f"{kind}s" if many else f"{_article(kind)} {kind}: a name, or {{name: …, its fields}}"
         return "a mapping"
+    if "anyOf" in made:
+        return " or ".join(dict.fromkeys(_words(each, schema, many=many) for each in _alternatives(made)))
     if "enum" in made:
         return f"one of {', '.join(map(as_yaml, made['enum']))}"
     if "const" in made:
