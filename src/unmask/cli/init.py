@@ -46,7 +46,9 @@ def init(
     except InvalidConfigError:
         raise
     except UserError as error:
-        beside = "; beside init: --set 'data.columns={prompt: …, completion: …}'" if "data.columns=" in str(error) else ""
+        beside = (
+            "; beside init: --set 'data.columns={prompt: …, completion: …}'" if "data.columns=" in str(error) else ""
+        )
         raise UserError(f"{error}{beside}") from None
     found = check(made.values)
     remarks = [*made.remarks, *(f"unmask check: {problem}" for problem in found.problems)]

@@ -9,11 +9,11 @@ from unmask.recipes.reference import Schema, as_yaml, in_schema
 
 WIDTH = 120
 QUESTIONS = """\
-# To judge what was trained on questions of your own, write a file with a line for each, {"question": "…", "answer": "42"},
-# and take the "# " away from the next three lines. Then: unmask eval MODEL --recipe THIS-FILE
+# To judge the model on questions of your own, write a file of them, a line each: {"question": "…", "answer": "…"}.
+# Take "# " away from the next three lines. Then: unmask eval runs/first/model --recipe RECIPE
 # evaluate:
 #   questions: questions.jsonl
-#   answer: number                # or exact, regex, math, contains
+#   answer: exact  # or number, math, contains, regex
 """
 
 

@@ -15,8 +15,8 @@ from unmask.train.memory import check_training_memory
 WINDOW = 32  # rows of an optimiser step, as in LLaDA's and Blockwise SFT's published fine-tuning runs
 BATCHES = (8, 4, 2, 1)
 LONGEST = 4096  # columns: what the published fine-tuning runs of 8B models train at most
-TIMES = 3  # through the examples
-FEWEST, MOST = 50, 5000  # optimiser steps
+TIMES = 3  # epochs
+FEWEST = 50  # optimiser steps: fewer change little, however small the file is
 LARGE = 1e9  # weights from which adapters are written, whatever memory is free
 RATES = ((LARGE, 1e-5), (50e6, 1e-4), (0, 1e-3))  # weights from which a learning rate is written
 
@@ -96,7 +96,10 @@ def _objective(wanted: object, seen: SeenModel, made: Draft) -> tuple[object, in
 
 def _about(model: str, data: str, seen: SeenModel, looked: SeenData, made: Draft) -> None:
     """Add what was found, and what was not looked at or is left out."""
-    made.about += [f"{model}: {seen.found or 'on the hub, not looked at'}", f"{data}: {looked.found or 'not looked at'}"]
+    made.about += [
+        f"{model}: {seen.found or 'on the hub, not looked at'}",
+        f"{data}: {looked.found or 'not looked at'}",
+    ]
     if not seen.found:
         made.remarks.append(f"no '{model}' here; as a name on the hub it is not looked at, so sizes are the usual ones")
     if not looked.found:
@@ -149,11 +152,10 @@ def _of_run(looked: SeenData, seen: SeenModel, made: Draft) -> dict[str, Any]:
     fitting = [b for b in BATCHES if b <= window and _fits(seen, b * data["max_length"], lora=lora, recomputed=False)]
     batch = fitting[0] if fitting else 1
     rate = next(rate for least, rate in RATES if (seen.size.weights if seen.size else LARGE) >= least)
-    run: dict[str, Any] = {"steps": 2000, "batch_size": batch}
+    run: dict[str, Any] = {"epochs": TIMES, "batch_size": batch}
     if is_counted:
-        run["steps"] = min(MOST, max(FEWEST, -(-TIMES * examples // window)))
-        times = run["steps"] * window / examples
-        made.why["run.steps"] = f"{times:.0f} times through {examples:,} examples"
+        run["epochs"] = epochs = max(TIMES, -(-FEWEST * window // max(1, examples)))
+        made.why["run.epochs"] = f"{-(-epochs * examples // window):,} steps on {examples:,} examples"
     if window > batch:
         run["accumulate"] = window // batch
         made.why["run.accumulate"] = f"{window} rows a step"

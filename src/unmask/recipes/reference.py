@@ -74,7 +74,9 @@ def components_of(schema: Schema, kind: str) -> dict[str, str]:
     """
     start = f"{key_of(kind)}."
     return {
-        name.removeprefix(start): made["description"] for name, made in schema["$defs"].items() if name.startswith(start)
+        name.removeprefix(start): made["description"]
+        for name, made in schema["$defs"].items()
+        if name.startswith(start)
     }
 
 
@@ -265,8 +267,9 @@ def example_of(made: Mapping[str, Any], path: str, schema: Schema) -> Any:
     Returns:
         A value that the type takes.
     """
-    if path in EXAMPLES:
-        return EXAMPLES[path]
+    last = f"*.{path.rpartition('.')[2]}"
+    if path in EXAMPLES or (last in EXAMPLES and "examples" not in made):
+        return EXAMPLES.get(path, EXAMPLES.get(last))
     if made.get("examples"):
         return made["examples"][0]
     default = made.get("default")
