@@ -30,9 +30,8 @@ def test_topics_and_json(run):
     assert "recipe" in run("docs").stdout
     assert "block rule" in json.loads(run("docs", "--json").stdout)
     keys = json.loads(run("docs", "recipe", "run", "--json").stdout)
-    assert keys["run.lr"] == {
-        "type": "a number above 0", "default": "1.0e-05", "meaning": "peak learning rate (AdamW).", "example": "1.0e-05",
-    }  # fmt: skip
+    said = {"type": "a number above 0", "default": "1.0e-05", "example": "1.0e-05"}
+    assert keys["run.lr"] == {**said, "meaning": "peak learning rate (AdamW)."}
 
 
 def test_the_schema_with_and_without_a_plugin(run, tmp_path):

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,7 +14,12 @@ from unmask.recipes.recipe import build, read_recipe
 
 PAIRS = [{"prompt": f"{n}=", "completion": f"{n}"[::-1]} for n in range(1000, 1040)]
 CHATS = [
-    {"messages": [{"role": "user", "content": "Wie geht es? " * (n % 3 + 1)}, {"role": "assistant", "content": "Gut."}]}
+    {
+        "messages": [
+            {"role": "user", "content": f"Wie geht es {n}? " * (n % 3 + 1)},
+            {"role": "assistant", "content": "Gut."},
+        ]
+    }
     for n in range(40)
 ]
 
@@ -20,9 +27,6 @@ CHATS = [
 @pytest.fixture(scope="session")
 def causal(models, tmp_path_factory):
     """A model that writes from left to right: the same files without the facts of a diffusion model."""
-    import shutil
-    from pathlib import Path
-
     folder = tmp_path_factory.mktemp("causal") / "model"
     shutil.copytree(models.chat, folder)
     config = json.loads((folder / "config.json").read_text())
@@ -39,12 +43,11 @@ def drafted(run, *arguments):
     assert done.exit_code == 0, done.stderr
     checked = run("check", "made.yaml")
     assert checked.exit_code == 0, checked.stderr
-    with open("made.yaml", encoding="utf-8") as file:
-        return file.read()
+    return Path("made.yaml").read_text(encoding="utf-8")
 
 
 def test_a_model_that_ships_and_pairs(run, rows):
-    text = drafted(run, "asset:quickstart/model", rows(*PAIRS))
+    text = drafted(run, "asset:quickstart/model", rows(*PAIRS).name)
     values = yaml.safe_load(text)
     assert list(values) == ["model", "data", "objective", "decoder", "run"]
     assert values["data"]["max_length"] == 64

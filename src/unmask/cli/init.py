@@ -46,10 +46,8 @@ def init(
     except InvalidConfigError:
         raise
     except UserError as error:
-        beside = (
-            "; beside init: --set 'data.columns={prompt: …, completion: …}'" if "data.columns=" in str(error) else ""
-        )
-        raise UserError(f"{error}{beside}") from None
+        hint = "; with init: --set 'data.columns={prompt: …, completion: …}'"
+        raise UserError(f"{error}{hint if 'data.columns=' in str(error) else ''}") from None
     found = check(made.values)
     remarks = [*made.remarks, *(f"unmask check: {problem}" for problem in found.problems)]
     options = [*(["--objective", objective] if objective else []), *(word for s in set_ or () for word in ("--set", s))]

@@ -131,9 +131,9 @@ def _of_data(looked: SeenData, seen: SeenModel, made: Draft, given: Mapping[str,
     usable = len(looked.lengths) - beyond
     if not usable:
         raise UserError(f"expected examples of at most {length:,} tokens, found none; the shortest is longer: cut them")
-    if usable >= 10:
-        found["held_out"] = max(1, min(200, usable // 20))
-        made.why["data.held_out"] = f"of {usable:,}"
+    if looked.prompts >= 20:  # fewer are too few to part
+        found["held_out"] = min(200, looked.prompts // 20)
+        made.why["data.held_out"] = f"of {looked.rows:,}"
     return found
 
 

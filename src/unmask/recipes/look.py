@@ -10,6 +10,7 @@ from unmask.config.components import InvalidConfigError, fill
 from unmask.core.attention import Attention, Grid
 from unmask.data import encode
 from unmask.data.read import read
+from unmask.data.split import prompt_key
 from unmask.models.checkpoints import Checkpoint, locate
 from unmask.models.config_file import read_config_file
 from unmask.models.gguf_file import check_gguf
@@ -61,6 +62,7 @@ class SeenData:
         found: its rows, in words; empty where it was not looked at.
         lengths: columns that each example takes, its last block filled; empty where there is no tokenizer.
         rows: that were read.
+        prompts: how many different prompts they begin with; rows of one prompt are held out together.
         is_whole: whether that is all of them.
         faults: rows that cannot be used, as lines for people.
     """
@@ -68,6 +70,7 @@ class SeenData:
     found: str = ""
     lengths: list[int] = field(default_factory=list)
     rows: int = 0
+    prompts: int = 0
     is_whole: bool = True
     faults: list[str] = field(default_factory=list)
 
@@ -190,10 +193,11 @@ def look_at_data(values: Mapping[str, Any], model: SeenModel, block_size: int) -
     )  # fmt: skip
     on_text = model.grid == "text"
     lengths = [_columns(len(each.prompt), len(each.answer), block_size, on_text=on_text) for each in encoded]
+    prompts = len({prompt_key(record) for record in records if record.fault is None})
     faults = [f"{one.source}: {one.detail} ({one.count} left out)" for one in encoded.report.skipped.values()]
     turns = f", {len(lengths):,} answers to train" if len(lengths) != len(records) else ""
     return SeenData(
-        found=f"{rows}, {kind}{turns}, the longest takes {max(lengths):,} tokens", lengths=lengths, rows=len(records),
+        found=f"{rows}, {kind}{turns}, the longest takes {max(lengths):,} tokens", lengths=lengths, rows=len(records), prompts=prompts,
         is_whole=is_whole, faults=faults,
     )  # fmt: skip
 
