@@ -12,29 +12,32 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 HEAD = """# Every key of a recipe
 
-A recipe is a YAML file with the sections below. `unmask init MODEL DATA` writes one to begin with, and `unmask check` reports
-what is wrong with it. This page is also in the terminal: `unmask docs recipe`, `unmask docs recipe run`, `unmask docs recipe run.lr`.
+A recipe is a YAML file with the sections below. `unmask init MODEL DATA` writes one to begin with, and `unmask check`
+reports what is wrong with it. This page is also in the terminal: `unmask docs recipe`, `unmask docs recipe run`,
+`unmask docs recipe run.lr`.
 
 ```sh
 unmask docs recipe run.lr
 unmask docs objective blockwise
 ```
 
-`null` as a default means that nothing is set: leave the key out. A *component* is written as its name alone, or as a mapping
-with its name and fields: `objective: vanilla`, or `objective: {name: blockwise, block_size: 32}`.
+`null` as a default means that nothing is set: leave the key out. A *component* is written as its name alone, or as a
+mapping with its name and fields: `objective: vanilla`, or `objective: {name: blockwise, block_size: 32}`.
 
 ## In an editor
 
-Editors that have a YAML language server (VS Code with Red Hat's YAML extension, Neovim, Helix and others) check a recipe
-while you write it, complete its keys, and show the meaning of a key under the pointer. They do so for a file that begins with
+Editors that have a YAML language server (VS Code with Red Hat's YAML extension, Neovim, Helix and others) check a
+recipe while you write it, complete its keys, and show the meaning of a key under the pointer. They do so for a file
+that begins with
 
 ```text
 # yaml-language-server: $schema=recipe.schema.json
 ```
 
-`unmask init` writes this line, and the schema beside the recipe, so that both can be moved together and no network is asked.
-For a recipe that you have already, write the line and make the file: `unmask docs recipe --schema > recipe.schema.json`. A schema
-that is made so knows the components of your plugins as well (`unmask --plugin mine.py docs recipe --schema`).
+`unmask init` writes this line, and the schema beside the recipe, so that both can be moved together and no network is
+asked. For a recipe that you have already, write the line and make the file: `unmask docs recipe --schema >
+recipe.schema.json`. A schema that is made so knows the components of your plugins as well (`unmask --plugin mine.py
+docs recipe --schema`).
 """
 
 

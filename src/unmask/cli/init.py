@@ -29,7 +29,9 @@ def init(
 ) -> None:
     """Look at a model and a data file, and write a commented recipe with sizes that fit both."""
     from unmask.cli.present import check_new_file, emit, say
+    from unmask.config.components import InvalidConfigError
     from unmask.config.yaml import assign, read_value
+    from unmask.errors import UserError
     from unmask.recipes.check import check
     from unmask.recipes.draft import draft
 
@@ -39,10 +41,17 @@ def init(
     for assignment in set_ or ():
         assign(given, assignment)
     wanted = read_value(objective, "--objective") if objective is not None else None
-    made = draft(model, data, objective=wanted, given=given)
+    try:
+        made = draft(model, data, objective=wanted, given=given)
+    except InvalidConfigError:
+        raise
+    except UserError as error:
+        hint = "; with init: --set 'data.columns={prompt: …, completion: …}'"
+        raise UserError(f"{error}{hint if 'data.columns=' in str(error) else ''}") from None
     found = check(made.values)
     remarks = [*made.remarks, *(f"unmask check: {problem}" for problem in found.problems)]
-    schema_file = _write(out, made, shlex.join(["unmask", "init", model, data]))
+    options = [*(["--objective", objective] if objective else []), *(word for s in set_ or () for word in ("--set", s))]
+    schema_file = _write(out, made, shlex.join(["unmask", "init", model, data, *options]))
     for remark in remarks:
         say(f"note: {remark}")
     if json:
@@ -51,7 +60,7 @@ def init(
     typer.echo(f"{out}: written, with {schema_file.name} beside it, by which editors check it")
     for line in made.about:
         typer.echo(f"  {line}")
-    for command, what in _next(out, data, model):
+    for command, what in _next(out):
         typer.echo(f"next: {command:<44}  {what}")
 
 
@@ -60,18 +69,26 @@ def _write(out: Path, made: Draft, command: str) -> Path:
     from json import dumps
 
     from unmask.cli.docs import schema_of_recipes
+    from unmask.errors import UserError
     from unmask.recipes.commented import as_commented
 
     schema = schema_of_recipes()
-    head = [f"yaml-language-server: $schema={SCHEMA}", f"{command}   (every key: unmask docs recipe)", *made.about]
+    head = [
+        f"yaml-language-server: $schema={SCHEMA}",
+        f"Written by: {command}",
+        *made.about,
+        "Every key and its default: unmask docs recipe. What is not written here has its default.",
+    ]
+    file = out.parent / SCHEMA
+    if file.exists() and '"unmask recipe"' not in file.read_text(encoding="utf-8", errors="replace")[:400]:
+        raise UserError(f"{file}: expected a schema that unmask wrote, found another file; move it, or choose --out")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(as_commented(made.values, made.why, schema, head), encoding="utf-8")
-    file = out.parent / SCHEMA
     file.write_text(dumps(schema, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return file
 
 
-def _next(out: Path, data: str, model: str) -> list[tuple[str, str]]:
+def _next(out: Path) -> list[tuple[str, str]]:
     recipe = shlex.quote(str(out))
     return [
         (f"unmask check {recipe}", "every problem, before weights are loaded"),

@@ -127,18 +127,20 @@ def resolver(registry: Registry[T]) -> Callable[[object], T]:
     return resolve
 
 
-def chooses(registry: Registry[Any]) -> Callable[[F], F]:
+def chooses(registry: Registry[Any], *, pattern: str | None = None) -> Callable[[F], F]:
     """Return a decorator that writes on a validator from which registry it chooses, for the reference and the schema.
 
     Args:
         registry: of the components that the validator takes by name.
+        pattern: of further texts that it takes, a regular expression.
 
     Returns:
-        A decorator that sets the attribute ``registry`` and returns the function itself.
+        A decorator that sets the attributes ``registry`` and ``pattern`` and returns the function itself.
     """
 
     def mark(validator: F) -> F:
         validator.registry = registry  # type: ignore[attr-defined]  # read by unmask.recipes.schema
+        validator.pattern = pattern  # type: ignore[attr-defined]
         return validator
 
     return mark

@@ -43,11 +43,12 @@ class Decoder:
     """How a canvas is filled. Each component is a value, a name, or ``{name: …, fields}``.
 
     Args:
-        block_size: S of the ``fixed`` block rule; None takes the size that the model was trained with, else 32.
+        block_size: columns of a block, S of the ``fixed`` block rule; None takes the size that the model was trained
+            with, else 32.
         grid: where the ``fixed`` block rule counts from, the first token of the ``answer`` or of the whole ``text``;
             None counts as the model was trained. In a recipe, training counts likewise.
         steps: forwards for the whole canvas under the selections ``quota`` and ``dream``; None is one token a step.
-        threshold: of the ``threshold`` selection; giving it selects that selection.
+        threshold: confidence from which a token is written, of the ``threshold`` selection; giving it selects that one.
         temperature: 0 is greedy; above, Gumbel sampling.
         selection: which open positions are written now; default ``threshold`` if one is given, else that of the
             revision, else ``quota``.

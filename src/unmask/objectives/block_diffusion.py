@@ -16,7 +16,7 @@ class BlockDiffusion(InStreams):
     2510.06303) is ``t_per: example`` with ``normaliser: per_token``.
 
     Args:
-        block_size: S; None: the model's, else 32.
+        block_size: columns of a block, S; None: the model's, else 32.
         t_per: a noise level for each ``block``, or one for all blocks of an ``example`` (SDAR, dllm).
         clip: (low, high) of t; narrow intervals lower the variance (BD3LM: .45 to .95 for blocks of 4, .3 to .8 for
             16).

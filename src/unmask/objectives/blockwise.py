@@ -23,7 +23,7 @@ class ActiveBlocks(Scope):
     """One drawn block of every response, or each block in a view of its own; all is read in place.
 
     Args:
-        block_size: S; None: the batch's own.
+        block_size: columns of a block, S; None: the batch's own.
         blocks: ``one`` drawn block of each response, or ``all``, a region for each.
         choose: the one block ``uniform``, or in proportion to its ``length``.
         prefix_noise: share of earlier response tokens that are hidden too, and never queried.
@@ -153,7 +153,7 @@ class Blockwise(Masking):
     - ``elbo``: CE_i / (q(a) t), unbiased for the sum over blocks of the block ELBOs; divided by ``normaliser``.
 
     Args:
-        block_size: S; decode with the same. None: the model's, else 32.
+        block_size: columns of a block, S; decode with the same. None: the model's, else 32.
         blocks: ``one`` drawn block of each response, or ``all`` of them in one step, which has no factor 1/q.
         layout: how ``all`` blocks are read: as ``views`` (a row for each block: exact for every model, A times the
             tokens), or in ``two_streams`` (a clean copy and noisy blocks in one row, at most twice the tokens: exact

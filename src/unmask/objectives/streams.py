@@ -232,7 +232,7 @@ class InStreams(Masking):
     """The base of methods that train all blocks of a response at once, in two streams.
 
     Args:
-        block_size: S; None: the model's, else 32.
+        block_size: columns of a block, S; None: the model's, else 32.
         t_per: a noise level for each ``block``, or one for all blocks of an ``example``.
         clip: (low, high) of t.
         redraw: draw a block's coins again, up to so many times, until the share that they hide lies within ``clip``.

@@ -9,11 +9,11 @@ from unmask.recipes.reference import Schema, as_yaml, in_schema
 
 WIDTH = 120
 QUESTIONS = """\
-# To judge what was trained on questions of your own, write a file with a line for each, {"question": "…", "answer": "42"},
-# and take the "# " away from the next three lines. Then: unmask eval MODEL --recipe THIS-FILE
+# To judge the model on questions of your own, write a file of them, a line each: {"question": "…", "answer": "…"}.
+# Take "# " away from the next three lines. Then: unmask eval runs/first/model --recipe RECIPE
 # evaluate:
 #   questions: questions.jsonl
-#   answer: number                # or exact, regex, math, contains
+#   answer: exact  # or number, math, contains, regex
 """
 
 
@@ -31,37 +31,42 @@ def as_commented(values: Mapping[str, Any], why: Mapping[str, str], schema: Sche
     """
     chunks = ["".join(f"# {line}\n" for line in head)]
     for section, inner in values.items():
-        lines = list(_lines({section: inner}, "", 0, why, schema))
-        chunks.append("".join(f"{line}\n" for line in _aligned(lines)))
+        comment = _comment(section, None, why, schema)
+        if not isinstance(inner, Mapping):
+            chunks.append(f"{section}: {as_yaml(inner)}  # {comment}\n")
+            continue
+        lines = "".join(f"{line}\n" for line in _aligned(list(_lines(inner, section, why, schema))))
+        chunks.append(f"{section}:  # {comment}\n{lines}")
     return "\n".join([*chunks, QUESTIONS])
 
 
 def _lines(
-    values: Mapping[str, Any], path: str, depth: int, why: Mapping[str, str], schema: Schema
+    values: Mapping[str, Any], section: str, why: Mapping[str, str], schema: Schema
 ) -> Iterator[tuple[str, str]]:
     """Yield pairs of a line of YAML and its comment, which may be empty."""
     for name, value in values.items():
-        inside = f"{path}.{name}" if path else name
-        comment = "; ".join(said for said in (_clause(in_schema(schema, inside, value)), why.get(inside, "")) if said)
-        start = f"{'  ' * depth}{as_yaml(name)}:"
-        if isinstance(value, Mapping) and depth == 0:
-            yield start, comment
-            yield from _lines(value, inside, depth + 1, why, schema)
+        path = f"{section}.{name}"
+        if name == "name":  # of a component
+            yield f"  name: {as_yaml(value)}", _comment(section, values, why, schema)
         elif isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
-            yield start, comment
-            for each in value:
-                yield f"{'  ' * (depth + 1)}- {as_yaml(each)}", _clause(in_schema(schema, inside, each))
+            yield f"  {as_yaml(name)}:", _comment(path, None, why, schema)
+            yield from ((f"    - {as_yaml(each)}", _comment(path, each, {}, schema)) for each in value)
         else:
-            yield f"{start} {as_yaml(value)}", comment
+            yield f"  {as_yaml(name)}: {as_yaml(value)}", _comment(path, None, why, schema)
+
+
+def _comment(path: str, component: object, why: Mapping[str, str], schema: Schema) -> str:
+    """Return the first clause of what a key means, or a component does, and why the key has its value."""
+    said = [_clause(in_schema(schema, path, component)), "" if component is not None else why.get(path, "")]
+    return "; ".join(each for each in said if each)
 
 
 def _aligned(lines: list[tuple[str, str]]) -> Iterator[str]:
     """Yield lines with their comments in one column; a comment that is too long stands above its line."""
-    column = max((len(line) for line, _ in lines if len(line) <= 44), default=0) + 2
+    width = max((len(line) for line, comment in lines if len(line) + len(comment) + 4 <= WIDTH), default=0)
     for line, comment in lines:
-        if not comment:
-            yield line
-        elif len(whole := f"{line:<{column - 2}}  # {comment}") <= WIDTH:
+        whole = f"{line:<{width}}  # {comment}" if comment else line
+        if len(whole) <= WIDTH:
             yield whole
         else:
             indent = " " * (len(line) - len(line.lstrip()))
@@ -70,12 +75,13 @@ def _aligned(lines: list[tuple[str, str]]) -> Iterator[str]:
 
 
 def _clause(meaning: str) -> str:
-    """Return the first clause of a meaning, without its source and full stop.
+    """Return the first clause of a meaning, without its source, marks of code and full stop.
 
     >>> _clause("columns of the canvas; null: each is fitted to its answer.")
     'columns of the canvas'
     >>> _clause("Hide all tokens alike (LLaDA, arXiv 2502.09992).")
     'Hide all tokens alike'
     """
-    text = re.sub(r" \([^()]*arXiv[^()]*\)", "", meaning)
-    return re.split(r"(?<=\w{3}[)\w`])(?:; |: |\. |\.$)", text, maxsplit=1)[0]
+    text = re.sub(r" \([^()]*arXiv[^()]*\)|`|\.$", "", meaning)
+    text = re.sub(r"[;.]? ?\bnull\b.*", "", text)  # what holds where the key is not written
+    return re.split(r"(?<=\w{3}[)\w])(?:; |: |\. )", text, maxsplit=1)[0].rstrip(".")

@@ -15,8 +15,8 @@ from unmask.train.memory import check_training_memory
 WINDOW = 32  # rows of an optimiser step, as in LLaDA's and Blockwise SFT's published fine-tuning runs
 BATCHES = (8, 4, 2, 1)
 LONGEST = 4096  # columns: what the published fine-tuning runs of 8B models train at most
-TIMES = 3  # through the examples
-FEWEST, MOST = 50, 5000  # optimiser steps
+TIMES = 3  # epochs
+FEWEST = 50  # optimiser steps: fewer change little, however small the file is
 LARGE = 1e9  # weights from which adapters are written, whatever memory is free
 RATES = ((LARGE, 1e-5), (50e6, 1e-4), (0, 1e-3))  # weights from which a learning rate is written
 
@@ -55,7 +55,7 @@ def draft(model: str, data: str, *, objective: object = None, given: Mapping[str
         InvalidConfigError: the model cannot be loaded, with all reasons.
     """  # noqa: DOC502
     given = given or {}
-    seen = look_at_model(model)
+    seen = look_at_model(model, mask_token=(given.get("model") or {}).get("mask_token"))
     made = Draft(values={})
     made.values["model"] = {"path": model}
     chosen, size = _objective(objective, seen, made)
@@ -65,7 +65,6 @@ def draft(model: str, data: str, *, objective: object = None, given: Mapping[str
     made.values["data"] = rows | _of_data(looked, seen, made, rows)
     made.values["objective"] = chosen
     made.values["decoder"] = {"block_size": size, "threshold": 0.9}
-    made.why["decoder.block_size"] = made.why.get("decoder.block_size", "as the objective")
     made.why["decoder.threshold"] = "higher is slower and more careful"
     made.values["run"] = _of_run(looked, seen, made)
     for section, values in given.items():
@@ -80,6 +79,8 @@ def _objective(wanted: object, seen: SeenModel, made: Draft) -> tuple[object, in
     made.why["decoder.block_size"] = "that of the model" if seen.block_size else "a usual size"
     if wanted is not None:
         method = choose(OBJECTIVES, wanted, "objective")
+        if method.block_size:
+            made.why["decoder.block_size"] = "as the objective"
         return wanted, method.block_size or size
     if seen.is_causal:
         made.why["objective"] = "it makes a diffusion model of one that writes from left to right"
@@ -95,7 +96,10 @@ def _objective(wanted: object, seen: SeenModel, made: Draft) -> tuple[object, in
 
 def _about(model: str, data: str, seen: SeenModel, looked: SeenData, made: Draft) -> None:
     """Add what was found, and what was not looked at or is left out."""
-    made.about += [f"{model}: {seen.found or 'on the hub, not looked at'}", f"{data}: {looked.found or 'not looked at'}"]
+    made.about += [
+        f"{model}: {seen.found or 'on the hub, not looked at'}",
+        f"{data}: {looked.found or 'not looked at'}",
+    ]
     if not seen.found:
         made.remarks.append(f"no '{model}' here; as a name on the hub it is not looked at, so sizes are the usual ones")
     if not looked.found:
@@ -127,9 +131,9 @@ def _of_data(looked: SeenData, seen: SeenModel, made: Draft, given: Mapping[str,
     usable = len(looked.lengths) - beyond
     if not usable:
         raise UserError(f"expected examples of at most {length:,} tokens, found none; the shortest is longer: cut them")
-    if usable >= 10:
-        found["held_out"] = max(1, min(200, usable // 20))
-        made.why["data.held_out"] = f"of {usable:,}"
+    if looked.prompts >= 20:  # fewer are too few to part
+        found["held_out"] = min(200, looked.prompts // 20)
+        made.why["data.held_out"] = f"of {looked.rows:,}"
     return found
 
 
@@ -148,11 +152,10 @@ def _of_run(looked: SeenData, seen: SeenModel, made: Draft) -> dict[str, Any]:
     fitting = [b for b in BATCHES if b <= window and _fits(seen, b * data["max_length"], lora=lora, recomputed=False)]
     batch = fitting[0] if fitting else 1
     rate = next(rate for least, rate in RATES if (seen.size.weights if seen.size else LARGE) >= least)
-    run: dict[str, Any] = {"steps": 2000, "batch_size": batch}
+    run: dict[str, Any] = {"epochs": TIMES, "batch_size": batch}
     if is_counted:
-        run["steps"] = min(MOST, max(FEWEST, -(-TIMES * examples // window)))
-        times = run["steps"] * window / examples
-        made.why["run.steps"] = f"{times:.0f} times through {examples:,} examples"
+        run["epochs"] = epochs = max(TIMES, -(-FEWEST * window // max(1, examples)))
+        made.why["run.epochs"] = f"{-(-epochs * examples // window):,} steps on {examples:,} examples"
     if window > batch:
         run["accumulate"] = window // batch
         made.why["run.accumulate"] = f"{window} rows a step"

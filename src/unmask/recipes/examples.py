@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 EXAMPLES: Mapping[str, Any] = {
+    "*.path": "problems.jsonl",
+    "*.split": "train",
+    "*.columns": {"question": "ask"},
+    "*.pattern": "[0-9]+",
     "plugins": ["mine.py"],
     "model.path": "GSAI-ML/LLaDA-8B-Instruct",
     "model.from_scratch": {"hidden_size": 128, "layers": 3, "heads": 4},
@@ -21,11 +25,20 @@ EXAMPLES: Mapping[str, Any] = {
     "data.path": "chats.jsonl",
     "data.task": "sorting",
     "data.size": 5000,
+    "data.sources.path": "chats.jsonl",
+    "data.sources.columns": {"prompt": "ask", "completion": "reply"},
+    "data.sources.roles": {"Arzt": "assistant"},
+    "data.validation.path": "validation.jsonl",
+    "data.validation.columns": {"prompt": "ask", "completion": "reply"},
+    "data.validation.roles": {"Arzt": "assistant"},
     "data.columns": {"prompt": "question", "completion": "answer"},
     "data.roles": {"Arzt": "assistant"},
     "data.canvas": 256,
+    "data.tail": "rainbow",
     "data.tail_tokens": ["<|box_start|>", "<|box_end|>"],
-    "data.held_out": 100,
+    "data.sources": [{"path": "chats.jsonl", "weight": 2}, {"path": "math.jsonl", "weight": 1}],
+    "data.validation": "validation.jsonl",
+    "data.held_out": 0.05,
     "data.curriculum": {"name": "classic", "by": "length"},
     "objective": {"name": "blockwise", "block_size": 32},
     "decoder.block_size": 32,
@@ -42,12 +55,24 @@ EXAMPLES: Mapping[str, Any] = {
     "decoder.search": {"name": "best_of", "particles": 4},
     "decoder.view": {"name": "cfg", "scale": 1},
     "run.accumulate": 4,
+    "run.epochs": 3,
+    "run.ema": 0.999,
+    "run.eval_bound": 32,
+    "run.samples": 3,
+    "run.best_metric": "accuracy",
+    "run.patience": 3,
     "run.eval_every": 100,
     "run.save_every": 500,
     "run.report_to": ["tensorboard"],
     "run.export": "llada",
     "evaluate.task": "gsm8k",
+    "evaluate.questions": "questions.jsonl",
+    "evaluate.answer": "number",
+    "evaluate.while_training": 20,
     "evaluate.problems": 200,
     "evaluate.max_new_tokens": 256,
 }
-"""Path of a key -> a value. A class may also name examples itself: ``Field(examples=[…])``."""
+"""Path of a key -> a value; ``*.path`` stands for every other key called path.
+
+A class may also name examples itself: ``Field(examples=[…])``.
+"""

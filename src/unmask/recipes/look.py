@@ -10,7 +10,9 @@ from unmask.config.components import InvalidConfigError, fill
 from unmask.core.attention import Attention, Grid
 from unmask.data import encode
 from unmask.data.read import read
+from unmask.data.split import prompt_key
 from unmask.models.checkpoints import Checkpoint, locate
+from unmask.models.config_file import read_config_file
 from unmask.models.gguf_file import check_gguf
 from unmask.models.gguf_layout import BY_ARCHITECTURE, MASK_KEY
 from unmask.models.gguf_tokenizer import read_tokenizer
@@ -60,6 +62,7 @@ class SeenData:
         found: its rows, in words; empty where it was not looked at.
         lengths: columns that each example takes, its last block filled; empty where there is no tokenizer.
         rows: that were read.
+        prompts: how many different prompts they begin with; rows of one prompt are held out together.
         is_whole: whether that is all of them.
         faults: rows that cannot be used, as lines for people.
     """
@@ -67,15 +70,17 @@ class SeenData:
     found: str = ""
     lengths: list[int] = field(default_factory=list)
     rows: int = 0
+    prompts: int = 0
     is_whole: bool = True
     faults: list[str] = field(default_factory=list)
 
 
-def look_at_model(path: str) -> SeenModel:
+def look_at_model(path: str, *, mask_token: str | None = None) -> SeenModel:
     """Return what is known of a model: a folder, an adapter, a gguf file, or an asset.
 
     Args:
         path: as ``model.path``; a name on the hub that is not here is not looked at.
+        mask_token: as ``model.mask_token``.
 
     Returns:
         What was found.
@@ -90,7 +95,7 @@ def look_at_model(path: str) -> SeenModel:
     where = locate(path)
     if where.kind == "gguf":
         return _of_gguf(where)
-    seen = preflight(where)
+    seen = preflight(where, mask_token=mask_token)
     if seen.problems:
         raise InvalidConfigError([f"{path}: {problem}" for problem in seen.problems])
     if seen.model is None:
@@ -112,8 +117,6 @@ def look_at_model(path: str) -> SeenModel:
 
 def _says_unmask(where: Checkpoint) -> bool:
     """Return whether unmask saved the model: its config has facts of a diffusion model."""
-    from unmask.models.config_file import read_config_file
-
     return bool(read_config_file(where.folder).get("unmask"))
 
 
@@ -135,10 +138,12 @@ def _of_gguf(where: Checkpoint) -> SeenModel:
 
 def _in_words(kind: str, weights: int, is_causal: bool, block_size: int | None, tokenizer: Tokenizer | None) -> str:
     words = [kind, f"{amount(weights)} weights"]
-    words += ["writes from left to right"] if is_causal else []
+    words.append("writes from left to right" if is_causal else "a diffusion model")
     words += [f"trained in blocks of {block_size}"] if block_size else []
     template = getattr(tokenizer, "chat_template", None)
-    return ", ".join([*words, "no tokenizer" if tokenizer is None else "a chat template" if template else "no template"])
+    return ", ".join(
+        [*words, "no tokenizer" if tokenizer is None else "a chat template" if template else "no template"]
+    )
 
 
 def amount(weights: int) -> str:
@@ -188,10 +193,11 @@ def look_at_data(values: Mapping[str, Any], model: SeenModel, block_size: int) -
     )  # fmt: skip
     on_text = model.grid == "text"
     lengths = [_columns(len(each.prompt), len(each.answer), block_size, on_text=on_text) for each in encoded]
+    prompts = len({prompt_key(record) for record in records if record.fault is None})
     faults = [f"{one.source}: {one.detail} ({one.count} left out)" for one in encoded.report.skipped.values()]
     turns = f", {len(lengths):,} answers to train" if len(lengths) != len(records) else ""
     return SeenData(
-        found=f"{rows}, {kind}{turns}, the longest takes {max(lengths):,} tokens", lengths=lengths, rows=len(records),
+        found=f"{rows}, {kind}{turns}, the longest takes {max(lengths):,} tokens", lengths=lengths, rows=len(records), prompts=prompts,
         is_whole=is_whole, faults=faults,
     )  # fmt: skip
 

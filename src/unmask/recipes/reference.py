@@ -74,7 +74,9 @@ def components_of(schema: Schema, kind: str) -> dict[str, str]:
     """
     start = f"{key_of(kind)}."
     return {
-        name.removeprefix(start): made["description"] for name, made in schema["$defs"].items() if name.startswith(start)
+        name.removeprefix(start): made["description"]
+        for name, made in schema["$defs"].items()
+        if name.startswith(start)
     }
 
 
@@ -220,7 +222,7 @@ def in_words(made: Mapping[str, Any], schema: Schema) -> str:
     Returns:
         Words without a full stop.
     """
-    return " or ".join(dict.fromkeys(_words(each, schema) for each in _alternatives(made)))
+    return _words({"anyOf": _alternatives(made)}, schema)
 
 
 def _words(made: Mapping[str, Any], schema: Schema, *, many: bool = False) -> str:
@@ -229,6 +231,8 @@ def _words(made: Mapping[str, Any], schema: Schema, *, many: bool = False) -> st
             kind = ref.replace("_", " ")
             return f"{kind}s" if many else f"{_article(kind)} {kind}: a name, or {{name: …, its fields}}"
         return "a mapping"
+    if "anyOf" in made:
+        return " or ".join(dict.fromkeys(_words(each, schema, many=many) for each in _alternatives(made)))
     if "enum" in made:
         return f"one of {', '.join(map(as_yaml, made['enum']))}"
     if "const" in made:
@@ -263,8 +267,9 @@ def example_of(made: Mapping[str, Any], path: str, schema: Schema) -> Any:
     Returns:
         A value that the type takes.
     """
-    if path in EXAMPLES:
-        return EXAMPLES[path]
+    last = f"*.{path.rpartition('.')[2]}"
+    if path in EXAMPLES or (last in EXAMPLES and "examples" not in made):
+        return EXAMPLES.get(path, EXAMPLES.get(last))
     if made.get("examples"):
         return made["examples"][0]
     default = made.get("default")

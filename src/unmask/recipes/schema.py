@@ -110,10 +110,12 @@ class _Generator(GenerateJsonSchema):
             return super().function_before_schema(schema)
         self.kinds[registry.kind] = registry
         one: Schema = {_COMPONENT: registry.kind}
+        if pattern := schema["function"]["function"].pattern:
+            one = {"anyOf": [one, {"type": "string", "pattern": pattern}]}
         return {"type": "array", "items": one} if schema["schema"]["type"] == "tuple" else one
 
     def dataclass_schema(self, schema: Any) -> Schema:
-        """Return the schema of a dataclass with meanings, in the order of its docstring, and without pydantic's titles."""
+        """Return the schema of a dataclass with meanings, in the order of its docstring, without pydantic's titles."""
         made = dict(super().dataclass_schema(schema))
         said = meanings(schema["cls"])
         order = [name for name in said if name in made.get("properties", {})]
@@ -160,7 +162,7 @@ def _of_field(made: Mapping[str, Any], meaning: str | None) -> Schema:
     inner = {key: value for key, value in made.items() if key not in ("title", "default", "examples")}
     beside = {key: value for key, value in made.items() if key in ("default", "examples")}
     if "default" in made and made["default"] is None and {"type": "null"} not in inner.get("anyOf", ()):
-        inner = {"anyOf": [inner, {"type": "null"}]}
+        inner = {"anyOf": [*inner.get("anyOf", [inner]), {"type": "null"}]}
     return {**inner, **beside, **({"description": _as_text(meaning)} if meaning else {})}
 
 

@@ -6,13 +6,14 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, SkipValidation
 
-from unmask.config.components import component, fill, resolver
+from unmask.config.components import chooses, component, fill, resolver
 from unmask.config.defaults import Layout, Rows
 from unmask.core.attention import Grid
 from unmask.data import CURRICULA, Curriculum
 from unmask.models import LoraSpec, ScratchSpec
 from unmask.tasks import TASKS, Task
 from unmask.tasks.questions import task_of
+from unmask.tasks.rules.base import ANSWER_RULES
 
 T = TypeVar("T")
 Text = Annotated[str, Field(min_length=1)]
@@ -97,6 +98,10 @@ class DataFile:
     roles: dict[str, str | list[str]] | None = None
 
 
+# The type is what a recipe may write, for its JSON schema.
+_READS_FILES = BeforeValidator(_files, json_schema_input_type=DataFile | Text | list[DataFile | Text] | None)
+
+
 @component
 class DataSection(Rows):
     """Which examples. Either ``path``, ``sources`` or ``task``.
@@ -128,7 +133,7 @@ class DataSection(Rows):
     """
 
     path: Text | Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
-    sources: Annotated[tuple[DataFile, ...] | None, SkipValidation, BeforeValidator(_files)] = None
+    sources: Annotated[tuple[DataFile, ...] | None, SkipValidation, _READS_FILES] = None
     task: Annotated[Task | None, SkipValidation, BeforeValidator(resolver(TASKS))] = None
     split: str = "train"
     size: Annotated[int, Field(ge=1)] | None = None
@@ -139,7 +144,7 @@ class DataSection(Rows):
     on_bad: Literal["error", "skip"] = "error"
     too_long: Literal["error", "skip", "truncate"] | None = None
     held_out: Annotated[int | float, AfterValidator(_rows_or_share)] = 0
-    validation: Annotated[tuple[DataFile, ...] | None, SkipValidation, BeforeValidator(_files)] = None
+    validation: Annotated[tuple[DataFile, ...] | None, SkipValidation, _READS_FILES] = None
     curriculum: Annotated[Curriculum | None, SkipValidation, BeforeValidator(resolver(CURRICULA))] = None
 
     @property
@@ -169,6 +174,12 @@ class DataSection(Rows):
         return Layout(block_size=block_size, grid=grid, **{f.name: getattr(self, f.name) for f in fields(Rows)})
 
 
+@chooses(ANSWER_RULES, pattern="^python:")
+def _rule_as_written(value: object) -> object:
+    """Return the rule as it is; the task that is made of it reads it."""
+    return value
+
+
 @component
 class EvaluateSection:
     """How the trained model is evaluated: ``unmask eval MODEL --recipe FILE`` reads it and the decoder section.
@@ -191,7 +202,7 @@ class EvaluateSection:
 
     task: Annotated[Task, SkipValidation, BeforeValidator(resolver(TASKS))] = cast(Task, None)  # see below
     questions: str | None = None
-    answer: SkipValidation[Any] = None
+    answer: Annotated[Any, BeforeValidator(_rule_as_written)] = None
     split: Literal["train", "test"] = "test"
     problems: Annotated[int, Field(ge=1)] | None = None
     samples: Annotated[int, Field(ge=1)] = 1

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
-from unmask.config.components import InvalidConfigError, choose
+from unmask.config.components import InvalidConfigError, choose, chooses
 from unmask.config.registry import Registry
 from unmask.errors import did_you_mean
 from unmask.tasks.base import Problem
@@ -78,6 +78,7 @@ class Comparison(AnswerRule):
 ANSWER_RULES = Registry[AnswerRule]("answer rule")
 
 
+@chooses(ANSWER_RULES, pattern="^python:")
 def answer_rule(spec: object) -> AnswerRule:
     """Return the rule that a specification stands for.
 
