@@ -84,7 +84,7 @@ def comparison(
     Raises:
         InvalidConfigError: what is wrong with the recipes, with the file of each problem.
         UserError: the recipes start from different models, or are not judged alike.
-    """
+    """  # noqa: DOC503
     named = _named(paths)
     values = {name: read_recipe(path) for name, path in named.items()}
     problems = [f"{named[name]}: {each}" for name, one in values.items() for each in check(one).problems]
