@@ -99,6 +99,19 @@ def test_one_recipe_is_compared_with_its_base(run, tmp_path):
     assert "What does b change in its base, on q.jsonl?" in (tmp_path / "runs/c/report.md").read_text()
 
 
+def test_epochs_and_settings_of_other_ends(run, tmp_path):
+    (tmp_path / "b.yaml").write_text(
+        B.replace("steps: 2,", "epochs: 0.5, save_best: true, best_metric: held_out_loss,")
+    )
+    done = run("compare", "b.yaml", "--seeds", 1, *ASK, *FAST)
+    assert done.exit_code == 0, done.stderr
+    assert (
+        "mind: b: run.save_best and run.best_metric left out, as models are compared at the end of runs" in done.stderr
+    )
+    result = json.loads((tmp_path / "runs/c/runs/all/b/seed-0/result.json").read_text())
+    assert result["points"][-1]["steps"] == 4  # half of 27 rows, 4 at a time
+
+
 def test_a_dry_run_trains_nothing(run, tmp_path):
     done = run("compare", "a.yaml", "b.yaml", *ASK, *FAST, "--dry-run")
     assert done.exit_code == 0
@@ -121,6 +134,9 @@ def test_questions_of_the_recipes(run, tmp_path):
     done = run("compare", "a.yaml", "b.yaml", *FAST, "--dry-run")
     assert done.exit_code == 2
     assert "b.yaml: its section evaluate is not that of a.yaml" in done.stderr
+    (tmp_path / "b.yaml").write_text(B + section.replace("5}", "5, while_training: 2}"))
+    assert run("compare", "a.yaml", "b.yaml", *FAST, "--dry-run").exit_code == 0
+    (tmp_path / "b.yaml").write_text(B + section.replace("5", "4"))
     outranked = run("compare", "a.yaml", "b.yaml", *ASK, *FAST, "--dry-run", "--json")
     assert json.loads(outranked.stdout)["questions"] == 5
 

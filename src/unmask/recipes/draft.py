@@ -95,7 +95,10 @@ def _objective(wanted: object, seen: SeenModel, made: Draft) -> tuple[object, in
 
 def _about(model: str, data: str, seen: SeenModel, looked: SeenData, made: Draft) -> None:
     """Add what was found, and what was not looked at or is left out."""
-    made.about += [f"{model}: {seen.found or 'on the hub, not looked at'}", f"{data}: {looked.found or 'not looked at'}"]
+    made.about += [
+        f"{model}: {seen.found or 'on the hub, not looked at'}",
+        f"{data}: {looked.found or 'not looked at'}",
+    ]
     if not seen.found:
         made.remarks.append(f"no '{model}' here; as a name on the hub it is not looked at, so sizes are the usual ones")
     if not looked.found:

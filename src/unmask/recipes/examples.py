@@ -47,6 +47,8 @@ EXAMPLES: Mapping[str, Any] = {
     "run.report_to": ["tensorboard"],
     "run.export": "llada",
     "evaluate.task": "gsm8k",
+    "evaluate.questions": "questions.jsonl",
+    "evaluate.answer": "number",
     "evaluate.problems": 200,
     "evaluate.max_new_tokens": 256,
 }

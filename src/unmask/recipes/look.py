@@ -138,7 +138,9 @@ def _in_words(kind: str, weights: int, is_causal: bool, block_size: int | None, 
     words += ["writes from left to right"] if is_causal else []
     words += [f"trained in blocks of {block_size}"] if block_size else []
     template = getattr(tokenizer, "chat_template", None)
-    return ", ".join([*words, "no tokenizer" if tokenizer is None else "a chat template" if template else "no template"])
+    return ", ".join(
+        [*words, "no tokenizer" if tokenizer is None else "a chat template" if template else "no template"]
+    )
 
 
 def amount(weights: int) -> str:

@@ -74,7 +74,9 @@ def components_of(schema: Schema, kind: str) -> dict[str, str]:
     """
     start = f"{key_of(kind)}."
     return {
-        name.removeprefix(start): made["description"] for name, made in schema["$defs"].items() if name.startswith(start)
+        name.removeprefix(start): made["description"]
+        for name, made in schema["$defs"].items()
+        if name.startswith(start)
     }
 
 
