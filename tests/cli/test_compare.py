@@ -100,16 +100,16 @@ def test_one_recipe_is_compared_with_its_base(run, tmp_path):
 
 
 def test_epochs_and_settings_of_other_ends(run, tmp_path):
-    (tmp_path / "b.yaml").write_text(
-        B.replace("steps: 2,", "epochs: 0.5, save_best: true, best_metric: held_out_loss,")
-    )
+    held = B.replace("canvas: 28", "canvas: 28, held_out: 3")
+    other = "epochs: 0.5, save_best: true, best_metric: held_out_loss,"
+    (tmp_path / "b.yaml").write_text(held.replace("steps: 2,", other))
     done = run("compare", "b.yaml", "--seeds", 1, *ASK, *FAST)
     assert done.exit_code == 0, done.stderr
     assert (
         "mind: b: run.save_best and run.best_metric left out, as models are compared at the end of runs" in done.stderr
     )
     result = json.loads((tmp_path / "runs/c/runs/all/b/seed-0/result.json").read_text())
-    assert result["points"][-1]["steps"] == 4  # half of 27 rows, 4 at a time
+    assert result["points"][-1]["steps"] == 3  # half of 24 rows, 4 at a time
 
 
 def test_a_dry_run_trains_nothing(run, tmp_path):
