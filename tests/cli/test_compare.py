@@ -99,6 +99,19 @@ def test_one_recipe_is_compared_with_its_base(run, tmp_path):
     assert "What does b change in its base, on q.jsonl?" in (tmp_path / "runs/c/report.md").read_text()
 
 
+def test_epochs_and_settings_of_other_ends(run, tmp_path):
+    held = B.replace("canvas: 28", "canvas: 28, held_out: 3")
+    other = "epochs: 0.5, save_best: true, best_metric: held_out_loss,"
+    (tmp_path / "b.yaml").write_text(held.replace("steps: 2,", other))
+    done = run("compare", "b.yaml", "--seeds", 1, *ASK, *FAST)
+    assert done.exit_code == 0, done.stderr
+    assert (
+        "mind: b: run.save_best and run.best_metric left out, as models are compared at the end of runs" in done.stderr
+    )
+    result = json.loads((tmp_path / "runs/c/runs/all/b/seed-0/result.json").read_text())
+    assert result["points"][-1]["steps"] == 3  # half of 24 rows, 4 at a time
+
+
 def test_a_dry_run_trains_nothing(run, tmp_path):
     done = run("compare", "a.yaml", "b.yaml", *ASK, *FAST, "--dry-run")
     assert done.exit_code == 0
@@ -121,6 +134,9 @@ def test_questions_of_the_recipes(run, tmp_path):
     done = run("compare", "a.yaml", "b.yaml", *FAST, "--dry-run")
     assert done.exit_code == 2
     assert "b.yaml: its section evaluate is not that of a.yaml" in done.stderr
+    (tmp_path / "b.yaml").write_text(B + section.replace("5}", "5, while_training: 2}"))
+    assert run("compare", "a.yaml", "b.yaml", *FAST, "--dry-run").exit_code == 0
+    (tmp_path / "b.yaml").write_text(B + section.replace("5", "4"))
     outranked = run("compare", "a.yaml", "b.yaml", *ASK, *FAST, "--dry-run", "--json")
     assert json.loads(outranked.stdout)["questions"] == 5
 
@@ -136,16 +152,16 @@ def test_recipes_of_other_decoders_are_decoded_each_by_its_own(run, tmp_path):
 
 
 @pytest.mark.parametrize(("more", "options", "said"), [
-    ({}, ("a.yaml", "b.yaml"), "a.yaml: expected a section evaluate that says how it is judged, found none; write --que"),
+    ({}, ("a.yaml", "b.yaml"), "a.yaml: expected a section evaluate that says how it is judged, found none"),
     ({}, ("a.yaml", "./a.yaml", *ASK), "a.yaml: is given twice"),
     ({}, ("a.yaml", "none.yaml", *ASK), "none.yaml: no such recipe"),
     ({"c": A.replace(MODEL, "asset:quickstart")}, ("a.yaml", "c.yaml", *ASK), "c.yaml: model.path"),
-    ({"c": A.replace(f"path: {MODEL}", "from_scratch: {hidden_size: 32, layers: 2, heads: 2}")}, ("a.yaml", "c.yaml", *ASK),
-     "c.yaml: model.from_scratch has no base to compare with"),
-    ({"c": A.replace("lists.jsonl", "lost.jsonl")}, ("a.yaml", "c.yaml", *ASK), "c.yaml: lost.jsonl: expected a data file"),
+    ({"c": A.replace(f"path: {MODEL}", "from_scratch: {hidden_size: 32, layers: 2, heads: 2}")},
+     ("a.yaml", "c.yaml", *ASK), "c.yaml: model.from_scratch has no base to compare with"),
+    ({"c": A.replace("lists.jsonl", "lost.jsonl")}, ("a.yaml", "c.yaml", *ASK), "c.yaml: lost.jsonl: expected"),
     ({"base": A}, ("a.yaml", "base.yaml", *ASK), "base.yaml: the name base stands for the model"),
     ({}, ("a.yaml", "--questions", "q.jsonl"), "answer: expected a rule by which answers are right"),
-    ({}, ("a.yaml", *ASK, "--general", "nowhere"), "--general: expected a task or a file of questions, found 'nowhere'"),
+    ({}, ("a.yaml", *ASK, "--general", "nowhere"), "--general: expected a task or a file of questions"),
     ({}, ("a.yaml", "--task", "sorting", "--general", "q.jsonl"), "--general q.jsonl: expected a rule for its answers"),
     ({}, ("a.yaml", *ASK, "--rates", "fast"), "--rates: expected numbers such as 1e-4,3e-4, found 'fast'"),
     ({}, ("a.yaml", *ASK, "--equal", "miles"), "equal.miles: unknown budget; did you mean"),

@@ -22,6 +22,7 @@ SHARE = r"\d+\.\d\d% \(95 % interval \d+\.\d\d% to \d+\.\d\d%\)"
 PRINTS = {  # what the output of a command must hold, whatever its options
     "analyze": r"(?s)Gold confidence.* bin +tokens .*t=1\b.*\d\.\d{3}",
     "check": r"^my-recipe\.yaml: no problems found$",
+    "compare": r"(?s)^question +What does .* change in its base.*^runs +3 and 0 to choose rates",
     "convert": r"(?s)^source +\S.*^folder +converted$",
     "eval": rf"(?s)^task +\w+, test, [1-9]\d* problems\n(?:accuracy|avg@\d+) +{SHARE}\n.*^forwards +[1-9]",
     "export": r"^folder +\S+\nlayout +\w+$",
@@ -32,6 +33,7 @@ PRINTS = {  # what the output of a command must hold, whatever its options
     "preview": r"(?s)\[prompt\].*\d+=.*\|0\|.*\{end: <\|endoftext\|>\}",
     "sft": r"(?s)^2 steps in .*^loss +\d+\.\d{4} to \d+\.\d{4}.*^model +runs/\w+/model\nnext: unmask generate",
     "study": r"(?s)blockwise-vs-vanilla +Does training|^runs +\d+ and \d+ to choose rates",
+    "tasks": r"^questions, test: (\d+) of \1 references are right$",
 }
 
 
@@ -63,6 +65,8 @@ def folder(tmp_path, monkeypatch):
     """A folder in which the README's file names exist, tiny."""
     rows = [f'{{"prompt": "{d}{d + 1}=", "completion": "{d}{d + 1}"}}' for d in range(6)]
     (tmp_path / "chats.jsonl").write_text("\n".join(rows))
+    questions = '{"question": "01=", "answer": "01"}\n{"question": "12=", "answer": ["12", "1 2"]}\n'
+    (tmp_path / "questions.jsonl").write_text(questions)
     (tmp_path / "gsm8k").mkdir()
     (tmp_path / "gsm8k/test.jsonl").write_text('{"question": "what is 1+1?", "answer": "1+1=2\\n#### 2"}\n' * 2)
     recipe = {

@@ -62,7 +62,8 @@ def compare(
               "max_new_tokens": max_new_tokens}  # fmt: skip
     made = comparison(
         recipes, judged={name: value for name, value in judged.items() if value is not None},
-        general=_general(general, general_answer or answer), general_problems=general_problems, seeds=seeds, rates=_rates(rates), equal=equal, every=every,
+        general=_general(general, general_answer or answer), general_problems=general_problems, seeds=seeds,
+        rates=_rates(rates), equal=equal, every=every,
     )  # fmt: skip
     found: dict[str, Any] = {}
 

@@ -1,7 +1,7 @@
 """A study made of recipes: its arms are the recipes as they stand, from one base and judged on the same questions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ BLOCKS, WHOLE = "blocks", "full canvas"
 FEW = 20
 """Questions below which a comparison is called wide."""
 HINT = "write --questions FILE --answer RULE, or a section evaluate in each recipe"
-UNUSED = {"patience": None, "save_best": None}
-"""Settings of a run that end it early or save another step: what is compared is each run's end."""
+UNUSED = ("patience", "min_delta", "save_best", "best_metric", "samples")
+"""Settings of a run that end it early, save another step, or write samples: what is compared is each run's end."""
+BESIDE = ("questions", "answer", "while_training")
+"""Fields of ``evaluate`` in which sections may differ that judge alike: the first two are in ``task``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,7 @@ def comparison(
     Raises:
         InvalidConfigError: what is wrong with the recipes, with the file of each problem.
         UserError: the recipes start from different models, or are not judged alike.
-    """
+    """  # noqa: DOC503
     named = _named(paths)
     values = {name: read_recipe(path) for name, path in named.items()}
     problems = [f"{named[name]}: {each}" for name, one in values.items() for each in check(one).problems]
@@ -160,7 +162,7 @@ def _section(
         found[name] = judging(path, judged)[0] if values[name].get("evaluate") or is_given else None
     (first, one), *others = found.items()
     for name, section in others:
-        if section != one and not is_given:
+        if not is_given and not _is_alike(section, one):
             raise UserError(
                 f"{named[name]}: its section evaluate is not that of {named[first]}; models are compared on the same "
                 "questions: make them alike, or write --questions FILE --answer RULE"
@@ -171,6 +173,12 @@ def _section(
     if one.samples != 1:
         raise UserError(f"evaluate.samples: expected 1, found {one.samples}; raise --seeds instead")
     return one
+
+
+def _is_alike(one: EvaluateSection | None, other: EvaluateSection | None) -> bool:
+    """Return whether two sections judge by the same task and settings."""
+    names = [field.name for field in fields(EvaluateSection) if field.name not in BESIDE]
+    return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
 def _task(values: Mapping[str, Mapping[str, Any]], judged: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,4 +253,4 @@ def _training(recipe: Recipe) -> list[Record]:
     data = recipe.data
     if data.task is not None:
         return task_records(data, data.size)
-    return [record for records in file_records(data, data.size) for record in records]
+    return [record for rows in file_records(data, data.size) for record in rows]

@@ -8,6 +8,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from unmask.config.components import fill
 from unmask.config.plugins import load_plugins
 from unmask.errors import UserError
 from unmask.models import load
-from unmask.recipes.recipe import build
+from unmask.recipes.inputs import load_examples, load_model
+from unmask.recipes.recipe import Recipe, build
 from unmask.recipes.run import run_recipe
 from unmask.runtime.children import end_with_parent
 from unmask.runtime.environment import versions
@@ -68,7 +70,7 @@ def work(folder: Path) -> None:
 
 def _train(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train, judging during the run if the job has an ``evaluate`` section; return the result."""
-    recipe, out = build(job["recipe"]), folder / "train"
+    recipe, out = _in_steps(build(job["recipe"])), folder / "train"
     watching, found = None, {}
     if job["evaluate"]:
         section = fill(JudgeSection, job["evaluate"], "evaluate")
@@ -84,6 +86,16 @@ def _train(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     if not job["keep"]:
         shutil.rmtree(out / "model")
     return found
+
+
+def _in_steps(recipe: Recipe) -> Recipe:
+    """Return a recipe with its epochs as steps, which say when models are judged."""
+    if recipe.run.epochs is None:
+        return recipe
+    lm = load_model(recipe.model)
+    size, grid = recipe.block_size(lm.facts.block_size), recipe.grid(lm.facts.grid)
+    examples = load_examples(recipe.data, lm, block_size=size, grid=grid)
+    return replace(recipe, run=recipe.run.in_steps(len(examples.training)))
 
 
 def _judge(job: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -64,12 +64,13 @@ class ChatModel:
         """
         fields = {"model": self.model, "messages": [{"role": "user", "content": content}], "temperature": 0}
         body = {name: value for name, value in {**fields, **self.body}.items() if value is not None}
-        tries = tries or self.tries
-        for number in range(1, tries + 1):
+        tries, number = tries or self.tries, 0
+        while True:
+            number += 1
             try:
                 return self._once(json.dumps(body).encode())
             except _PassingError as error:
-                if number == tries:
+                if number >= tries:
                     often = "" if tries == 1 else f", {tries} times"
                     raise UserError(
                         f"{self.url}: expected an answer of the judge {self.model}, found {error}{often}; see that the "
@@ -77,7 +78,6 @@ class ChatModel:
                     ) from error
                 wait = error.pause if error.pause is not None else self.pause * 2 ** (number - 1)
                 time.sleep(min(wait, _LONGEST_PAUSE))
-        raise AssertionError("tries is at least 1")
 
     def _once(self, body: bytes) -> str:
         headers = {"Content-Type": "application/json", "User-Agent": "unmask"}
@@ -88,8 +88,7 @@ class ChatModel:
             with urllib.request.urlopen(request, timeout=self.seconds) as answer:  # noqa: S310
                 return _content(answer.read(_MOST_BYTES))
         except urllib.error.HTTPError as error:
-            self._refused(error)
-            raise AssertionError("it raises") from error
+            raise self._meaning(error) from error
         except TimeoutError as error:
             raise _PassingError(f"none within {self.seconds:g} s") from error
         except urllib.error.URLError as error:
@@ -99,18 +98,18 @@ class ChatModel:
         except (OSError, http.client.HTTPException) as error:
             raise _PassingError(f"a broken connection ({type(error).__name__})") from error
 
-    def _refused(self, error: urllib.error.HTTPError) -> None:
-        """Raise what an answer with an error code means."""
+    def _meaning(self, error: urllib.error.HTTPError) -> Exception:
+        """Return what an answer with an error code means."""
         said = shorten(_said(error), 160)
         if error.code in _AGAIN:
             pause = error.headers.get("Retry-After", "")
-            raise _PassingError(f"HTTP {error.code} ({said})", float(pause) if pause.isdigit() else None) from error
+            return _PassingError(f"HTTP {error.code} ({said})", float(pause) if pause.isdigit() else None)
         remedy = "see the address, the name of the model, and the fields under body"
         if error.code in (401, 403):
             remedy = f"put a valid key into {self.key_name}" if self.key_name else "write key_env: NAME_OF_A_VARIABLE"
-        raise UserError(
+        return UserError(
             f"{self.url}: expected an answer of the judge {self.model}, found HTTP {error.code} ({said}); {remedy}"
-        ) from error
+        )
 
 
 def _content(raw: bytes) -> str:
