@@ -76,7 +76,7 @@ def load_examples(
 
     Raises:
         UserError: rows cannot be used, or nothing would be held out or left.
-    """  # noqa: DOC503
+    """  # noqa: DOC502
 
     def encoded_of(records: list[Record]) -> EncodedData:
         return encode(
