@@ -34,11 +34,13 @@ def preview(
     from unmask.data import encode
     from unmask.data import preview as show
     from unmask.data.tails import tail_cycle
+    from unmask.recipes.chat_templates import set_template
 
     section, recipe = _section(data, max_length=max_length, split=split)
     records, chat = _rows(section, count)
     name = model or getattr(recipe.model, "path", None) or "asset:quickstart/model"
     tokenizer, ends, mask_id, trained, counted = open_tokenizer(name)
+    set_template(tokenizer, getattr(recipe.model, "chat_template", None))
     size, grid = block_size or recipe.block_size(trained), recipe.grid(counted)
     layout = replace(section.layout(size, grid), tail_blocks=0)
     encoded = encode(

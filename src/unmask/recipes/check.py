@@ -18,6 +18,7 @@ from unmask.models.facts import Facts
 from unmask.models.families import FAMILIES
 from unmask.models.preflight import Preflight, preflight
 from unmask.models.scratch import read_tokenizer
+from unmask.recipes.chat_templates import set_template
 from unmask.recipes.inputs import file_records, take_first, task_records, validation_records
 from unmask.recipes.recipe import Recipe, build_sections, read_recipe
 from unmask.recipes.sections import DataSection, EvaluateSection, ModelSection
@@ -69,7 +70,9 @@ def check(recipe: str | Path | Mapping[str, Any], *, engine: str | None = None) 
     if not problems and (fitted := _ask(lambda: made.fitted(seen.block_size), found)):
         found.remarks += announced(fitted.run.objective, seen.block_size, (seen.grid, fitted.grid(seen.grid)))
         _ask(partial(_look_at_export, fitted, seen, engine, found), found)
-    if made.data is not None:
+    if made.model is not None:
+        _ask(partial(set_template, seen.tokenizer, made.model.chat_template), found)
+    if made.data is not None and not any(problem.startswith("model.chat_template") for problem in found.problems):
         _look_at_data(made, seen, found)
     if made.evaluate is not None and made.evaluate.task.name == "questions":
         _look_at_questions(made.evaluate, found)

@@ -1,15 +1,16 @@
 """Opens what a recipe names: its model, and its data as encoded examples."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from unmask.core.attention import Grid
-from unmask.data import Blend, EncodedData, Record, encode, read
+from unmask.data import Blend, EncodedData, Record, encode, end_of_turn, read
 from unmask.data.split import hold_out, shared_prompts
 from unmask.errors import UserError
 from unmask.models import LoadedModel, add_lora, from_scratch, load
 from unmask.models.checkpoints import pick_device
+from unmask.recipes.chat_templates import set_template
 from unmask.recipes.sections import DataFile, DataSection, ModelSection
 
 
@@ -36,7 +37,8 @@ def load_model(section: ModelSection) -> LoadedModel:
     """Return the model of a recipe, loaded or made with random weights, with adapters if ``lora`` is set."""
     if section.from_scratch is not None:
         device = pick_device(section.device)
-        return from_scratch(section.from_scratch, section.tokenizer, shift=bool(section.shift), device=device)
+        lm = from_scratch(section.from_scratch, section.tokenizer, shift=bool(section.shift), device=device)
+        return _with_template(lm, section.chat_template)
     lm = load(
         str(section.path),
         device=section.device,
@@ -44,7 +46,17 @@ def load_model(section: ModelSection) -> LoadedModel:
         mask_token=section.mask_token,
         shift=section.shift,
     )
+    lm = _with_template(lm, section.chat_template)
     return add_lora(lm, section.lora) if section.lora else lm
+
+
+def _with_template(lm: LoadedModel, template: str | None) -> LoadedModel:
+    """Return a model whose tokenizer has a recipe's chat template, and which stops at the end of its turns."""
+    if template is not None and lm.tokenizer is not None:
+        set_template(lm.tokenizer, template)
+        end = end_of_turn(lm.tokenizer)
+        lm.facts = replace(lm.facts, eos_ids=tuple(dict.fromkeys((end, *lm.facts.eos_ids))))
+    return lm
 
 
 def load_examples(
@@ -64,7 +76,7 @@ def load_examples(
 
     Raises:
         UserError: rows cannot be used, or nothing would be held out or left.
-    """  # noqa: DOC503
+    """  # noqa: DOC502
 
     def encoded_of(records: list[Record]) -> EncodedData:
         return encode(

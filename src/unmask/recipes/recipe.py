@@ -15,6 +15,7 @@ from unmask.core.attention import Grid
 from unmask.decoding import Decoder
 from unmask.errors import UserError, did_you_mean, shorten
 from unmask.objectives import OBJECTIVES, sized
+from unmask.recipes.chat_templates import absolute
 from unmask.recipes.problems import canvas_problem, data_problems, decoder_problems, model_problems, run_problems
 from unmask.recipes.sections import DataSection, EvaluateSection, ModelSection
 from unmask.runtime.foreign import check_file
@@ -107,6 +108,9 @@ def read_recipe(path: str | Path, assignments: tuple[str, ...] = ()) -> dict[str
         assign(values, assignment)
     if values.get("plugins") is not None:
         values["plugins"] = resolve(values["plugins"], path.parent)
+    model = values.get("model")
+    if isinstance(model, dict) and isinstance(model.get("chat_template"), str):
+        values["model"] = {**model, "chat_template": absolute(model["chat_template"], path.parent)}
     return values
 
 

@@ -59,6 +59,8 @@ class ModelSection:
         tokenizer: of a random model: built-in name or folder.
         lora: adapters instead of full fine-tuning.
         mask_token: text of the mask token, where the checkpoint names none.
+        chat_template: in place of the tokenizer's own: a file (relative to the recipe), the text of a Jinja template,
+            or ``chatml``. It is saved with the model.
         shift: whether logits are shifted; None: by the checkpoint.
         dtype: of the weights; None: the checkpoint's own (gguf: float32).
         device: None: a GPU if there is one.
@@ -71,6 +73,7 @@ class ModelSection:
     tokenizer: str = "digits"
     lora: Annotated[LoraSpec | None, SkipValidation, BeforeValidator(lambda v: _maybe(LoraSpec, v))] = None
     mask_token: str | None = None
+    chat_template: Text | None = None
     shift: bool | None = None
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     device: str | None = None

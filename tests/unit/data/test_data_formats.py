@@ -50,6 +50,7 @@ SHAPED = {
         {"conversations": [{"from": "human", "value": "2+2?"}, {"from": "gpt", "value": "4"}], "system": "Be brief."},
         Record(messages=({"role": "system", "content": "Be brief."}, USER, ASSISTANT)),
     ),
+    "text": ({"text": "Two and two.", "url": "x"}, Record(completion="Two and two.", is_text=True)),
 }
 
 
@@ -230,7 +231,7 @@ def damaged(path, how):
         "binary": b"\x7fELF\0\0\0",
         "utf-16": "{}".encode("utf-16"),
         "latin-1": b'{"prompt": "a", "completion": "b"}\n{"prompt": "caf\xe9", "completion": "b"}\n',
-        "columns": b'{"text": "a", "id": 1}\n',
+        "columns": b'{"body": "a", "id": 1}\n',
         "only empty objects": b"{}\n",
     }[how]
     path.write_bytes(content)
@@ -247,7 +248,7 @@ def damaged(path, how):
         ("latin-1", r"a\.jsonl:2: expected UTF-8 text, found byte 0xe9; save the file as UTF-8"),
         (
             "columns",
-            r"a\.jsonl: expected the columns of a known shape \(messages; .*\), found text, id; write data\.columns",
+            r"a\.jsonl: expected the columns of a known shape \(messages; .*\), found body, id; write data\.columns",
         ),
     ],
 )
