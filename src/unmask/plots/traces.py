@@ -6,7 +6,7 @@ from pathlib import Path
 from unmask.plots.flow import Box, flow, visible
 from unmask.plots.fonts import legible
 from unmask.plots.palette import ACTIVE, BAND, EDGE, INK, PAST, QUIET, ink, shade
-from unmask.plots.panels import Axes
+from unmask.plots.panels import Axes, shorten
 from unmask.plots.style import LEFT, blank, dress, number_forwards, one_row, probability_key, save
 from unmask.tracing.record import Frame, Trace
 
