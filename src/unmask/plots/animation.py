@@ -15,6 +15,7 @@ from unmask.plots.traces import (
     LINE,
     QUESTION,
     draw_text,
+    drawn,
     end_of,
     key_of,
     spelled,
@@ -42,7 +43,7 @@ def animate_trace(trace: Trace, path: Path, *, row: int = 0) -> Path:
     from matplotlib.animation import PillowWriter
 
     frames, canvas = trace.frames(row), trace.canvas(row)
-    texts = [spelled(trace, frame, canvas) for frame in frames]
+    texts = [drawn(spelled(trace, frame, canvas)) for frame in frames]
     boxes = flow(
         [max(column, key=cell_len) for column in zip(*texts, strict=True)], COLUMNS
     )  # room for what is revised

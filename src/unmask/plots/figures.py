@@ -8,6 +8,7 @@ from rich.cells import cell_len
 
 from unmask.decoding import Step
 from unmask.plots.flow import END
+from unmask.plots.fonts import legible
 from unmask.plots.palette import EDGE, PAST, QUIET, shade
 from unmask.plots.panels import shorten
 from unmask.plots.style import INK, figure, legend, looks, number_forwards, one_row, probability_key, save
@@ -79,7 +80,7 @@ def plot_denoising(steps: Sequence[Step], spelled: Sequence[str], path: Path, *,
 
     size, count = steps[0].state.batch.block_size, len(spelled)
     end = spelled.index(END) if END in spelled else count
-    names = [shorten(one_row(text), 14) for text in spelled]
+    names = [shorten(legible(one_row(text))[0], 14) for text in spelled]
     is_long = max(map(cell_len, names)) > WIDEST
     below = 0.09 * max(map(cell_len, names)) if is_long else 0.2  # inches that the tokens take
     row = min(max(0.17, 2.2 / len(steps)), 0.4)

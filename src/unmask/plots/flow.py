@@ -5,7 +5,13 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-MARKS = {code: chr(0x2400 + code) for code in range(32)} | {9: "⇥", 10: "⏎", 127: "␡"}
+UNSEEN = (
+    *range(0x80, 0xA0),
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+)  # commands to terminals, and turns of text
+MARKS = {code: chr(0x2400 + code) for code in range(32)} | {9: "⇥", 10: "⏎", 127: "␡", 0x2028: "⏎", 0x2029: "⏎"}
+MARKS |= dict.fromkeys(UNSEEN, "�")
 END = "∎"
 GAP = 0.4  # between tokens, in characters
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from unmask.errors import printable
 from unmask.plots.flow import visible
 from unmask.plots.palette import SHADES
-from unmask.plots.traces import summary, title
+from unmask.plots.traces import QUESTION, end_of, key_of, summary, title
 from unmask.tracing.record import Trace
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -29,6 +29,7 @@ def write_page(trace: Trace, path: Path, *, row: int = 0) -> Path:
     told = [
         {
             "block": frame.block,
+            "end": end_of(trace, frame),
             "fresh": list(frame.fresh),
             "back": list(frame.taken_back),
             "cells": {
@@ -43,6 +44,9 @@ def write_page(trace: Trace, path: Path, *, row: int = 0) -> Path:
     data = {"canvas": trace.canvas(row), "frames": told, "shades": SHADES}
     # "</" would end the script element
     page = TEMPLATE.read_text("utf-8").replace("@TITLE@", html.escape(title(trace, row)))
+    shown = key_of(frames, end_of(trace, frames[-1]), trace.canvas(row))
+    key = "· <b>bold</b>: given " * shown["given"] + '· <span class="past">grey</span>: after the end ' * shown["past"]
+    page = page.replace("@QUESTION@", QUESTION).replace("@KEY@", key)
     page = page.replace("@SUMMARY@", html.escape(summary(trace, frames)))
     script = json.dumps(data, ensure_ascii=False).replace("</", "<\\/")
     path.write_text(printable(page.replace("@DATA@", script)), "utf-8")

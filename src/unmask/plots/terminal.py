@@ -12,6 +12,7 @@ from unmask.decoding import Step
 from unmask.models import LoadedModel
 from unmask.plots.flow import visible
 from unmask.plots.palette import ink, shade
+from unmask.plots.style import one_row
 
 GIVEN, OPEN, LATER, EDGE = "bold", "bold", "dim", "bold blue"
 KEY = (0.3, 0.6, 0.9, 1.0)
@@ -27,7 +28,7 @@ def frame(step: Step, lm: LoadedModel, *, row: int = 0) -> Text:
     """Draw a row's canvas as coloured text.
 
     A token's colour shows its confidence when it was written; fresh tokens are underlined, given ones bold, hidden
-    ones dots; the active block stands in brackets.
+    ones dots, those after the end dim; the active block stands in brackets. Line breaks are ⏎: all is one row.
 
     Args:
         step: the step that was taken.
@@ -49,7 +50,7 @@ def frame(step: Step, lm: LoadedModel, *, row: int = 0) -> Text:
         if bool(state.is_open[row, column]):
             text.append("·", style=OPEN if begin <= offset < end else LATER)
         elif is_past[column]:
-            text.append("∎", style=LATER)
+            text.append(spell(lm, int(state.ids[row, column])), style=LATER)
         else:
             style = GIVEN
             if bool(state.is_ours[row, column]):
@@ -76,32 +77,63 @@ def watch(
         The steps, unchanged.
     """
     forwards = tokens = 0
-    with Live(console=console or Console(stderr=True), refresh_per_second=20, transient=False) as live:
+    console = console or Console(stderr=True)
+    with Live(console=console, refresh_per_second=20, transient=False, vertical_overflow="crop") as live:
         for step in steps:
             forwards, tokens = forwards + step.forwards, tokens + len(step.at)
             status = Text(f"forward {forwards} · {tokens} tokens · {tokens / forwards:.2f} tokens per forward", "dim")
-            live.update(Group(Text(title, "bold"), frame(step, lm), status.append_text(_key())))
+            text = frame(step, lm)
+            parts = [Text(one_row(title), "bold", no_wrap=True, overflow="ellipsis")] if title else []
+            below = [status, key(step)]
+            room = console.height - sum(_height(part, console) for part in (*parts, *below)) - 1
+            is_last = bool(step.state.is_done[0])
+            live.update(Group(*parts, text if is_last else _window(text, console, room), *below))
+            if is_last:
+                live.vertical_overflow = "visible"  # what is finished may scroll
             time.sleep(pause)
             yield step
 
 
-def _after_end(step: Step, lm: LoadedModel, row: int) -> list[bool]:
-    """Return for each column whether it is after the end of a finished answer: filler that no step wrote."""
+def key(step: Step, *, row: int = 0) -> Text:
+    """Return a line that explains the colours: confidence, given tokens if there are any, those after the end."""
+    line = Text("confidence: ")
+    for probability in KEY:
+        line.append(f" {probability:g} ", style=_style(probability, is_fresh=False))
     state = step.state
-    is_end = state.batch.is_canvas[row] & torch.isin(state.ids[row], torch.tensor(lm.eos_ids, device=state.ids.device))
-    is_past = (is_end.cumsum(0) - is_end.long() > 0) & is_end & state.is_ours[row] & state.is_done[row]
-    past: list[bool] = is_past.tolist()
+    given = state.batch.is_canvas[row] & state.batch.is_wanted[row] & ~state.is_ours[row]
+    if bool((given & ~state.is_open[row]).any()):
+        line.append(" · ").append("given", style=GIVEN)
+    line.append(" · ").append("after the end", style=LATER)
+    return line
+
+
+def _window(text: Text, console: Console, room: int) -> Text:
+    """Return the lines of a canvas that fit a terminal: those around the active block."""
+    lines = text.wrap(console, console.width)
+    room = max(room, 1)
+    if len(lines) <= room:
+        return text
+    active = next((number for number, line in enumerate(lines) if "⟦" in line.plain), len(lines) - 1)
+    first = min(max(active - room // 2, 0), len(lines) - room)
+    return Text("\n").join(lines[first : first + room])
+
+
+def _height(text: Text, console: Console) -> int:
+    return 1 if text.no_wrap else len(text.wrap(console, console.width))
+
+
+def _after_end(step: Step, lm: LoadedModel, row: int) -> list[bool]:
+    """Return for each column whether it was written after an end token, and no given token follows."""
+    state, batch = step.state, step.state.batch
+    is_ours = batch.is_canvas[row] & state.is_ours[row] & ~state.is_open[row]
+    is_end = is_ours & torch.isin(state.ids[row], torch.tensor(lm.eos_ids, device=state.ids.device))
+    is_given = batch.is_wanted[row] & ~state.is_ours[row] & ~state.is_open[row]
+    given_later = is_given.flip(0).cumsum(0).flip(0) > 0
+    is_end &= ~given_later
+    past: list[bool] = ((is_end.cumsum(0) - is_end.long() > 0) & is_ours).tolist()
     return past
 
 
 def _style(probability: float, *, is_fresh: bool) -> str:
     colour = shade(probability)
     return f"{'bold underline ' if is_fresh else ''}{ink(colour)} on {colour}"
-
-
-def _key() -> Text:
-    """Return a line that explains the colours."""
-    key = Text(" · confidence: ")
-    for probability in KEY:
-        key.append(f" {probability:g} ", style=_style(probability, is_fresh=False))
-    return key

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unmask.plots.flow import Box, flow, visible
+from unmask.plots.fonts import legible
 from unmask.plots.palette import ACTIVE, BAND, EDGE, INK, PAST, QUIET, ink, shade
-from unmask.plots.panels import Axes
+from unmask.plots.panels import Axes, shorten
 from unmask.plots.style import LEFT, blank, dress, number_forwards, one_row, probability_key, save
 from unmask.tracing.record import Frame, Trace
 
@@ -28,7 +29,7 @@ def plot_trace(trace: Trace, path: Path, *, row: int = 0) -> Path:
         ``path``.
     """
     frames, canvas = trace.frames(row), trace.canvas(row)
-    texts, end = spelled(trace, frames[-1], canvas), end_of(trace, frames[-1])
+    texts, end = drawn(spelled(trace, frames[-1], canvas)), end_of(trace, frames[-1])
     boxes = flow(texts, COLUMNS)
     text_tall = (boxes[-1].line + 1) * LINE + 0.1
     tall = min(max(0.16 * len(frames), 1.6), 6.0)
@@ -87,6 +88,11 @@ def spelled(trace: Trace, frame: Frame, canvas: int) -> list[str]:
         visible(cells[offset].text, is_end=cells[offset].id in ends) if offset in cells else "·"
         for offset in range(canvas)
     ]
+
+
+def drawn(texts: Sequence[str]) -> list[str]:
+    """Return texts of tokens as a picture has them: codes for what no font has, long ones cut."""
+    return [shorten(legible(text)[0], COLUMNS // 2) for text in texts]
 
 
 def title(trace: Trace, row: int) -> str:
