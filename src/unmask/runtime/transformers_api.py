@@ -394,6 +394,6 @@ def tensorboard(folder: Path, step: int) -> Any:
         The callback.
     """
     from torch.utils.tensorboard import SummaryWriter
-    from transformers.integrations import TensorBoardCallback
+    from transformers.integrations.integration_utils import TensorBoardCallback
 
     return TensorBoardCallback(SummaryWriter(str(folder), purge_step=step))
