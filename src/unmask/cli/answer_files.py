@@ -101,7 +101,9 @@ def _print_answers(lm: Any, prompts: Prompts, made: Answering, options: FileOpti
 
     prompts, ids = encoded(lm, prompts, made, options.on_bad)
     empty: list[str] = []
-    for answers, reasons in batches(lm, prompts.usable, ids, made, options.batch_size, options.answer_column):
+    for answers, reasons in batches(
+        lm, prompts.usable, ids, made, batch_size=options.batch_size, answer_column=options.answer_column
+    ):
         typer.echo("".join(map(as_line, answers)), nl=False)
         empty += reasons
     _remark({row.source: str(row.fault) for row in prompts.faulty}, {reason: empty.count(reason) for reason in empty})

@@ -1,7 +1,7 @@
 """A file of answers that can be read at any moment, and the record beside it by which a killed run goes on.
 
-Answers are appended as they come, a line each; at the end the file is written anew in the order of the prompts. The record
-``OUT.run.json`` holds the settings that the answers depend on.
+Answers are appended as they come, a line each; at the end the file is written anew in the order of the prompts. The
+record ``OUT.run.json`` holds the settings that the answers depend on.
 """
 
 import contextlib

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from unmask.config.defaults import resolve_canvas
 from unmask.data import prompt_ids
@@ -18,8 +18,6 @@ from unmask.generate.prompt_files import PromptRow, Prompts, read_prompts
 from unmask.models import LoadedModel
 from unmask.models.fingerprint import hash_of_model
 from unmask.tracing.record import describe
-
-OnBad = Literal["error", "skip"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +77,7 @@ def generate_file(
     batch_size: int = 16,
     column: str | None = None,
     answer_column: str = "answer",
-    on_bad: OnBad = "error",
+    on_bad: str = "error",
     resume: bool = False,
     on_batch: Callable[[int], None] | None = None,
     **options: Any,
@@ -122,7 +120,7 @@ def answer_prompts(
     *,
     answering: Answering,
     batch_size: int = 16,
-    on_bad: OnBad = "error",
+    on_bad: str = "error",
     answer_column: str = "answer",
     resume: bool = False,
     on_batch: Callable[[int], None] | None = None,
@@ -140,7 +138,9 @@ def answer_prompts(
         open_rows.sort(key=lambda row: len(ids[row.number]))
         if on_batch:
             on_batch(len(file.done))
-        for answers, reasons in batches(lm, open_rows, ids, answering, batch_size, answer_column):
+        for answers, reasons in batches(
+            lm, open_rows, ids, answering, batch_size=batch_size, answer_column=answer_column
+        ):
             file.append(answers)
             empty.update(reasons)
             if on_batch:
@@ -160,6 +160,7 @@ def batches(
     rows: Sequence[PromptRow],
     ids: dict[int, list[int]],
     answering: Answering,
+    *,
     batch_size: int,
     answer_column: str = "answer",
 ) -> Iterator[tuple[list[dict[str, Any]], list[str]]]:
@@ -203,7 +204,7 @@ def batches(
 
 
 def encoded(
-    lm: LoadedModel, prompts: Prompts, answering: Answering, on_bad: OnBad
+    lm: LoadedModel, prompts: Prompts, answering: Answering, on_bad: str
 ) -> tuple[Prompts, dict[int, list[int]]]:
     """Return the prompts, those that the model's template refuses marked as faulty, and the tokens of the others.
 
