@@ -88,7 +88,7 @@ def look_at_model(path: str, *, mask_token: str | None = None) -> SeenModel:
     Raises:
         InvalidConfigError: why it could not be loaded, all at once.
         UserError: there is no such model.
-    """  # noqa: DOC502
+    """  # noqa: DOC502, DOC503
     if is_hub_name(path):
         return SeenModel()
     silence_libraries()
@@ -197,8 +197,8 @@ def look_at_data(values: Mapping[str, Any], model: SeenModel, block_size: int) -
     faults = [f"{one.source}: {one.detail} ({one.count} left out)" for one in encoded.report.skipped.values()]
     turns = f", {len(lengths):,} answers to train" if len(lengths) != len(records) else ""
     return SeenData(
-        found=f"{rows}, {kind}{turns}, the longest takes {max(lengths):,} tokens", lengths=lengths, rows=len(records), prompts=prompts,
-        is_whole=is_whole, faults=faults,
+        found=f"{rows}, {kind}{turns}, the longest takes {max(lengths):,} tokens", lengths=lengths, rows=len(records),
+        prompts=prompts, is_whole=is_whole, faults=faults,
     )  # fmt: skip
 
 

@@ -237,16 +237,16 @@ def _words(made: Mapping[str, Any], schema: Schema, *, many: bool = False) -> st
         return f"one of {', '.join(map(as_yaml, made['enum']))}"
     if "const" in made:
         return as_yaml(made["const"])
-    kind = made.get("type")
-    if kind == "array":
+    written = made.get("type")
+    if written == "array":
         items = made.get("items", {})
         if isinstance(items, list):
             return f"a list of {len(items)}: {'; '.join(dict.fromkeys(_words(each, schema) for each in items))}"
         least = f", at least {made['minItems']}" if made.get("minItems") else ""
         return f"a list of {_words(items, schema, many=True)}{least}" if items else f"a list{least}"
-    if kind == "object" and made.get("additionalProperties") not in (None, True, False):
+    if written == "object" and made.get("additionalProperties") not in (None, True, False):
         return f"a mapping to {in_words(made['additionalProperties'], schema)}"
-    word = _TYPES.get(str(kind), "anything")
+    word = _TYPES.get(str(written), "anything")
     word = f"{word.removeprefix('a ')}s" if many and word.startswith("a ") else word
     limits = " and ".join(f"{says} {as_yaml(made[name])}" for name, says in _LIMITS.items() if name in made)
     return f"{word} {limits}" if limits else word

@@ -73,7 +73,8 @@ def _of_class(cls: type, defs: dict[str, Schema], kinds: dict[str, Registry[Any]
     for name, inner in made.pop("$defs", {}).items():
         if defs.setdefault(name, _linked(inner)) != _linked(inner):
             raise RuntimeError(f"two classes of recipes are called {name}; rename one")
-    return _linked(made)
+    linked: Schema = _linked(made)
+    return linked
 
 
 def _of_kind(
