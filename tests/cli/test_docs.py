@@ -112,9 +112,12 @@ def test_recipes_in_the_docs_are_valid(page):
     from unmask.recipes.recipe import build
 
     for text in fenced(page, "yaml"):
-        values = yaml.safe_load(text)
-        assign(values, "data.path=null")
-        assign(values, "data.task=sorting")
+        values = {"model": {"path": "owner/name"}, **yaml.safe_load(text)}
+        if "path" not in values["model"] and "from_scratch" not in values["model"]:
+            values["model"]["path"] = "owner/name"
+        if "sources" not in values.get("data", {}):
+            assign(values, "data.path=null")
+            assign(values, "data.task=sorting")
         build(values)
 
 
