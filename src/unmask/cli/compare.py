@@ -8,7 +8,6 @@ import typer
 from unmask.cli.opening import Comparison
 from unmask.cli.options import AnswerRule, Json, Questions
 
-
 Recipes = Annotated[
     list[Path], typer.Argument(help="Recipes from one base; the first is what others are compared with.")
 ]
