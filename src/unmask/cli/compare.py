@@ -5,46 +5,42 @@ from typing import Annotated, Any
 
 import typer
 
-from unmask.cli.options import Json
+from unmask.cli.opening import Comparison
+from unmask.cli.options import AnswerRule, Json, Questions
+
+Recipes = Annotated[
+    list[Path], typer.Argument(help="Recipes from one base; the first is what others are compared with.")
+]
+General = Annotated[
+    str | None,
+    typer.Option(help="Problems of another kind, to see what tuning makes worse: a task, or a file of questions."),
+]
+GeneralAnswer = Annotated[
+    str | None, typer.Option(help="The rule for a file of general questions (default: that of --answer).")
+]
+GeneralProblems = Annotated[int | None, typer.Option(min=1, help="How many of them (default: all, or 400 made ones).")]
+Rates = Annotated[
+    str | None, typer.Option(help="Learning rates to try for every recipe, '1e-4,3e-4' (default: each recipe's own).")
+]
+Equal = Annotated[
+    str, typer.Option(help="Compare whole runs (run), or at equal steps, examples, supervised_tokens, flops, seconds.")
+]
+Every = Annotated[int | None, typer.Option(min=1, help="Steps between judgements on the way (default: none).")]
 
 
 def compare(
-    recipes: Annotated[
-        list[Path], typer.Argument(help="Recipes from one base; the first is what others are compared with.")
-    ],
-    questions: Annotated[
-        str | None, typer.Option(help="Your questions, a file (default: those of the recipes' sections evaluate).")
-    ] = None,
-    answer: Annotated[
-        str | None,
-        typer.Option(
-            help="When an answer is right: exact, number, math, contains, regex, python:FILE.py:FUNCTION, or YAML."
-        ),
-    ] = None,
+    recipes: Recipes,
+    questions: Questions = None,
+    answer: AnswerRule = None,
     task: Annotated[str | None, typer.Option(help="A task in place of questions: a name, or YAML.")] = None,
     problems: Annotated[int | None, typer.Option(min=1, help="How many of them (default: all).")] = None,
-    general: Annotated[
-        str | None,
-        typer.Option(help="Problems of another kind, to see what tuning makes worse: a task, or a file of questions."),
-    ] = None,
-    general_answer: Annotated[
-        str | None, typer.Option(help="The rule for a file of general questions (default: that of --answer).")
-    ] = None,
-    general_problems: Annotated[
-        int | None, typer.Option(min=1, help="How many of them (default: all, or 400 made ones).")
-    ] = None,
+    general: General = None,
+    general_answer: GeneralAnswer = None,
+    general_problems: GeneralProblems = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each recipe, with the seeds 0, 1, 2 …")] = 3,
-    rates: Annotated[
-        str | None,
-        typer.Option(help="Learning rates to try for every recipe, '1e-4,3e-4' (default: each recipe's own)."),
-    ] = None,
-    equal: Annotated[
-        str,
-        typer.Option(help="Compare whole runs (run), or at equal steps, examples, supervised_tokens, flops, seconds."),
-    ] = "run",
-    every: Annotated[
-        int | None, typer.Option(min=1, help="Steps between judgements on the way (default: none).")
-    ] = None,
+    rates: Rates = None,
+    equal: Equal = "run",
+    every: Every = None,
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Columns of the canvas of every answer.")] = None,
     out: Annotated[Path, typer.Option(help="Folder; the same again goes on with it.")] = Path("runs/compare"),
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs side by side (default: one for each core).")] = None,
@@ -52,19 +48,27 @@ def compare(
     json: Json = False,
 ) -> None:
     """Train recipes with several seeds, judge them and their base on your questions, and report what is better."""
-    import unmask.study as studies
-    from unmask.cli.present import emit
-    from unmask.cli.study import run_with_progress, show_plan
-    from unmask.study.headline import headline, sections_of
     from unmask.study.recipes import comparison
 
-    judged = {"task": _chosen(task), "questions": questions, "answer": _rule(answer), "problems": problems,
-              "max_new_tokens": max_new_tokens}  # fmt: skip
+    judged = {
+        "task": _chosen(task), "questions": questions, "answer": _rule(answer), "problems": problems,
+        "max_new_tokens": max_new_tokens,
+    }  # fmt: skip
     made = comparison(
         recipes, judged={name: value for name, value in judged.items() if value is not None},
         general=_general(general, general_answer or answer), general_problems=general_problems, seeds=seeds,
         rates=_rates(rates), equal=equal, every=every,
     )  # fmt: skip
+    _run(made, out, jobs=jobs, dry_run=dry_run, json=json)
+
+
+def _run(made: Comparison, out: Path, *, jobs: int | None, dry_run: bool, json: bool) -> None:
+    """Run a comparison, or what is missing of it, and show what it comes to; or only what it would run."""
+    import unmask.study as studies
+    from unmask.cli.present import emit
+    from unmask.cli.study import run_with_progress, show_plan
+    from unmask.study.headline import headline, sections_of
+
     found: dict[str, Any] = {}
 
     def lead(results: Any, summary: dict[str, Any], folder: Path) -> list[Any]:
@@ -75,22 +79,17 @@ def compare(
 
     checked = studies.plan(made.values, out, lead=lead)
     seen = studies.overview(checked)
+    if dry_run and json:
+        emit({**seen, "questions": len(made.problems), "remarks": list(made.remarks)})
+        return
     if dry_run:
-        emit({**seen, "questions": len(made.problems), "remarks": list(made.remarks)}) if json else show_plan(
-            seen, jobs
-        )
-    for remark in made.remarks if dry_run and not json else ():
-        typer.echo(f"mind: {remark}")
+        show_plan(seen, jobs)
+    for remark in made.remarks if not json else ():
+        typer.echo(f"mind: {remark}", err=not dry_run)
     if dry_run:
         return
-    if not json:
-        for remark in made.remarks:
-            typer.echo(f"mind: {remark}", err=True)
     summary = run_with_progress(studies.run_study, checked, jobs)
-    if json:
-        emit(summary)
-        return
-    _show(found, out)
+    emit(summary) if json else _show(found, out)
 
 
 def _rule(answer: str | None) -> Any:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from unmask.cli.opening import Answer, Decoder, EvaluateSection, Repetition
-from unmask.cli.options import Device, Json, decodes
+from unmask.cli.options import AnswerRule, Device, Json, Questions, decodes
 
 BESIDE_REPEAT = ("model", "repeat", "out", "device", "show", "json")
 
@@ -34,16 +34,8 @@ def evaluate(
     task: Annotated[
         str | None, typer.Option(help="A task's name (unmask methods), or YAML: '{name: gsm8k, path: data}'.")
     ] = None,
-    questions: Annotated[
-        str | None, typer.Option(help="Your own questions: a file with questions and expected answers.")
-    ] = None,
-    answer: Annotated[
-        str | None,
-        typer.Option(
-            help="When an answer is right: exact, number, math, contains, regex, python:FILE.py:FUNCTION, or "
-            "YAML: '{name: exact, ignore_case: true}'."
-        ),
-    ] = None,
+    questions: Questions = None,
+    answer: AnswerRule = None,
     recipe: Annotated[
         Path | None,
         typer.Option(help="Take what is not given from the evaluate and decoder sections of a recipe."),
@@ -84,14 +76,9 @@ def evaluate(
     from unmask.cli.decoding import decoder_of
 
     given = {
-        "task": task,
-        "questions": questions,
-        "answer": answer,
-        "split": split,
-        "problems": problems,
-        "samples": samples,
-    }
-    given["batch_size"] = batch_size
+        "task": task, "questions": questions, "answer": answer, "split": split, "problems": problems,
+        "samples": samples, "batch_size": batch_size,
+    }  # fmt: skip
     judged, preset = _judged(recipe, {**given, "max_new_tokens": chosen["max_new_tokens"], "seed": seed})
     decoder = decoder_of(chosen, whole=full_canvas, preset=preset, model=model)
     plan = _Plan(model=model, judged=judged, decoder=decoder)

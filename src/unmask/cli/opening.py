@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from unmask.recipes.sections import DataSection as DataSection
     from unmask.recipes.sections import EvaluateSection as EvaluateSection
     from unmask.runtime.transformers_api import Tokenizer as Tokenizer
+    from unmask.study.recipes import Comparison as Comparison
 else:  # they load torch: at run time the names mean any object
-    Answer = Findings = Study = Subject = Record = Decoder = Step = Likelihoods = Repetition = Generation = object
+    Answer = Comparison = Findings = Study = Subject = Record = Decoder = Step = Likelihoods = Repetition = (
+        Generation
+    ) = object
     Answering = FileReport = Prompts = object
     LoadedModel = Facts = Ends = DataSection = EvaluateSection = Recipe = Tokenizer = Grid = object
 

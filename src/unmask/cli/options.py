@@ -17,6 +17,16 @@ Set = Annotated[
 ]
 Model = Annotated[str, typer.Argument(help="Hub name, folder, adapter folder, .gguf file, or asset:quickstart/model.")]
 BlockSize = Annotated[int | None, typer.Option(help="Block size (default: what the model was trained with, else 32).")]
+Questions = Annotated[
+    str | None, typer.Option(help="Your own questions: a file with questions and expected answers (needs --answer).")
+]
+AnswerRule = Annotated[
+    str | None,
+    typer.Option(
+        help="When an answer to them is right: exact, number, math, contains, regex, python:FILE.py:FUNCTION, or YAML: "
+        "'{name: exact, ignore_case: true}'."
+    ),
+]
 Regex = Annotated[str | None, typer.Option(help="Hold the whole answer to a pattern (Rust's syntax, no ^ and $).")]
 JsonSchema = Annotated[
     str | None, typer.Option(help="Hold the whole answer to a JSON schema: a file, or the schema itself.")

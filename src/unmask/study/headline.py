@@ -107,6 +107,8 @@ def _sentences(made: Row, reference: str) -> list[str]:
             "What tuning has made worse elsewhere was not measured; --general with a task or a file of other questions "
             "does."
         )
+    if all(row["runs"] == 1 for row in tuned):
+        said.append("Each recipe ran with one seed, which says nothing about others: --seeds 3 would.")
     if made["questions"] < FEW:
         said.append(
             f"There are only {made['questions']} questions, so intervals are wide: only large differences can be shown."

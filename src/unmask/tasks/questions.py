@@ -91,7 +91,7 @@ class Questions:
     def _problem(self, source: str, row: Row) -> Problem:
         try:
             named = self._renamed(row)
-            messages, said = self._asked_of(named)
+            messages, said = self._conversation(named)
             accepted = _expected(named, said)
         except BadRow as fault:
             raise UserError(f"{source}: {fault.detail}; mend it, or leave the row out of the file") from None
@@ -127,7 +127,7 @@ class Questions:
             found.pop(their, None) if their in (*QUESTIONS, *EXPECTED, *CHATS) else None
         return found | {our: row[their] for our, their in (self.columns or {}).items()}
 
-    def _asked_of(self, row: Row) -> tuple[tuple[Message, ...], str | None]:
+    def _conversation(self, row: Row) -> tuple[tuple[Message, ...], str | None]:
         """Return the turns that are put to the model, and the answer that a chat ends with, if it does."""
         if tool_column(row):
             raise BadRow("tools", f"expected questions without tools, found some under '{tool_column(row)}'")
