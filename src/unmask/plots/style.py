@@ -201,7 +201,7 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     return {name: str(look["color"]) for name, look in looks(names).items()}
 
 
-def looks(names: Sequence[str]) -> dict[str, dict[str, str]]:
+def looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return the colour and the mark of each name, as keywords for ``Axes.plot``: ``color`` and ``marker``.
 
     Args:
