@@ -124,11 +124,10 @@ def run_with_progress(run_study: Callable[..., dict[str, Any]], checked: object,
 
 def show_plan(seen: dict[str, Any], jobs: int | None) -> None:
     """Print the grid and what it takes."""
-    import os
-
     from unmask.cli.present import table
+    from unmask.runtime.environment import cores
 
-    workers = jobs or len(os.sched_getaffinity(0))
+    workers = jobs or cores()
     time = "not measured yet"
     if seen["core_seconds"] is not None:
         minutes = seen["core_seconds"] / workers / 60

@@ -9,9 +9,9 @@ from rich.cells import cell_len
 from unmask.decoding import Step
 from unmask.plots.flow import END
 from unmask.plots.fonts import legible
-from unmask.plots.palette import EDGE, PAST, QUIET, shade
+from unmask.plots.palette import EDGE, INK, PAST, QUIET, shade
 from unmask.plots.panels import shorten
-from unmask.plots.style import INK, figure, legend, looks, number_forwards, one_row, probability_key, save
+from unmask.plots.style import figure, legend, looks, number_forwards, one_row, probability_key, save
 
 WIDEST = 3  # letters of a token that stands upright below its column; longer ones are turned
 

@@ -32,10 +32,10 @@ def plot_heat_map(cells: Rows, path: Path, *, changes: Rows = ()) -> list[Path]:
     first = next(iter(models.values()))
     bins, ratios = sorted({row["bin"] for row in first}), sorted({row["ratio"] for row in first})
     count = len(models) + bool(changes)
-    size = {"width": 1.9 + count * (0.62 * len(ratios) + 1.0), "height": 0.9 + 0.52 * len(bins)}
+    width, height = 1.9 + count * (0.62 * len(ratios) + 1.0), 0.9 + 0.52 * len(bins)
     question = "Which tokens does the model get right, at which noise level?"
-    made, axes = figure(**size, title=question, subtitle="mean gold confidence: the probability of the right token",
-                        panels=count, share_y=True)  # fmt: skip
+    of = "mean gold confidence: the probability of the right token"
+    made, axes = figure(width, height, title=question, subtitle=of, panels=count, share_y=True)
     for axis, (name, rows) in zip(axes, models.items(), strict=False):
         shown = _grid(axis, rows, bins, ratios, colours={"cmap": "viridis", "vmin": 0, "vmax": 1})
         axis.set_title(shorten(name))

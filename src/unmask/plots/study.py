@@ -34,9 +34,9 @@ def plot_curves(lines: Rows, path: Path, *, of: str = "") -> list[Path]:
     """
     budgets = list(dict.fromkeys(line["budget"] for line in lines))
     shade = looks(list(dict.fromkeys(line["arm"] for line in lines)))
-    size = {"width": max(1 + 3.2 * len(budgets), 6.0), "height": 3.4}
+    width, height = max(1 + 3.2 * len(budgets), 6.0), 3.4
     question = "How does the accuracy grow with what training costs?"
-    made, axes = figure(**size, title=question, subtitle=of, panels=len(budgets), share_y=True)
+    made, axes = figure(width, height, title=question, subtitle=of, panels=len(budgets), share_y=True)
     for axis, budget in zip(axes, budgets, strict=True):
         for line in lines:
             if line["budget"] == budget:
@@ -64,9 +64,9 @@ def plot_differences(rows: Rows, path: Path, *, reference: str, of: str = "") ->
     decoders = list(dict.fromkeys(row["decoder"] for row in rows))
     places = list(dict.fromkeys((row["cell"], row["arm"]) for row in rows))
     shade = looks(list(dict.fromkeys(row["arm"] for row in rows)))
-    size = {"width": max(1.8 + 3.4 * len(decoders), 6.0), "height": 0.9 + 0.28 * len(places)}
+    width, height = max(1.8 + 3.4 * len(decoders), 6.0), 0.9 + 0.28 * len(places)
     question = f"Which arms beat {reference}, and by how much?"
-    made, axes = figure(**size, title=question, subtitle=of, panels=len(decoders), share_y=True)
+    made, axes = figure(width, height, title=question, subtitle=of, panels=len(decoders), share_y=True)
     bounds = [edge * 100 for row in rows for edge in (*row["difference_interval"], row["difference"])]
     least, most = min(0.0, *bounds), max(0.0, *bounds)
     room = 0.05 * (most - least) or 1.0
@@ -105,8 +105,8 @@ def plot_matrix(rows: Rows, path: Path, *, of: str = "") -> list[Path]:
     lines, columns, labels = arms, decoders, ("trained as", "decoded with")
     if len(decoders) > MANY:
         values, lines, columns, labels = values.T, decoders, arms, ("decoded with", "trained as")
-    size = {"width": max(3.2 + 0.85 * len(columns), 5.5), "height": 1.2 + 0.36 * len(lines)}
-    made, (axis,) = figure(**size, title="How often is each arm right, by decoder?", subtitle=of)
+    width, height = max(3.2 + 0.85 * len(columns), 5.5), 1.2 + 0.36 * len(lines)
+    made, (axis,) = figure(width, height, title="How often is each arm right, by decoder?", subtitle=of)
     shown = axis.imshow(values, cmap="viridis", vmin=0, vmax=1, aspect="auto")
     for (line, column), value in np.ndenumerate(values):
         ink = "white" if value < 0.6 else INK

@@ -87,10 +87,12 @@ def blank(width: float, height: float, title: str, subtitle: str = "", details: 
 
     made = NewFigure(figsize=(width, height))
     at = 0.10
-    for text, size, most, look in (
-        (title, TITLE, 3, {"weight": "bold", "color": INK}), (subtitle, SUBTITLE, 2, {"color": INK}),
+    parts: list[tuple[str, float, int, dict[str, Any]]] = [
+        (title, TITLE, 3, {"weight": "bold", "color": INK}),
+        (subtitle, SUBTITLE, 2, {"color": INK}),
         (details, SUBTITLE, 1, {"color": QUIET}),
-    ):  # fmt: skip
+    ]
+    for text, size, most, look in parts:
         columns = max(int((width - 2 * LEFT) / (LETTER * size * (1.06 if "weight" in look else 1))), 8)
         for line in lines(text, columns, most) if text else ():
             place = made.transFigure + ScaledTranslation(LEFT, -at, made.dpi_scale_trans)
@@ -201,7 +203,7 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     return {name: str(look["color"]) for name, look in looks(names).items()}
 
 
-def looks(names: Sequence[str]) -> dict[str, dict[str, str]]:
+def looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return the colour and the mark of each name, as keywords for ``Axes.plot``: ``color`` and ``marker``.
 
     Args:

@@ -27,7 +27,9 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def sync(path: Path) -> None:
-    """Force a file or the entries of a folder to disk."""
+    """Force a file or the entries of a folder to disk; on Windows, which opens no folder, files only."""
+    if os.name == "nt" and path.is_dir():
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -12,6 +12,11 @@ from unmask.config.plugins import plugin_versions
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers")
 
 
+def cores() -> int:
+    """Return how many processor cores this process may use; all of the machine where the system does not say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def versions() -> dict[str, str]:
     """Return the versions of Python, unmask, the packages that numbers depend on, and plugins, by name.
 

@@ -126,12 +126,9 @@ class Worker:
 
     def _read(self, size: int) -> bytes:
         found, until = bytearray(), time.monotonic() + WALL
-        file, ready = self.process.stdout.fileno(), select.poll()  # type: ignore[union-attr]
-        ready.register(file, select.POLLIN)
+        file = self.process.stdout.fileno()  # type: ignore[union-attr]
         while len(found) < size:
-            if not ready.poll(1000 * max(0.0, until - time.monotonic())):
-                raise EOFError
-            trained = os.read(file, min(size - len(found), 1 << 20))
+            trained = _read_some(file, min(size - len(found), 1 << 20), until - time.monotonic())
             if not trained:
                 raise EOFError
             found += trained
@@ -143,11 +140,25 @@ class Worker:
             code = self.process.wait(5)  # type: ignore[union-attr]
         except subprocess.TimeoutExpired:
             return f"it gave no answer in {WALL:g} s"
-        if code == -signal.SIGPROF:
+        names = {int(number): number.name for number in signal.Signals}
+        if names.get(-code) == "SIGPROF":  # Windows has no such signals
             return _SLOW
-        if code in (-signal.SIGKILL, -signal.SIGABRT):
+        if names.get(-code) in ("SIGKILL", "SIGABRT"):
             return f"it took more than {MEBIBYTES} MiB of memory"
         return f"its process ended with {code}"
+
+
+def _read_some(file: int, most: int, seconds: float) -> bytes:
+    """Return what a pipe has, at most ``most`` bytes; none at its end or if nothing comes in time."""
+    if hasattr(select, "poll"):
+        ready = select.poll()
+        ready.register(file, select.POLLIN)
+        return os.read(file, most) if ready.poll(1000 * max(0.0, seconds)) else b""
+    found: list[bytes] = []  # Windows: a pipe cannot be waited for, so a thread reads it and may be left behind
+    reader = threading.Thread(target=lambda: found.append(os.read(file, most)), daemon=True)
+    reader.start()
+    reader.join(max(0.0, seconds))
+    return found[0] if found else b""
 
 
 def _start() -> "subprocess.Popen[bytes]":

@@ -8,14 +8,17 @@ the seconds that were used, a letter and text.
 import json
 import os
 import pickle
-import resource
 import signal
 import struct
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
+
+with suppress(ImportError):  # Windows has none: there the parent's clock is the only limit
+    import resource
 
 from jinja2 import Environment, Template, ext, nodes, utils
 from jinja2.exceptions import SecurityError, TemplateError
@@ -32,7 +35,9 @@ class TooLongError(Exception):
 
 
 def confine() -> None:
-    """Limit the memory, file size, core dumps and open files of this process."""
+    """Limit the memory, file size, core dumps and open files of this process, where the system can."""
+    if "resource" not in globals():
+        return
     limits = [("RLIMIT_AS", MEMORY), ("RLIMIT_FSIZE", 0), ("RLIMIT_CORE", 0), ("RLIMIT_NOFILE", 16)]
     for name, limit in limits:
         hard = resource.getrlimit(getattr(resource, name))[1]
@@ -159,6 +164,11 @@ def answer(environment: Environment, compiled: dict[int, Template], body: bytes)
         return REFUSED, where + (": ".join(filter(None, (name, first))))[:MESSAGE]
 
 
+def _limit_time(seconds: float) -> None:
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
 def serve() -> None:
     """Answer the requests on standard input until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -169,13 +179,13 @@ def serve() -> None:
         size, seconds = struct.unpack("=Qd", header)
         body = source.read(size)
         before = time.process_time()
-        signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal ends the process at any point
+        _limit_time(seconds)  # its signal ends the process at any point
         letter, text = answer(environment, compiled, body)
         try:
             reply = text.encode("utf-8", "surrogatepass")
         except MemoryError:
             letter, reply = STOPPED, f"it took more than {MEMORY >> 20} MiB of memory".encode()
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        _limit_time(0)
         sink.write(struct.pack("=Qd", len(reply), time.process_time() - before) + letter + reply)
         sink.flush()
 

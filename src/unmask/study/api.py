@@ -1,13 +1,13 @@
 """``run_study``: makes bases, tries rates, runs and reports, in that order; what is done already is not done again."""
 
 import itertools
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unmask.errors import UserError, did_you_mean
+from unmask.runtime.environment import cores
 from unmask.study.curves import amount_for_all
 from unmask.study.folder import STUDY, check, claimed
 from unmask.study.grid import (
@@ -190,7 +190,7 @@ def run_study(plan: Plan, *, jobs: int | None = None, follow: Follow | None = No
     Returns:
         The content of ``summary.json``.
     """
-    workers = jobs or len(os.sched_getaffinity(0))
+    workers = jobs or cores()
     study, cells = plan.study, list(plan.cells)
 
     for cell in cells:  # before hours of training

@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -68,6 +69,11 @@ class Crew:
     """
 
     def __init__(self, size: int) -> None:
+        if "forkserver" not in multiprocessing.get_all_start_methods():
+            raise UserError(
+                "a study: expected Linux or macOS, where processes can be started from one and ended as a group, found "
+                f"{sys.platform}; run it there or in WSL 2, or train and judge each recipe by 'unmask sft' and 'eval'"
+            )
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([*IMPORTS])
         self._threads = ThreadPoolExecutor(size)  # each waits for the process of one job

@@ -152,12 +152,16 @@ def check(*, strict: bool) -> None:
     Raises:
         UserError: it is not Linux, or lacks Landlock or seccomp and ``strict`` requires them.
     """
-    missing = what_is_missing()
-    if sys.platform != "linux" or (strict and missing):
-        remedy = (
-            "judge the answers on Linux" if sys.platform != "linux" else "or write 'execute: limits', in a container"
+    if sys.platform != "linux":
+        raise UserError(
+            f"execute: expected Linux, whose kernel confines generated code (Landlock, seccomp), found {sys.platform}; "
+            "judge the answers on Linux, a container or WSL 2 will do, or choose a task that runs no code"
         )
-        raise UserError(f"sandbox: generated code needs {missing}, found none; {remedy}")
+    missing = what_is_missing()
+    if strict and missing:
+        raise UserError(
+            f"sandbox: generated code needs {missing}, found none; or write 'execute: limits', in a container"
+        )
 
 
 def _exchange(messages: list[Any], folder: str, seconds: float) -> bytes:

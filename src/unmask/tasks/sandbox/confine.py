@@ -6,11 +6,14 @@ privileges: resource limits, Landlock (which files; Linux 5.13) and a seccomp fi
 
 import ctypes
 import os
-import resource
 import struct
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+with suppress(ImportError):  # Windows has none; what_is_missing refuses every system but Linux
+    import resource
 
 from .syscalls import filter_program  # relative: the child knows this folder, not the package above it
 
@@ -28,7 +31,7 @@ _READ_FILE, _READ_DIR, _WRITE_FILE, _REMOVE_FILE, _MAKE_FILE, _TRUNCATE = (
 # How many of the access rights each version of Landlock knows; a right that is not handled is not refused.
 _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 
-_libc = ctypes.CDLL(None, use_errno=True)
+_libc: Any = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class Unconfined(Exception):
