@@ -114,7 +114,7 @@ MISTAKES = {
     "/set steps 1.5": "/set steps: expected a whole number, or default, found '1.5'",
     "/set released maybe": "/set released: expected true or false, or default, found 'maybe'",
     "/set seed none": "/set seed: expected a whole number, found 'none'",
-    "/set temprature 1": "/set: unknown option 'temprature'; did you mean 'temperature'?",
+    "/set temperatures 1": "/set: unknown option 'temperatures'; did you mean 'temperature'?",
     "/set temperature -1": "/set temperature: expected at least 0, found -1.0",
     "/set selection nope": "/set selection: unknown selection 'nope'",
     "/set max_new_tokens 0": "/set max_new_tokens: expected at least 1, found 0",
@@ -147,16 +147,30 @@ def test_help_names_every_command(talk):
     assert all(re.search(rf"^(> )?{re.escape(name)}\b", said, re.MULTILINE) for name in COMMANDS)
 
 
-def test_an_empty_answer_says_why(talk, models, monkeypatch):
+@pytest.fixture
+def mute(models, monkeypatch):
+    """Let every command load a model that writes an end wherever it may."""
     lm = load(models.chat)
     head = lm.model.get_output_embeddings()
-    with torch.no_grad():  # it writes an end wherever it may
+    with torch.no_grad():
         head.weight.zero_()
         head.weight[lm.eos_ids[0]] = 1.0
     lm.model.model.norm.register_forward_hook(lambda module, given, found: torch.ones_like(found))
     monkeypatch.setattr("unmask.cli.opening.open_model", lambda *_, **__: lm)
-    _, said = talk("What", "/reset")
+    return models.chat
+
+
+def test_an_empty_answer_says_why(talk, mute):
+    _, said = talk("What", "/reset", model=mute)
     assert "note: the answer is empty: the first token that was written is the end of the answer (<|im_end|>); " in said
+
+
+def test_empty_answers_of_an_evaluation_say_why(run, mute):
+    result = run("eval", mute, "--task", "sorting", "--problems", "3", *SHORT)
+    assert result.exit_code == 0, result.stderr
+    assert "empty answers       3\n" in result.stdout
+    said = "note: 3 of 3 answers are empty: the first token that was written is the end of the answer (<|im_end|>); "
+    assert said in result.stderr
 
 
 class Terminal:

@@ -63,7 +63,7 @@ def read_typed() -> Typed | None:
     Raises:
         LineInterruptError: Ctrl-C was pressed.
         UserError: what comes is no UTF-8, or the input ends between triple quotes.
-    """  # noqa: DOC502
+    """  # noqa: DOC502, DOC503
     line = _line(PROMPT, is_first=True)
     if line is None:
         return None

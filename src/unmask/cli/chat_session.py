@@ -83,7 +83,7 @@ class Chat:
         Raises:
             LeaveError: the user wants to leave.
             UserError: no such command, or an argument that it cannot use.
-        """  # noqa: DOC502
+        """  # noqa: DOC502, DOC503
         name, _, argument = line.partition(" ")
         found = COMMANDS.get(ALIASES.get(name, name))
         if found is None:
