@@ -1,12 +1,13 @@
 """The command ``unmask chat``."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
+from unmask.cli.opening import Step
 from unmask.cli.options import Device, Model, Seed, decodes
 from unmask.errors import UserError
 
@@ -107,7 +108,7 @@ def _answer(session: "Chat", text: str) -> None:
         max_new_tokens=session.canvas,
         seed=sample_seed(session.seed + len(history), session.attempt),
     )
-    with closing(watch(steps, lm)) as shown:
+    with closing(cast("Generator[Step, None, None]", watch(steps, lm))) as shown:
         for step in shown:
             state = step.state
     answer = ""
