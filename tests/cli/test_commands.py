@@ -142,7 +142,7 @@ def test_chat_remembers_what_was_said(done, models, monkeypatch):
     seen, stream = [], module.stream
     monkeypatch.setattr(module, "stream", lambda lm, prompt, **o: seen.append(list(prompt)) or stream(lm, prompt, **o))
     options = ("--max-new-tokens", "6", "--block-size", "6", "--system", "Be brief")
-    result = done("chat", models.chat, *options, stdin="What is two\nAnd three\n\nnever read\n")
+    result = done("chat", models.chat, *options, stdin="What is two\n\n  \nAnd three\n/bye\nnever read\n")
     first, _ = result.stdout.splitlines()
     assert [m["role"] for m in seen[1]] == ["system", "user", "assistant", "user"]
     assert [m["content"] for m in seen[1]] == ["Be brief", "What is two", first, "And three"]
@@ -154,14 +154,6 @@ def test_chat_without_a_template_and_to_the_end_of_the_input(done, models):
     result = done("chat", models.digits, "--max-new-tokens", "4", stdin="12=\n34=")
     assert result.stderr.count("forward 4") == 2
     assert "note: the tokenizer has no chat template: every line is a prompt of its own" in result.stderr
-
-
-def test_chat_ends_at_an_interrupt(done, models, monkeypatch):
-    def interrupted():
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("unmask.cli.chat._ask", interrupted)
-    assert done("chat", models.chat).stdout == ""
 
 
 def test_eval(done, models, tmp_path):

@@ -26,7 +26,7 @@ PRINTS = {  # what the output of a command must hold, whatever its options
     "convert": r"(?s)^source +\S.*^folder +converted$",
     "eval": rf"(?s)^task +\w+, test, [1-9]\d* problems\n(?:accuracy|avg@\d+) +{SHARE}\n.*^forwards +[1-9]",
     "export": r"^folder +\S+\nlayout +\w+$",
-    "generate": r"^[0-9|=]{4,}$",
+    "generate": r"^[0-9|=]{4,}$|^answers +[1-9]\d*$",
     "inspect": r"(?s)^parameters +[1-9].*^mask +.*65.*^eos +.*64",
     "likelihood": r"^any order +\d\.\d{4} ± \d\.\d{4}.*\nblocks of 7 +\d\.\d{4}",
     "plot": r"^\S+\.(?:png|svg|gif|html)$",

@@ -158,7 +158,7 @@ def _answered(plan: _Plan, *, out: Path | None, resume: bool, device: str | None
     """Decode the answers and show how they were judged; False if a repeated run came out otherwise."""
     from unmask.cli.decoding import check_decoder
     from unmask.cli.opening import open_model
-    from unmask.cli.present import progress
+    from unmask.cli.present import progress, say
     from unmask.config.defaults import resolve_canvas
     from unmask.evaluate import compare, open_journal, processes, settings_of
     from unmask.evaluate import evaluate as run
@@ -195,6 +195,8 @@ def _answered(plan: _Plan, *, out: Path | None, resume: bool, device: str | None
     again = compare(plan.repeat, plan.kept, found, made_with(lm.device)) if plan.repeat and plan.kept else None
     if processes.rank() == 0:
         _show(plan, summary, again, was_finished=bool(journal and journal.finished), json=json)
+        for reason, count in found.why_empty.items():
+            say(f"note: {count} of {len(found.answers)} answers {'is' if count == 1 else 'are'} empty: {reason}")
         if not json:
             _show_wrong(found.answers, 3 if show is None and task.name == "questions" else show or 0)
     return again is None or again.is_same

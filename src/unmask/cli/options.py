@@ -45,7 +45,7 @@ Canvas = Annotated[int | None, typer.Option(min=1, help="Columns of every canvas
 MaxLength = Annotated[int, typer.Option(min=2, help="Longest prompt plus answer, tokens.")]
 
 
-def _decoder_options(
+def decoder_options(
     max_new_tokens: Annotated[
         int | None, typer.Option(help="Columns of the canvas (default: what the model was trained with, else 256).")
     ] = None,
@@ -96,7 +96,7 @@ def decodes(command: Callable[..., None]) -> Callable[..., None]:
     Returns:
         The command, with the signature that typer reads.
     """
-    shared = inspect.signature(_decoder_options).parameters
+    shared = inspect.signature(decoder_options).parameters
     own = list(inspect.signature(command).parameters.values())
     index = [parameter.name for parameter in own].index("chosen")
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -51,11 +51,13 @@ class Evaluation:
         answers: in the order of the problems, the samples of each side by side.
         samples: answers to each problem.
         seconds: wall time, without what an earlier run had done already.
+        why_empty: why answers that this process decoded say nothing -> how many of them; see ``generate.empty``.
     """
 
     answers: list[Answer]
     samples: int = 1
     seconds: float = 0.0
+    why_empty: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def problems(self) -> int:

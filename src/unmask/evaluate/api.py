@@ -1,6 +1,7 @@
 """``evaluate``: decode a task's problems and judge the answers."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
@@ -11,6 +12,7 @@ from unmask.evaluate import processes
 from unmask.evaluate.answers import Answer, Evaluation, by_problem
 from unmask.evaluate.journal import Journal
 from unmask.generate import generate
+from unmask.generate.empty import why_empty
 from unmask.models import LoadedModel
 from unmask.tasks import Problem, Task, connect, grades, without_thinking
 
@@ -57,11 +59,12 @@ def evaluate(
     units = [(index, sample) for index in by_length for sample in range(samples)]
     mine = [unit for unit in units[processes.rank() :: processes.world()] if unit not in done]
     found: list[Answer] = []
+    reasons: Counter[str] = Counter()
     if mine:
         connect(task)
     for begin in range(0, len(mine), batch_size):
         chosen = mine[begin : begin + batch_size]
-        judged = _answer(lm, task, problems, chosen, decoder=decoder, max_new_tokens=canvas, seed=seed)
+        judged = _answer(lm, task, problems, chosen, decoder=decoder, max_new_tokens=canvas, seed=seed, reasons=reasons)
         if journal:
             journal.append(judged)
         found += judged
@@ -69,7 +72,7 @@ def evaluate(
             on_batch(len(done) + len(found))
     whole = done | by_problem(processes.gather(found))
     answers = [whole[index, sample] for index in range(len(problems)) for sample in range(samples)]
-    return Evaluation(answers=answers, samples=samples, seconds=time.perf_counter() - began)
+    return Evaluation(answers=answers, samples=samples, seconds=time.perf_counter() - began, why_empty=dict(reasons))
 
 
 def check_samples(samples: int, decoder: Decoder) -> None:
@@ -102,8 +105,9 @@ def _answer(
     decoder: Decoder,
     max_new_tokens: int,
     seed: int,
+    reasons: Counter[str],
 ) -> list[Answer]:
-    """Return the judged answers of a batch of (problem, sample)."""
+    """Return the judged answers of a batch of (problem, sample), and count why empty ones are empty."""
     began = time.perf_counter()
     out = generate(
         lm,
@@ -114,6 +118,10 @@ def _answer(
         chat=task.chat,
     )
     seconds = (time.perf_counter() - began) / len(chosen)
+    for tokens, text, finish in zip(out.answers, out.texts, out.finish, strict=True):
+        # A task, not the user, says whether the chat template is used: that is no remedy here.
+        if reason := why_empty(lm, tokens, text, finish=finish, canvas=max_new_tokens):
+            reasons[reason] += 1
     rows = zip(chosen, out.texts, out.answers, out.row_forwards, strict=True)
     return [
         Answer(
