@@ -58,7 +58,8 @@ def draft(model: str, data: str, *, objective: object = None, given: Mapping[str
     seen = look_at_model(model, mask_token=(given.get("model") or {}).get("mask_token"))
     made = Draft(values={})
     made.values["model"] = {"path": model}
-    chosen, size = _objective(objective, seen, made)
+    written = (given.get("decoder") or {}).get("block_size")
+    chosen, size = _objective(objective, written if isinstance(written, int) else None, seen, made)
     rows = {"path": data, **(given.get("data") or {})}
     looked = look_at_data(rows, seen, size)
     _about(model, data, seen, looked, made)
@@ -73,10 +74,10 @@ def draft(model: str, data: str, *, objective: object = None, given: Mapping[str
     return made
 
 
-def _objective(wanted: object, seen: SeenModel, made: Draft) -> tuple[object, int]:
-    """Return the objective as a recipe writes it, and the block size in columns."""
-    size = seen.block_size or BLOCK_SIZE
-    made.why["decoder.block_size"] = "that of the model" if seen.block_size else "a usual size"
+def _objective(wanted: object, given: int | None, seen: SeenModel, made: Draft) -> tuple[object, int]:
+    """Return the objective as a recipe writes it, and the block size in columns: the given one, or one that fits."""
+    size = given or seen.block_size or BLOCK_SIZE
+    made.why["decoder.block_size"] = "as given" if given else "that of the model" if seen.block_size else "a usual size"
     if wanted is not None:
         method = choose(OBJECTIVES, wanted, "objective")
         if method.block_size:
