@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from unmask.errors import UserError, printable, shorten
 
 COMMANDS = (
-    "quickstart", "init", "check", "preview", "sft", "generate", "chat", "plot", "evaluate", "compare", "likelihood",
+    "quickstart", "init", "check", "preview", "sft", "generate", "chat", "watch", "plot", "evaluate", "compare", "likelihood",
     "study", "analyze", "docs", "inspect", "methods", "tasks", "export", "merge", "convert", "card",
 )  # fmt: skip
 IN_FILE = {"merge": "export", "convert": "export"}

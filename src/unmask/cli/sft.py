@@ -18,6 +18,9 @@ def sft(
     ] = False,
     seed: Annotated[int | None, typer.Option(help="In place of the recipe's run.seed.")] = None,
     device: Device = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Draw losses, numbers and answers (run.samples) while it trains.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Fine-tune a model with any objective, as a recipe says."""
@@ -36,7 +39,7 @@ def sft(
     if resume and (out / RUN_FILE).exists():
         import_plugins(values)
         load_recorded(read_record(out).get("plugins"), str(out / RUN_FILE))
-    result = run(values, out, resume=resume, restart=restart, tell=say)
+    result = run(values, out, resume=resume, restart=restart, tell=say, show=_view(out, values) if live else True)
     lines = MetricsFile.read(out / "metrics.jsonl") or [{"step": 0}]
     if json:
         last = {name: lines[-1][name] for name in ("loss", *MEASURED) if name in lines[-1]}
@@ -46,6 +49,21 @@ def sft(
 
 
 MEASURED = {"held_out_loss": "held-out loss", "held_out_bound": "held-out bound", "accuracy": "accuracy"}
+
+
+def _view(out: Path, values: dict[str, Any]) -> Any:
+    """Return the live view, or True for the progress bar where stderr is no terminal."""
+    from rich.console import Console
+
+    from unmask.cli.present import say
+    from unmask.plots.live import LiveRun
+
+    if not Console(stderr=True).is_terminal:
+        say("--live: stderr is no terminal; a progress bar is drawn instead (unmask watch RUN shows the run elsewhere)")
+        return True
+    section = values.get("run")
+    metric = section.get("best_metric") if isinstance(section, dict) else None
+    return LiveRun(str(out), str(metric or "held_out_loss"))
 
 
 def _which(saved: dict[str, Any]) -> str:
