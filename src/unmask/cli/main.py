@@ -16,8 +16,8 @@ from typer.core import TyperGroup
 from unmask.errors import UserError, printable, shorten
 
 COMMANDS = (
-    "quickstart", "init", "check", "preview", "sft", "generate", "chat", "watch", "plot", "evaluate", "compare", "likelihood",
-    "study", "analyze", "docs", "inspect", "methods", "tasks", "export", "merge", "convert", "card",
+    "quickstart", "init", "check", "preview", "sft", "watch", "plot", "generate", "chat", "evaluate", "compare",
+    "likelihood", "study", "analyze", "docs", "inspect", "methods", "tasks", "export", "merge", "convert", "card",
 )  # fmt: skip
 IN_FILE = {"merge": "export", "convert": "export"}
 _INTERRUPTED = 130
