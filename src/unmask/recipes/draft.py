@@ -13,12 +13,14 @@ from unmask.recipes.look import SeenData, SeenModel, amount, look_at_data, look_
 from unmask.train.memory import check_training_memory
 
 WINDOW = 32  # rows of an optimiser step, as in LLaDA's and Blockwise SFT's published fine-tuning runs
-BATCHES = (8, 4, 2, 1)
+BATCHES = (32, 16, 8, 4, 2, 1)  # rows of a forward
+MOST = 8  # rows of a forward of models that are not small
 LONGEST = 4096  # columns: what the published fine-tuning runs of 8B models train at most
 TIMES = 3  # epochs
 FEWEST = 50  # optimiser steps: fewer change little, however small the file is
 LARGE = 1e9  # weights from which adapters are written, whatever memory is free
-RATES = ((LARGE, 1e-5), (50e6, 1e-4), (0, 1e-3))  # weights from which a learning rate is written
+SMALL = 50e6  # weights up to which a forward of all rows costs less than several
+RATES = ((LARGE, 1e-5), (SMALL, 1e-4), (0, 1e-3))  # weights from which a learning rate is written
 
 
 @dataclass(kw_only=True)
@@ -69,6 +71,8 @@ def draft(model: str, data: str, *, objective: object = None, given: Mapping[str
     made.why["decoder.threshold"] = "higher is slower and more careful"
     made.values["run"] = _of_run(looked, seen, made)
     for section, values in given.items():
+        for key in values if isinstance(values, dict) else ():
+            made.why.pop(f"{section}.{key}", None)
         inner = made.values.get(section)
         made.values[section] = {**inner, **values} if isinstance(inner, dict) and isinstance(values, dict) else values
     return made
@@ -77,7 +81,7 @@ def draft(model: str, data: str, *, objective: object = None, given: Mapping[str
 def _objective(wanted: object, given: int | None, seen: SeenModel, made: Draft) -> tuple[object, int]:
     """Return the objective as a recipe writes it, and the block size in columns: the given one, or one that fits."""
     size = given or seen.block_size or BLOCK_SIZE
-    made.why["decoder.block_size"] = "as given" if given else "that of the model" if seen.block_size else "a usual size"
+    made.why["decoder.block_size"] = "that of the model" if seen.block_size else "a usual size"
     if wanted is not None:
         method = choose(OBJECTIVES, wanted, "objective")
         if method.block_size:
@@ -150,7 +154,12 @@ def _of_run(looked: SeenData, seen: SeenModel, made: Draft) -> dict[str, Any]:
         made.values["model"]["lora"] = {"rank": 64}
         large = f"{amount(seen.size.weights)} weights" if seen.size else "a large model"
         made.why["model.lora"] = f"for {large}; take it out to train all of them"
-    fitting = [b for b in BATCHES if b <= window and _fits(seen, b * data["max_length"], lora=lora, recomputed=False)]
+    most = WINDOW if seen.size and seen.size.weights < SMALL else MOST
+    fitting = [
+        b
+        for b in BATCHES
+        if b <= min(window, most) and _fits(seen, b * data["max_length"], lora=lora, recomputed=False)
+    ]
     batch = fitting[0] if fitting else 1
     rate = next(rate for least, rate in RATES if (seen.size.weights if seen.size else LARGE) >= least)
     run: dict[str, Any] = {"epochs": TIMES, "batch_size": batch}
