@@ -1,4 +1,4 @@
-"""The model card: what it tells of a run, how results enter it, and that other programs read it and the files beside."""
+"""The model card: what it tells of a run, how results enter it, and that others read it and the files beside."""
 
 import json
 import logging
@@ -162,7 +162,7 @@ def test_a_card_that_somebody_wrote_gets_results_at_its_end(judged):
     card = ModelCard("---\nlicense: mit\n---\n# Ann's model\n\nWords.\n")
     text = with_results(str(card), [], name="ann")
     assert text.endswith("# Ann's model\n\nWords.\n")
-    assert with_name(text, "other") == text
+    assert with_name(text, "other", command="other") == text
 
 
 def test_a_section_is_replaced_where_it_stands():

@@ -1,7 +1,7 @@
 """The model card of a saved folder: what the model is, how it was made, what was measured, and how it is decoded.
 
-The text of a card is Markdown under front matter that model hubs read. Commands change single sections of it, each between
-two comments, so that whatever people write around them stays.
+The text of a card is Markdown under front matter that model hubs read. Commands change single sections of it, each
+between two comments, so that whatever people write around them stays.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -99,13 +99,13 @@ wrongly.
 {needs}"""
 
 
-def with_name(text: str, name: str, *, command: str | None = None) -> str:
+def with_name(text: str, name: str | None, *, command: str) -> str:
     """Return a card with another title, and with commands that name the model anew.
 
     Args:
         text: of the card.
-        name: the title.
-        command: how commands name the model, a path or a hub name; None: as the title.
+        name: the title; None: the title stays.
+        command: how commands name the model, a path or a hub name.
 
     Returns:
         The card; one that unmask did not write is returned unchanged.
@@ -115,10 +115,10 @@ def with_name(text: str, name: str, *, command: str | None = None) -> str:
     before, after = text.split(MARK, 1)
     lines = after.split("\n")
     titles = [number for number, line in enumerate(lines) if line.startswith("# ")]
-    if titles:
+    if titles and name is not None:
         lines[titles[0]] = f"# {name}"
     card = f"{before}{MARK}" + "\n".join(lines)
-    return with_section(card, "decode", _how_to_decode(command or name)) if _start("decode") in card else card
+    return with_section(card, "decode", _how_to_decode(command)) if _start("decode") in card else card
 
 
 def with_download(text: str, name: str, hub_name: str) -> str:
@@ -264,7 +264,7 @@ def _identity(result: EvalResult) -> tuple[str, ...]:
 
 @contextmanager
 def _edited(text: str) -> Iterator[ModelCard]:
-    """Yield a card whose ``data`` and ``text`` may be changed; a ``UserError`` where its front matter cannot be read."""
+    """Yield a card whose ``data`` and ``text`` may be changed; a ``UserError`` where its front matter is no YAML."""
     with foreign(f"the front matter of {CARD} cannot be read", "mend the lines between its first two ---"):
         card = ModelCard(text, ignore_metadata_errors=False)
         yield card
