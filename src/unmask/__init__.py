@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from unmask.evaluate import evaluate
     from unmask.generate import generate, generate_file, infill, stream
     from unmask.models import add_lora, from_scratch, load
+    from unmask.models.hub import push_to_hub
     from unmask.recipes.check import check
     from unmask.recipes.run import sft
     from unmask.train import TrainRun, train
@@ -36,6 +37,7 @@ _HOMES = {
     "generate_file": "unmask.generate",
     "infill": "unmask.generate",
     "load": "unmask.models",
+    "push_to_hub": "unmask.models.hub",
     "sft": "unmask.recipes.run",
     "stream": "unmask.generate",
     "train": "unmask.train",
@@ -53,6 +55,7 @@ __all__ = [
     "generate_file",
     "infill",
     "load",
+    "push_to_hub",
     "sft",
     "stream",
     "train",

@@ -1,4 +1,4 @@
-"""The model card: what it tells of a run, how results enter it, and that other programs read it and the files beside."""
+"""The model card: what it tells of a run, how results enter it, and that others read it and the files beside."""
 
 import json
 import logging
@@ -68,8 +68,8 @@ def test_the_card_of_a_run_tells_base_method_blocks_canvas_data_and_results(mine
     assert str(mine.parent) not in text  # a path of this machine
     assert (front["library_name"], front["pipeline_tag"]) == ("unmask", "text-generation")
     assert "base_model" not in front  # it has no name on a hub
-    (result,) = ModelCard(text).data.eval_results
-    assert (result.metric_type, result.metric_value) == ("held_out_loss", last["held_out_loss"])
+    found = {each.metric_type: each.metric_value for each in ModelCard(text).data.eval_results}
+    assert found == {name: last[name] for name in ("held_out_loss", "held_out_bound")}
 
 
 def test_the_recipe_on_the_card_is_the_one_that_was_run(mine):
@@ -128,7 +128,7 @@ def test_results_enter_the_card_once_and_what_people_wrote_stays(run, mine, judg
     assert "My own words." in text
     assert metadata_load(file)["license"] == "mit"
     found = {each.metric_type: each for each in ModelCard(text).data.eval_results}
-    assert set(found) == {"held_out_loss", "accuracy"}
+    assert set(found) == {"held_out_loss", "held_out_bound", "accuracy"}
     accuracy = found["accuracy"]
     assert (accuracy.dataset_name, accuracy.metric_value) == ("sorting", results["accuracy"])
     assert accuracy.metric_args["interval"] == results["interval"]
@@ -138,7 +138,7 @@ def test_results_enter_the_card_once_and_what_people_wrote_stays(run, mine, judg
 
 def test_results_of_other_weights_and_changed_ones_are_refused(refused, models, mine, judged, tmp_path):
     other = shutil.copytree(models.digits, tmp_path / "other")
-    refused("card", other, "--results", judged, says=("expected answers of", "evaluate this model"))
+    refused("card", other, "--results", judged, says=("expected answers of", "run unmask eval --out on this model"))
     changed = shutil.copytree(judged, tmp_path / "changed")
     record = json.loads((changed / "run.json").read_text())
     record["results"]["accuracy"] = 1.0
@@ -162,7 +162,7 @@ def test_a_card_that_somebody_wrote_gets_results_at_its_end(judged):
     card = ModelCard("---\nlicense: mit\n---\n# Ann's model\n\nWords.\n")
     text = with_results(str(card), [], name="ann")
     assert text.endswith("# Ann's model\n\nWords.\n")
-    assert with_name(text, "other") == text
+    assert with_name(text, "other", command="other") == text
 
 
 def test_a_section_is_replaced_where_it_stands():

@@ -18,6 +18,7 @@ from unmask.errors import UserError, printable, shorten
 COMMANDS = (
     "quickstart", "init", "check", "preview", "sft", "watch", "plot", "generate", "chat", "evaluate", "compare",
     "likelihood", "study", "analyze", "docs", "inspect", "methods", "tasks", "export", "merge", "convert", "card",
+    "push",
 )  # fmt: skip
 IN_FILE = {"merge": "export", "convert": "export"}
 _INTERRUPTED = 130

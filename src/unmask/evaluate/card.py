@@ -48,7 +48,7 @@ def add_results(model: str | Path, runs: Sequence[str | Path]) -> str:
         if wanted != found:
             raise UserError(
                 f"{run}: expected answers of {file.parent}, whose weights have the hash {found[:16]}, found those of "
-                f"{shorten(settings.get('model'), 80)} with {str(wanted)[:16]}; evaluate this model with unmask eval --out"
+                f"{shorten(settings.get('model'), 80)} with {str(wanted)[:16]}; run unmask eval --out on this model"
             )
         card = with_results(card, list(_results(kept)), name=file.parent.resolve().name)
     write_whole(file, card)

@@ -1,13 +1,13 @@
 """The model card of a saved folder: what the model is, how it was made, what was measured, and how it is decoded.
 
-The text of a card is Markdown under front matter that model hubs read. Commands change single sections of it, each between
-two comments, so that whatever people write around them stays.
+The text of a card is Markdown under front matter that model hubs read. Commands change single sections of it, each
+between two comments, so that whatever people write around them stays.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
@@ -17,7 +17,7 @@ from unmask.runtime.paths import is_hub_name
 
 MARK = "<!-- written by unmask -->"
 CARD = "README.md"
-_LIBRARY = {"library_name": "unmask", "pipeline_tag": "text-generation", "tags": ["diffusion-language-model"]}
+_TASK, _TAG = "text-generation", "diffusion-language-model"
 
 
 def model_card(facts: Facts, *, stock: str, name: str, is_adapter: bool = False, is_guarded: bool = True) -> str:
@@ -34,7 +34,7 @@ def model_card(facts: Facts, *, stock: str, name: str, is_adapter: bool = False,
         Markdown, with the front matter that model hubs read.
     """
     source = Path(facts.source or "not recorded")
-    is_named = facts.source is not None and is_hub_name(facts.source)
+    front = ModelCardData(library_name="unmask", pipeline_tag=_TASK, tags=[_TAG], base_model=_on_hub(facts.source))
     blocks = f"{facts.block_size}, counted from the {facts.grid}" if facts.block_size else "none"
     rows: dict[str, Any] = {
         "computed by": f"`{stock}` of transformers, {facts.attention.replace('_', '-')} attention",
@@ -54,7 +54,7 @@ def model_card(facts: Facts, *, stock: str, name: str, is_adapter: bool = False,
         if is_guarded and not is_adapter
         else "Programs for ordinary\nlanguage models load this folder, but what they write from left to right is wrong."
     )
-    return f"""{_front_matter(ModelCardData(**_LIBRARY, **({"base_model": facts.source} if is_named else {})))}
+    return f"""{_front_matter(front)}
 {MARK}
 # {name}
 
@@ -84,8 +84,7 @@ def export_card(facts: Facts, *, title: str, name: str, commands: Mapping[str, s
     lines = "\n\n".join(f"{engine}:\n\n```sh\n{line.replace('OUT', name)}\n```" for engine, line in commands.items())
     needs = f"\nStill missing, for {missing}.\n" if missing else ""
     blocks = f"blocks of {facts.block_size} counted from the {facts.grid}" if facts.block_size else "no blocks"
-    base = {"base_model": facts.source} if facts.source is not None and is_hub_name(facts.source) else {}
-    front = ModelCardData(pipeline_tag=_LIBRARY["pipeline_tag"], tags=[*_LIBRARY["tags"], "unmask"], **base)
+    front = ModelCardData(pipeline_tag=_TASK, tags=[_TAG, "unmask"], base_model=_on_hub(facts.source))
     return f"""{_front_matter(front)}
 {MARK}
 # {name}
@@ -99,13 +98,13 @@ wrongly.
 {needs}"""
 
 
-def with_name(text: str, name: str, *, command: str | None = None) -> str:
+def with_name(text: str, name: str | None, *, command: str) -> str:
     """Return a card with another title, and with commands that name the model anew.
 
     Args:
         text: of the card.
-        name: the title.
-        command: how commands name the model, a path or a hub name; None: as the title.
+        name: the title; None: the title stays.
+        command: how commands name the model, a path or a hub name.
 
     Returns:
         The card; one that unmask did not write is returned unchanged.
@@ -115,10 +114,10 @@ def with_name(text: str, name: str, *, command: str | None = None) -> str:
     before, after = text.split(MARK, 1)
     lines = after.split("\n")
     titles = [number for number, line in enumerate(lines) if line.startswith("# ")]
-    if titles:
+    if titles and name is not None:
         lines[titles[0]] = f"# {name}"
     card = f"{before}{MARK}" + "\n".join(lines)
-    return with_section(card, "decode", _how_to_decode(command or name)) if _start("decode") in card else card
+    return with_section(card, "decode", _how_to_decode(command)) if _start("decode") in card else card
 
 
 def with_download(text: str, name: str, hub_name: str) -> str:
@@ -179,9 +178,10 @@ def with_results(text: str, results: Sequence[EvalResult], *, name: str) -> str:
         The card.
     """
     with _edited(text) as card:
-        kept = {_identity(each): each for each in [*(card.data.eval_results or []), *results]}
-        card.data.model_name = card.data.model_name or name
-        card.data.eval_results = list(kept.values())
+        data = cast("ModelCardData", card.data)
+        kept = {_identity(each): each for each in [*(data.eval_results or []), *results]}
+        data.model_name = data.model_name or name
+        data.eval_results = list(kept.values())
         if kept:
             body = f"## Results\n\n{_results_table(list(kept.values()))}"
             card.text = with_section(card.text, "results", body)
@@ -221,6 +221,10 @@ def with_section(text: str, name: str, body: str) -> str:
     if not start or not end:
         return f"{text.rstrip()}\n\n{_section(name, body)}\n"
     return f"{before}{_section(name, body)}{after}"
+
+
+def _on_hub(source: str | None) -> str | None:
+    return source if source is not None and is_hub_name(source) else None
 
 
 def _how_to_decode(name: str) -> str:
@@ -264,7 +268,7 @@ def _identity(result: EvalResult) -> tuple[str, ...]:
 
 @contextmanager
 def _edited(text: str) -> Iterator[ModelCard]:
-    """Yield a card whose ``data`` and ``text`` may be changed; a ``UserError`` where its front matter cannot be read."""
+    """Yield a card whose ``data`` and ``text`` may be changed; a ``UserError`` where its front matter is no YAML."""
     with foreign(f"the front matter of {CARD} cannot be read", "mend the lines between its first two ---"):
         card = ModelCard(text, ignore_metadata_errors=False)
         yield card

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from unmask.errors import UserError, shorten
@@ -49,6 +49,16 @@ def seal(folder: Path) -> None:
             entries[str(file.relative_to(folder))] = {"bytes": file.stat().st_size, "sha256": _digest(file)}
             sync(file)
     write_whole(folder / MANIFEST, json.dumps(entries, indent=1))
+
+
+def manifest_of(contents: Mapping[str, Path | bytes]) -> str:
+    """Return the manifest of files by name, each on disk or as bytes; what it says of itself is left out."""
+    entries = {
+        name: {"bytes": len(found), "sha256": hashlib.sha256(found).hexdigest()} if isinstance(found, bytes)
+        else {"bytes": found.stat().st_size, "sha256": _digest(found)}
+        for name, found in contents.items() if name != MANIFEST
+    }  # fmt: skip
+    return json.dumps(entries, indent=1)
 
 
 def reseal(folder: Path, name: str) -> None:
