@@ -48,7 +48,7 @@ def save_final(trainer: DiffusionTrainer, run: TrainRun, out: Path) -> dict[str,
 
     Raises:
         UserError: a full disk; the checkpoint of the best step is gone or damaged.
-    """  # noqa: DOC503
+    """  # noqa: DOC502
     assert trainer.saver is not None
     best, last = trainer.saver.best, trainer.state.global_step
     told: dict[str, Any] = {"step": last, "last_step": last}

@@ -37,12 +37,11 @@ class Measured:
         self.average, self.evaluate, self.sample = average, evaluate, sample
 
     def __call__(self) -> tuple[dict[str, float], Rows]:
-        """Return the values of the current model by name, and answers.
+        """Return the values of the current model by name, and answers to prompts.
 
-        Raises:
-            NonFiniteError: the held-out loss is not finite.
-            UserError: the metric of the best step is not among the values.
-        """  # noqa: DOC503
+        A ``NonFiniteError`` if the held-out loss is not finite, a ``UserError`` if the metric of the best step is not
+        among the values.
+        """
         with self.average.applied() if self.average else nullcontext():
             values = self._held_out_loss() | (dict(self.evaluate()) if self.evaluate else {})
             self._check(values)
