@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.cells import cell_len
 
 from unmask.plots.flow import flow
-from unmask.plots.fonts import give_fonts, quiet_fonts, say_missing
+from unmask.plots.fonts import give_fonts, say_missing, without_font_warnings
 from unmask.plots.palette import ACTIVE, QUIET
 from unmask.plots.style import LEFT, SUBTITLE, blank, probability_key
 from unmask.plots.traces import (
@@ -72,7 +72,7 @@ def animate_trace(trace: Trace, path: Path, *, row: int = 0) -> Path:
         missing.update(give_fonts(figure))
         writer.grab_frame(facecolor="white")
 
-    with quiet_fonts(), writer.saving(figure, str(path), dpi=100):
+    with without_font_warnings(), writer.saving(figure, str(path), dpi=100):
         for number in shown:
             show(number, active=True)
         for _ in range(LAST):

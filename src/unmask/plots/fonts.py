@@ -79,7 +79,7 @@ def say_missing(characters: Iterable[str]) -> None:
 
 
 @contextmanager
-def quiet_fonts() -> Iterator[None]:
+def without_font_warnings() -> Iterator[None]:
     """Silence matplotlib while it draws: what no font has is said by ``say_missing``, in one line."""
     log = logging.getLogger("matplotlib.font_manager")
     level = log.level

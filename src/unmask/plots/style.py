@@ -16,7 +16,7 @@ from zlib import crc32
 
 from unmask.errors import shorten as cut_middle
 from unmask.plots.flow import MARKS
-from unmask.plots.fonts import give_fonts, legible, quiet_fonts, say_missing
+from unmask.plots.fonts import give_fonts, legible, say_missing, without_font_warnings
 from unmask.plots.palette import EDGE, INK, PAST, QUIET, shade
 from unmask.plots.panels import Axes, Figure
 
@@ -255,6 +255,6 @@ def _write(made: Figure, paths: Sequence[Path]) -> None:
             dress(axis)
             axis.spines[:].set_visible(False)
     say_missing(give_fonts(made))
-    with quiet_fonts():
+    with without_font_warnings():
         for path in paths:
             made.savefig(path, dpi=DPI, facecolor="white")

@@ -52,7 +52,7 @@ def _card(card: str, folder: Path, out: Path, step: int | None) -> str:
     """Return the card with what the run's files tell."""
     record = read_record(out)
     settings, recipe = record["settings"], record.get("recipe") or {}
-    names = list(_sources(recipe.get("data") or {}))
+    names = list(_paths(recipe.get("data") or {}))
     step = settings["steps"] if step is None else step
     base = settings.get("model") or ""
     card = with_name(card, out.resolve().name, command=_command(out))
@@ -127,12 +127,12 @@ def _results(
         )  # fmt: skip
 
 
-def _sources(data: Mapping[str, Any]) -> Iterator[str]:
+def _paths(data: Mapping[str, Any]) -> Iterator[str]:
     """Yield the names of the files, hub data sets and tasks in a recipe's section ``data``."""
     for value in (data.get("path"), data.get("sources")):
         for each in value if isinstance(value, (list, tuple)) else [value]:
             if _is_map(each):
-                yield from _sources(each)
+                yield from _paths(each)
             elif isinstance(each, str):
                 yield each if _is_on_hub(each) else Path(each).name
     if (task := data.get("task")) is not None:

@@ -23,7 +23,9 @@ def model(monkeypatch):
         calls.append((prompts, seed))
         texts = ["".join(sorted(p[:-1])) if int(p[0]) % 2 == 0 else "" for p in prompts]
         answers = [torch.zeros(len(text) + 1) for text in texts]
-        return SimpleNamespace(texts=texts, answers=answers, forwards=4, row_forwards=[4] * len(prompts))
+        return SimpleNamespace(
+            texts=texts, answers=answers, forwards=4, row_forwards=[4] * len(prompts), finish=["end"] * len(prompts)
+        )
 
     monkeypatch.setattr(importlib.import_module("unmask.evaluate.api"), "generate", generate)
     return lm, calls

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import torch
 
 import unmask
 from unmask.evaluate import evaluate, likelihood_bound
@@ -39,7 +40,7 @@ def result(tmp_path_factory):
 def test_bound_and_accuracy_are_those_of_the_commands(result):
     """What the last line says is what the saved model gives when it is judged afterwards."""
     recipe, lm = build(RECIPE), unmask.load(str(result.model), device="cpu")
-    _, held_out = load_examples(recipe.data, lm, block_size=4)
+    held_out = load_examples(recipe.data, lm, block_size=4).held_out
     bound = likelihood_bound(lm, held_out[:8], order="blocks", samples=4, block_size=4)
     problems = recipe.evaluate.task.problems("test", 5, 0)
     accuracy = evaluate(lm, recipe.evaluate.task, problems, decoder=recipe.decoder).accuracy
@@ -117,7 +118,9 @@ def test_memory_counts_the_average_and_the_copies(monkeypatch):
     for averaged in (False, True):
         for copied in (False, True):
             with pytest.raises(unmask.UserError) as refused:
-                check_training_memory(size, "cpu", columns=1, recomputed=False, averaged=averaged, copied=copied)
+                check_training_memory(
+                    size, torch.device("cpu"), columns=1, recomputed=False, averaged=averaged, copied=copied
+                )
             needs[averaged, copied] = float(str(refused.value).split("at least ")[1].split(" GiB")[0]) * 2**30 / 1e9
     bytes_each = {key: round(value) for key, value in needs.items()}
     assert bytes_each == {(False, False): 8, (True, False): 12, (False, True): 20, (True, True): 24}
