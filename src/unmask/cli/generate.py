@@ -23,32 +23,36 @@ from unmask.cli.options import (
 )
 from unmask.errors import UserError, not_utf8
 
+Prompts = Annotated[list[str] | None, typer.Option(help="What to answer; may be given several times; - reads stdin.")]
+Infill = Annotated[
+    list[str] | None, typer.Option(help="A text with blanks to fill, 'a ___ b'; may be given several times.")
+]
+In = Annotated[
+    str | None,
+    typer.Option(
+        "--in",
+        metavar="FILE",
+        help="Answer the prompts of a file: .txt (one a line), .jsonl, .csv, .parquet; -: JSON Lines on stdin.",
+    ),
+]
+AnswersOut = Annotated[
+    str | None, typer.Option(metavar="FILE", help="With --in: new .jsonl file of answers (default: -, stdout).")
+]
+PromptColumn = Annotated[
+    str | None, typer.Option(help="With --in: the column of prompts (default: messages, prompt, question …).")
+]
+
 
 @decodes
 def generate(
     model: Model,
-    prompt: Annotated[
-        list[str] | None, typer.Option(help="What to answer; may be given several times; - reads stdin.")
-    ] = None,
-    infill: Annotated[
-        list[str] | None, typer.Option(help="A text with blanks to fill, 'a ___ b'; may be given several times.")
-    ] = None,
+    prompt: Prompts = None,
+    infill: Infill = None,
     blank_tokens: BlankTokens = None,
-    in_: Annotated[
-        str | None,
-        typer.Option(
-            "--in",
-            metavar="FILE",
-            help="Answer the prompts of a file: .txt (one a line), .jsonl, .csv, .parquet; -: JSON Lines on stdin.",
-        ),
-    ] = None,
-    out: Annotated[
-        str | None, typer.Option(metavar="FILE", help="With --in: new .jsonl file of answers (default: -, stdout).")
-    ] = None,
+    in_: In = None,
+    out: AnswersOut = None,
     batch_size: Annotated[int, typer.Option(min=1, help="With --in: answers side by side.")] = 16,
-    column: Annotated[
-        str | None, typer.Option(help="With --in: the column of prompts (default: messages, prompt, question …).")
-    ] = None,
+    column: PromptColumn = None,
     answer_column: Annotated[str, typer.Option(help="With --in: what the column of answers is called.")] = "answer",
     on_bad: Annotated[str, typer.Option(help="With --in: error, or skip rows that cannot be used.")] = "error",
     resume: Annotated[bool, typer.Option("--resume", help="With --in: go on with the answers in --out.")] = False,
@@ -76,10 +80,8 @@ def generate(
         source=in_, out=out, batch_size=batch_size, column=column, answer_column=answer_column, on_bad=on_bad,
         resume=resume,
     )  # fmt: skip
-    files.check({
-        "--prompt": prompt, "--infill": infill, "--blank-tokens": blank_tokens, "--live": live,
-        "--save-trace": save_trace,
-    })  # fmt: skip
+    of_texts = {"--prompt": prompt, "--infill": infill, "--blank-tokens": blank_tokens}
+    files.check({**of_texts, "--live": live, "--save-trace": save_trace})
     if in_ is not None:
         decoder = decoder_of(chosen, model=model, regex=regex, json_schema=json_schema)
         answering = decoder_fields(decoder, chosen, seed=seed, n=n, raw=raw, stop=stop or (), compiled=compile)
@@ -98,8 +100,7 @@ def generate(
     through = _through(lm, decoder, title=texts[0] if live else None, path=save_trace, seed=seed)
     options = {"decoder": decoder, "seed": seed, "n": n, "compile": compile, "through": through}
     if infill:
-        widths = blank_tokens or [16]
-        _show(_filled(lm, texts, blank_tokens=widths[0] if len(widths) == 1 else widths, **options), json=json)
+        _show(_filled(lm, texts, blank_tokens=blank_tokens or [16], **options), json=json)
         return
     _note_masks(lm, texts)
     options |= {"max_new_tokens": canvas, "chat": False if raw else None, "stop_strings": stop or ()}

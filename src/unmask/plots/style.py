@@ -108,7 +108,7 @@ def lines(text: str, columns: int, most: int) -> list[str]:
     """Return a text in lines, cut in its middle where they would be too many.
 
     >>> lines("What is 2 + 2?", 8, 2), lines("a" * 30, 10, 2)
-    (['What is', '2 + 2?'], ['aaaaaaaaa', '… aaaaaaaa'])
+    (['What is', '2 + 2?'], ['aaaaaaaaaa', '… aaaaaaa'])
     """
     text, _ = legible(one_row(text))
     for length in range(columns * most, 0, -1):

@@ -22,7 +22,7 @@ def model(monkeypatch):
     def generate(lm, prompts, *, decoder, max_new_tokens, seed, chat):
         calls.append((prompts, seed))
         texts = ["".join(sorted(p[:-1])) if int(p[0]) % 2 == 0 else "" for p in prompts]
-        answers = [torch.zeros(len(text) + 1) for text in texts]
+        answers = [torch.zeros(len(text) + 1, dtype=torch.int64) for text in texts]
         return SimpleNamespace(
             texts=texts, answers=answers, forwards=4, row_forwards=[4] * len(prompts), finish=["end"] * len(prompts)
         )
