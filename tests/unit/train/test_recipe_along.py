@@ -39,7 +39,7 @@ def result(tmp_path_factory):
 def test_bound_and_accuracy_are_those_of_the_commands(result):
     """What the last line says is what the saved model gives when it is judged afterwards."""
     recipe, lm = build(RECIPE), unmask.load(str(result.model), device="cpu")
-    _, held_out = load_examples(recipe.data, lm, block_size=4)
+    held_out = load_examples(recipe.data, lm, block_size=4).held_out
     bound = likelihood_bound(lm, held_out[:8], order="blocks", samples=4, block_size=4)
     problems = recipe.evaluate.task.problems("test", 5, 0)
     accuracy = evaluate(lm, recipe.evaluate.task, problems, decoder=recipe.decoder).accuracy
@@ -56,8 +56,10 @@ def test_samples_are_the_answers_of_the_model(result):
     lm = unmask.load(str(result.model), device="cpu")
     texts = unmask.generate(lm, [row["prompt"] for row in rows[-2:]], threshold=0.9, chat=False).texts
     assert [row["text"] for row in rows[-2:]] == texts
-    first = build(RECIPE).data.task.problems("train", 60, 0)[:2]
-    assert [(row["prompt"], row["expected"]) for row in rows] == [(p.prompt, p.solution) for p in first] * 3
+    sources = [each.source for each in load_examples(build(RECIPE).data, lm, block_size=4).held_out[:2]]
+    right = {p.source: (p.prompt, p.solution) for p in build(RECIPE).data.task.problems("train", 60, 0)}
+    assert [row["source"] for row in rows] == sources * 3
+    assert all((row["prompt"], row["expected"]) == right[row["source"]] for row in rows)
 
 
 def test_a_resumed_run_measures_what_it_would_have(result, tmp_path):
