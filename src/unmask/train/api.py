@@ -28,6 +28,7 @@ from unmask.data import (
 from unmask.data.tails import tail_cycle
 from unmask.errors import Interrupted, UserError
 from unmask.models import LoadedModel
+from unmask.models.facts import Facts
 from unmask.models.lora import training_remark
 from unmask.objectives import sized
 from unmask.runtime.runlock import owned
@@ -138,8 +139,6 @@ def train(
         Interrupted: a signal ended the run; its message tells how to continue.
     """  # noqa: DOC503
     remark, out, layout, tell = tell or LOG.info, Path(out), layout or Layout(), tell or LOG.warning
-    for tracker in run.report_to:
-        check_tracker(tracker)
     with owned(out, "unmask sft"):
         trained, counted = lm.facts.block_size, lm.facts.grid
         grid = resolve_grid(layout=layout.grid, export=export_grid(run.export), model=counted)
@@ -160,32 +159,40 @@ def train(
         on_rank_zero(lambda: [tell(line) for line in announced(run.objective, trained, (counted, grid))])
         on_rank_zero(lambda: [remark(line) for line in _remarks(lm, run, epochs, len(examples))])
         before = _record_of(out, run, curriculum, settings, resume=resume, restart=restart)
-        made = {"recipe": recipe, "data": dict(facts or {})}
-        start_from = on_rank_zero(lambda: _open(out, before, settings, made, tell, resume=resume))
+        started = {"recipe": recipe, "data": dict(facts or {})}
+        start_from = on_rank_zero(lambda: _open(out, before, settings, started, tell, resume=resume))
         arguments.warmup_steps = round(run.warmup * (before or {}).get("first_steps", run.steps))
         draws = Draws(seed=run.seed)
         collator = Collator(layout=layout, filler_id=lm.filler_id, draws=draws, cycle=cycle)
         try:
             trainer = _trainer(lm, run, stream, collator=collator, draws=draws, arguments=arguments)
-            lengths = [(len(each.prompt), len(each.answer)) for each in examples]
-            trainer.facts = replace(
-                lm.facts, block_size=run.objective.block_size or lm.facts.block_size,
-                canvas=trained_canvas(layout, lengths, size, grid),
-            )  # fmt: skip
+            trainer.facts = _facts_after(lm, run, examples, layout)
             measured = Measured(
                 trainer, run, held_out, collator, average=trainer.average, evaluate=evaluate, sample=sample
             )
             _fit(trainer, run, out, measured, start_from, show=show)
-            lm.model.eval()
-            lm.facts = trainer.facts
             saved = save_final(trainer, run, out)
         except BaseException:
-            begun = any(line["step"] for line in MetricsFile.read(out / METRICS_FILE))
-            if arguments.should_save and not begun and not any((out / CHECKPOINTS).glob(f"{checkpoints.PREFIX}*")):
-                give_back(out)
+            if arguments.should_save:
+                _leave(out)
             raise
         trainer.accelerator.wait_for_everyone()
     return TrainResult(folder=out, model=out / MODEL, totals=trainer.totals.values(), saved=saved)
+
+
+def _facts_after(lm: LoadedModel, run: TrainRun, examples: Sequence[Encoded], layout: Layout) -> Facts:
+    """Return the facts of the trained model: its block size, and the canvas that it remembers."""
+    size, grid = layout.block_size or 1, layout.grid or "answer"  # both are known by now
+    lengths = [(len(each.prompt), len(each.answer)) for each in examples]
+    canvas = trained_canvas(layout, lengths, size, grid)
+    return replace(lm.facts, block_size=run.objective.block_size or lm.facts.block_size, canvas=canvas)
+
+
+def _leave(out: Path) -> None:
+    """Remove the files of a run that ended before its first step."""
+    begun = any(line["step"] for line in MetricsFile.read(out / METRICS_FILE))
+    if not begun and not any((out / CHECKPOINTS).glob(f"{checkpoints.PREFIX}*")):
+        give_back(out)
 
 
 def _remarks(lm: LoadedModel, run: TrainRun, epochs: float | None, examples: int) -> list[str]:
@@ -240,7 +247,9 @@ def _open(
 
 
 def _prepare(lm: LoadedModel, run: TrainRun, layout: Layout) -> None:
-    """Set the attention, grid and heads that are trained; a ``UserError`` if the model cannot have them."""
+    """Set the attention, grid and heads that are trained; a ``UserError`` if these or the trackers cannot be had."""
+    for tracker in run.report_to:
+        check_tracker(tracker)
     objective = run.objective
     attention = objective.attention or lm.facts.attention
     if reason := objective.refuses(replace(lm.traits, attention=attention)):

@@ -50,6 +50,8 @@ def save_final(trainer: DiffusionTrainer, run: TrainRun, out: Path) -> dict[str,
         UserError: a full disk; the checkpoint of the best step is gone or damaged.
     """  # noqa: DOC502
     assert trainer.saver is not None
+    trainer.lm.model.eval()
+    trainer.lm.facts = trainer.facts or trainer.lm.facts
     best, last = trainer.saver.best, trainer.state.global_step
     told: dict[str, Any] = {"step": last, "last_step": last}
     if best.step is not None:
