@@ -42,6 +42,20 @@ def open_model(name: str, **options: Any) -> LoadedModel:
     return load(name, **options)
 
 
+def describe_without_weights(model: str, *, device: str | None) -> dict[str, Any] | None:
+    """Return the facts of a gguf file from its head; None for any other model, and where the head does not suffice."""
+    from unmask.models.checkpoints import locate
+    from unmask.models.inspect import describe_gguf
+    from unmask.runtime.paths import resolve_path
+    from unmask.runtime.third_party_logging import silence_libraries
+
+    path = resolve_path(model)
+    if not path.is_file():
+        return None
+    silence_libraries()
+    return describe_gguf(locate(path), device=device)
+
+
 def family_named(model: str) -> str | None:
     """Return the family of a model by name, if possible without reading its weights; None if it has none."""
     from unmask.models.checkpoints import locate
@@ -50,7 +64,7 @@ def family_named(model: str) -> str | None:
 
     path = resolve_path(model)
     where = locate(path) if path.exists() else None
-    if where is None or where.kind != "folder":
+    if where is None or where.kind == "adapter":
         return open_model(model, device="cpu").facts.family
     return preflight(where).family
 
@@ -80,7 +94,7 @@ def open_tokenizer(name: str) -> tuple[Tokenizer, Ends | Facts, int | None, int 
     mask_id: int | None
     size: int | None
     grid: Grid | None
-    if where is None or where.kind != "folder":
+    if where is None or where.kind == "adapter":
         lm = open_model(name, device="cpu")
         tokenizer, mask_id, size, ends, grid = lm.tokenizer, lm.mask_id, lm.facts.block_size, lm.facts, lm.facts.grid
     else:
