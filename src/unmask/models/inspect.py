@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from unmask.models.call import share_call
 from unmask.models.checkpoint_files import CheckpointFiles, read_gguf
 from unmask.models.checkpoints import Checkpoint, pick_device
 from unmask.models.facts import Facts
@@ -42,6 +43,7 @@ def describe_gguf(where: Checkpoint, *, device: str | None = None) -> dict[str, 
         except FAILURES:
             return None
         settle_attention(tried, where.source)
+    share_call(tried.stock, files.model)
     lm = _loaded(files, replace(facts, native_bidirectional=tried.facts.native_bidirectional), where.source)
     tried.facts = replace(tried.facts, attention=facts.attention)
     return {**describe(lm, tried=tried), "device": str(pick_device(device))}
