@@ -34,7 +34,7 @@ def chat(
     from unmask.cli.present import say
 
     decoder_for(chosen, model)  # its mistakes, before the model is loaded
-    session = Chat(open_model(model, device=device), model=model, chosen=chosen, system=system, seed=seed)
+    session = Chat(open_model(model, device=device, live=True), model=model, chosen=chosen, system=system, seed=seed)
     if not session.has_template:
         say("note: the tokenizer has no chat template: every line is a prompt of its own")
         if system:

@@ -94,7 +94,7 @@ def generate(
         raise UserError("--live: expected one --prompt or --infill, --n 1 and no --json; leave one out")
     _check_new(save_trace)
     decoder = decoder_of(chosen, model=model, regex=regex, json_schema=json_schema)
-    lm = open_model(model, device=device)
+    lm = open_model(model, device=device, live=live)
     canvas = resolve_canvas(given=chosen["max_new_tokens"], model=lm.facts.canvas)
     check_decoder(decoder, lm, None if infill else canvas)
     through = _through(lm, decoder, title=texts[0] if live else None, path=save_trace, seed=seed)

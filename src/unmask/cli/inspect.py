@@ -7,11 +7,11 @@ from unmask.cli.options import Device, Json, Model
 
 def inspect(model: Model, device: Device = None, json: Json = False) -> None:
     """Show the facts of a model: mask token, shift, attention, block size, end tokens."""
-    from unmask.cli.opening import open_model
+    from unmask.cli.opening import describe_without_weights, open_model
     from unmask.cli.present import emit, table
     from unmask.models import describe
 
-    facts = describe(open_model(model, device=device))
+    facts = describe_without_weights(model, device=device) or describe(open_model(model, device=device))
     emit(facts) if json else table(readable(facts))
 
 

@@ -1,5 +1,8 @@
 """Opening the model or tokenizer that a command is given."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,13 +36,63 @@ else:  # they load torch: at run time the names mean any object
     LoadedModel = Facts = Ends = DataSection = EvaluateSection = Recipe = Tokenizer = Grid = object
 
 
-def open_model(name: str, **options: Any) -> LoadedModel:
-    """Load the model that the user named: by a path, an asset, or a name on the hub. ``options`` go to ``load``."""
-    from unmask.models import load
+def open_model(name: str, *, live: bool = False, **options: Any) -> LoadedModel:
+    """Load the model that the user named: by a path, an asset, or a name on the hub.
+
+    Args:
+        name: of the model.
+        live: whether to show meanwhile, where stderr is a terminal, what is read.
+        **options: of ``load``.
+
+    Returns:
+        The model.
+    """
+    with _shown_while_loading(name, live=live):
+        from unmask.models import load
+        from unmask.runtime.third_party_logging import silence_libraries
+
+        silence_libraries()
+        return load(name, **options)
+
+
+@contextmanager
+def _shown_while_loading(name: str, *, live: bool) -> Iterator[None]:
+    """Show a model's name, the size of its weights and the time on stderr, and take the line away in the end."""
+    import sys
+
+    if not (live and sys.stderr.isatty()):
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from unmask.runtime.paths import resolve_path
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        bar.add_task(f"reading {name}{_size_of(resolve_path(name))}", total=None)
+        yield
+
+
+def _size_of(path: Path) -> str:
+    """Return the size of a model's weights in brackets; empty where it is not on this machine yet."""
+    files = [path] if path.is_file() else [*path.glob("*.safetensors"), *path.glob("model/*.safetensors")]
+    size = sum(file.stat().st_size for file in files)
+    return f" ({size / 1e9:.1f} GB)" if size >= 10**9 else f" ({size / 1e6:.1f} MB)" if size else ""
+
+
+def describe_without_weights(model: str, *, device: str | None) -> dict[str, Any] | None:
+    """Return the facts of a gguf file from its head; None for any other model, and where the head does not suffice."""
+    from unmask.models.checkpoints import locate
+    from unmask.models.inspect import describe_gguf
+    from unmask.runtime.paths import resolve_path
     from unmask.runtime.third_party_logging import silence_libraries
 
+    path = resolve_path(model)
+    if not path.is_file():
+        return None
     silence_libraries()
-    return load(name, **options)
+    return describe_gguf(locate(path), device=device)
 
 
 def family_named(model: str) -> str | None:
@@ -50,7 +103,7 @@ def family_named(model: str) -> str | None:
 
     path = resolve_path(model)
     where = locate(path) if path.exists() else None
-    if where is None or where.kind != "folder":
+    if where is None or where.kind == "adapter":
         return open_model(model, device="cpu").facts.family
     return preflight(where).family
 
@@ -80,7 +133,7 @@ def open_tokenizer(name: str) -> tuple[Tokenizer, Ends | Facts, int | None, int 
     mask_id: int | None
     size: int | None
     grid: Grid | None
-    if where is None or where.kind != "folder":
+    if where is None or where.kind == "adapter":
         lm = open_model(name, device="cpu")
         tokenizer, mask_id, size, ends, grid = lm.tokenizer, lm.mask_id, lm.facts.block_size, lm.facts, lm.facts.grid
     else:

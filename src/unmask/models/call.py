@@ -59,6 +59,11 @@ def learn_call(stock: nn.Module) -> Call:
     return _CALLS[stock]
 
 
+def share_call(seen: nn.Module, other: nn.Module) -> None:
+    """Take what was seen of one model for another one of its class, which cannot be called, for want of weights."""
+    _CALLS[other] = learn_call(seen)
+
+
 @contextmanager
 def _undisturbed(stock: nn.Module) -> Iterator[None]:
     was_training = stock.training

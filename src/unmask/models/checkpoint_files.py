@@ -60,7 +60,7 @@ def read_checkpoint(
         The model on the CPU, its tokenizer and its configuration.
     """
     if where.kind == "gguf":
-        return _read_gguf(where, dtype or torch.float32)
+        return read_gguf(where, dtype or torch.float32)
     config = read_config_file(where.folder)
     family = find_family(config, is_stated=is_stated)
     files = weight_files(where.folder, allow_pickle=allow_pickle)
@@ -165,7 +165,20 @@ def _read_stock(folder: Path, stock: Any, dtype: torch.dtype | None, *, masked: 
     return model
 
 
-def _read_gguf(where: Checkpoint, dtype: torch.dtype) -> CheckpointFiles:
+def read_gguf(where: Checkpoint, dtype: torch.dtype = torch.float32, *, is_empty: bool = False) -> CheckpointFiles:
+    """Read a gguf file, or its head only.
+
+    Args:
+        where: the file.
+        dtype: to which the weights are unpacked.
+        is_empty: whether to read no weights: the model is on the meta device then.
+
+    Returns:
+        The model, its tokenizer and its configuration.
+
+    Raises:
+        UserError: the gguf package is not installed, or the file is none, or damaged.
+    """  # noqa: DOC503
     try:
         import gguf  # noqa: F401  # transformers' own message asks for a restart of "your runtime"
     except ImportError as error:
@@ -173,7 +186,7 @@ def _read_gguf(where: Checkpoint, dtype: torch.dtype) -> CheckpointFiles:
     file = where.folder / where.file
     head = check_gguf(file)
     with foreign(f"'{shorten(where.file, 120)}' cannot be read"):
-        found = read_family(file, head, dtype)
+        found = read_family(file, head, dtype, is_empty=is_empty)
         if found is not None:
             tokenizer = gguf_tokenizer.read_tokenizer(head.values, where.file)
             if tokenizer is not None:
@@ -183,7 +196,8 @@ def _read_gguf(where: Checkpoint, dtype: torch.dtype) -> CheckpointFiles:
                 model=model, tokenizer=tokenizer, config=config, generation={}, family=family, predicts_next=True
             )
     with foreign(f"transformers cannot read '{shorten(where.file, 120)}'"):
-        model, tokenizer = transformers_api.read_gguf(where.folder, where.file, dtype)
+        read = transformers_api.read_gguf_head if is_empty else transformers_api.read_gguf
+        model, tokenizer = read(where.folder, where.file, dtype)
         check_tokenizer(tokenizer)
     return CheckpointFiles(
         model=model,

@@ -18,7 +18,7 @@ from unmask.errors import UserError, shorten
 from unmask.models.families.base import FAMILIES, Family, fill_stock
 from unmask.models.gguf_file import GgufHead, GgufTensor
 from unmask.models.gguf_layout import BY_ARCHITECTURE, MASK_KEY, RULES, SHIFT_KEY, Layout, to_halves
-from unmask.runtime.transformers_api import StockModel, new_config
+from unmask.runtime.transformers_api import StockModel, new_config, new_model
 
 LOG = logging.getLogger(__name__)
 _FLOATS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
@@ -34,13 +34,16 @@ _ONLY: dict[str, tuple[Any, ...]] = {
 _IDS = {"bos": "bos", "eos": "eos", "padding": "pad", "mask": "mask"}
 
 
-def read_family(file: Path, head: GgufHead, dtype: torch.dtype) -> tuple[StockModel, Family, dict[str, Any]] | None:
+def read_family(
+    file: Path, head: GgufHead, dtype: torch.dtype, *, is_empty: bool = False
+) -> tuple[StockModel, Family, dict[str, Any]] | None:
     """Return the model of a gguf file of a known diffusion architecture.
 
     Args:
         file: its path.
         head: of the file, checked.
         dtype: to which the weights are unpacked.
+        is_empty: whether to read no weights: the model is on the meta device then.
 
     Returns:
         The model on the CPU, its family with the shift that the file states, and the fields of a ``config.json``; None
@@ -59,8 +62,14 @@ def read_family(file: Path, head: GgufHead, dtype: torch.dtype) -> tuple[StockMo
     model_type, fields = _fields(head, values, layout, heads=heads, kv_heads=kv_heads)
     stock = new_config(model_type, fields)
     stock.dtype = dtype
-    tensors = _tensors(file, head, heads=heads, kv_heads=kv_heads, width=fields["head_dim"], is_turned=layout.is_turned)
-    model = fill_stock(stock, RULES, tensors, family.title, asker=f"'{shown}'")
+    if is_empty:
+        with torch.device("meta"):
+            model = new_model(stock)
+    else:
+        tensors = _tensors(
+            file, head, heads=heads, kv_heads=kv_heads, width=fields["head_dim"], is_turned=layout.is_turned
+        )
+        model = fill_stock(stock, RULES, tensors, family.title, asker=f"'{shown}'")
     shift = head.values.get(SHIFT_KEY)
     if shift is not None:
         family = replace(family, shift=bool(shift))

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast, get_args
 
 import torch
@@ -29,6 +30,7 @@ from unmask.runtime.sealed import edited
 from unmask.runtime.transformers_api import fit_experts, stays_float32
 
 LOG = logging.getLogger(__name__)
+_NOTHING_CHOSEN: Mapping[str, Any] = MappingProxyType({"shift": None, "attention": None, "block_size": None})
 
 
 def load(
@@ -108,7 +110,7 @@ def _load_whole(
     _warn_of_edits(where)
     with torch.random.fork_rng(devices=[]):  # transformers draws when it makes or grows a model
         files = read_checkpoint(where, dtype, allow_pickle, is_stated=_is_stated(mask, chosen))
-        facts = _facts_of(files, where, **mask, chosen=chosen)
+        facts = facts_of(files, where, **mask, chosen=chosen)
     # The padding token is often also the filler, whose embedding must learn; padding is hidden by attention here.
     files.model.get_input_embeddings().padding_idx = None
     files.model.config.get_text_config().is_causal = False
@@ -222,15 +224,26 @@ def _check_base(where: Checkpoint, source: str | Path, sidecar: Mapping[str, Any
         )
 
 
-def _facts_of(
+def facts_of(
     files: CheckpointFiles,
     where: Checkpoint,
     *,
-    mask_token: str | None,
-    mask_id: int | None,
-    chosen: Mapping[str, Any],
+    mask_token: str | None = None,
+    mask_id: int | None = None,
+    chosen: Mapping[str, Any] = _NOTHING_CHOSEN,
 ) -> Facts:
-    """Return the facts that the user chose, else the checkpoint states, else its family implies."""
+    """Return the facts that the user chose, else the checkpoint states, else its family implies.
+
+    Args:
+        files: what was read; its model and tokenizer get a mask token where there is none.
+        where: the checkpoint.
+        mask_token: as the user chose it, or None.
+        mask_id: as the user chose it, or None.
+        chosen: ``shift``, ``attention`` and ``block_size`` as the user chose them, or None.
+
+    Returns:
+        The facts, before attention was tried out.
+    """
     model, tokenizer, config, family = files.model, files.tokenizer, files.config, files.family
     written = config.get("unmask") or {}
     check_facts(written)

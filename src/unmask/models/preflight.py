@@ -9,7 +9,7 @@ from unmask.core.protocols import Traits
 from unmask.errors import UserError
 from unmask.models.adapter import SIDECAR
 from unmask.models.call import learn_call
-from unmask.models.checkpoint_files import check_config, empty_model, is_masked, read_tokenizer
+from unmask.models.checkpoint_files import check_config, empty_model, is_masked, read_gguf, read_tokenizer
 from unmask.models.checkpoints import Checkpoint, read_json, weight_files
 from unmask.models.config_file import check_model, read_config_file, stock_config
 from unmask.models.facts import check_facts
@@ -69,7 +69,7 @@ def preflight(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpe
     """Check a model folder as ``load`` and ``add_lora`` would, on a model without memory.
 
     Args:
-        where: a folder; of an adapter only the tokenizer, block size and grid are read, of a gguf file nothing.
+        where: a folder or a gguf file; of an adapter only the tokenizer, block size and grid are read.
         mask_token: the user's choice of a mask token, or None.
         lora: adapters that are to be added.
 
@@ -77,28 +77,49 @@ def preflight(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpe
         What was found, and why ``load`` would fail.
     """
     found = Preflight()
-    if where.kind != "folder":
-        if where.kind == "adapter":
-            found.tokenizer = found.ask(lambda: read_tokenizer(where.folder))
-            found.block_size, found.grid = found.ask(lambda: _of_adapter(where)) or (None, None)
+    if where.kind == "adapter":
+        found.tokenizer = found.ask(lambda: read_tokenizer(where.folder))
+        found.block_size, found.grid = found.ask(lambda: _of_adapter(where)) or (None, None)
+        return found
+    if where.kind == "gguf":
+        files = found.ask(lambda: read_gguf(where, is_empty=True))
+        if files is not None:
+            found.tokenizer = files.tokenizer
+            _look(found, where, files.config, files.family, files.model, {}, mask_token=mask_token, lora=lora)
         return found
     config = found.ask(lambda: read_config_file(where.folder)) or {}
     family = found.ask(lambda: find_family(config)) if not found.problems else None
     if found.problems:
         return found
-    written = config.get("unmask") or {}
-    found.ask(lambda: check_facts(written))
+    found.ask(lambda: check_facts(config.get("unmask") or {}))
     if found.problems:
         return found
+    _note_facts(found, where, config, family)
+    found.tokenizer = found.ask(lambda: read_tokenizer(where.folder, family))
+    stored = found.ask(lambda: read_headers(weight_files(where.folder, allow_pickle=False))) or {}
+    model = found.ask(lambda: _empty(config, family, stored))
+    if model is not None:
+        generation = found.ask(lambda: read_json(where.folder / "generation_config.json")) or {}
+        _look(found, where, config, family, model, generation, mask_token=mask_token, lora=lora)
+    return found
+
+
+def _note_facts(found: Preflight, where: Checkpoint, config: dict[str, Any], family: Family | None) -> dict[str, Any]:
+    """Set block size, grid and family; return what the family implies."""
+    written = config.get("unmask") or {}
     implied = family.facts(config, where.source) if family else {}
     found.block_size = written.get("block_size", implied.get("block_size"))
     found.grid = written.get("grid", implied.get("grid", "answer"))
     found.family = written.get("family", implied.get("family"))
-    found.tokenizer = found.ask(lambda: read_tokenizer(where.folder, family))
-    stored = found.ask(lambda: read_headers(weight_files(where.folder, allow_pickle=False))) or {}
-    model = found.ask(lambda: _empty(config, family, stored))
-    if model is None:
-        return found
+    return implied
+
+
+def _look(  # noqa: PLR0917
+    found: Preflight, where: Checkpoint, config: dict[str, Any], family: Family | None, model: StockModel,
+    generation: dict[str, Any], *, mask_token: str | None, lora: LoraSpec | None,
+) -> None:  # fmt: skip
+    """Add to ``found`` what an empty model and its files tell, and why ``load`` or ``add_lora`` would refuse it."""
+    implied = _note_facts(found, where, config, family)
     found.model = model
     if reason := local_layers(model):
         found.problems.append(f"attention cannot be made bidirectional: {reason}; load a model with full attention")
@@ -108,7 +129,6 @@ def preflight(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpe
             found.trained = adapters_remark(targets.groups, targets.layers, mask_row=lora.train_mask_row)
     found.traits = _traits(model, config, implied)
     rows = model.get_input_embeddings().weight.shape[0]
-    generation = found.ask(lambda: read_json(where.folder / "generation_config.json")) or {}
     found.ends = found.ask(lambda: find_ends(config, generation, found.tokenizer, rows=rows, family=family))
     found.mask_id = found.ask(
         lambda: find_mask(config, found.tokenizer, token=mask_token, id_=None, family=family, rows=rows)
@@ -117,7 +137,6 @@ def preflight(where: Checkpoint, *, mask_token: str | None = None, lora: LoraSpe
     if mask_id is not None and ends is not None:
         pad_id = config.get("pad_token_id") if found.tokenizer is None else found.tokenizer.pad_token_id
         found.ask(lambda: check_mask(mask_id, rows=rows, ends=ends, pad_id=pad_id))
-    return found
 
 
 def _of_adapter(where: Checkpoint) -> tuple[int | None, Grid | None]:

@@ -207,6 +207,24 @@ def read_gguf(folder: Path, file: str, dtype: torch.dtype) -> tuple[StockModel, 
     return cast("StockModel", model), cast("Tokenizer", tokenizer)
 
 
+def read_gguf_head(folder: Path, file: str, dtype: torch.dtype) -> tuple[StockModel, Tokenizer]:
+    """Return the model of a gguf file on the meta device, which has no weights, and its tokenizer.
+
+    Args:
+        folder: that holds the file.
+        file: its name.
+        dtype: of the model.
+
+    Returns:
+        What ``read_gguf`` returns, without reading a tensor.
+    """
+    config = transformers.AutoConfig.from_pretrained(folder, gguf_file=file, dtype=dtype)
+    with torch.device("meta"):
+        model = new_model(config)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)
+    return model, cast("Tokenizer", tokenizer)
+
+
 def attention_kind(model: StockModel) -> str:
     """Return the name of a model's attention implementation in transformers, such as ``sdpa`` or ``eager``."""
     kind: str = model.config._attn_implementation

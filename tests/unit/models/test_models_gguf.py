@@ -13,7 +13,11 @@ from transformers import AutoModelForCausalLM
 from unmask.core.attention_rules import Causal
 from unmask.errors import UserError
 from unmask.models import LoraSpec, add_lora, describe, load
+from unmask.models.checkpoints import locate
 from unmask.models.export import export
+from unmask.models.inspect import describe_gguf
+from unmask.models.preflight import preflight
+from unmask.recipes.check import check
 
 REAL = os.environ.get("UNMASK_SMOLLM2_GGUF")
 TOKENS = [*"0123456789abcdef", "<|endoftext|>", "<|im_start|>", "<|im_end|>", "Ċ", "01"]
@@ -139,3 +143,65 @@ def test_a_real_chat_model_reads_on_causally_and_reloads(tmp_path):
     assert got.argmax(-1).tolist() == gold
     lm.save(tmp_path)
     assert torch.equal(answer(load(tmp_path)), answer(lm))
+
+
+@pytest.fixture
+def unread(monkeypatch):
+    """Fail if a tensor is unpacked."""
+
+    def refuse(*_, **__):
+        raise AssertionError("a weight was read")
+
+    monkeypatch.setattr(gguf, "dequantize", refuse)
+    monkeypatch.setattr("unmask.runtime.transformers_api.read_gguf", refuse)
+
+
+def test_its_head_tells_the_facts_and_tokens_that_the_whole_file_does(small, request):
+    lm = load(small[0], device="cpu")
+    whole = describe(lm)
+    request.getfixturevalue("unread")
+    assert describe_gguf(locate(small[0]), device="cpu") == whole
+    seen = preflight(locate(small[0]))
+    assert seen.problems == []
+    assert (seen.ends.eos_ids, seen.ends.filler_id) == (lm.eos_ids, lm.filler_id)
+    assert (seen.block_size, seen.grid, seen.mask_id) == (lm.facts.block_size, lm.facts.grid, None)
+    assert (seen.traits, sum(weight.numel() for weight in seen.model.parameters())) == (
+        lm.traits, whole["parameters"] - sum(weight.shape[1] for weight in _tables(lm)),
+    )  # fmt: skip
+    text = "<|im_start|>4a01 0\n<|im_end|>"
+    assert seen.tokenizer(text)["input_ids"] == lm.tokenizer(text)["input_ids"]
+    assert seen.tokenizer.chat_template == lm.tokenizer.chat_template
+
+
+def _tables(lm):
+    """Return the embedding and, where it is another one, the head: each got a row for the mask token."""
+    return {
+        id(w): w for w in (lm.model.get_input_embeddings().weight, lm.model.get_output_embeddings().weight)
+    }.values()
+
+
+def test_a_recipe_with_one_is_checked_without_its_weights(small, unread, tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"prompt": "1", "completion": "2"}\n{"prompt": 3}\n')
+    recipe = {"model": {"path": str(small[0])}, "data": {"path": str(rows)}, "run": {"steps": 1, "batch_size": 1}}
+    found = check({**recipe, "objective": "blockwise"})
+    assert any("rows.jsonl:2" in problem for problem in found.problems), found
+    found = check({**recipe, "model": {"path": str(small[0]), "lora": {"targets": ["nothing"]}}})
+    assert any(problem.startswith("model: ") for problem in found.problems), found
+
+
+def test_a_damaged_head_is_a_problem_of_the_recipe(small, tmp_path):
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(small[0].read_bytes()[:200])
+    (problem, *_) = preflight(locate(cut)).problems
+    assert "cut.gguf" in problem
+    with pytest.raises(UserError, match=r"cut\.gguf"):
+        describe_gguf(locate(cut))
+
+
+@pytest.mark.skipif(not REAL, reason="UNMASK_SMOLLM2_GGUF does not name SmolLM2-135M-Instruct.Q4_1.gguf (98 MB)")
+def test_the_head_of_a_real_one_tells_the_same():
+    lm = load(REAL, device="cpu")
+    assert describe_gguf(locate(REAL), device="cpu") == describe(lm)
+    text = "Hello, world 123\n isn't é <|im_end|>"
+    assert preflight(locate(REAL)).tokenizer(text)["input_ids"] == lm.tokenizer(text)["input_ids"]

@@ -11,10 +11,12 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import LlamaConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen3Config, Qwen3MoeConfig
 
 from unmask.errors import UserError
-from unmask.models import LoraSpec, add_lora, load
+from unmask.models import LoraSpec, add_lora, describe, load
+from unmask.models.checkpoints import locate
 from unmask.models.gguf_file import check_gguf
 from unmask.models.gguf_tokenizer import _cutter
 from unmask.models.gguf_write import family_for, write_gguf
+from unmask.models.inspect import describe_gguf
 
 ROWS = 320
 SPECIAL = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"}
@@ -92,6 +94,12 @@ def test_float32_comes_back_bit_for_bit(written, family):
     assert again.facts.attention == "bidirectional"
     assert (again.mask_id, again.eos_ids, again.filler_id) == (lm.mask_id, lm.eos_ids, lm.filler_id)
     assert type(again.stock) is type(lm.stock)
+
+
+@pytest.mark.parametrize("family", STOCK)
+def test_its_head_tells_what_the_whole_file_does(written, family):
+    _, file = written[family]
+    assert describe_gguf(locate(file), device="cpu") == describe(load(file, device="cpu"))
 
 
 @pytest.mark.parametrize("family", STOCK)
