@@ -1,8 +1,7 @@
 """Turns records into the text of prompts and answers by the tokenizer's own chat template.
 
-Every assistant turn is an example of its own: the turns before it are its clean prompt, the turns after it are left
-out, as in decoding. Where the answer starts and ends is found without generation markers in the template: the
-conversation is rendered up to the turn with a generation prompt, and once more with the turn.
+Every assistant turn is an example of its own: the turns before it are its prompt, those after it are left out, as in
+decoding. Where its answer starts and ends is found by rendering the conversation up to it, and once more with it.
 """
 
 import math
