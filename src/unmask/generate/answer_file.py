@@ -150,7 +150,7 @@ def open_answers(
 
     Raises:
         UserError: another process writes it, it was made with other settings, or holds something else.
-    """
+    """  # noqa: DOC503
     lock = FileLock(out.with_name(f".{out.name}.lock"), timeout=0.2, is_singleton=False)
     try:
         lock.acquire()

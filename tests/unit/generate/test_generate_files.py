@@ -164,7 +164,10 @@ def test_columns_of_the_rows_are_never_replaced(lm):
 
 
 def test_a_start_that_fails_leaves_no_file(lm):
-    for wrong, says in (({"n": 0}, "n=0: expected at least 1"), ({"n": 2, "temperature": 0}, "whose samples would all")):
+    for wrong, says in (
+        ({"n": 0}, "n=0: expected at least 1"),
+        ({"n": 2, "temperature": 0}, "whose samples would all"),
+    ):
         with pytest.raises(UserError, match=says):
             generate_file(lm, "prompts.jsonl", "a.jsonl", **{**DRAWN, **wrong})
         assert [path.name for path in Path().iterdir()] == ["prompts.jsonl"]
