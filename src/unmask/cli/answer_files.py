@@ -30,7 +30,7 @@ class FileOptions:
     batch_size: int
     column: str | None
     answer_column: str
-    on_bad: str
+    on_bad: Any  # checked by Prompts.check
     resume: bool
 
     def check(self, others: Mapping[str, Any]) -> None:
@@ -55,7 +55,9 @@ class FileOptions:
             raise UserError(f"{found[0]}: is for a file of prompts; write --in prompts.jsonl beside it")
 
 
-def answer_file(model: str, options: FileOptions, answering: dict[str, Any], *, device: str | None, json: bool) -> None:
+def answer_file(
+    model: str, options: FileOptions, answering: Mapping[str, Any], *, device: str | None, json: bool
+) -> None:
     """Answer a file of prompts; what is wrong with the files is told before the model is loaded.
 
     Args:
@@ -64,6 +66,9 @@ def answer_file(model: str, options: FileOptions, answering: dict[str, Any], *, 
         answering: fields of ``Answering``.
         device: where to decode.
         json: print the report as one JSON object.
+
+    Raises:
+        UserError: the files cannot be used, or ``--json`` is given for answers on stdout.
     """
     from unmask.cli.decoding import check_decoder
     from unmask.cli.opening import open_model

@@ -9,12 +9,17 @@ import typer
 
 from unmask.cli.opening import Decoder, Generation, LoadedModel, Step
 from unmask.cli.options import (
+    AnswerFile,
+    Blanks,
     BlankTokens,
     Compile,
     Device,
     Json,
     JsonSchema,
     Model,
+    Prompt,
+    PromptColumn,
+    PromptFile,
     Regex,
     SaveTrace,
     Seed,
@@ -23,34 +28,15 @@ from unmask.cli.options import (
 )
 from unmask.errors import UserError, not_utf8
 
-Prompts = Annotated[list[str] | None, typer.Option(help="What to answer; may be given several times; - reads stdin.")]
-Infill = Annotated[
-    list[str] | None, typer.Option(help="A text with blanks to fill, 'a ___ b'; may be given several times.")
-]
-In = Annotated[
-    str | None,
-    typer.Option(
-        "--in",
-        metavar="FILE",
-        help="Answer the prompts of a file: .txt (one a line), .jsonl, .csv, .parquet; -: JSON Lines on stdin.",
-    ),
-]
-AnswersOut = Annotated[
-    str | None, typer.Option(metavar="FILE", help="With --in: new .jsonl file of answers (default: -, stdout).")
-]
-PromptColumn = Annotated[
-    str | None, typer.Option(help="With --in: the column of prompts (default: messages, prompt, question …).")
-]
-
 
 @decodes
 def generate(
     model: Model,
-    prompt: Prompts = None,
-    infill: Infill = None,
+    prompt: Prompt = None,
+    infill: Blanks = None,
     blank_tokens: BlankTokens = None,
-    in_: In = None,
-    out: AnswersOut = None,
+    in_: PromptFile = None,
+    out: AnswerFile = None,
     batch_size: Annotated[int, typer.Option(min=1, help="With --in: answers side by side.")] = 16,
     column: PromptColumn = None,
     answer_column: Annotated[str, typer.Option(help="With --in: what the column of answers is called.")] = "answer",
@@ -80,8 +66,10 @@ def generate(
         source=in_, out=out, batch_size=batch_size, column=column, answer_column=answer_column, on_bad=on_bad,
         resume=resume,
     )  # fmt: skip
-    of_texts = {"--prompt": prompt, "--infill": infill, "--blank-tokens": blank_tokens}
-    files.check({**of_texts, "--live": live, "--save-trace": save_trace})
+    files.check({
+        "--prompt": prompt, "--infill": infill, "--blank-tokens": blank_tokens, "--live": live,
+        "--save-trace": save_trace,
+    })  # fmt: skip
     if in_ is not None:
         decoder = decoder_of(chosen, model=model, regex=regex, json_schema=json_schema)
         answering = decoder_fields(decoder, chosen, seed=seed, n=n, raw=raw, stop=stop or (), compiled=compile)
@@ -100,13 +88,9 @@ def generate(
     through = _through(lm, decoder, title=texts[0] if live else None, path=save_trace, seed=seed)
     options = {"decoder": decoder, "seed": seed, "n": n, "compile": compile, "through": through}
     if infill:
-        _show(_filled(lm, texts, blank_tokens=blank_tokens or [16], **options), json=json)
+        _fill(lm, texts, widths=blank_tokens or [16], json=json, **options)
         return
-    _note_masks(lm, texts)
-    options |= {"max_new_tokens": canvas, "chat": False if raw else None, "stop_strings": stop or ()}
-    found = _answered(lm, texts, **options)
-    _show(found, json=json)
-    _note_empty(lm, found, chat=False if raw else None, canvas=canvas)
+    _answer(lm, texts, canvas=canvas, chat=False if raw else None, json=json, stop_strings=stop or (), **options)
 
 
 def _check_infill(others: dict[str, Any]) -> None:
@@ -188,16 +172,23 @@ def _note_empty(lm: LoadedModel, out: Generation, *, chat: bool | None, canvas: 
         say(f"note: {what} empty: {reason}")
 
 
-def _answered(lm: LoadedModel, texts: Sequence[str], **options: Any) -> Generation:
+def _answer(
+    lm: LoadedModel, texts: Sequence[str], *, canvas: int, chat: bool | None, json: bool, **options: Any
+) -> None:
+    """Print answers to prompts, and why some are empty."""
     from unmask.generate import generate as run
 
-    return run(lm, texts, **options)
+    _note_masks(lm, texts)
+    found = run(lm, texts, max_new_tokens=canvas, chat=chat, **options)
+    _show(found, json=json)
+    _note_empty(lm, found, chat=chat, canvas=canvas)
 
 
-def _filled(lm: LoadedModel, texts: Sequence[str], **options: Any) -> Generation:
+def _fill(lm: LoadedModel, texts: Sequence[str], *, widths: Sequence[int], json: bool, **options: Any) -> None:
+    """Print texts with their blanks filled."""
     from unmask.generate import infill as run
 
-    return run(lm, texts, **options)
+    _show(run(lm, texts, blank_tokens=widths[0] if len(widths) == 1 else widths, **options), json=json)
 
 
 def _show(out: Generation, *, json: bool) -> None:

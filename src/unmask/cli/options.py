@@ -34,6 +34,29 @@ JsonSchema = Annotated[
 BlankTokens = Annotated[
     list[int] | None, typer.Option(help="Tokens of a blank (default: 16); given once for all, or once for each.")
 ]
+Prompt = Annotated[
+    list[str] | None, typer.Option("--prompt", help="What to answer; may be given several times; - reads stdin.")
+]
+Blanks = Annotated[
+    list[str] | None,
+    typer.Option("--infill", help="A text with blanks to fill, 'a ___ b'; may be given several times."),
+]
+PromptFile = Annotated[
+    str | None,
+    typer.Option(
+        "--in",
+        metavar="FILE",
+        help="Answer the prompts of a file: .txt (one a line), .jsonl, .csv, .parquet; -: JSON Lines on stdin.",
+    ),
+]
+AnswerFile = Annotated[
+    str | None,
+    typer.Option("--out", metavar="FILE", help="With --in: new .jsonl file of answers (default: -, stdout)."),
+]
+PromptColumn = Annotated[
+    str | None,
+    typer.Option("--column", help="With --in: the column of prompts (default: messages, prompt, question …)."),
+]
 SaveTrace = Annotated[
     Path | None, typer.Option(help="Write what was written when to this new .jsonl file; see unmask plot.")
 ]

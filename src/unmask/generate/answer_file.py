@@ -150,7 +150,7 @@ def open_answers(
 
     Raises:
         UserError: another process writes it, it was made with other settings, or holds something else.
-    """
+    """  # noqa: DOC503
     lock = FileLock(out.with_name(f".{out.name}.lock"), timeout=0.2, is_singleton=False)
     try:
         lock.acquire()
@@ -163,7 +163,14 @@ def open_answers(
             check_out(out, prompts, resume=False, answer_column=answer_column)  # nobody can begin it any more
             write_record(out, settings, skipped={}, is_finished=False)
             out.touch()
-        yield AnswerFile(out=out, settings=settings, names=names, n=n, done=done, is_finished=is_finished)
+        file = AnswerFile(out=out, settings=settings, names=names, n=n, done=done, is_finished=is_finished)
+        try:
+            yield file
+        except BaseException:
+            if not resume and not file.done:  # a start that failed occupies no file
+                out.unlink(missing_ok=True)
+                record_of(out).unlink(missing_ok=True)
+            raise
     finally:
         with contextlib.suppress(OSError):
             Path(lock.lock_file).unlink()
@@ -227,11 +234,9 @@ def _flat(value: object, path: str = "") -> dict[str, Any]:
     """Return nested settings by their dotted names."""
     if not isinstance(value, Mapping) or not value:
         return {path: value}
-    return (
-        {name: each for key, inner in value.items() for name, each in _flat(inner, f"{path}.{key}").items()}
-        if path
-        else {name: each for key, inner in value.items() for name, each in _flat(inner, str(key)).items()}
-    )
+    before = f"{path}." if path else ""
+    inside = (_flat(inner, f"{before}{key}") for key, inner in value.items())
+    return {name: each for found in inside for name, each in found.items()}
 
 
 def _shown(value: object) -> str:

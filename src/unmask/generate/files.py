@@ -134,7 +134,7 @@ def answer_prompts(
         out, prompts, settings, resume=resume, answer_column=answer_column, n=answering.n
     ) as file:  # fmt: skip
         open_rows = [row for row in prompts.usable if not file.has(row)]
-        # The longest last, so that rows of one batch need little padding; equal ones in the order of the file.
+        # By length, so that rows of one batch need little padding; equal ones in the order of the file.
         open_rows.sort(key=lambda row: len(ids[row.number]))
         if on_batch:
             on_batch(len(file.done))
@@ -183,6 +183,7 @@ def batches(
     if batch_size < 1:
         raise UserError(f"batch_size={batch_size}: expected at least 1")
     names, many = columns_of(answer_column), max(1, batch_size // answering.n)
+    canvas = resolve_canvas(given=answering.max_new_tokens, model=lm.facts.canvas)
     for begin in range(0, len(rows), many):
         chosen = rows[begin : begin + many]
         found = generate(
@@ -198,7 +199,7 @@ def batches(
                 "tokens": len(tokens), "forwards": found.row_forwards[i], "finish": found.finish[i],
             }  # fmt: skip
             answers.append({**row.columns, **{names[name]: value for name, value in facts.items()}})
-            reason = why_empty(lm, tokens, text, finish=found.finish[i], chat=answering.chat)
+            reason = why_empty(lm, tokens, text, finish=found.finish[i], chat=answering.chat, canvas=canvas)
             reasons += [] if reason is None else [reason]
         yield answers, reasons
 
@@ -218,8 +219,10 @@ def encoded(
         The prompts, and the tokens of each usable row by its number.
 
     Raises:
-        UserError: the model has no tokenizer, or a row cannot be used.
+        UserError: there are no samples to draw, the model has no tokenizer, or a row cannot be used.
     """
+    if answering.n < 1:
+        raise UserError(f"n={answering.n}: expected at least 1 sample of each prompt")
     if lm.tokenizer is None:
         raise UserError("a file of prompts: expected a model with a tokenizer, found none")
     ids, rows = {}, []

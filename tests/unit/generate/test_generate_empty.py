@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from unmask import generate
+from unmask import generate, generate_file
 from unmask.generate.empty import why_empty
 from unmask.models import ScratchSpec, from_scratch
 
@@ -68,3 +68,14 @@ def test_an_answer_that_only_thinks(lm):
     assert "it is all thinking, and the canvas was full" in why_empty(lm, ids, "<think>so", finish="length")
     assert "ends without an answer" in why_empty(lm, ids, "<think>so</think>\n", finish="end")
     assert why_empty(lm, ids, "<think>so</think>\n4", finish="end") is None
+
+
+def test_a_file_says_that_its_canvas_is_too_large(tmp_path):
+    lm = from_scratch(ScratchSpec(hidden_size=32, layers=2, heads=2), tokenizer_for("chatml"))
+    writes(lm, lm.eos_ids[0])
+    lm.facts = replace(lm.facts, canvas=4)
+    (tmp_path / "p.txt").write_text("Hi\nHo\n")
+    report = generate_file(lm, tmp_path / "p.txt", tmp_path / "a.jsonl", max_new_tokens=8, block_size=4)
+    (reason,) = report.empty
+    assert report.empty[reason] == 2
+    assert "the canvas of 8 is larger than the 4 that it was trained on" in reason

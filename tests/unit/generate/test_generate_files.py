@@ -161,3 +161,16 @@ def test_columns_of_the_rows_are_never_replaced(lm):
     }
     generate_file(lm, "a.jsonl", "b.jsonl", answer_column="other", **DRAWN)  # a second model beside the first
     assert read("b.jsonl")[0].items() >= row.items()
+
+
+def test_a_start_that_fails_leaves_no_file(lm):
+    for wrong, says in (
+        ({"n": 0}, "n=0: expected at least 1"),
+        ({"n": 2, "temperature": 0}, "whose samples would all"),
+    ):
+        with pytest.raises(UserError, match=says):
+            generate_file(lm, "prompts.jsonl", "a.jsonl", **{**DRAWN, **wrong})
+        assert [path.name for path in Path().iterdir()] == ["prompts.jsonl"]
+    with pytest.raises(UserError, match="batch_size=0: expected at least 1"):
+        generate_file(lm, "prompts.jsonl", "a.jsonl", batch_size=0, **DRAWN)
+    assert [path.name for path in Path().iterdir()] == ["prompts.jsonl"]
