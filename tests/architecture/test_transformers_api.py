@@ -12,7 +12,7 @@ from unmask.models import ScratchSpec, from_scratch
 from unmask.models.call import learn_call
 
 SRC = Path(__file__).parents[2] / "src/unmask"
-OWNERS = {"runtime/transformers_api.py", "runtime/third_party_logging.py", "train/trainer.py"}
+OWNERS = {"runtime/transformers_api.py", "runtime/third_party_logging.py", "runtime/trackers.py", "train/trainer.py"}
 
 
 def test_no_other_file_imports_transformers():

@@ -77,12 +77,9 @@ class EncodedData(Sequence[Encoded]):
     def __getitem__(self, index: slice) -> "EncodedData": ...
     def __getitem__(self, index: int | slice) -> "Encoded | EncodedData":
         """Return one example, or a view of several that shares the tokens."""
-        view = range(len(self._sources)) if self._view is None else self._view
         if isinstance(index, slice):
-            part = copy(self)
-            part._view = view[index]
-            return part
-        index = view[index]
+            return self.pick(range(len(self))[index])
+        index = (range(len(self._sources)) if self._view is None else self._view)[index]
         start, answer, end = self._ends[index], self._answers[index], self._ends[index + 1]
         return Encoded(
             prompt=self._tokens[start:answer].tolist(),

@@ -24,7 +24,7 @@ from unmask.recipes.recipe import Recipe, build_sections, read_recipe
 from unmask.recipes.sections import DataSection, EvaluateSection, ModelSection
 from unmask.runtime.paths import is_hub_name
 from unmask.runtime.third_party_logging import silence_libraries
-from unmask.runtime.transformers_api import check_tracker
+from unmask.runtime.trackers import check_tracker
 from unmask.train.config import announced
 from unmask.train.memory import Size, check_training_memory
 

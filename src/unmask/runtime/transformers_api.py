@@ -2,7 +2,7 @@
 
 transformers renames arguments and moves classes in minor releases: from 5.24 on, ``past_key_values`` is ``cache``. So
 what a model can do is found by calling it (``models/call.py``), never read off a signature. No other file imports
-transformers, but ``train/trainer.py``, which subclasses its Trainer.
+transformers, but ``train/trainer.py``, which subclasses its Trainer, and ``trackers.py``.
 """
 
 import functools
@@ -22,7 +22,7 @@ from torch import nn
 from transformers.cache_utils import Cache as Cache
 from transformers.cache_utils import CacheLayerMixin as CacheLayerMixin
 
-from unmask.errors import UserError, did_you_mean
+from unmask.errors import UserError
 from unmask.runtime.template_process import TemplateRefusedError, render
 
 CACHE_ARGUMENTS = ("cache", "past_key_values")  # from 5.24 on, before
@@ -375,43 +375,3 @@ class _Elsewhere:
 
 
 # Messages
-
-
-def check_tracker(name: str) -> None:
-    """Check that an experiment tracker works here, by making its callback as a run does when it starts.
-
-    Args:
-        name: such as ``tensorboard``; ``none`` and ``all`` are transformers' own.
-
-    Raises:
-        UserError: transformers knows no such tracker, or its callback cannot be made.
-    """
-    if name in ("none", "all"):
-        return
-    from transformers.integrations import integration_utils as trackers
-
-    known = trackers.INTEGRATION_TO_CALLBACK
-    if name not in known:
-        raise UserError(f"unknown tracker '{name}'; {did_you_mean(name, known)}")
-    try:
-        known[name]()
-    except Exception as error:  # each tracker fails in its own way
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        remedy = "pip install 'unmask[tensorboard]'" if name == "tensorboard" else "install it"
-        raise UserError(f"the tracker '{name}' cannot be used here ({reason}); {remedy}, or leave it out") from error
-
-
-def tensorboard(folder: Path, step: int) -> Any:
-    """Return transformers' callback for TensorBoard with a folder of our choice, where a resumed run goes on.
-
-    Args:
-        folder: for the files of events; what it tells of this and later steps counts as undone.
-        step: the next one.
-
-    Returns:
-        The callback.
-    """
-    from torch.utils.tensorboard import SummaryWriter
-    from transformers.integrations.integration_utils import TensorBoardCallback
-
-    return TensorBoardCallback(SummaryWriter(str(folder), purge_step=step))

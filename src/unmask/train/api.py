@@ -32,7 +32,7 @@ from unmask.models.facts import Facts
 from unmask.models.lora import training_remark
 from unmask.objectives import sized
 from unmask.runtime.runlock import owned
-from unmask.runtime.transformers_api import check_tracker, tensorboard
+from unmask.runtime.trackers import check_tracker, tensorboard
 from unmask.train import checkpoints
 from unmask.train.arguments import TENSORBOARD, arguments_of
 from unmask.train.average import Average
