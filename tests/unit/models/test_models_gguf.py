@@ -154,7 +154,7 @@ def unread(monkeypatch):
         raise AssertionError("a weight was read")
 
     monkeypatch.setattr(gguf, "dequantize", refuse)
-    monkeypatch.setattr("unmask.runtime.transformers_api.read_gguf", refuse)
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", refuse)
 
 
 def test_its_head_tells_the_facts_and_tokens_that_the_whole_file_does(small, request):
