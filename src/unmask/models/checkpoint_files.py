@@ -196,8 +196,7 @@ def read_gguf(where: Checkpoint, dtype: torch.dtype = torch.float32, *, is_empty
                 model=model, tokenizer=tokenizer, config=config, generation={}, family=family, predicts_next=True
             )
     with foreign(f"transformers cannot read '{shorten(where.file, 120)}'"):
-        read = transformers_api.read_gguf_head if is_empty else transformers_api.read_gguf
-        model, tokenizer = read(where.folder, where.file, dtype)
+        model, tokenizer = transformers_api.read_gguf(where.folder, where.file, dtype, is_empty=is_empty)
         check_tokenizer(tokenizer)
     return CheckpointFiles(
         model=model,

@@ -34,7 +34,7 @@ def describe_gguf(where: Checkpoint, *, device: str | None = None) -> dict[str, 
 
     Raises:
         UserError: the file is damaged, or ``load`` would refuse it.
-    """  # noqa: DOC503
+    """  # noqa: DOC502
     with foreign(f"the head of '{where.source}' cannot be read"), torch.random.fork_rng(devices=[]):
         files = read_gguf(where, is_empty=True)
         facts = facts_of(files, where)

@@ -182,7 +182,7 @@ def read_model(
         log.set_verbosity(verbosity)
 
 
-def read_gguf(folder: Path, file: str, dtype: torch.dtype) -> tuple[StockModel, Tokenizer]:
+def read_gguf(folder: Path, file: str, dtype: torch.dtype, *, is_empty: bool = False) -> tuple[StockModel, Tokenizer]:
     """Return the model of a gguf file and its tokenizer.
 
     Errors can be of any kind: transformers' readers of tensors and tokens raise bare exceptions.
@@ -191,11 +191,16 @@ def read_gguf(folder: Path, file: str, dtype: torch.dtype) -> tuple[StockModel, 
         folder: that holds the file.
         file: its name.
         dtype: to which the weights are unpacked.
+        is_empty: whether to read no weights: the model is on the meta device then.
 
     Returns:
         The model on the CPU, and the tokenizer.
     """
     options: dict[str, Any] = {"gguf_file": file, "dtype": dtype}
+    tokenizer = cast("Tokenizer", transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file))
+    if is_empty:
+        with torch.device("meta"):
+            return new_model(transformers.AutoConfig.from_pretrained(folder, **options)), tokenizer
     try:
         from transformers import GgufConfig
     except ImportError:
@@ -203,26 +208,7 @@ def read_gguf(folder: Path, file: str, dtype: torch.dtype) -> tuple[StockModel, 
     else:  # by default weights stay packed where there is a kernel, and packed weights cannot be trained
         options["quantization_config"] = GgufConfig(dequantize=True)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, **options)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)
-    return cast("StockModel", model), cast("Tokenizer", tokenizer)
-
-
-def read_gguf_head(folder: Path, file: str, dtype: torch.dtype) -> tuple[StockModel, Tokenizer]:
-    """Return the model of a gguf file on the meta device, which has no weights, and its tokenizer.
-
-    Args:
-        folder: that holds the file.
-        file: its name.
-        dtype: of the model.
-
-    Returns:
-        What ``read_gguf`` returns, without reading a tensor.
-    """
-    config = transformers.AutoConfig.from_pretrained(folder, gguf_file=file, dtype=dtype)
-    with torch.device("meta"):
-        model = new_model(config)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)
-    return model, cast("Tokenizer", tokenizer)
+    return cast("StockModel", model), tokenizer
 
 
 def attention_kind(model: StockModel) -> str:

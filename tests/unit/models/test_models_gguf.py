@@ -10,6 +10,7 @@ import torch
 from small_checkpoints import answer, llama_config, question, random_model
 from transformers import AutoModelForCausalLM
 
+from unmask.cli.opening import open_tokenizer
 from unmask.core.attention_rules import Causal
 from unmask.errors import UserError
 from unmask.models import LoraSpec, add_lora, describe, load
@@ -153,7 +154,7 @@ def unread(monkeypatch):
         raise AssertionError("a weight was read")
 
     monkeypatch.setattr(gguf, "dequantize", refuse)
-    monkeypatch.setattr("unmask.runtime.transformers_api.read_gguf", refuse)
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", refuse)
 
 
 def test_its_head_tells_the_facts_and_tokens_that_the_whole_file_does(small, request):
@@ -168,6 +169,8 @@ def test_its_head_tells_the_facts_and_tokens_that_the_whole_file_does(small, req
     assert (seen.traits, sum(weight.numel() for weight in seen.model.parameters())) == (
         lm.traits, whole["parameters"] - sum(weight.shape[1] for weight in _tables(lm)),
     )  # fmt: skip
+    tokenizer, ends, _, size, grid = open_tokenizer(str(small[0]))  # what preview asks
+    assert (len(tokenizer), ends, size, grid) == (len(TOKENS), seen.ends, seen.block_size, seen.grid)
     text = "<|im_start|>4a01 0\n<|im_end|>"
     assert seen.tokenizer(text)["input_ids"] == lm.tokenizer(text)["input_ids"]
     assert seen.tokenizer.chat_template == lm.tokenizer.chat_template
