@@ -85,6 +85,11 @@ def test_recipe_file(refused, tmp_path, command, content, says):
     refused(*(sft("recipe.yaml") if command == "sft" else (command, "recipe.yaml")), says=says)
 
 
+def test_a_folder_in_place_of_a_recipe(refused, tmp_path):
+    (tmp_path / "recipes").mkdir()
+    refused("check", "recipes", says="recipes: expected a recipe, found a folder; write the YAML file in it")
+
+
 FIELDS = {
     "run.lr=fast": "run.lr: expected a number, found 'fast'; the default is 1e-05",
     "run.lr=.nan": "run.lr: expected a finite number, found nan",
