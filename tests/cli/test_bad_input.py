@@ -231,7 +231,7 @@ def test_chat_data_without_a_chat_template(refused, recipe, models, rows):
     rows(TALK)
     path = recipe(model={"path": models.digits}, data={"path": "rows.jsonl"})
     says = "rows.jsonl:1: a conversation needs a chat template, found a tokenizer without one; use an instruct model's"
-    refused("check", path, says=says)
+    refused("check", path, says=says + " tokenizer, set model.chat_template in the recipe, or give prompt and")
     refused(*sft(path), says=says)
     refused("preview", "rows.jsonl", "--model", models.digits, says=says)
 
