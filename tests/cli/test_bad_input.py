@@ -85,6 +85,11 @@ def test_recipe_file(refused, tmp_path, command, content, says):
     refused(*(sft("recipe.yaml") if command == "sft" else (command, "recipe.yaml")), says=says)
 
 
+def test_a_folder_in_place_of_a_recipe(refused, tmp_path):
+    (tmp_path / "recipes").mkdir()
+    refused("check", "recipes", says="recipes: expected a recipe, found a folder; write the YAML file in it")
+
+
 FIELDS = {
     "run.lr=fast": "run.lr: expected a number, found 'fast'; the default is 1e-05",
     "run.lr=.nan": "run.lr: expected a finite number, found nan",
@@ -226,7 +231,7 @@ def test_chat_data_without_a_chat_template(refused, recipe, models, rows):
     rows(TALK)
     path = recipe(model={"path": models.digits}, data={"path": "rows.jsonl"})
     says = "rows.jsonl:1: a conversation needs a chat template, found a tokenizer without one; use an instruct model's"
-    refused("check", path, says=says)
+    refused("check", path, says=says + " tokenizer, set model.chat_template in the recipe, or give prompt and")
     refused(*sft(path), says=says)
     refused("preview", "rows.jsonl", "--model", models.digits, says=says)
 

@@ -200,3 +200,14 @@ def test_public_functions_stay_functions_when_their_modules_are_imported():
     assert unmask.stream is stream
     for name in ("evaluate", "generate", "load", "train"):
         assert callable(getattr(unmask, name)), name
+
+
+def test_a_text_beyond_the_positions_of_the_model_is_told_once(caplog):
+    short = from_scratch(ScratchSpec(hidden_size=32, layers=1, heads=2, max_positions=8))
+    generate(short, [1, 2], max_new_tokens=6, threshold=0)
+    assert not caplog.text
+    for _ in range(2):
+        generate(short, [[1, 2, 3], [1]], max_new_tokens=6, threshold=0)
+    assert [record.getMessage()[:68] for record in caplog.records] == [
+        "a prompt and its answer take 9 columns, and the model was made for 8"
+    ]

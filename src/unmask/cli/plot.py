@@ -22,6 +22,12 @@ def plot(
     """Draw how an answer was written, token by token; or how training runs went, several beside each other."""
     from unmask.cli.present import check_new_file
 
+    missing = [str(path) for path in sources if not path.exists()]
+    if missing and len(sources) > 1:
+        raise UserError(
+            f"{', '.join(missing)}: expected a trace or the folder of a run, found no file or folder of that name; "
+            "write the file of --save-trace, or the --out of unmask sft"
+        )
     runs = {str(path): _lines(path) for path in sources if path.is_dir()}
     traces = [path for path in sources if str(path) not in runs]
     if (runs and traces) or len(traces) > 1:

@@ -396,5 +396,5 @@ def _lost(rendered: str) -> BadRow:
 def _without_template(what: str) -> UserError:
     return UserError(
         f"{what} needs a chat template, found a tokenizer without one; use an instruct model's tokenizer, set "
-        "tokenizer.chat_template, or give prompt and completion columns and data.chat=false"
+        "model.chat_template in the recipe, or give prompt and completion columns and data.chat=false"
     )

@@ -166,6 +166,7 @@ def run(
 
     ``is_open`` [B, L] are the canvas columns to write; default: all.
     """
+    lm.warn_of_length(int((~batch.is_pad).sum(1).max()))
     was_training = lm.model.training
     lm.model.eval()
     try:

@@ -27,8 +27,8 @@ LEFT_OUT = (
 )  # fmt: skip
 """Keys by which transformers would fetch or run something, or choose another computation."""
 QUIET = (
-    "attn_implementation", "_name_or_path", "_commit_hash", "name_or_path", "auto_map", "_attn_implementation_autoset",
-    "num_labels", "id2label", "label2id",
+    "attn_implementation", "_name_or_path", "_model_name_or_path", "_commit_hash", "name_or_path", "auto_map",
+    "_attn_implementation_autoset", "num_labels", "id2label", "label2id",
 )  # fmt: skip
 """Keys left out without a warning: nearly every folder has them, or they do not concern a language model (a table of
 10^9 labels took 23 GB)."""

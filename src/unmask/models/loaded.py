@@ -44,6 +44,17 @@ class LoadedModel(StockDenoiser):
         self.flops = FlopCounter.of(self.model)
         self.on_forward = self.flops.count
         self._has_warned = False
+        self._has_warned_of_length = False
+
+    def warn_of_length(self, columns: int) -> None:
+        """Log a warning, once, if a text is longer than those that the model was made for."""
+        longest = getattr(self.stock.config.get_text_config(), "max_position_embeddings", None)
+        if longest and columns > longest and not self._has_warned_of_length:
+            LOG.warning(
+                "a prompt and its answer take %d columns, and the model was made for %d: expect a poor answer; write a "
+                "shorter prompt or a smaller --max-new-tokens", columns, longest,
+            )  # fmt: skip
+            self._has_warned_of_length = True
 
     @property
     def traits(self) -> Traits:

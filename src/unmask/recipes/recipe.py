@@ -97,6 +97,8 @@ class Recipe:
 def read_recipe(path: str | Path, assignments: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return the sections of a recipe file, ``--set`` assignments applied, unchecked; no YAML is a ``UserError``."""
     path = resolve_path(str(path))
+    if path.is_dir():
+        raise UserError(f"{shorten(path, 160)}: expected a recipe, found a folder; write the YAML file in it")
     if not path.is_file():
         raise UserError(f"{shorten(path, 160)}: no such recipe; expected a YAML file")
     check_file(path, MOST_RECIPE)

@@ -101,7 +101,13 @@ def _sentences(made: Row, reference: str) -> list[str]:
     for decoder in others:
         mine = [row for row in made["differences"] if row["decoder"] == decoder]
         said += [_between(row, reference, f"Decoded by {decoder}, ") for row in mine]
-    said += [_forgetting(row["model"], row["judged"][GENERAL]) for row in tuned if made["general_problems"]]
+    solves = made["general_problems"] and made["models"][0]["judged"][GENERAL]["accuracy"] > 0
+    said += [_forgetting(row["model"], row["judged"][GENERAL]) for row in tuned if solves]
+    if made["general_problems"] and not solves:
+        said.append(
+            f"The **{BASE}** answers none of the general problems right, so they cannot show what tuning has "
+            "forgotten: look at the rule that judges them (--general-answer), or take problems that it can solve."
+        )
     if not made["general_problems"]:
         said.append(
             "What tuning has made worse elsewhere was not measured; --general with a task or a file of other questions "

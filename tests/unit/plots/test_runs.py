@@ -53,6 +53,7 @@ def test_what_cannot_be_drawn_is_said(runs, tmp_path):
     for sources, said in (
         ((tmp_path / "empty",), "expected a folder of unmask sft, found no metrics.jsonl"),
         ((tmp_path / "young",), "expected a run with at least one step, found none yet"),
+        ((runs[0], tmp_path / "none"), "none: expected a trace or the folder of a run, found no file"),
         ((runs[0], tmp_path / "trace.jsonl"), "expected one trace, or folders of runs, found files: 1, folders: 1"),
     ):
         done = plotted(*sources, "--out", tmp_path / "x.png")
