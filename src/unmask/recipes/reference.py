@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -32,6 +32,7 @@ class Key:
         default: what holds where it is not written, as YAML, or ``(required)``.
         meaning: from the class that reads it.
         example: a value, as YAML.
+        component: whether it is a field of a component, whose name is the last but one in the path.
     """
 
     path: str
@@ -39,11 +40,14 @@ class Key:
     default: str
     meaning: str
     example: str
+    component: bool = False
 
     @property
     def line(self) -> str:
         """The example as one line of a recipe, from the outermost key in: ``run: {lr: 1.0e-05}``."""
         *outer, last = self.path.split(".")
+        if self.component:
+            last = f"name: {outer.pop()}, {last}"
         return f"{''.join(f'{key}: {{' for key in outer)}{last}: {self.example}{'}' * len(outer)}"
 
 
@@ -116,7 +120,7 @@ def component_keys(schema: Schema, kind: str, name: str) -> list[Key]:
     """
     made = schema["$defs"][key_of(kind, name)]
     own = {**made, "properties": {key: inner for key, inner in made["properties"].items() if key != "name"}}
-    return list(_keys(own, f"{kind}.{name}", schema))
+    return [replace(key, component=key.path.count(".") == 2) for key in _keys(own, f"{kind}.{name}", schema)]
 
 
 def in_schema(schema: Schema, path: str, value: object = None) -> str:
