@@ -3,8 +3,8 @@
 A block holds lines ``$ command`` and, below each, its output as it was. ``--write`` puts today's output there. Pages
 are run in the order given, in one folder, so that a page may use what an earlier one has made.
 
-Outputs are compared line by line. Numbers may differ, as they do between machines, but a percentage only by 15 points;
-a line ``…`` stands for any lines.
+Outputs are compared line by line. Numbers and the lengths of bars may differ, as they do between machines, but a
+percentage only by 15 points; a line ``…`` stands for any lines.
 """
 
 import argparse
@@ -20,8 +20,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DAY = [ROOT / "docs/start" / f"{name}.md" for name in ("index", "train", "compare", "use")]
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
+NUMBER = re.compile(r"(?:< )?[-+]?\.?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
+VERDICT = re.compile(r"\b(?:more|fewer)\b|: not shown at this size.*")  # they follow the numbers
 SHARE = re.compile(r"(-?\d+(?:\.\d+)?) ?%")
+BAR = re.compile("━+")
 POINTS = 15.0
 WIDTH = 110
 
@@ -80,10 +82,11 @@ def differences(shown: list[str], found: list[str]) -> Iterator[str]:
 
 def _is_same(shown: str, found: str) -> bool:
     """Return whether two lines differ by numbers only, and by no share of more than 15 points."""
-    if " ".join(NUMBER.sub("#", shown).split()) != " ".join(NUMBER.sub("#", found).split()):
+    one, other = (" ".join(NUMBER.sub("#", BAR.sub("━", VERDICT.sub("", line))).split()) for line in (shown, found))
+    if one != other:
         return False
     shares = zip(SHARE.findall(shown), SHARE.findall(found), strict=False)
-    return all(abs(float(one) - float(other)) <= POINTS for one, other in shares)
+    return all(abs(float(before) - float(now)) <= POINTS for before, now in shares)
 
 
 def follow(page: Path, folder: Path, *, write: bool = False, show: bool = False) -> list[str]:

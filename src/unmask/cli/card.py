@@ -17,7 +17,9 @@ def card(
     from unmask.cli.present import say
     from unmask.evaluate.card import add_results, card_of
     from unmask.runtime.foreign import read_text
+    from unmask.runtime.third_party_logging import silence_libraries
 
+    silence_libraries()
     file = card_of(model)
     text = add_results(model, results) if results else read_text(file)
     typer.echo(text.rstrip("\n"))

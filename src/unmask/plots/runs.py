@@ -15,6 +15,7 @@ MEASURED = {
     "accuracy": ("accuracy", "How many answers are right?"),
 }
 TRAINED, HELD_OUT, BOUND, NORM, SHARE = "#0072b2", "#d55e00", "#009e73", "#6b7785", "#1b1b4f"
+CLIPPED = 0.97  # share of the values that the colours tell apart; higher ones have the brightest
 
 
 def plot_run(name: str, lines: Lines, path: Path) -> Path:
@@ -118,8 +119,10 @@ def _heat(made: Figure, axis: Axes, lines: Lines, key: str, title: str) -> None:
     means = np.ma.masked_where(counts == 0, sums / np.maximum(counts, 1))
     is_level = key == "nll_by_noise_level"
     edges = np.linspace(0, 1, size + 1) if is_level else np.arange(size + 1) - 0.5
-    drawn = axis.pcolormesh(np.linspace(0, last, count + 1), edges, means, cmap="viridis", vmin=0)
-    made.colorbar(drawn, ax=axis, label="nats a token")
+    shown = means.compressed()
+    most = float(np.quantile(shown, CLIPPED)) if shown.size else 1.0  # else the first steps would darken all others
+    drawn = axis.pcolormesh(np.linspace(0, last, count + 1), edges, means, cmap="viridis", vmin=0, vmax=most)
+    made.colorbar(drawn, ax=axis, label="nats a token", extend="max")
     axis.set(xlabel="optimiser step", ylabel="noise level t" if is_level else "block", title=title, facecolor="#eef0f2")
     if not is_level:
         names = [f"{n}+" if n == len(rows[0][1]) - 1 else str(n) for n in range(size)]
