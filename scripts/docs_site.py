@@ -24,6 +24,7 @@ PAGES = {
     "RELEASE.md": "release.md",
     "SECURITY.md": "security.md",
     "benchmarks/README.md": "benchmarks.md",
+    "examples/questions/README.md": "questions.md",
 }
 LINK = re.compile(r"(!?\[([^\]]*)\]\()([^)#\s]*)((?:#[^)\s]*)?\))")
 DOCTEST = re.compile(r"^>>> .*\n?(?:.+\n?)*", re.MULTILINE)

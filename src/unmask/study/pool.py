@@ -58,6 +58,15 @@ class Job:
             )
 
 
+def _check_system() -> None:
+    """Refuse systems where processes cannot be started from one and ended as a group."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        raise UserError(
+            "a study: expected Linux or macOS, where processes can be started from one and ended as a group, found "
+            f"{sys.platform}; run it there or in WSL 2, or train and judge each recipe by 'unmask sft' and 'eval'"
+        )
+
+
 class Crew:
     """Processes that do a study's jobs, one for each job; leaving the context ends those that are at work.
 
@@ -69,11 +78,7 @@ class Crew:
     """
 
     def __init__(self, size: int) -> None:
-        if "forkserver" not in multiprocessing.get_all_start_methods():
-            raise UserError(
-                "a study: expected Linux or macOS, where processes can be started from one and ended as a group, found "
-                f"{sys.platform}; run it there or in WSL 2, or train and judge each recipe by 'unmask sft' and 'eval'"
-            )
+        _check_system()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([*IMPORTS])
         self._threads = ThreadPoolExecutor(size)  # each waits for the process of one job
