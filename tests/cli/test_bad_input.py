@@ -291,7 +291,7 @@ def test_options_of_generate(refused, models, options, says):
 
 
 def test_prompts(refused, models):
-    refused("generate", models.digits, says="expected --prompt TEXT, or --infill")
+    refused("generate", models.digits, says="expected --prompt TEXT, --infill 'a ___ b' or --in FILE, found none")
     refused("generate", models.blocks, "--raw", "--prompt", "", says="empty prompt: a model with shifted logits needs")
     refused("generate", "nope.gguf", "--prompt", "1", says="found no model at 'nope.gguf'")
     refused("generate", "asset:quickstart/modle", "--prompt", "1", says="unknown asset 'quickstart/modle'; ")

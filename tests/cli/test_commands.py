@@ -74,7 +74,13 @@ def test_sft_json(done, recipe):
 
 
 def test_sft_with_lora_on_chats_and_resume(done, recipe, models, rows):
-    rows(*[TALK] * 6)
+    answer = TALK["messages"][1]
+    rows(
+        *(
+            {"messages": [{"role": "user", "content": f"What is {word}"}, answer]}
+            for word in "one two is four It a".split()
+        )
+    )
     path = recipe(
         model={"path": models.chat, "lora": {"rank": 2}},
         data={"path": "rows.jsonl", "held_out": 2},
@@ -130,7 +136,7 @@ def test_blocks_larger_than_trained_are_warned_of(done, models):
     options = ("--prompt", "What", "--max-new-tokens", "16")
     warning = "warning: block size 16 is larger than the 8 that the model was trained with; expect worse answers, or "
     assert warning in done("generate", models.blocks, *options, "--block-size", "16").stderr
-    assert done("generate", models.blocks, *options, "--block-size", "16").stderr.count("\n") == 1
+    assert done("generate", models.blocks, *options, "--block-size", "16").stderr.count("warning") == 1
     for fine in ((), ("--block-size", "8"), ("--block-size", "4")):
         assert "warning" not in done("generate", models.blocks, *options, *fine).stderr
     sort = ("--task", "sorting", "--problems", "2", "--max-new-tokens", "16")
@@ -193,7 +199,7 @@ def test_preview(done, models, rows):
 def test_check(done, recipe, models):
     result = done("check", recipe())
     assert result.stdout.endswith("recipe.yaml: no problems found\n")
-    assert result.stderr == ""
+    assert all(line.startswith("note: the answer is empty") for line in result.stderr.splitlines())
     path = recipe(model={"path": models.chat, "lora": {"targets": ["q_proj"]}})
     assert only_json(done("check", path, "--json"))["problems"] == []
 

@@ -24,7 +24,7 @@ PRINTS = {  # what the output of a command must hold, whatever its options
     "check": r"^my-recipe\.yaml: no problems found$",
     "compare": r"(?s)^question +What does .* change in its base.*^runs +3 and 0 to choose rates",
     "convert": r"(?s)^source +\S.*^folder +converted$",
-    "docs": r"^run\.lr +a number above 0|^blockwise +\S",
+    "docs": r"^run\.lr +a number above 0|^objective\.blockwise\.block_size +a whole number at least 1",
     "eval": rf"(?s)^task +\w+, test, [1-9]\d* problems\n(?:accuracy|avg@\d+) +{SHARE}\n.*^forwards +[1-9]",
     "export": r"^folder +\S+\nlayout +\w+$",
     "generate": r"^[0-9|=]{4,}$|^answers +[1-9]\d*$",
@@ -33,7 +33,7 @@ PRINTS = {  # what the output of a command must hold, whatever its options
     "likelihood": r"^any order +\d\.\d{4} ± \d\.\d{4}.*\nblocks of 7 +\d\.\d{4}",
     "plot": r"^\S+\.(?:png|svg|gif|html)$",
     "preview": r"(?s)\[prompt\].*\d+=.*\|0\|.*\{end: <\|endoftext\|>\}",
-    "sft": r"(?s)^2 steps in .*^loss +\d+\.\d{4} to \d+\.\d{4}.*^model +runs/\w+/model\nnext: unmask generate",
+    "sft": r"(?s)^2 steps in .*^loss +\d+\.\d{4} to \d+\.\d{4}.*^model +runs/\w+/model\nits weights +of the last step, 2\nnext: unmask generate",
     "study": r"(?s)blockwise-vs-vanilla +Does training|^runs +\d+ and \d+ to choose rates",
     "tasks": r"^questions, test: (\d+) of \1 references are right$",
 }
