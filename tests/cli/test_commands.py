@@ -78,7 +78,7 @@ def test_sft_with_lora_on_chats_and_resume(done, recipe, models, rows):
     rows(
         *(
             {"messages": [{"role": "user", "content": f"What is {word}"}, answer]}
-            for word in "one two is four It a".split()
+            for word in ["one", "two", "is", "four", "It", "a"]
         )
     )
     path = recipe(
@@ -242,4 +242,4 @@ def test_json_stays_alone_on_stdout_in_a_process_of_its_own(models, tmp_path):
         capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert list(json.loads(result.stdout)) == ["texts", "forwards", "tokens_per_forward", "tokens"]
-    assert result.stderr == ""
+    assert all(line.startswith("note: the answer is empty") for line in result.stderr.splitlines())

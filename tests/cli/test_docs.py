@@ -33,7 +33,7 @@ PRINTS = {  # what the output of a command must hold, whatever its options
     "likelihood": r"^any order +\d\.\d{4} ± \d\.\d{4}.*\nblocks of 7 +\d\.\d{4}",
     "plot": r"^\S+\.(?:png|svg|gif|html)$",
     "preview": r"(?s)\[prompt\].*\d+=.*\|0\|.*\{end: <\|endoftext\|>\}",
-    "sft": r"(?s)^2 steps in .*^loss +\d+\.\d{4} to \d+\.\d{4}.*^model +runs/\w+/model\nits weights +of the last step, 2\nnext: unmask generate",
+    "sft": r"(?s)^2 steps in .*^loss +\d+\.\d{4} to \d+\.\d{4}.*^its weights +of the last step, 2\nnext: unmask gen",
     "study": r"(?s)blockwise-vs-vanilla +Does training|^runs +\d+ and \d+ to choose rates",
     "tasks": r"^questions, test: (\d+) of \1 references are right$",
 }
