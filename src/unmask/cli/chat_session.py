@@ -96,14 +96,14 @@ class Chat:
         return run(self, argument.strip())
 
     def help(self, _: str) -> None:
-        """Show the commands."""
+        """Print the commands of the chat, each with what it does."""
         for name, (usage, _run, meaning) in COMMANDS.items():
             say(f"{f'{name} {usage}'.strip():<22}  {meaning}")
         say(f"{f'{QUOTES} … {QUOTES}':<22}  a text of several lines")
         say(f"{'Ctrl-C':<22}  stop an answer; twice at an empty prompt, or Ctrl-D: leave")
 
     def leave(self, _: str) -> None:
-        """Leave the chat."""
+        """End the chat, as Ctrl-D does."""
         raise LeaveError
 
     def reset(self, _: str) -> None:

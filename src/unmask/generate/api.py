@@ -85,13 +85,8 @@ def generate(
     steps = run(lm, batch, resolved, draws=draws, compile=compile)
     if streamer is not None:
         steps = feed(steps, streamer, lm, batch, strings)
-    found = collect(
-        through(checked(steps, resolved, draws) if n * resolved.search.particles > 1 else steps),
-        batch,
-        resolved,
-        eos_ids=lm.eos_ids,
-        keep_steps=keep_steps,
-    )
+    passed = through(checked(steps, resolved, draws) if n * resolved.search.particles > 1 else steps)
+    found = collect(passed, batch, resolved, eos_ids=lm.eos_ids, keep_steps=keep_steps)
     read = [read_answer(lm, canvas, strings) for canvas in found.canvases]
     return Generation(
         texts=[text for _, text in read],
@@ -100,10 +95,7 @@ def generate(
         forwards=found.forwards,
         row_forwards=found.row_forwards,
         is_stuck=found.is_stuck,
-        finish=[
-            finish_of(lm, answer, strings, is_stuck=is_stuck)
-            for (answer, _), is_stuck in zip(read, found.is_stuck, strict=True)
-        ],
+        finish=[finish_of(lm, a, strings, is_stuck=s) for (a, _), s in zip(read, found.is_stuck, strict=True)],
         steps=found.steps,
         n=n,
     )

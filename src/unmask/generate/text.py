@@ -11,9 +11,14 @@ from unmask.decoding import State, Step
 from unmask.models import LoadedModel
 
 
-def spelled(lm: LoadedModel, ids: Sequence[int]) -> str:
+def spelled(lm: LoadedModel, ids: Sequence[int] | Tensor) -> str:
     """Return the text of tokens, without special tokens; empty if the model has no tokenizer."""
-    return "" if lm.tokenizer is None else str(lm.tokenizer.decode(list(ids), skip_special_tokens=True))
+    if lm.tokenizer is None:
+        return ""
+    return str(lm.tokenizer.decode(torch.as_tensor(ids).tolist(), skip_special_tokens=True))
+
+
+decode_text = spelled
 
 
 def cut_at_end(ids: Tensor, eos_ids: Sequence[int]) -> Tensor:
@@ -37,7 +42,7 @@ def cut_at_strings(lm: LoadedModel, ids: Tensor, strings: Sequence[str]) -> tupl
 
 
 def finish_of(lm: LoadedModel, answer: Tensor, strings: Sequence[str] = (), *, is_stuck: bool = False) -> str:
-    """Return why an answer ends where it does.
+    """Return why an answer ends: ``stop``: a stop string, ``end``: an end token, ``stuck``, ``length``: a full canvas.
 
     Args:
         lm: the model that wrote it.
@@ -46,8 +51,7 @@ def finish_of(lm: LoadedModel, answer: Tensor, strings: Sequence[str] = (), *, i
         is_stuck: whether a constraint allowed no further token.
 
     Returns:
-        ``stop`` at a stop string, ``end`` at an end token, ``stuck`` under a constraint that allowed nothing more, and
-        ``length`` where the canvas was full.
+        One of the four.
     """
     if strings and holds(spelled(lm, answer.tolist()), strings):
         return "stop"
@@ -73,8 +77,7 @@ class Generation:
         forwards: calls of the model for the whole batch.
         row_forwards: forwards that read each row.
         is_stuck: whether each row ended early because the constraint allowed no further token.
-        finish: why each answer ends where it does: ``end`` (an end token), ``stop`` (a stop string), ``length`` (the
-            canvas was full) or ``stuck`` (a constraint); empty for texts with blanks.
+        finish: why each answer ends, ``end``, ``stop``, ``length`` or ``stuck``; empty for texts with blanks.
         steps: all steps, if ``keep_steps``.
         n: samples of each prompt.
     """
@@ -116,8 +119,3 @@ def answer_text(lm: LoadedModel, state: State, row: int = 0, stop_strings: Seque
 def read_answer(lm: LoadedModel, canvas: Tensor, stop_strings: Sequence[str] = ()) -> tuple[Tensor, str]:
     """Return the tokens and the text of the answer on a canvas, up to its end or the first stop string."""
     return cut_at_strings(lm, cut_at_end(canvas, lm.eos_ids), stop_strings)
-
-
-def decode_text(lm: LoadedModel, ids: Tensor) -> str:
-    """Return the text of answer tokens, without special tokens."""
-    return spelled(lm, ids.tolist())

@@ -60,7 +60,7 @@ def learn_call(stock: nn.Module) -> Call:
 
 
 def share_call(seen: nn.Module, other: nn.Module) -> None:
-    """Take what was seen of one model for another one of its class, which cannot be called, for want of weights."""
+    """Copy what was seen of one model to another one of its class that has no weights and cannot be called."""
     _CALLS[other] = learn_call(seen)
 
 

@@ -50,10 +50,8 @@ class LoadedModel(StockDenoiser):
         """Log a warning, once, if a text is longer than those that the model was made for."""
         longest = getattr(self.stock.config.get_text_config(), "max_position_embeddings", None)
         if longest and columns > longest and not self._has_warned_of_length:
-            LOG.warning(
-                "a prompt and its answer take %d columns, and the model was made for %d: expect a poor answer; write a "
-                "shorter prompt or a smaller --max-new-tokens", columns, longest,
-            )  # fmt: skip
+            line = "a prompt and its answer take %d columns, and the model was made for %d: write a shorter prompt"
+            LOG.warning(f"{line} or a smaller --max-new-tokens", columns, longest)
             self._has_warned_of_length = True
 
     @property

@@ -54,7 +54,7 @@ class Board:
         self.step, self._first = step, (step, time.monotonic())
 
     def update(self, values: Mapping[str, Any]) -> None:
-        """Take over the values of a step; the same step may come again with those of an evaluation."""
+        """Store the values of a step; the same step may come again with those of an evaluation."""
         step, is_new = values["step"], values["step"] != self.last.get("step")
         if is_new and "loss" in values:
             bucket = step * BUCKETS // self.steps
@@ -68,7 +68,7 @@ class Board:
         self.step = step
 
     def answers(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Take over the newest answers to held-out prompts."""
+        """Store the newest answers to held-out prompts, to be drawn."""
         self.rows = rows
 
     def picture(self, width: int, height: int) -> RenderableType:

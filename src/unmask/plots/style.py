@@ -61,7 +61,7 @@ def figure(
 
 
 def dress(axis: Axes) -> None:
-    """Give axes the style of all pictures: two thin spines, quiet ticks."""
+    """Draw axes in the style of all pictures: two thin spines, quiet ticks."""
     axis.spines[["top", "right"]].set_visible(False)
     axis.spines[["left", "bottom"]].set_color(EDGE)
     axis.tick_params(colors=QUIET, color=EDGE, labelsize=SMALL, length=2.5)

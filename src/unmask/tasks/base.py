@@ -152,7 +152,7 @@ TASKS = _Tasks("task")
 
 
 def connect(task: Task) -> None:
-    """Ask the other programs that a task needs for a sign of life, before anything is decoded.
+    """Check that the other programs that a task needs answer, before anything is decoded.
 
     Args:
         task: any; only one whose answers a model behind an address judges needs another program.

@@ -70,7 +70,7 @@ class Questions:
         return self.answer.files
 
     def connect(self) -> None:
-        """Ask the judge, if there is one, for a sign of life; a ``UserError`` is raised without one."""
+        """Check that the judge, if there is one, answers; a ``UserError`` is raised where it does not."""
         self.answer.connect()
 
     def problems(self, split: str, size: int | None, seed: int = 0) -> list[Problem]:

@@ -58,6 +58,6 @@ class Average:
         save_file({name: value.contiguous() for name, value in self.values.items()}, folder / FILE)
 
     def restore(self, folder: Path) -> None:
-        """Take over the average of a checkpoint."""
+        """Set the average to that of a checkpoint's folder."""
         for name, value in load_file(folder / FILE).items():
             self.values[name].copy_(value)

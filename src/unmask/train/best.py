@@ -72,7 +72,7 @@ class Best:
         (folder / FILE).write_text(json.dumps(values))
 
     def restore(self, folder: Path) -> None:
-        """Take over the best step of a checkpoint, if it tells one; those of 0.1.0 tell it and its ``loss``."""
+        """Set the best step to that of a checkpoint, if it tells one; those of 0.1.0 tell it and its ``loss``."""
         if (folder / FILE).exists():
             found = json.loads((folder / FILE).read_text())
             self.step, self.value = found.get("step"), found.get("value", found.get("loss"))

@@ -49,7 +49,7 @@ class MasterWeights:
         save_file({name: value.contiguous() for name, value in self.values().items()}, folder / FILE)
 
     def restore(self, folder: Path) -> None:
-        """Take over the copies of a checkpoint."""
+        """Set the copies to those of a checkpoint's folder."""
         for name, value in load_file(folder / FILE).items():
             self.copies[name].data.copy_(value)
 

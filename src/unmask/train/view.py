@@ -80,5 +80,5 @@ class Bar:
         self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def stop(self) -> None:
-        """Remove the bar."""
+        """Remove the bar from the terminal at the end of the run."""
         self._bar.stop()

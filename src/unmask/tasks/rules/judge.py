@@ -85,7 +85,7 @@ class JudgeRule(AnswerRule):
         return "{expected}" in self.question
 
     def connect(self) -> None:
-        """Ask the judge for a word; a ``UserError`` is raised where it does not answer, or its key is not there."""
+        """Check that the judge answers; a ``UserError`` is raised where it does not answer, or its key is not there."""
         if not self._answered:
             self._model.reply("Reply with the word ready.", tries=1)
             self._answered.append(True)
