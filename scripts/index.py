@@ -71,9 +71,6 @@ def contents():
 
 if __name__ == "__main__":
     sys.path.insert(0, str(SOURCE))
-    texts = contents()
-    old = [path for path, text in texts.items() if not path.exists() or path.read_text("utf-8") != text]
-    if "--check" in sys.argv:
-        sys.exit("\n".join(f"{path.relative_to(ROOT)}: not up to date; run make index" for path in old) or 0)
-    for path, text in texts.items():
-        path.write_text(text, "utf-8")
+    from generated import write
+
+    write(contents())

@@ -38,7 +38,7 @@ class AnswerRule(ABC):
         """Load what the rule needs, before any question is read; a ``UserError`` is raised where that fails."""
 
     def connect(self) -> None:  # noqa: B027  # most rules need nobody
-        """Check that other programs answer, before anything is decoded; a ``UserError`` is raised where one does not."""
+        """Check that other programs answer before anything is decoded; a ``UserError`` is raised if one does not."""
 
     def fault(self, expected: str) -> str | None:
         """Return what is expected instead of an expected answer that the rule cannot use; None if it can."""
