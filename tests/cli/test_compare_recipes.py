@@ -120,6 +120,8 @@ def test_a_dry_run_trains_nothing(run, tmp_path):
     assert not (tmp_path / "runs").exists()
     seen = json.loads(run("compare", "a.yaml", "b.yaml", *ASK, *FAST, "--dry-run", "--json").stdout)
     assert (seen["arms"], seen["seeds"], seen["questions"]) == (["a", "b"], [0, 1, 2], 8)
+    general = run("compare", "a.yaml", *ASK, *FAST, "--general", "q.jsonl", "--dry-run")
+    assert "mind: general problems: q.jsonl, judged by the rule contains" in general.stdout
     rates = json.loads(run("compare", "a.yaml", *ASK, *FAST, "--rates", "1e-4,3e-4", "--dry-run", "--json").stdout)
     assert (rates["trials"], rates["questions"]) == (2, 6)  # a quarter of the questions chooses the rate
 

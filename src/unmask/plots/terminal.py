@@ -92,6 +92,8 @@ def watch(
                 live.vertical_overflow = "visible"  # what is finished may scroll
             time.sleep(pause)
             yield step
+    if not console.is_terminal:  # there the last frame has no end of its line
+        console.line()
 
 
 def key(step: Step, *, row: int = 0) -> Text:

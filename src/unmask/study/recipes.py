@@ -97,6 +97,8 @@ def comparison(
     section = _section(named, values, judged)
     asked = section.task.problems(section.split, section.problems or section.task.default_problems, section.seed)
     remarks = _remarks(recipes, len(asked))
+    if isinstance(general, Mapping) and "answer" in general:
+        remarks.append(f"general problems: {general['path']}, judged by the rule {general['answer']}")
     task = _task(values, judged)
     decoders, by_arm = _decoders({name: one.get("decoder") or {} for name, one in values.items()}, remarks)
     canvas = section.max_new_tokens or max((recipe.data.canvas or 0 for recipe in recipes.values()), default=0)
