@@ -116,6 +116,4 @@ def _show_keys(keys: list[Key], json: bool) -> None:
 def _as_dict(key: Key) -> dict[str, Any]:
     from dataclasses import asdict
 
-    found = asdict(key)
-    found.pop("path")
-    return found
+    return {name: value for name, value in asdict(key).items() if name not in ("path", "component")}

@@ -1,10 +1,10 @@
 """What a comparison of recipes says of the general problems."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from unmask.study.headline import headline
+from unmask.study.results import Results
+from unmask.tasks import Problem
 
 
 def judged(right, general):
@@ -19,10 +19,14 @@ def judged(right, general):
     ],
 )
 def test_problems_that_the_base_never_solves_show_no_forgetting(general, says):
-    results = SimpleNamespace(
+    results = Results(
         bases={"all": judged([1, 0, 1, 0], general)},
+        trials=[],
         runs=[{"arm": "a", "points": [judged([1, 1, 1, 0], general)]}],
+        curves=[],
+        missing=0,
     )
     summary = {"comparisons": [{"budget": 1, "difference": None}], "reference": "a"}
-    sentences = headline(results, summary, range(4), {})["sentences"]
+    problems = [Problem(prompt=str(n), solution="", answer="", source=str(n)) for n in range(4)]
+    sentences = headline(results, summary, problems, {})["sentences"]
     assert [says in each for each in sentences if "general problems" in each] == [True]
